@@ -1,0 +1,200 @@
+/**
+ * Bulk envelope: an object sealed for one reader, in chunks, so that neither side needs all of it twice.
+ *
+ *     0   4  magic "CSLE"
+ *     4   1  version, 1; three zero bytes
+ *     8  32  ephemeral X25519 public key
+ *    40   4  nonce prefix
+ *    44   4  chunk length C of the plaintext, little-endian
+ *    48   8  plaintext length, little-endian
+ *    56      chunks: AES-256-GCM ciphertext and 16 bytes of tag each; all but the last hold C bytes
+ *
+ * key = HKDF-SHA256(X25519(ephemeral, reader), salt = ephemeral || reader, info = "consilium/1 envelope").
+ * Nonce = prefix || big-endian 64-bit counter. Associated data = header || context || {seq, total, final}, so that
+ * reordering, cutting, extending, replaying in another round and changing the header all fail.
+ */
+import { createCipheriv, createDecipheriv, hkdfSync } from "node:crypto";
+import nacl from "tweetnacl";
+import { canonicalJson, type Json } from "../canonical.ts";
+import { ConsiliumError } from "../errors.ts";
+import { fromBase64Url } from "./encoding.ts";
+import type { Identity, RandomBytes } from "./identity.ts";
+import type { PublicIdentity } from "./signed.ts";
+
+const MAGIC = "CSLE";
+const VERSION = 1;
+const TAG_BYTES = 16;
+export const ENVELOPE_HEADER_BYTES = 56;
+const DEFAULT_CHUNK_BYTES = 1024 * 1024;
+const MAX_CHUNK_BYTES = 16 * 1024 * 1024;
+
+/** What the sealed object is and where it belongs; both sides know it without being told. */
+export interface EnvelopeContext {
+  readonly kind: string;
+  readonly federation: string;
+  readonly round: number;
+  readonly attempt: number;
+  readonly site: string;
+}
+
+/** Size of the sealed form of `plaintextBytes` bytes. */
+export function sealedBytes(plaintextBytes: number, chunkBytes = DEFAULT_CHUNK_BYTES): number {
+  return ENVELOPE_HEADER_BYTES + plaintextBytes + TAG_BYTES * chunkCount(plaintextBytes, chunkBytes);
+}
+
+export interface SealOptions {
+  readonly reader: PublicIdentity;
+  readonly context: EnvelopeContext;
+  readonly random: RandomBytes;
+  /** For tests of the chunk borders. */
+  readonly chunkBytes?: number;
+}
+
+/** @throws crypto.weak-key */
+export function seal(plaintext: Uint8Array, options: SealOptions): Uint8Array {
+  const { reader, context, random, chunkBytes = DEFAULT_CHUNK_BYTES } = options;
+  const ephemeral = nacl.box.keyPair.fromSecretKey(random(32));
+  const readerKey = fromBase64Url(reader.sealingKey);
+  const sealed = Buffer.alloc(sealedBytes(plaintext.length, chunkBytes));
+  sealed.write(MAGIC, 0, "latin1");
+  sealed.writeUInt8(VERSION, 4);
+  sealed.set(ephemeral.publicKey, 8);
+  sealed.set(random(4), 40);
+  sealed.writeUInt32LE(chunkBytes, 44);
+  sealed.writeBigUInt64LE(BigInt(plaintext.length), 48);
+  const header = sealed.subarray(0, ENVELOPE_HEADER_BYTES);
+  const key = contentKey(ephemeral.secretKey, readerKey, ephemeral.publicKey, readerKey);
+
+  const total = chunkCount(plaintext.length, chunkBytes);
+  let offset = ENVELOPE_HEADER_BYTES;
+  for (let seq = 0; seq < total; seq++) {
+    const cipher = createCipheriv("aes-256-gcm", key, nonce(header, seq));
+    cipher.setAAD(associatedData(header, context, seq, total));
+    const chunk = cipher.update(plaintext.subarray(seq * chunkBytes, (seq + 1) * chunkBytes));
+    cipher.final();
+    sealed.set(chunk, offset);
+    sealed.set(cipher.getAuthTag(), offset + chunk.length);
+    offset += chunk.length + TAG_BYTES;
+  }
+  return sealed;
+}
+
+/**
+ * Yields the plaintext chunk by chunk; memory stays near one chunk. A chunk that is yielded is authentic, but only a
+ * generator that ends without throwing has seen the whole object.
+ * @throws envelope.invalid, crypto.weak-key
+ */
+export async function* openStream(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  reader: Identity,
+  context: EnvelopeContext,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const take = byteReader(source);
+  const header = await take(ENVELOPE_HEADER_BYTES);
+  const { key, chunkBytes, plaintextBytes } = parseHeader(header, reader);
+  const total = chunkCount(plaintextBytes, chunkBytes);
+  for (let seq = 0; seq < total; seq++) {
+    const length = seq === total - 1 ? plaintextBytes - seq * chunkBytes : chunkBytes;
+    const sealed = await take(length + TAG_BYTES);
+    const decipher = createDecipheriv("aes-256-gcm", key, nonce(header, seq), { authTagLength: TAG_BYTES });
+    decipher.setAAD(associatedData(header, context, seq, total));
+    decipher.setAuthTag(sealed.subarray(length));
+    const chunk = decipher.update(sealed.subarray(0, length));
+    try {
+      decipher.final();
+    } catch (cause) {
+      throw new ConsiliumError("envelope.invalid", { cause });
+    }
+    yield chunk;
+  }
+  await take.end();
+}
+
+/** The whole object at once. @throws envelope.invalid, crypto.weak-key */
+export async function open(
+  sealed: Uint8Array,
+  reader: Identity,
+  context: EnvelopeContext,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of openStream([sealed], reader, context)) chunks.push(chunk);
+  return new Uint8Array(Buffer.concat(chunks));
+}
+
+function parseHeader(header: Buffer, reader: Identity) {
+  const chunkBytes = header.readUInt32LE(44);
+  const plaintextBytes = Number(header.readBigUInt64LE(48));
+  const wellFormed =
+    header.toString("latin1", 0, 4) === MAGIC &&
+    header.readUInt8(4) === VERSION &&
+    chunkBytes > 0 &&
+    chunkBytes <= MAX_CHUNK_BYTES &&
+    Number.isSafeInteger(plaintextBytes);
+  if (!wellFormed) throw new ConsiliumError("envelope.invalid");
+  const ephemeralKey = new Uint8Array(header.subarray(8, 40));
+  const readerKey = fromBase64Url(reader.public.sealingKey);
+  return {
+    key: contentKey(reader.sealingSecret, ephemeralKey, ephemeralKey, readerKey),
+    chunkBytes,
+    plaintextBytes,
+  };
+}
+
+function contentKey(secret: Uint8Array, peer: Uint8Array, ephemeral: Uint8Array, reader: Uint8Array): Buffer {
+  const shared = nacl.scalarMult(secret, peer);
+  if (shared.every((byte) => byte === 0)) throw new ConsiliumError("crypto.weak-key");
+  return Buffer.from(
+    hkdfSync("sha256", shared, Buffer.concat([ephemeral, reader]), "consilium/1 envelope", 32),
+  );
+}
+
+function nonce(header: Buffer, seq: number): Buffer {
+  const bytes = Buffer.alloc(12);
+  header.copy(bytes, 0, 40, 44);
+  bytes.writeBigUInt64BE(BigInt(seq), 4);
+  return bytes;
+}
+
+function associatedData(header: Buffer, context: EnvelopeContext, seq: number, total: number): Buffer {
+  const place = { ...context, seq, total, final: seq === total - 1 };
+  return Buffer.concat([header, Buffer.from(canonicalJson(place as Json))]);
+}
+
+/** An empty object still has one chunk, whose tag authenticates it. */
+function chunkCount(plaintextBytes: number, chunkBytes: number): number {
+  return Math.max(1, Math.ceil(plaintextBytes / chunkBytes));
+}
+
+/** Reads exact lengths from a stream of arbitrary pieces. */
+function byteReader(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) {
+  const iterator =
+    Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
+  let pieces: Uint8Array[] = [];
+  let buffered = 0;
+  const take = async (length: number): Promise<Buffer> => {
+    while (buffered < length) {
+      const next = await iterator.next();
+      if (next.done === true) throw new ConsiliumError("envelope.invalid", { detail: "(cut short)" });
+      pieces.push(next.value);
+      buffered += next.value.length;
+    }
+    const [first] = pieces;
+    const joined =
+      pieces.length === 1 && first !== undefined
+        ? Buffer.from(first.buffer, first.byteOffset, first.byteLength)
+        : Buffer.concat(pieces);
+    pieces = [joined.subarray(length)];
+    buffered = joined.length - length;
+    return joined.subarray(0, length);
+  };
+  /** Nothing may follow. */
+  take.end = async (): Promise<void> => {
+    while (buffered === 0) {
+      const next = await iterator.next();
+      if (next.done === true) return;
+      buffered += next.value.length;
+    }
+    throw new ConsiliumError("envelope.invalid", { detail: "(bytes after the end)" });
+  };
+  return take;
+}

@@ -1,0 +1,79 @@
+/** The plan's shape and defaults, importable by a browser. See plan.ts for what is done with one. */
+import { z } from "zod";
+import { federationIdSchema } from "./ids.ts";
+
+const fraction = z.number().min(0).max(1);
+
+const modelSchema = z
+  .strictObject({
+    /** Width / depth / heads: nano 128/6/4, tiny 192/12/3, small 384/12/6, base 768/12/12. */
+    size: z.enum(["nano", "tiny", "small", "base"]).default("nano"),
+    /** Side of the square image that the network sees. */
+    imagePx: z.int().min(16).max(1024).default(64),
+    patchPx: z.int().min(2).max(64).default(8),
+    /** 1 is grey. */
+    channels: z.int().min(1).max(16).default(1),
+  })
+  .refine(({ imagePx, patchPx }) => imagePx % patchPx === 0, "imagePx must be a multiple of patchPx");
+
+const maeSchema = z.strictObject({
+  task: z.literal("mae"),
+  /** Share of the patches that is hidden from the encoder. */
+  maskRatio: z.number().min(0.1).max(0.95).default(0.75),
+  /** Regress patches standardised by their own mean and variance (He et al. 2022, section 4.1). */
+  normPixLoss: z.boolean().default(true),
+  decoder: z
+    .strictObject({
+      width: z.int().min(16).max(1024).default(128),
+      depth: z.int().min(1).max(16).default(2),
+      heads: z.int().min(1).max(16).default(4),
+    })
+    .prefault({}),
+  /** Random resized crop: share of the image's area that is kept. */
+  cropMinArea: fraction.default(0.5),
+  cropMaxArea: fraction.default(1),
+  flip: z.boolean().default(true),
+});
+
+const trainingSchema = z.strictObject({
+  localEpochs: z.int().min(1).max(100).default(1),
+  batchSize: z.int().min(1).max(4096).default(32),
+  /** Peak of the cosine schedule, which follows the federation's progress and not the site's. */
+  learningRate: z.number().positive().max(1).default(1e-3),
+  warmupRounds: z.number().min(0).default(1),
+  adamBeta1: fraction.default(0.9),
+  adamBeta2: fraction.default(0.95),
+  weightDecay: z.number().min(0).default(0.05),
+  clipGlobalNorm: z.number().positive().default(1),
+  /** Moments stay at the site in either case and are never averaged. */
+  optimizerState: z.enum(["keep", "reset"]).default("keep"),
+});
+
+export const planSchema = z
+  .strictObject({
+    schemaVersion: z.literal(1).default(1),
+    federation: federationIdSchema,
+    title: z.string().min(1).max(200),
+    /** Every random choice that sites share (initial weights) follows from it. */
+    seed: z.int().min(0).max(0xffff_ffff).default(1),
+    rounds: z.int().min(1).max(100_000),
+    /** A round counts with at least this many contributions; training starts when as many have joined. */
+    minSites: z.int().min(1).max(10_000).default(2),
+    /** After this a round goes on with the contributions it has, if they are enough. */
+    roundDeadlineMs: z
+      .int()
+      .min(1_000)
+      .default(30 * 60_000),
+    /** Side of the square images in each site's cache, from which crops are taken. */
+    cachePx: z.int().min(16).max(2048).default(96),
+    model: modelSchema.prefault({}),
+    pretext: z.discriminatedUnion("task", [maeSchema]).prefault({ task: "mae" }),
+    training: trainingSchema.prefault({}),
+    aggregation: z.strictObject({ strategy: z.enum(["fedavg"]).default("fedavg") }).prefault({}),
+  })
+  .refine(({ rounds, training }) => training.warmupRounds <= rounds, "warmupRounds exceeds rounds");
+
+export type Plan = DeepReadonly<z.infer<typeof planSchema>>;
+export type PlanInput = z.input<typeof planSchema>;
+
+export type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;

@@ -1,0 +1,121 @@
+/**
+ * socket.io events. Two connections per site, so that bulk bytes never delay a heartbeat:
+ * namespace `/control` for everything small, namespace `/bulk` for uploads.
+ * Both carry `authorization: Bearer SESSION`, which is checked before anything is decoded.
+ */
+import { z } from "zod";
+import { signedSchema, type Signed } from "../crypto/signed.ts";
+import { attemptSchema, roundSchema, sha256Schema, uploadIdSchema, type UploadId } from "../ids.ts";
+import {
+  contributionHeaderSchema,
+  roundOpeningSchema,
+  sitePhaseSchema,
+  type CheckpointRecord,
+  type RoundOpening,
+} from "./round.ts";
+import type { ErrorBody } from "./http.ts";
+
+export const CONTROL_NAMESPACE = "/control";
+export const BULK_NAMESPACE = "/bulk";
+
+export type Reply<T extends object = object> =
+  ({ readonly ok: true } & T) | { readonly ok: false; readonly error: ErrorBody };
+export type Ack<T extends object = object> = (reply: Reply<T>) => void;
+
+// Control, site to coordinator
+
+/** First message on every connection. */
+export const helloSchema = z.strictObject({
+  protocol: z.int(),
+  software: z.string().max(60),
+  planHash: sha256Schema,
+  /** The initial model as this site derives it from the plan: equal at all sites, or they run different code. */
+  genesis: sha256Schema,
+  examples: z.int().min(0),
+});
+export type Hello = z.infer<typeof helloSchema>;
+
+/** Advisory; the last one wins. */
+export const progressSchema = z.strictObject({
+  round: roundSchema,
+  attempt: attemptSchema,
+  phase: sitePhaseSchema,
+  /** Steps when training, bytes when uploading or fetching. */
+  done: z.number().min(0),
+  total: z.number().min(0),
+  loss: z.number().nullable(),
+});
+export type Progress = z.infer<typeof progressSchema>;
+
+/** Where the federation stands, as told to one site. */
+export type FederationPosition =
+  | { readonly phase: "waiting"; readonly genesisWanted: boolean }
+  | {
+      readonly phase: "open";
+      readonly opening: Signed<RoundOpening>;
+      readonly remainingMs: number;
+      readonly contributed: boolean;
+    }
+  | { readonly phase: "aggregating"; readonly round: number }
+  | { readonly phase: "finished"; readonly checkpoint: Signed<CheckpointRecord> };
+
+export const signedRoundOpeningSchema = signedSchema(roundOpeningSchema);
+
+export interface ControlToCoordinator {
+  hello: (message: Hello, ack: Ack<{ position: FederationPosition }>) => void;
+  /** Sockets hold no state: whoever reconnects, or is in doubt, asks. */
+  position: (ack: Ack<{ position: FederationPosition }>) => void;
+  progress: (message: Progress) => void;
+}
+
+export interface ControlToSite {
+  /** Pushed on every change; the same value that `position` answers with. */
+  position: (position: FederationPosition) => void;
+}
+
+// Bulk, site to coordinator
+
+export const MAX_UPLOAD_CHUNK_BYTES = 4 * 1024 * 1024;
+
+const uploadedObjectSchema = z.discriminatedUnion("kind", [
+  /** The sealed update; begun with the header that will make it a contribution. */
+  z.strictObject({ kind: z.literal("contribution"), header: signedSchema(contributionHeaderSchema) }),
+  /** The initial model, a plain checkpoint frame: every site can derive it, so it is no secret. */
+  z.strictObject({ kind: z.literal("genesis"), sha256: sha256Schema, sizeBytes: z.int().min(1) }),
+]);
+
+export const uploadBeginSchema = z.strictObject({
+  object: uploadedObjectSchema,
+  /** All chunks but the last have this length. */
+  chunkBytes: z.int().min(1024).max(MAX_UPLOAD_CHUNK_BYTES),
+});
+export type UploadBegin = z.infer<typeof uploadBeginSchema>;
+
+export const uploadChunkSchema = z.strictObject({
+  upload: uploadIdSchema,
+  seq: z.int().min(0),
+  sha256: sha256Schema,
+});
+export type UploadChunk = z.infer<typeof uploadChunkSchema>;
+
+export const uploadCommitSchema = z.strictObject({ upload: uploadIdSchema });
+export type UploadCommit = z.infer<typeof uploadCommitSchema>;
+
+/** What became of an upload. `stale` and `duplicate` are ordinary outcomes, not errors. */
+export type UploadOutcome = "accepted" | "duplicate" | "stale";
+
+export interface BulkToCoordinator {
+  /**
+   * Starts or resumes. `have` is the bitmap of chunks that are already safe on the coordinator's disk, bit i of byte
+   * floor(i / 8), least significant first, as base64url. A finished object answers `outcome` at once.
+   */
+  "upload.begin": (
+    message: UploadBegin,
+    ack: Ack<{ upload: UploadId; chunkBytes: number; have: string } | { outcome: UploadOutcome }>,
+  ) => void;
+  /** Idempotent; acknowledged once the bytes are on disk. */
+  "upload.chunk": (message: UploadChunk, bytes: Uint8Array, ack: Ack) => void;
+  /** Hash and signature are checked, bytes and row are durable, then it is acknowledged. */
+  "upload.commit": (message: UploadCommit, ack: Ack<{ outcome: UploadOutcome }>) => void;
+}
+export type BulkToSite = Record<string, never>;

@@ -1,0 +1,61 @@
+/** What the coordinator says about a round, and what a site answers with. */
+import { z } from "zod";
+import { attemptSchema, federationIdSchema, roundSchema, sha256Schema, siteIdSchema } from "../ids.ts";
+
+/** Signed by the coordinator (`round-opening`); the site trusts nothing else about a round. */
+export const roundOpeningSchema = z.strictObject({
+  federation: federationIdSchema,
+  round: roundSchema,
+  attempt: attemptSchema,
+  /** The global model that the round starts from. */
+  base: sha256Schema,
+  planHash: sha256Schema,
+  cohort: z.array(siteIdSchema).readonly(),
+});
+export type RoundOpening = z.infer<typeof roundOpeningSchema>;
+
+/** What a site reports of its local training. Numbers only. */
+export const contributionMetricsSchema = z.strictObject({
+  /** Mean pretext loss over the local steps. */
+  loss: z.number(),
+  /** Mean pretext loss over the last quarter of the local steps. */
+  finalLoss: z.number(),
+  steps: z.int().min(1),
+  /** L2 norm of the update. */
+  updateNorm: z.number().min(0),
+  trainingMs: z.number().min(0),
+});
+export type ContributionMetrics = z.infer<typeof contributionMetricsSchema>;
+
+/** Signed by the site (`contribution`); embeds the hash of the sealed update, which is what travels. */
+export const contributionHeaderSchema = z.strictObject({
+  federation: federationIdSchema,
+  site: siteIdSchema,
+  round: roundSchema,
+  attempt: attemptSchema,
+  base: sha256Schema,
+  planHash: sha256Schema,
+  manifestHash: sha256Schema,
+  /** Images that the local epochs went over; the weight in federated averaging. */
+  examples: z.int().min(1),
+  metrics: contributionMetricsSchema,
+  sealedSha256: sha256Schema,
+  sealedBytes: z.int().min(1),
+});
+export type ContributionHeader = z.infer<typeof contributionHeaderSchema>;
+
+/** Signed by the coordinator (`checkpoint`): where a global model comes from. */
+export const checkpointRecordSchema = z.strictObject({
+  federation: federationIdSchema,
+  /** The round that produced it; 0 for the initial model. */
+  round: z.int().min(0),
+  sha256: sha256Schema,
+  planHash: sha256Schema,
+  parent: sha256Schema.nullable(),
+  sites: z.array(siteIdSchema).readonly(),
+});
+export type CheckpointRecord = z.infer<typeof checkpointRecordSchema>;
+
+/** How far a site is inside the current round. */
+export const sitePhaseSchema = z.enum(["idle", "fetching", "training", "uploading", "waiting", "finetuning"]);
+export type SitePhase = z.infer<typeof sitePhaseSchema>;

@@ -1,0 +1,2 @@
+/** Raised with every change that an older peer would misread. */
+export const PROTOCOL_VERSION = 1;

@@ -1,0 +1,50 @@
+/** Weights as one flat Float32Array in manifest order. */
+import { ConsiliumError } from "./errors.ts";
+import { elementCount, vectorLength, type Manifest } from "./manifest.ts";
+
+/**
+ * Views into `values`, by tensor name; writing to a view writes to the vector.
+ * @throws frame.wrong-length if `values` is not exactly as long as the manifest says.
+ */
+export function tensorViews(manifest: Manifest, values: Float32Array): Map<string, Float32Array> {
+  assertLength(manifest, values);
+  const views = new Map<string, Float32Array>();
+  let offset = 0;
+  for (const { name, shape } of manifest.tensors) {
+    const length = elementCount(shape);
+    views.set(name, values.subarray(offset, offset + length));
+    offset += length;
+  }
+  return views;
+}
+
+/** @throws frame.wrong-length */
+export function assertLength(manifest: Manifest, values: Float32Array): void {
+  const expected = vectorLength(manifest);
+  if (values.length !== expected) {
+    throw new ConsiliumError("frame.wrong-length", {
+      detail: `(${values.length} elements instead of ${expected})`,
+    });
+  }
+}
+
+/** @throws vector.not-finite, naming the tensor that holds the first NaN or infinity. */
+export function assertFinite(manifest: Manifest, values: Float32Array): void {
+  for (const [name, view] of tensorViews(manifest, values)) {
+    if (!view.every(Number.isFinite)) throw new ConsiliumError("vector.not-finite", { culprits: [name] });
+  }
+}
+
+/** after - before, element by element. */
+export function subtract(after: Float32Array, before: Float32Array): Float32Array {
+  const delta = new Float32Array(after.length);
+  for (let i = 0; i < delta.length; i++) delta[i] = (after[i] ?? NaN) - (before[i] ?? NaN);
+  return delta;
+}
+
+/** Euclidean norm, summed in float64. */
+export function l2Norm(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) sum += value * value;
+  return Math.sqrt(sum);
+}

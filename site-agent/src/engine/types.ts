@@ -1,0 +1,107 @@
+/** The engine's door. Models, losses and optimiser are written in TensorFlow.js; how they run is behind it. */
+import type { Tensor } from "@tensorflow/tfjs-core";
+
+export type InputDtype = "float32" | "int32" | "uint8";
+
+export interface InputSpec {
+  readonly shape: readonly number[];
+  /** uint8 arrives in the loss as float32, 0 to 255. */
+  readonly dtype: InputDtype;
+}
+export type InputSpecs = Readonly<Record<string, InputSpec>>;
+
+export type InputArray<D extends InputDtype = InputDtype> = D extends "float32"
+  ? Float32Array
+  : D extends "int32"
+    ? Int32Array
+    : Uint8Array;
+export type InputArrays<I extends InputSpecs> = { readonly [K in keyof I]: InputArray<I[K]["dtype"]> };
+export type InputTensors<I extends InputSpecs> = { readonly [K in keyof I]: Tensor };
+
+/** One weight tensor, in the order of the flat vector. */
+export interface Parameter {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Whether AdamW's decoupled weight decay applies: not on biases, norms and tokens. */
+  readonly decay: boolean;
+  /** Factor on the learning rate (layer decay); 0 freezes the parameter. */
+  readonly learningRateScale: number;
+}
+
+export type ParameterTensors = ReadonlyMap<string, Tensor>;
+
+export interface AdamWOptions {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  /** Gradients are scaled down to this global L2 norm if it is exceeded. */
+  readonly clipGlobalNorm: number;
+}
+
+export interface TrainStepDefinition<I extends InputSpecs = InputSpecs> {
+  readonly parameters: readonly Parameter[];
+  readonly inputs: I;
+  readonly optimizer: AdamWOptions;
+  /** Written in TensorFlow.js; called once, on traced tensors. Metrics are tensors of any static shape. */
+  readonly loss: (
+    parameters: ParameterTensors,
+    inputs: InputTensors<I>,
+  ) => { readonly loss: Tensor; readonly metrics?: Readonly<Record<string, Tensor>> };
+}
+
+export interface StepResult {
+  readonly loss: number;
+  /** Global L2 norm of the gradient before clipping. */
+  readonly gradientNorm: number;
+  readonly metrics: Readonly<Record<string, Float32Array>>;
+}
+
+/** AdamW's moments as flat vectors in parameter order. Never leaves the site. */
+export interface OptimizerState {
+  /** Updates applied so far; drives the bias correction. */
+  readonly step: number;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+}
+
+/** Forward, backward, clipping and AdamW as one compiled graph, with the weights inside. */
+export interface TrainStep<I extends InputSpecs = InputSpecs> {
+  /** @throws engine.run-failed, training.diverged if the loss is not finite (the weights are then left as they were) */
+  run(inputs: InputArrays<I>, learningRate: number): Promise<StepResult>;
+  /** Flat copy of the weights, in parameter order. */
+  readWeights(): Promise<Float32Array>;
+  writeWeights(values: Float32Array): Promise<void>;
+  readOptimizerState(): Promise<OptimizerState>;
+  /** `null` resets the moments. */
+  writeOptimizerState(state: OptimizerState | null): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export interface InferenceDefinition<I extends InputSpecs = InputSpecs> {
+  readonly parameters: readonly Parameter[];
+  readonly inputs: I;
+  /** Called once, on traced tensors; every output has a static shape. */
+  readonly forward: (
+    parameters: ParameterTensors,
+    inputs: InputTensors<I>,
+  ) => Readonly<Record<string, Tensor>>;
+}
+
+export interface Inference<I extends InputSpecs = InputSpecs> {
+  run(inputs: InputArrays<I>): Promise<Readonly<Record<string, Float32Array>>>;
+  writeWeights(values: Float32Array): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export interface Engine {
+  /** For example `onnx/cpu`. */
+  readonly name: string;
+  compileTrainStep<I extends InputSpecs>(definition: TrainStepDefinition<I>): Promise<TrainStep<I>>;
+  compileInference<I extends InputSpecs>(definition: InferenceDefinition<I>): Promise<Inference<I>>;
+}
+
+export interface EngineOptions {
+  /** Threads inside one operator. Results are reproducible for a fixed number. */
+  readonly threads: number;
+}

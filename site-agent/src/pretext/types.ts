@@ -1,0 +1,19 @@
+/** What every pretext task offers to training. */
+import type { InputArrays, InputSpecs, Parameter, TrainStepDefinition } from "../engine/types.ts";
+import type { Random } from "../dataset/random.ts";
+
+export interface PretextTask<I extends InputSpecs = InputSpecs> {
+  readonly name: string;
+  /** Encoder first, then the task's own heads. */
+  readonly parameters: readonly Parameter[];
+  readonly inputs: I;
+  readonly loss: TrainStepDefinition<I>["loss"];
+  /** Initial weights, flat, in parameter order: the same bits on every machine for the same seed. */
+  initialWeights(seed: number): Float32Array;
+  /**
+   * The step's inputs for one batch.
+   * @param images uint8 [batchSize, cachePx, cachePx, channels]
+   * @param random decides crops, flips and masks
+   */
+  prepare(images: Uint8Array, random: Random): InputArrays<I>;
+}

@@ -1,0 +1,14 @@
+/** Worker threads that run TypeScript, started from any working directory. */
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+import { Worker } from "node:worker_threads";
+
+const TYPESCRIPT_LOADER = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+
+/**
+ * @param script the worker's own file: `new URL("./worker.ts", import.meta.url)`
+ * @param workerData anything that can be cloned
+ */
+export function startThread(script: URL, workerData: unknown): Worker {
+  return new Worker(script, { workerData, execArgv: ["--import", TYPESCRIPT_LOADER] });
+}

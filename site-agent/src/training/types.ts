@@ -1,0 +1,53 @@
+/** Local training of one round, as the federation side sees it. It runs in a worker thread. */
+import type { Plan } from "@consilium/shared/plan";
+import type { Manifest } from "@consilium/shared/manifest";
+import type { ContributionMetrics } from "@consilium/shared/protocol/round";
+import type { OptimizerState } from "../engine/types.ts";
+
+export interface LocalRoundRequest {
+  readonly plan: Plan;
+  /** Folder of the image cache. */
+  readonly cacheDir: string;
+  readonly round: number;
+  /** The global model's values, in manifest order. */
+  readonly base: Float32Array;
+  /** Moments kept from this site's last round, or null. */
+  readonly optimizerState: OptimizerState | null;
+  /** Site-specific seed of crops, masks and batch order. */
+  readonly seed: number;
+  readonly threads: number;
+}
+
+export interface LocalRoundProgress {
+  readonly step: number;
+  readonly steps: number;
+  /** Of the last step. */
+  readonly loss: number;
+  readonly imagesPerSecond: number;
+}
+
+export interface LocalRoundResult {
+  /** Trained weights minus base, in manifest order. */
+  readonly delta: Float32Array;
+  readonly examples: number;
+  readonly metrics: ContributionMetrics;
+  readonly optimizerState: OptimizerState;
+}
+
+/** The port through which the agent trains; the real one is a worker. */
+export interface Trainer {
+  /** Layout and initial values that every site derives alike from the plan. */
+  genesis(plan: Plan): Promise<{ manifest: Manifest; values: Float32Array }>;
+  /** Images in the cache. */
+  countImages(cacheDir: string): Promise<number>;
+  /**
+   * @param signal ends the training early, at a step's border
+   * @throws training.no-images, training.diverged, engine.*; AbortError when `signal` fires
+   */
+  train(
+    request: LocalRoundRequest,
+    onProgress: (progress: LocalRoundProgress) => void,
+    signal: AbortSignal,
+  ): Promise<LocalRoundResult>;
+  close(): Promise<void>;
+}
