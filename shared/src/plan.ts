@@ -2,7 +2,7 @@
  * The federation plan: everything that all sites must agree on before they train together.
  * Parsed once, frozen, named by its hash, signed by the coordinator and pinned by each site at enrolment.
  */
-import { canonicalJson, sha256, type Json } from "./canonical.ts";
+import { canonicalJson, sha256 } from "./canonical.ts";
 import { ConsiliumError } from "./errors.ts";
 import type { Sha256 } from "./ids.ts";
 import { planSchema, type DeepReadonly, type Plan } from "./plan-schema.ts";
