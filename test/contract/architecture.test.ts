@@ -1,0 +1,125 @@
+/** Holds the rules of docs/architecture.md: who may import whom, and how long a file may grow. */
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import ts from "typescript";
+import { describe, expect, it } from "vitest";
+
+const root = path.resolve(import.meta.dirname, "../..");
+const MAX_LINES = 420;
+
+interface SourceFile {
+  readonly file: string;
+  readonly text: string;
+  /** Imported modules; relative ones as paths from the root, `@consilium/x/y` as `x/src/y`. */
+  readonly imports: readonly string[];
+}
+
+const isTest = (file: string) => file.endsWith(".test.ts");
+
+function sources(folder: string): SourceFile[] {
+  return readdirSync(path.join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
+    .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)))
+    .filter((file) => !/(^|\/)(node_modules|dist)\//.test(file))
+    .map((file) => {
+      const text = readFileSync(path.join(root, file), "utf8");
+      const imports = ts
+        .preProcessFile(text, true, true)
+        .importedFiles.map(({ fileName }) => resolveImport(file, fileName));
+      return { file, text, imports };
+    });
+}
+
+function resolveImport(from: string, name: string): string {
+  if (name.startsWith(".")) return path.normalize(path.join(path.dirname(from), name));
+  return name.replace(/^@consilium\/([^/]+)\//, "$1/src/");
+}
+
+/** Every import of a matching file that the rule does not allow, as "file -> import". */
+function violations(
+  files: readonly SourceFile[],
+  forbidden: (imported: string, file: string) => boolean,
+): string[] {
+  return files.flatMap(({ file, imports }) =>
+    imports.filter((imported) => forbidden(imported, file)).map((imported) => `${file} -> ${imported}`),
+  );
+}
+
+const shared = sources("shared/src");
+const coordinator = sources("coordinator/src");
+const dashboard = sources("coordinator/dashboard");
+const site = sources("site-agent/src");
+const product = (files: readonly SourceFile[]) => files.filter(({ file }) => !isTest(file));
+
+describe("imports", () => {
+  it("finds the rooms at all", () => {
+    for (const room of [shared, coordinator, dashboard, site]) expect(room.length).toBeGreaterThan(3);
+  });
+
+  it("shared imports neither application", () => {
+    expect(violations(shared, (name) => /^(coordinator|site-agent)\//.test(name))).toEqual([]);
+  });
+
+  it("neither application imports the other", () => {
+    expect(violations(product(coordinator), (name) => name.startsWith("site-agent/"))).toEqual([]);
+    expect(violations(product(site), (name) => name.startsWith("coordinator/"))).toEqual([]);
+  });
+
+  it("the coordinator imports no machine learning", () => {
+    expect(violations(coordinator, (name) => /^(@tensorflow\/|onnxruntime)/.test(name))).toEqual([]);
+  });
+
+  it("only engine, model, pretext and downstream import TensorFlow.js", () => {
+    const rooms = /^site-agent\/src\/(engine|model|pretext|downstream)\//;
+    const isTensorFlow = (name: string) => name.startsWith("@tensorflow/") || name.endsWith("engine/tf.ts");
+    expect(violations(product(site), (name, file) => isTensorFlow(name) && !rooms.test(file))).toEqual([]);
+  });
+
+  it("only engine/providers imports ONNX Runtime", () => {
+    const providers = "site-agent/src/engine/providers/";
+    expect(
+      violations(product(site), (name, file) => name === "onnxruntime-node" && !file.startsWith(providers)),
+    ).toEqual([]);
+  });
+
+  it("the dashboard imports only the browser-safe part of shared", () => {
+    const safe = /^shared\/src\/(protocol\/|plan-schema|units|ids|crypto\/signed)/;
+    expect(violations(dashboard, (name) => name.startsWith("shared/") && !safe.test(name))).toEqual([]);
+    const reachable =
+      /^shared\/src\/(protocol\/(http|round|version)|plan-schema|units|ids|crypto\/signed)\.ts$/;
+    expect(
+      violations(
+        shared.filter(({ file }) => reachable.test(file)),
+        (name) => name.startsWith("node:") || name === "tweetnacl",
+      ),
+    ).toEqual([]);
+  });
+
+  it("shared touches neither disk nor network", () => {
+    const impure = /^node:(fs|net|http|https|tls|child_process|dgram)/;
+    expect(violations(product(shared), (name) => impure.test(name))).toEqual([]);
+  });
+});
+
+describe("files", () => {
+  const all = [...shared, ...coordinator, ...dashboard, ...site];
+
+  it("only main.ts reads the process", () => {
+    const offenders = product(all)
+      .filter(({ file }) => !/\/main\.tsx?$/.test(file))
+      .filter(({ text }) => /\bprocess\.(argv|env|exit|on|stdin|stdout|stderr|cwd)\b/.test(text));
+    expect(offenders.map(({ file }) => file)).toEqual([]);
+  });
+
+  it(`stay under ${MAX_LINES} lines`, () => {
+    const long = all.filter(({ text }) => text.split("\n").length > MAX_LINES);
+    expect(long.map(({ file }) => file)).toEqual([]);
+  });
+
+  it("switch no rule off", () => {
+    const switches = new RegExp(
+      ["eslint" + "-disable", "@ts" + "-ignore", "@ts" + "-nocheck", "as" + " any\\b"].join("|"),
+    );
+    expect(all.filter(({ text }) => switches.test(text)).map(({ file }) => file)).toEqual([]);
+  });
+});
