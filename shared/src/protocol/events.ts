@@ -80,8 +80,17 @@ export const MAX_UPLOAD_CHUNK_BYTES = 4 * 1024 * 1024;
 const uploadedObjectSchema = z.discriminatedUnion("kind", [
   /** The sealed update; begun with the header that will make it a contribution. */
   z.strictObject({ kind: z.literal("contribution"), header: signedSchema(contributionHeaderSchema) }),
-  /** The initial model, a plain checkpoint frame: every site can derive it, so it is no secret. */
-  z.strictObject({ kind: z.literal("genesis"), sha256: sha256Schema, sizeBytes: z.int().min(1) }),
+  /**
+   * The initial model: a checkpoint frame, sealed like an update with the context
+   * {kind: "genesis", federation, round: 0, attempt: 0, site}, so that nothing at all leaves a site in plain.
+   */
+  z.strictObject({
+    kind: z.literal("genesis"),
+    /** Of the checkpoint frame: what `hello.genesis` announced. */
+    sha256: sha256Schema,
+    sealedSha256: sha256Schema,
+    sealedBytes: z.int().min(1),
+  }),
 ]);
 
 export const uploadBeginSchema = z.strictObject({
