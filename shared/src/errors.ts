@@ -50,6 +50,50 @@ export const ERRORS = {
     "Run again with LOG_LEVEL=debug and report the code and the log.",
   ),
 
+  // A site's home folder
+  "home.missing": entry(
+    404,
+    false,
+    "This folder is not the home of a site.",
+    "Run consilium-site init --site NAME, or point --home at the right folder.",
+  ),
+  "home.exists": entry(
+    409,
+    false,
+    "The home folder holds a site's identity already.",
+    "Use it as it is, or replace the identity with consilium-site init --force.",
+  ),
+  "home.busy": entry(
+    409,
+    true,
+    "Another consilium-site works in this home folder.",
+    "Wait until it ends, or stop it.",
+  ),
+  "home.not-joined": entry(
+    409,
+    false,
+    "This site has not joined a federation.",
+    "Run consilium-site join --coordinator URL --token TOKEN.",
+  ),
+  "genesis.mismatch": entry(
+    409,
+    false,
+    "This site derives another initial model from the plan than the federation has.",
+    "Install the same version of consilium-site at every site.",
+  ),
+  "model.missing": entry(
+    404,
+    false,
+    "This site does not hold that encoder yet.",
+    "Run consilium-site run for the global one, or consilium-site pretrain for the site's own.",
+  ),
+  "receipts.broken": entry(
+    500,
+    false,
+    "The record of what left this site was altered or cut.",
+    "Keep a copy for the investigation; find out who can write to the home folder.",
+  ),
+
   // Bytes and vectors
   "frame.bad-tag": entry(
     400,
