@@ -358,6 +358,14 @@ export const ERRORS = {
     "There are not enough cached images to fill one batch.",
     "Run consilium-site ingest, or lower the batch size in the plan.",
   ),
+
+  // Models that come and go
+  "weights.unreadable": entry(
+    422,
+    false,
+    "The weights file cannot be read.",
+    "Check that it is safetensors with float32, float16 or bfloat16 values, and copy it again.",
+  ),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;
