@@ -296,6 +296,12 @@ export const ERRORS = {
   ),
   "dicom.duplicate": entry(422, false, "The same image was read before.", "Nothing to do."),
   "cache.corrupt": entry(500, false, "The image cache is damaged.", "Run consilium-site ingest again."),
+  "cache.wrong-size": entry(
+    409,
+    false,
+    "The cached images have another size than the plan asks for.",
+    "Run consilium-site ingest again.",
+  ),
   "labels.invalid": entry(
     422,
     false,
