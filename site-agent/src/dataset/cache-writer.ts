@@ -1,0 +1,199 @@
+/**
+ * Writing the image cache. Images are appended in the order given and become part of the cache at each commit;
+ * a crash at any line leaves the last commit. Opening a damaged cache drops the shards that are damaged, so that
+ * ingesting the same files again repairs it.
+ */
+import { mkdir, open, readdir, readFile, rm, truncate, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { ConsiliumError } from "@consilium/shared/errors";
+import {
+  CACHE_FILE,
+  cacheHeader,
+  encodeShard,
+  parseCacheHeader,
+  parseShard,
+  shardName,
+  shardNumbers,
+  type CachedRecord,
+  type CacheHeader,
+  type StoredRecord,
+} from "./cache-format.ts";
+import { errorCode, writeFileAtomic } from "./files.ts";
+
+/** A shard that still has room. */
+interface OpenShard {
+  readonly number: number;
+  readonly records: StoredRecord[];
+  readonly file: FileHandle;
+}
+
+export class CacheWriter {
+  readonly sizePx: number;
+  /** Keys of the images that are cached already. */
+  readonly keys: ReadonlySet<string>;
+  readonly #dir: string;
+  readonly #header: CacheHeader;
+  readonly #keys: Set<string>;
+  #shard: OpenShard | null = null;
+  #next: number;
+  #uncommitted = 0;
+
+  private constructor(dir: string, header: CacheHeader, state: FolderState) {
+    this.#dir = dir;
+    this.#header = header;
+    this.#keys = state.keys;
+    this.keys = state.keys;
+    this.sizePx = header.sizePx;
+    this.#next = state.next;
+  }
+
+  /**
+   * Opens or begins the cache in folder `dir` for images of sizePx x sizePx.
+   * @throws config.invalid if the folder holds a cache of another size
+   */
+  static async open(dir: string, sizePx: number): Promise<CacheWriter> {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    const header = cacheHeader(sizePx);
+    const found = await readHeader(dir);
+    if (found !== null && found.sizePx !== sizePx) {
+      throw new ConsiliumError("config.invalid", {
+        detail: `(this cache holds images of ${found.sizePx} px, not ${sizePx} px: name another cache)`,
+        culprits: ["size"],
+      });
+    }
+    if (found === null) {
+      // Shards without a header cannot be read: their size is unknown.
+      await removeShards(dir, () => true);
+      await writeFileAtomic(join(dir, CACHE_FILE), `${JSON.stringify(header)}\n`);
+    }
+    const state = await inspect(dir, found ?? header);
+    const writer = new CacheWriter(dir, found ?? header, state);
+    if (state.last !== null) await writer.#reopen(state.last.number, state.last.records);
+    return writer;
+  }
+
+  /** Images in the cache, committed or not. */
+  get count(): number {
+    return this.#keys.size;
+  }
+
+  /**
+   * Appends one image. It is part of the cache after the next commit.
+   * @param pixels sizePx^2 bytes
+   */
+  async append(record: CachedRecord, pixels: Uint8Array): Promise<void> {
+    if (pixels.length !== this.sizePx ** 2) throw new RangeError(`an image of ${pixels.length} bytes`);
+    if (this.#keys.has(record.image)) throw new RangeError("the image is cached already");
+    if (this.#shard !== null && this.#shard.records.length >= this.#header.recordsPerShard) {
+      await this.commit();
+      await this.#shard.file.close();
+      this.#shard = null;
+    }
+    this.#shard ??= await this.#begin();
+    const { file, records } = this.#shard;
+    await writeAll(file, pixels, records.length * pixels.length);
+    records.push({ ...record, crc: crc32(pixels) });
+    this.#keys.add(record.image);
+    this.#uncommitted += 1;
+  }
+
+  /** Bytes first, index after: what the index lists is on disk. */
+  async commit(): Promise<void> {
+    if (this.#shard === null || this.#uncommitted === 0) return;
+    await this.#shard.file.sync();
+    await writeFileAtomic(
+      join(this.#dir, `${shardName(this.#shard.number)}.json`),
+      encodeShard(this.#shard.records),
+    );
+    this.#uncommitted = 0;
+  }
+
+  /** Closes without committing. */
+  async close(): Promise<void> {
+    await this.#shard?.file.close();
+    this.#shard = null;
+  }
+
+  async #begin(): Promise<OpenShard> {
+    const number = this.#next++;
+    return { number, records: [], file: await open(join(this.#dir, `${shardName(number)}.u8`), "w", 0o600) };
+  }
+
+  async #reopen(number: number, records: readonly StoredRecord[]): Promise<void> {
+    const path = join(this.#dir, `${shardName(number)}.u8`);
+    await truncate(path, records.length * this.sizePx ** 2);
+    this.#shard = { number, records: [...records], file: await open(path, "r+") };
+  }
+}
+
+interface FolderState {
+  readonly keys: Set<string>;
+  /** The last shard if it has room, to go on with. */
+  readonly last: { readonly number: number; readonly records: readonly StoredRecord[] } | null;
+  /** Number of the next new shard. */
+  readonly next: number;
+}
+
+/** Reads what the folder holds, every byte checked, and removes what is damaged or was never committed. */
+async function inspect(dir: string, header: CacheHeader): Promise<FolderState> {
+  const keys = new Set<string>();
+  const sound = new Set<number>();
+  let last: FolderState["last"] = null;
+  for (const number of shardNumbers(await readdir(dir), ".json")) {
+    const records = await readSoundShard(dir, number, header.sizePx ** 2);
+    if (records === null || records.some(({ image }) => keys.has(image))) continue;
+    for (const { image } of records) keys.add(image);
+    sound.add(number);
+    last = records.length < header.recordsPerShard ? { number, records } : null;
+  }
+  await removeShards(dir, (number) => !sound.has(number));
+  return { keys, last, next: Math.max(-1, ...sound) + 1 };
+}
+
+async function readSoundShard(
+  dir: string,
+  number: number,
+  recordBytes: number,
+): Promise<readonly StoredRecord[] | null> {
+  let file: FileHandle | null = null;
+  try {
+    const records = parseShard(await readFile(join(dir, `${shardName(number)}.json`), "utf8"));
+    file = await open(join(dir, `${shardName(number)}.u8`), "r");
+    const buffer = new Uint8Array(recordBytes);
+    for (const [i, { crc }] of records.entries()) {
+      const { bytesRead } = await file.read(buffer, 0, recordBytes, i * recordBytes);
+      if (bytesRead !== recordBytes || crc32(buffer) !== crc) return null;
+    }
+    return records;
+  } catch (error) {
+    if (error instanceof ConsiliumError || errorCode(error) === "ENOENT") return null;
+    throw error;
+  } finally {
+    await file?.close();
+  }
+}
+
+async function readHeader(dir: string): Promise<CacheHeader | null> {
+  try {
+    return parseCacheHeader(await readFile(join(dir, CACHE_FILE), "utf8"));
+  } catch (error) {
+    if (error instanceof ConsiliumError || errorCode(error) === "ENOENT") return null;
+    throw error;
+  }
+}
+
+async function removeShards(dir: string, unwanted: (number: number) => boolean): Promise<void> {
+  const entries = await readdir(dir);
+  for (const suffix of [".json", ".u8"] as const)
+    for (const number of shardNumbers(entries, suffix))
+      if (unwanted(number)) await rm(join(dir, `${shardName(number)}${suffix}`), { force: true });
+}
+
+async function writeAll(file: FileHandle, data: Uint8Array, position: number): Promise<void> {
+  let written = 0;
+  while (written < data.length) {
+    const { bytesWritten } = await file.write(data, written, data.length - written, position + written);
+    written += bytesWritten;
+  }
+}

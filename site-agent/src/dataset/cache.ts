@@ -1,0 +1,97 @@
+/** Reading the image cache: random access to fixed-size records, each checked as it is read. */
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { ConsiliumError } from "@consilium/shared/errors";
+import {
+  CACHE_FILE,
+  parseCacheHeader,
+  parseShard,
+  shardName,
+  shardNumbers,
+  type CachedRecord,
+  type StoredRecord,
+} from "./cache-format.ts";
+import { errorCode } from "./files.ts";
+import type { ImageCache } from "./types.ts";
+
+export type { CachedRecord } from "./cache-format.ts";
+
+/** An ImageCache that also knows each original's size, view and body part. */
+export interface CachedImages extends ImageCache {
+  readonly records: readonly CachedRecord[];
+}
+
+interface Place {
+  readonly file: number;
+  readonly offset: number;
+  readonly crc: number;
+}
+
+/**
+ * Opens the cache in folder `dir` as it stands; images that an ingest adds later are seen by the next open.
+ * A folder without a cache throws training.no-images.
+ * @throws cache.corrupt if a file is damaged or shorter than its index says
+ */
+export async function openImageCache(dir: string): Promise<CachedImages> {
+  const { sizePx } = parseCacheHeader(await readOrMissing(join(dir, CACHE_FILE)));
+  const recordBytes = sizePx ** 2;
+  const records: CachedRecord[] = [];
+  const places: Place[] = [];
+  const files: number[] = [];
+  const close = (): void => {
+    for (const file of files.splice(0)) closeSync(file);
+  };
+  try {
+    for (const number of shardNumbers(await readdir(dir), ".json")) {
+      const stored = parseShard(await readFile(join(dir, `${shardName(number)}.json`), "utf8"));
+      const file = openShard(join(dir, `${shardName(number)}.u8`));
+      files.push(file);
+      if (fstatSync(file).size < stored.length * recordBytes) throw new ConsiliumError("cache.corrupt");
+      stored.forEach((record, i) => {
+        records.push(withoutChecksum(record));
+        places.push({ file, offset: i * recordBytes, crc: record.crc });
+      });
+    }
+  } catch (error) {
+    close();
+    throw error;
+  }
+
+  const read = (indices: ArrayLike<number>, out: Uint8Array): void => {
+    if (out.length < indices.length * recordBytes)
+      throw new RangeError(`${indices.length} images do not fit in ${out.length} bytes`);
+    for (let i = 0; i < indices.length; i++) {
+      const place = places[indices[i] ?? -1];
+      if (place === undefined) throw new RangeError(`the cache has no image ${indices[i]}`);
+      const target = out.subarray(i * recordBytes, (i + 1) * recordBytes);
+      if (readSync(place.file, target, 0, recordBytes, place.offset) !== recordBytes)
+        throw new ConsiliumError("cache.corrupt");
+      if (crc32(target) !== place.crc) throw new ConsiliumError("cache.corrupt");
+    }
+  };
+  return { sizePx, records, read, close };
+}
+
+function withoutChecksum({ crc: _, ...record }: StoredRecord): CachedRecord {
+  return record;
+}
+
+async function readOrMissing(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") throw new ConsiliumError("training.no-images", { cause: error });
+    throw error;
+  }
+}
+
+function openShard(path: string): number {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") throw new ConsiliumError("cache.corrupt", { cause: error });
+    throw error;
+  }
+}
