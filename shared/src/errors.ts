@@ -262,6 +262,12 @@ export const ERRORS = {
     "Check that the folder holds DICOM; consilium-site ingest lists why files were set aside.",
   ),
   "dicom.not-dicom": entry(422, false, "The file is not DICOM.", "Nothing to do unless it should have been."),
+  "dicom.unreadable": entry(
+    422,
+    false,
+    "The file cannot be read from the disk.",
+    "Check its permissions, then ingest again.",
+  ),
   "dicom.truncated": entry(422, false, "The file ends before its pixel data does.", "Export it again."),
   "dicom.no-pixels": entry(
     422,
@@ -274,6 +280,12 @@ export const ERRORS = {
     false,
     "The image is written in a way that this version does not read.",
     "Convert it, or report the transfer syntax.",
+  ),
+  "dicom.multi-frame": entry(
+    422,
+    false,
+    "The file holds several frames; this version reads single images.",
+    "Export the frames one by one, or wait for a version that reads them.",
   ),
   "dicom.decode-failed": entry(422, false, "The pixel data cannot be decoded.", "Export it again."),
   "dicom.wrong-size": entry(
