@@ -1,0 +1,144 @@
+/**
+ * The Vision Transformer (Dosovitskiy et al. 2021) in the pre-norm form of DeiT and MAE. Weights have timm's names;
+ * matrices are [in, out], which is timm's transposed.
+ *
+ * Letters in shapes: N images, L patches, T tokens, P numbers in a patch, D width, H heads.
+ */
+import type { Tensor } from "@tensorflow/tfjs-core";
+import { attention, gelu, layerNorm, linear } from "../engine/nn.ts";
+import { tf } from "../engine/tf.ts";
+import type { Parameter, ParameterTensors } from "../engine/types.ts";
+import { sinCosPositions } from "./positions.ts";
+import { gridSize, patchCount, patchLength, type VitConfig } from "./sizes.ts";
+
+const MLP_RATIO = 4;
+
+/** The encoder's weights, in the order of the flat vector. Positions are fixed and not among them. */
+export function vitParameters(config: VitConfig): readonly Parameter[] {
+  const { width, depth } = config;
+  return [
+    token("cls_token", width),
+    ...linearParameters("patch_embed.proj", patchLength(config), width),
+    ...Array.from({ length: depth }, (_, i) => blockParameters(`blocks.${i}`, width)).flat(),
+    ...normParameters("norm", width),
+  ];
+}
+
+export function blockParameters(name: string, width: number): readonly Parameter[] {
+  return [
+    ...normParameters(`${name}.norm1`, width),
+    ...linearParameters(`${name}.attn.qkv`, width, 3 * width),
+    ...linearParameters(`${name}.attn.proj`, width, width),
+    ...normParameters(`${name}.norm2`, width),
+    ...linearParameters(`${name}.mlp.fc1`, width, MLP_RATIO * width),
+    ...linearParameters(`${name}.mlp.fc2`, MLP_RATIO * width, width),
+  ];
+}
+
+export function linearParameters(name: string, inputs: number, outputs: number): readonly Parameter[] {
+  return [
+    { name: `${name}.weight`, shape: [inputs, outputs], decay: true, learningRateScale: 1 },
+    { name: `${name}.bias`, shape: [outputs], decay: false, learningRateScale: 1 },
+  ];
+}
+
+export function normParameters(name: string, width: number): readonly Parameter[] {
+  return [
+    { name: `${name}.weight`, shape: [width], decay: false, learningRateScale: 1 },
+    { name: `${name}.bias`, shape: [width], decay: false, learningRateScale: 1 },
+  ];
+}
+
+export function token(name: string, width: number): Parameter {
+  return { name, shape: [1, 1, width], decay: false, learningRateScale: 1 };
+}
+
+/**
+ * @param images [N, imagePx, imagePx, channels]
+ * @returns [N, L, P], patches row by row; inside a patch row, column, channel
+ */
+export function patchify(images: Tensor, config: VitConfig): Tensor {
+  const [batch = 0] = images.shape;
+  const grid = gridSize(config);
+  const { patchPx, channels } = config;
+  const rows = tf.reshape(images, [batch * grid, patchPx, grid, patchPx * channels]);
+  return tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [batch, grid * grid, patchLength(config)]);
+}
+
+/** Fixed positions of the patches, [L, D]; the class token's are zero. */
+export function positions(config: VitConfig, width = config.width): Tensor {
+  const grid = gridSize(config);
+  return tf.tensor(sinCosPositions(grid, width), [grid * grid, width]);
+}
+
+/**
+ * Features of whole images, for downstream tasks and health metrics.
+ * @param images [N, imagePx, imagePx, channels], standardised
+ * @returns [N, 1 + L, D]: the class token, then the patches row by row
+ */
+export function encode(parameters: ParameterTensors, images: Tensor, config: VitConfig): Tensor {
+  const where = tf.reshape(positions(config), [1, patchCount(config), config.width]); // [1, L, D]
+  const x = tf.add(embedPatches(parameters, patchify(images, config)), where); // [N, L, D]
+  return encodeTokens(parameters, prependClassToken(parameters, x), config); // [N, 1 + L, D]
+}
+
+/** [N, T, P] -> [N, T, D] */
+export function embedPatches(parameters: ParameterTensors, patches: Tensor): Tensor {
+  return apply(linear, parameters, "patch_embed.proj", patches);
+}
+
+/** [N, T, D] -> [N, 1 + T, D] */
+export function prependClassToken(parameters: ParameterTensors, x: Tensor): Tensor {
+  const [batch = 0, , width = 0] = x.shape;
+  const cls = tf.add(parameter(parameters, "cls_token"), tf.zeros([batch, 1, width])); // [N, 1, D]
+  return tf.concat([cls, x], 1);
+}
+
+/** All blocks and the last norm, [N, T, D] -> [N, T, D]. Tokens carry their positions already. */
+export function encodeTokens(parameters: ParameterTensors, x: Tensor, { depth, heads }: VitConfig): Tensor {
+  for (let i = 0; i < depth; i++) x = block(parameters, `blocks.${i}`, x, heads);
+  return apply(layerNorm, parameters, "norm", x);
+}
+
+/** One pre-norm transformer block, [N, T, D] -> [N, T, D]. */
+export function block(parameters: ParameterTensors, name: string, x: Tensor, heads: number): Tensor {
+  const normed = apply(layerNorm, parameters, `${name}.norm1`, x);
+  x = tf.add(x, selfAttention(parameters, `${name}.attn`, normed, heads));
+  const hidden = apply(
+    linear,
+    parameters,
+    `${name}.mlp.fc1`,
+    apply(layerNorm, parameters, `${name}.norm2`, x),
+  );
+  return tf.add(x, apply(linear, parameters, `${name}.mlp.fc2`, gelu(hidden)));
+}
+
+/** Multi-head self-attention, [N, T, D] -> [N, T, D]. */
+function selfAttention(parameters: ParameterTensors, name: string, x: Tensor, heads: number): Tensor {
+  const [batch = 0, tokens = 0, width = 0] = x.shape;
+  const headWidth = width / heads;
+  const qkv = apply(linear, parameters, `${name}.qkv`, x); // [N, T, 3 D]
+  const [q, k, v] = [0, 1, 2].map((part) => {
+    const heading = tf.slice(qkv, [0, 0, part * width], [batch, tokens, width]); // [N, T, D]
+    return tf.transpose(tf.reshape(heading, [batch, tokens, heads, headWidth]), [0, 2, 1, 3]); // [N, H, T, D / H]
+  }) as [Tensor, Tensor, Tensor];
+  const attended = tf.transpose(attention(q, k, v), [0, 2, 1, 3]); // [N, T, H, D / H]
+  return apply(linear, parameters, `${name}.proj`, tf.reshape(attended, [batch, tokens, width]));
+}
+
+/** Calls a layer with the weight and bias of that name. */
+export function apply(
+  layer: (x: Tensor, weight: Tensor, bias: Tensor) => Tensor,
+  parameters: ParameterTensors,
+  name: string,
+  x: Tensor,
+): Tensor {
+  return layer(x, parameter(parameters, `${name}.weight`), parameter(parameters, `${name}.bias`));
+}
+
+/** @throws Error if the model has no such weight: a mistake in code, not in data. */
+export function parameter(parameters: ParameterTensors, name: string): Tensor {
+  const tensor = parameters.get(name);
+  if (tensor === undefined) throw new Error(`the model has no weight ${name}`);
+  return tensor;
+}

@@ -1,0 +1,25 @@
+/** The plan's pretext task. */
+import type { Plan } from "@consilium/shared/plan";
+import type { InputSpecs, InputTensors } from "../engine/types.ts";
+import { maeTask } from "./mae.ts";
+import type { PretextTask } from "./types.ts";
+
+/** @throws plan.invalid if the model cannot be built as the plan asks */
+export function pretextTask(plan: Plan): PretextTask {
+  switch (plan.pretext.task) {
+    case "mae":
+      return withoutInputNames(maeTask(plan));
+  }
+}
+
+/** Training handles all tasks alike; a task's `loss` only ever gets what its own `prepare` and `inputs` name. */
+function withoutInputNames<I extends InputSpecs>(task: PretextTask<I>): PretextTask {
+  return {
+    name: task.name,
+    parameters: task.parameters,
+    inputs: task.inputs,
+    loss: (parameters, inputs) => task.loss(parameters, inputs as InputTensors<I>),
+    initialWeights: (seed) => task.initialWeights(seed),
+    prepare: (images, random) => task.prepare(images, random),
+  };
+}

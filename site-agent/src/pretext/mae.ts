@@ -1,0 +1,237 @@
+/**
+ * Masked autoencoder (He et al. 2022, facebookresearch/mae): the encoder sees a random quarter of the patches, a small
+ * decoder restores the others. Weights of the decoder have that repository's names.
+ *
+ * One departure in form, none in value: tokens stay in shuffled order in the decoder, with matching positions and
+ * targets, so that nothing is scattered back. A transformer without positions is equivariant to order.
+ *
+ * Letters in shapes: N images, L patches, V visible, M masked, P numbers in a patch, D encoder width, W decoder width.
+ */
+import type { Plan } from "@consilium/shared/plan";
+import type { Tensor } from "@tensorflow/tfjs-core";
+import { cropMatrices, randomCrop, type Crop } from "../dataset/crops.ts";
+import type { Random } from "../dataset/random.ts";
+import { layerNorm, linear } from "../engine/nn.ts";
+import { tf } from "../engine/tf.ts";
+import type { InputArrays, InputDtype, InputTensors, Parameter, ParameterTensors } from "../engine/types.ts";
+import { cropImages, standardise } from "../model/images.ts";
+import { initialWeights } from "../model/initial-weights.ts";
+import { assertTransformer, patchCount, patchLength, vitConfig, type VitConfig } from "../model/sizes.ts";
+import {
+  apply,
+  block,
+  blockParameters,
+  embedPatches,
+  encodeTokens,
+  linearParameters,
+  normParameters,
+  parameter,
+  patchify,
+  positions,
+  prependClassToken,
+  token,
+  vitParameters,
+} from "../model/vit.ts";
+import type { PretextTask } from "./types.ts";
+
+export interface MaeConfig {
+  readonly encoder: VitConfig;
+  readonly decoder: { readonly width: number; readonly depth: number; readonly heads: number };
+  /** V; the other patches are masked. */
+  readonly visible: number;
+  readonly normPixLoss: boolean;
+}
+
+interface Input<Dtype extends InputDtype> {
+  readonly shape: readonly number[];
+  readonly dtype: Dtype;
+}
+
+// An interface would lack the index signature of InputSpecs.
+export type MaeInputs = {
+  readonly images: Input<"uint8">;
+  readonly cropRows: Input<"float32">;
+  readonly cropColumns: Input<"float32">;
+  /** Each image's patches, shuffled: the first V are visible. */
+  readonly patchOrder: Input<"int32">;
+  /** The same, counted through the batch. */
+  readonly batchOrder: Input<"int32">;
+};
+
+/** Keeps a patch without any contrast at zero (the paper's code, `forward_loss`). */
+const PATCH_VARIANCE_FLOOR = 1e-6;
+
+/** @throws plan.invalid if a width does not fit its heads */
+export function maeConfig({ model, pretext }: Plan): MaeConfig {
+  const encoder = vitConfig(model);
+  assertTransformer("model", encoder);
+  assertTransformer("pretext.decoder", pretext.decoder);
+  const patches = patchCount(encoder);
+  // 100 * (1 - .9) is a hair under 10 in floating point.
+  const kept = Math.floor(patches * (1 - pretext.maskRatio) + 1e-6);
+  const visible = Math.min(patches - 1, Math.max(1, kept));
+  return { encoder, decoder: pretext.decoder, visible, normPixLoss: pretext.normPixLoss };
+}
+
+/** @throws plan.invalid */
+export function maeTask(plan: Plan): PretextTask<MaeInputs> {
+  const config = maeConfig(plan);
+  const parameters = maeParameters(config);
+  const { cachePx, pretext, training } = plan;
+  return {
+    name: "mae",
+    parameters,
+    inputs: maeInputs(config, cachePx, training.batchSize),
+    loss: (weights, inputs) => ({ loss: maeLoss(maeForward(weights, inputs, config)) }),
+    initialWeights: (seed) => initialWeights(parameters, seed),
+    prepare(images, random) {
+      const crops = Array.from({ length: training.batchSize }, () => randomCrop(cachePx, pretext, random));
+      return maeArrays(config, cachePx, images, crops, random);
+    },
+  };
+}
+
+/** Encoder first, then the decoder, which is no part of the shared encoder's use. */
+export function maeParameters({ encoder, decoder }: MaeConfig): readonly Parameter[] {
+  return [
+    ...vitParameters(encoder),
+    token("mask_token", decoder.width),
+    ...linearParameters("decoder_embed", encoder.width, decoder.width),
+    ...Array.from({ length: decoder.depth }, (_, i) =>
+      blockParameters(`decoder_blocks.${i}`, decoder.width),
+    ).flat(),
+    ...normParameters("decoder_norm", decoder.width),
+    ...linearParameters("decoder_pred", decoder.width, patchLength(encoder)),
+  ];
+}
+
+export function maeInputs({ encoder }: MaeConfig, cachePx: number, batch: number): MaeInputs {
+  const { imagePx, channels } = encoder;
+  const patches = patchCount(encoder);
+  return {
+    images: { shape: [batch, cachePx, cachePx, channels], dtype: "uint8" },
+    cropRows: { shape: [batch, imagePx, cachePx], dtype: "float32" },
+    cropColumns: { shape: [batch, imagePx, cachePx], dtype: "float32" },
+    patchOrder: { shape: [batch, patches], dtype: "int32" },
+    batchOrder: { shape: [batch, patches], dtype: "int32" },
+  };
+}
+
+/** One batch of inputs: what `random` decides here is the mask. */
+export function maeArrays(
+  { encoder }: MaeConfig,
+  cachePx: number,
+  images: Uint8Array,
+  crops: readonly Crop[],
+  random: Random,
+): InputArrays<MaeInputs> {
+  const patches = patchCount(encoder);
+  const { rows, columns } = cropMatrices(crops, cachePx, encoder.imagePx);
+  const patchOrder = new Int32Array(crops.length * patches);
+  for (let image = 0; image < crops.length; image++) {
+    patchOrder.set(random.permutation(patches), image * patches);
+  }
+  const batchOrder = patchOrder.map((patch, i) => Math.floor(i / patches) * patches + patch);
+  return { images, cropRows: rows, cropColumns: columns, patchOrder, batchOrder };
+}
+
+export interface MaeForward {
+  /** The decoder's guess at the masked patches, [N, M, P]. */
+  readonly prediction: Tensor;
+  /** What they are, [N, M, P]: standardised by patch under normPixLoss. */
+  readonly target: Tensor;
+  /** All patches in shuffled order, standardised by image, [N, L, P]. */
+  readonly patches: Tensor;
+  /** Of each image's pixels 0 to 1, [N, 1, 1, 1]. */
+  readonly imageMean: Tensor;
+  readonly imageStdDev: Tensor;
+}
+
+export function maeForward(
+  weights: ParameterTensors,
+  inputs: InputTensors<MaeInputs>,
+  config: MaeConfig,
+): MaeForward {
+  const { images, mean, stdDev } = standardise(
+    cropImages(inputs.images, inputs.cropRows, inputs.cropColumns),
+  );
+  const patches = shuffle(patchify(images, config.encoder), inputs.batchOrder); // [N, L, P]
+  const latent = encodeVisible(weights, patches, inputs.patchOrder, config); // [N, 1 + V, D]
+  const prediction = decodeMasked(weights, latent, inputs.patchOrder, config); // [N, M, P]
+  const hidden = keepLast(patches, patches.shape[1] ?? 0, config.visible); // [N, M, P]
+  const target = config.normPixLoss ? standardisePatches(hidden) : hidden;
+  return { prediction, target, patches, imageMean: mean, imageStdDev: stdDev };
+}
+
+/** Mean squared error on masked patches only. */
+export function maeLoss({ prediction, target }: Pick<MaeForward, "prediction" | "target">): Tensor {
+  return tf.mean(tf.square(tf.sub(prediction, target)));
+}
+
+/** [N, L, P] in each image's own order. Pixels are no weights: nothing is differentiated through the gather. */
+function shuffle(patches: Tensor, batchOrder: Tensor): Tensor {
+  const [batch = 0, count = 0, length = 0] = patches.shape;
+  const flat = tf.reshape(patches, [batch * count, length]);
+  return tf.reshape(tf.gather(flat, tf.reshape(batchOrder, [batch * count])), [batch, count, length]);
+}
+
+/** Positions in each image's own order, [N, L, width]. */
+function shuffledPositions(patchOrder: Tensor, encoder: VitConfig, width: number): Tensor {
+  const [batch = 0, count = 0] = patchOrder.shape;
+  const flat = tf.gather(positions(encoder, width), tf.reshape(patchOrder, [batch * count]));
+  return tf.reshape(flat, [batch, count, width]);
+}
+
+/** The encoder on visible patches only, [N, L, P] -> [N, 1 + V, D]. */
+function encodeVisible(
+  weights: ParameterTensors,
+  patches: Tensor,
+  patchOrder: Tensor,
+  { encoder, visible }: MaeConfig,
+): Tensor {
+  const seen = keepFirst(patches, visible); // [N, V, P]
+  const where = keepFirst(shuffledPositions(patchOrder, encoder, encoder.width), visible); // [N, V, D]
+  const x = tf.add(embedPatches(weights, seen), where); // [N, V, D]
+  return encodeTokens(weights, prependClassToken(weights, x), encoder); // [N, 1 + V, D]
+}
+
+/** [class token | visible | mask tokens] through the decoder, [N, 1 + V, D] -> [N, M, P]. */
+function decodeMasked(
+  weights: ParameterTensors,
+  latent: Tensor,
+  patchOrder: Tensor,
+  { encoder, decoder, visible }: MaeConfig,
+): Tensor {
+  const [batch = 0] = latent.shape;
+  const { width, depth, heads } = decoder;
+  const where = shuffledPositions(patchOrder, encoder, width); // [N, L, W]
+  const patches = patchCount(encoder);
+  const known = tf.add(
+    apply(linear, weights, "decoder_embed", latent), // [N, 1 + V, W]
+    tf.concat([tf.zeros([batch, 1, width]), keepFirst(where, visible)], 1),
+  );
+  const masked = tf.add(parameter(weights, "mask_token"), keepLast(where, patches, visible)); // [N, M, W]
+  let x = tf.concat([known, masked], 1); // [N, 1 + L, W]
+  for (let i = 0; i < depth; i++) x = block(weights, `decoder_blocks.${i}`, x, heads);
+  // Norm and prediction go token by token, so only those that count in the loss are worth it.
+  const wanted = keepLast(x, 1 + patches, 1 + visible); // [N, M, W]
+  return apply(linear, weights, "decoder_pred", apply(layerNorm, weights, "decoder_norm", wanted));
+}
+
+/** Each patch by its own mean and (unbiased, as in the paper's code) variance, [N, M, P]. */
+function standardisePatches(patches: Tensor): Tensor {
+  const length = patches.shape.at(-1) ?? 0;
+  const centred = tf.sub(patches, tf.mean(patches, -1, true));
+  const variance = tf.div(tf.sum(tf.square(centred), -1, true), length - 1);
+  return tf.div(centred, tf.sqrt(tf.add(variance, PATCH_VARIANCE_FLOOR)));
+}
+
+const keepFirst = (x: Tensor, count: number): Tensor => {
+  const [batch = 0, , width = 0] = x.shape;
+  return tf.slice(x, [0, 0, 0], [batch, count, width]);
+};
+
+const keepLast = (x: Tensor, length: number, from: number): Tensor => {
+  const [batch = 0, , width = 0] = x.shape;
+  return tf.slice(x, [0, from, 0], [batch, length - from, width]);
+};

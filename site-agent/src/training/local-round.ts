@@ -1,0 +1,93 @@
+/** One round of local training: from the global model to this site's update. */
+import { ConsiliumError } from "@consilium/shared/errors";
+import { l2Norm, subtract } from "@consilium/shared/vector";
+import { epochBatches, readImages, stepsPerEpoch } from "../dataset/batches.ts";
+import { Random } from "../dataset/random.ts";
+import type { ImageCache } from "../dataset/types.ts";
+import type { PretextStep } from "./pretext-step.ts";
+import { learningRateAt, restartFactor } from "./schedule.ts";
+import type { LocalRoundProgress, LocalRoundRequest, LocalRoundResult } from "./types.ts";
+
+export interface LocalRoundSurroundings {
+  readonly compiled: PretextStep;
+  readonly cache: ImageCache;
+  /** Milliseconds from any origin. */
+  readonly now: () => number;
+}
+
+/**
+ * Yields after every step; whoever stops iterating ends the training. The compiled step can be used again afterwards.
+ * @throws training.no-images, training.diverged, cache.wrong-size, engine.run-failed
+ */
+export async function* trainLocally(
+  request: Pick<LocalRoundRequest, "plan" | "round" | "base" | "optimizerState" | "seed">,
+  { compiled, cache, now }: LocalRoundSurroundings,
+): AsyncGenerator<LocalRoundProgress, LocalRoundResult> {
+  const { plan, round, base, seed } = request;
+  const { batchSize, localEpochs, optimizerState } = plan.training;
+  const { task, step } = compiled;
+  const images = assertUsable(cache, plan.cachePx);
+
+  const kept = optimizerState === "keep" ? request.optimizerState : null;
+  await step.writeWeights(base);
+  await step.writeOptimizerState(kept);
+
+  const startedAt = now();
+  const random = new Random(seed, round);
+  const schedule = { ...plan.training, rounds: plan.rounds };
+  const steps = localEpochs * stepsPerEpoch(images, batchSize);
+  const losses: number[] = [];
+  for (let epoch = 0; epoch < localEpochs; epoch++) {
+    for (const indices of epochBatches(images, batchSize, random)) {
+      const done = losses.length;
+      // The middle of the step: the very first is not wasted on a rate of zero.
+      const scheduled = learningRateAt(schedule, round, (done + 0.5) / steps);
+      const learningRate = kept === null && round > 1 ? scheduled * restartFactor(done) : scheduled;
+      const inputs = task.prepare(readImages(cache, indices, plan.model.channels), random);
+      const { loss } = await step.run(inputs, learningRate);
+      losses.push(loss);
+      const seconds = Math.max(now() - startedAt, 1e-3) / 1000;
+      yield { step: done + 1, steps, loss, imagesPerSecond: (losses.length * batchSize) / seconds };
+    }
+  }
+
+  const delta = subtract(await step.readWeights(), base);
+  return {
+    delta,
+    examples: images,
+    metrics: {
+      loss: mean(losses),
+      finalLoss: mean(losses.slice(-Math.ceil(losses.length / 4))),
+      steps,
+      updateNorm: l2Norm(delta),
+      trainingMs: now() - startedAt,
+    },
+    optimizerState: await step.readOptimizerState(),
+  };
+}
+
+/** Iterates to the end. The signal is looked at between steps; its reason is thrown. */
+export async function runToEnd<Progress, Result>(
+  work: AsyncGenerator<Progress, Result>,
+  onProgress: (progress: Progress) => void | Promise<void>,
+  signal?: AbortSignal,
+): Promise<Result> {
+  for (;;) {
+    signal?.throwIfAborted();
+    const next = await work.next();
+    if (next.done === true) return next.value;
+    await onProgress(next.value);
+  }
+}
+
+function assertUsable(cache: ImageCache, cachePx: number): number {
+  if (cache.records.length === 0) throw new ConsiliumError("training.no-images");
+  if (cache.sizePx !== cachePx) {
+    throw new ConsiliumError("cache.wrong-size", {
+      detail: `(${cache.sizePx} px instead of ${cachePx} px)`,
+    });
+  }
+  return cache.records.length;
+}
+
+const mean = (values: readonly number[]): number => values.reduce((sum, v) => sum + v, 0) / values.length;

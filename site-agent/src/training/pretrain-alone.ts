@@ -1,0 +1,54 @@
+/** The same rounds on one site's images only: the "own encoder" that the federation is compared with. */
+import type { Checkpoint } from "@consilium/shared/codec";
+import type { Plan } from "@consilium/shared/plan";
+import type { OptimizerState } from "../engine/types.ts";
+import type { LocalRoundProgress, LocalRoundRequest, Trainer } from "./types.ts";
+
+export interface AloneProgress extends LocalRoundProgress {
+  readonly round: number;
+  readonly rounds: number;
+}
+
+export interface AloneRequest extends Pick<LocalRoundRequest, "cacheDir" | "seed" | "threads"> {
+  /** `rounds` of it may be shortened; the schedule follows. */
+  readonly plan: Plan;
+}
+
+export interface AloneResult extends Checkpoint {
+  /** Mean pretext loss of each round. */
+  readonly losses: readonly number[];
+}
+
+/** @throws training.no-images, training.diverged, engine.*; the signal's reason at a step's border */
+export async function pretrainAlone(
+  trainer: Pick<Trainer, "genesis" | "train">,
+  { plan, cacheDir, seed, threads }: AloneRequest,
+  onProgress: (progress: AloneProgress) => void,
+  signal: AbortSignal,
+): Promise<AloneResult> {
+  const { manifest, values } = await trainer.genesis(plan);
+  let optimizerState: OptimizerState | null = null;
+  const losses: number[] = [];
+  for (let round = 1; round <= plan.rounds; round++) {
+    const trained = await trainer.train(
+      { plan, cacheDir, round, base: values, optimizerState, seed, threads },
+      (progress) => {
+        onProgress({ ...progress, round, rounds: plan.rounds });
+      },
+      signal,
+    );
+    for (const [i, change] of trained.delta.entries()) values[i] = (values[i] ?? NaN) + change;
+    optimizerState = trained.optimizerState;
+    losses.push(trained.metrics.loss);
+  }
+  return { manifest, values, losses };
+}
+
+/** The plan with another number of rounds, for a shorter run. */
+export function withRounds(plan: Plan, rounds: number): Plan {
+  return {
+    ...plan,
+    rounds,
+    training: { ...plan.training, warmupRounds: Math.min(plan.training.warmupRounds, rounds) },
+  };
+}

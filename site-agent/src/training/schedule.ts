@@ -1,0 +1,37 @@
+/** Learning rate. It follows the federation's progress, so all sites are at the same point whatever their size. */
+
+export interface Schedule {
+  /** The peak. */
+  readonly learningRate: number;
+  readonly warmupRounds: number;
+  readonly rounds: number;
+}
+
+/**
+ * Linear warm-up, then half a cosine down to 0 (Loshchilov and Hutter 2017, without restarts).
+ * @param round from 1
+ * @param fraction of the round's local steps, 0 to 1
+ */
+export function learningRateAt(
+  { learningRate, warmupRounds, rounds }: Schedule,
+  round: number,
+  fraction: number,
+): number {
+  const done = round - 1 + fraction;
+  if (done < warmupRounds) return (learningRate * done) / warmupRounds;
+  if (rounds === warmupRounds) return learningRate;
+  const progress = Math.min(1, (done - warmupRounds) / (rounds - warmupRounds));
+  return (learningRate * (1 + Math.cos(Math.PI * progress))) / 2;
+}
+
+/** Steps over which Adam's moments find their level again after a reset. */
+const RESTART_STEPS = 10;
+
+/**
+ * Factor on the learning rate where the optimiser starts each round afresh: without it the first updates would all have
+ * full length, whatever the gradient.
+ * @param step of the round, from 0
+ */
+export function restartFactor(step: number): number {
+  return Math.min(1, (step + 1) / RESTART_STEPS);
+}

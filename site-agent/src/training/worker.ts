@@ -1,0 +1,106 @@
+/** The training thread: answers one call at a time and keeps the compiled step from round to round. */
+import { setImmediate } from "node:timers/promises";
+import { parentPort, type TransferListItem } from "node:worker_threads";
+import { canonicalJson } from "@consilium/shared/canonical";
+import type { Plan } from "@consilium/shared/plan";
+import { openImageCache } from "../dataset/cache.ts";
+import type { ImageCache } from "../dataset/types.ts";
+import { createEngine } from "../engine/engine.ts";
+import { genesis } from "./genesis.ts";
+import { runToEnd, trainLocally } from "./local-round.ts";
+import { compilePretextStep, type PretextStep } from "./pretext-step.ts";
+import { packError, type FromWorker, type ToWorker } from "./thread-protocol.ts";
+import type { LocalRoundRequest, LocalRoundResult } from "./types.ts";
+
+const port = parentPort;
+if (port === null) throw new Error("this file runs in a worker thread");
+
+const send = (message: FromWorker, transfer: readonly TransferListItem[] = []): void => {
+  port.postMessage(message, transfer);
+};
+
+/** Tracing and compiling take longer than a small round, so both happen once. */
+let latest: { readonly key: string; readonly compiled: PretextStep } | null = null;
+
+async function compiledFor(plan: Plan, threads: number): Promise<PretextStep> {
+  const { cachePx, model, pretext, training } = plan;
+  const key = canonicalJson({ cachePx, model, pretext, training, threads });
+  if (latest?.key === key) return latest.compiled;
+  const old = latest;
+  latest = null;
+  await old?.compiled.step.dispose();
+  const compiled = await compilePretextStep(await createEngine({ threads }), plan);
+  latest = { key, compiled };
+  return compiled;
+}
+
+async function withCache<T>(dir: string, use: (cache: ImageCache) => T | Promise<T>): Promise<T> {
+  const cache = await openImageCache(dir);
+  try {
+    return await use(cache);
+  } finally {
+    cache.close();
+  }
+}
+
+function train(request: LocalRoundRequest, id: number, signal: AbortSignal): Promise<LocalRoundResult> {
+  return withCache(request.cacheDir, async (cache) => {
+    const compiled = await compiledFor(request.plan, request.threads);
+    const round = trainLocally(request, { compiled, cache, now: () => performance.now() });
+    return runToEnd(
+      round,
+      async (progress) => {
+        send({ id, progress });
+        // A step blocks the thread; this lets a cancel message in.
+        await setImmediate();
+      },
+      signal,
+    );
+  });
+}
+
+async function answer(message: Exclude<ToWorker, { call: "cancel" }>, signal: AbortSignal): Promise<void> {
+  const { id } = message;
+  switch (message.call) {
+    case "genesis": {
+      const result = genesis(message.argument);
+      send({ id, result }, buffersOf([result.values]));
+      return;
+    }
+    case "countImages":
+      send({ id, result: await withCache(message.argument, ({ records }) => records.length) });
+      return;
+    case "train": {
+      const result = await train(message.argument, id, signal);
+      const { firstMoment, secondMoment } = result.optimizerState;
+      send({ id, result }, buffersOf([result.delta, firstMoment, secondMoment]));
+    }
+  }
+}
+
+const buffersOf = (arrays: readonly Float32Array[]): ArrayBuffer[] => [
+  ...new Set(arrays.map((array) => array.buffer as ArrayBuffer)),
+];
+
+const running = new Map<number, AbortController>();
+let queue = Promise.resolve();
+
+port.on("message", (message: ToWorker) => {
+  if (message.call === "cancel") {
+    running.get(message.id)?.abort();
+    return;
+  }
+  const { id } = message;
+  const controller = new AbortController();
+  running.set(id, controller);
+  queue = queue.then(async () => {
+    try {
+      controller.signal.throwIfAborted();
+      await answer(message, controller.signal);
+    } catch (error) {
+      send(controller.signal.aborted ? { id, aborted: true } : { id, error: packError(error) });
+    } finally {
+      running.delete(id);
+    }
+  });
+});
