@@ -1,0 +1,29 @@
+import type { FederationStatus } from "@consilium/shared/protocol/http";
+import type { ReactNode } from "react";
+import { describePlan, WHAT_THE_COORDINATOR_CAN_READ } from "../describe-plan.ts";
+import { shortHash } from "../derive.ts";
+
+export function PlanCard({ status }: { readonly status: FederationStatus }): ReactNode {
+  return (
+    <section className="card plan" aria-labelledby="plan-title">
+      <div className="card-head">
+        <h2 id="plan-title">The plan</h2>
+        <span className="dimmed mono" title={status.planHash}>
+          {shortHash(status.planHash)}
+        </span>
+      </div>
+      <dl>
+        {describePlan(status.plan, status.parameters).map(({ label, text }) => (
+          <div key={label}>
+            <dt>{label}</dt>
+            <dd>{text}</dd>
+          </div>
+        ))}
+      </dl>
+      <p className="caution">{WHAT_THE_COORDINATOR_CAN_READ}</p>
+      <p className="dimmed fingerprint">
+        Coordinator's fingerprint <code>{status.coordinatorFingerprint}</code>
+      </p>
+    </section>
+  );
+}

@@ -1,0 +1,102 @@
+import type { FederationStatus, RoundStatus } from "@consilium/shared/protocol/http";
+import { formatDurationMs } from "@consilium/shared/units";
+import { Button } from "@mantine/core";
+import { useState, type ReactNode } from "react";
+import { formatCount, formatLoss, roundDurationMs, shortHash } from "../derive.ts";
+
+const SHOWN_AT_FIRST = 10;
+
+/** Newest first. */
+export function RoundsCard({ status }: { readonly status: FederationStatus }): ReactNode {
+  const [all, setAll] = useState(false);
+  const rounds = status.history.toReversed();
+  const shown = all ? rounds : rounds.slice(0, SHOWN_AT_FIRST);
+  return (
+    <section className="card" aria-labelledby="rounds-title">
+      <div className="card-head">
+        <h2 id="rounds-title">Rounds</h2>
+        <span className="dimmed">newest first</span>
+      </div>
+      {rounds.length === 0 ? (
+        <p className="empty">
+          None yet: the first one opens when {status.plan.minSites} hospitals are connected.
+        </p>
+      ) : (
+        <div className="scroll" tabIndex={0} role="region" aria-label="Rounds, scrollable">
+          <table className="rounds">
+            <thead>
+              <tr>
+                <th scope="col">Round</th>
+                <th scope="col" className="number">
+                  Loss
+                </th>
+                <th scope="col">Contributions</th>
+                <th scope="col">Left out</th>
+                <th scope="col">Model</th>
+                <th scope="col" className="number">
+                  Took
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {shown.map((round) => (
+                <RoundRow key={`${round.round}.${round.attempt}`} round={round} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {rounds.length > SHOWN_AT_FIRST && (
+        <Button
+          variant="subtle"
+          size="xs"
+          onClick={() => {
+            setAll(!all);
+          }}
+        >
+          {all ? "Show the newest only" : `Show all ${rounds.length} rounds`}
+        </Button>
+      )}
+    </section>
+  );
+}
+
+function RoundRow({ round }: { readonly round: RoundStatus }): ReactNode {
+  const duration = roundDurationMs(round);
+  const examples = round.contributions.reduce((sum, contribution) => sum + contribution.examples, 0);
+  return (
+    <tr data-testid={`round-${round.round}`}>
+      <th scope="row">
+        {round.round}
+        {round.attempt > 1 && <span className="dimmed"> attempt {round.attempt}</span>}
+      </th>
+      <td className="number">{formatLoss(round.loss)}</td>
+      <td>
+        {round.contributions.length === 0 ? (
+          <span className="dimmed">none yet</span>
+        ) : (
+          <>
+            {round.contributions.map(({ site }) => site).join(", ")}{" "}
+            <span className="dimmed">{formatCount(examples)} images</span>
+          </>
+        )}
+      </td>
+      <td>
+        {round.excluded.map(({ site, reason }) => (
+          <span key={site} className="excluded">
+            <strong>{site}</strong> {reason}
+          </span>
+        ))}
+        {round.excluded.length === 0 && <span className="dimmed">–</span>}
+      </td>
+      <td>
+        {round.checkpoint === null ? (
+          <span className="dimmed">{round.closedAt === null ? "open" : "–"}</span>
+        ) : (
+          <code title={round.checkpoint}>{shortHash(round.checkpoint)}</code>
+        )}
+      </td>
+      <td className="number">{duration === null ? "…" : formatDurationMs(duration)}</td>
+    </tr>
+  );
+}

@@ -1,0 +1,169 @@
+import type { FederationStatus, SiteStatus } from "@consilium/shared/protocol/http";
+import { formatBytes } from "@consilium/shared/units";
+import { useComputedColorScheme } from "@mantine/core";
+import { useState, type ReactNode } from "react";
+import { ago, formatCount, formatLoss, siteProgress } from "../derive.ts";
+import { siteLine } from "../theme.ts";
+
+interface SitesCardProps {
+  readonly status: FederationStatus;
+  readonly nowMs: number;
+}
+
+export function SitesCard({ status, nowMs }: SitesCardProps): ReactNode {
+  const scheme = useComputedColorScheme("light");
+  return (
+    <section className="card" aria-labelledby="sites-title">
+      <div className="card-head">
+        <h2 id="sites-title">Hospitals</h2>
+        <span className="dimmed">click a name for its fingerprint</span>
+      </div>
+      {status.sites.length === 0 ? (
+        <NobodyYet />
+      ) : (
+        <table className="sites" role="table">
+          <thead role="rowgroup">
+            <tr role="row">
+              <th role="columnheader">Hospital</th>
+              <th role="columnheader">This round</th>
+              <th role="columnheader" className="number">
+                Loss
+              </th>
+              <th role="columnheader" className="number">
+                Images
+              </th>
+              <th role="columnheader" className="number">
+                Contributions
+              </th>
+              <th role="columnheader" className="number">
+                Received
+              </th>
+            </tr>
+          </thead>
+          <tbody role="rowgroup">
+            {status.sites.map((site, index) => (
+              <SiteRow
+                key={site.site}
+                site={site}
+                color={siteLine(index, scheme).color}
+                nowMs={nowMs}
+                finished={status.phase === "finished"}
+              />
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
+  );
+}
+
+interface SiteRowProps {
+  readonly site: SiteStatus;
+  readonly color: string;
+  readonly nowMs: number;
+  readonly finished: boolean;
+}
+
+/** Roles are given because phones show each row as a card, and `display` would take them away. */
+function SiteRow({ site, color, nowMs, finished }: SiteRowProps): ReactNode {
+  const [open, setOpen] = useState(false);
+  return (
+    <tr role="row" data-testid={`site-${site.site}`} className={site.connected ? undefined : "away"}>
+      <th role="rowheader" scope="row">
+        <button
+          type="button"
+          className="site-name"
+          aria-expanded={open}
+          title={`Fingerprint ${site.fingerprint}`}
+          onClick={() => {
+            setOpen(!open);
+          }}
+        >
+          <span className="site-color" style={{ background: color }} aria-hidden />
+          {site.site}
+        </button>
+        <span className={site.connected ? "link link-up" : "link link-down"}>
+          {site.connected ? "connected" : lastSeen(site, nowMs)}
+        </span>
+        {open && (
+          <span className="fingerprint">
+            Fingerprint <code>{site.fingerprint}</code>
+          </span>
+        )}
+      </th>
+      <td role="cell" className="progress-cell">
+        <StageBar site={site} finished={finished} />
+      </td>
+      <Number label="Loss">{formatLoss(site.loss)}</Number>
+      <Number label="Images">{site.examples === null ? "–" : formatCount(site.examples)}</Number>
+      <Number label="Contributions">{formatCount(site.contributions)}</Number>
+      <Number label="Received">{formatBytes(site.receivedBytes)}</Number>
+    </tr>
+  );
+}
+
+function Number({ label, children }: { readonly label: string; readonly children: string }): ReactNode {
+  return (
+    <td role="cell" className="number" data-label={label}>
+      {children}
+    </td>
+  );
+}
+
+const STAGES = ["fetch", "train", "send"] as const;
+
+/** The way of one update through a round; training takes most of the bar as it takes most of the time. */
+function StageBar({ site, finished }: { readonly site: SiteStatus; readonly finished: boolean }): ReactNode {
+  const { text, stage, fraction } = siteProgress(site);
+  const shown = finished && stage === null && site.connected ? "Has the final model" : text;
+  const percent = Math.round(fraction * 100);
+  const working = stage !== null && stage < 3;
+  return (
+    <>
+      <span className="stage-text">
+        {shown}
+        {working && <span className="dimmed">{amount(site)}</span>}
+      </span>
+      <span
+        className="stages"
+        role="progressbar"
+        aria-label={`${site.site}: ${shown}`}
+        aria-valuemin={0}
+        aria-valuemax={100}
+        aria-valuenow={stage === 3 ? 100 : percent}
+      >
+        {STAGES.map((name, index) => {
+          const filled = stage === null || index > stage ? 0 : index < stage ? 1 : fraction;
+          return (
+            <span key={name} className={`stage stage-${name}`}>
+              <span style={{ width: `${filled * 100}%` }} />
+            </span>
+          );
+        })}
+      </span>
+    </>
+  );
+}
+
+function amount({ phase, done, total }: SiteStatus): string {
+  if (total <= 0) return "";
+  return phase === "training"
+    ? `step ${formatCount(done)} of ${formatCount(total)}`
+    : `${formatBytes(done)} of ${formatBytes(total)}`;
+}
+
+function lastSeen({ lastSeenAt }: SiteStatus, nowMs: number): string {
+  return lastSeenAt === null ? "never connected" : `seen ${ago(Date.parse(lastSeenAt), nowMs)}`;
+}
+
+function NobodyYet(): ReactNode {
+  return (
+    <div className="empty-block">
+      <p>No hospital has joined yet. Make a token for each, and hand it over in person:</p>
+      <pre>
+        {"consilium-coordinator invite --site hospital-a\n"}
+        {"consilium-site join --coordinator URL --token TOKEN"}
+      </pre>
+    </div>
+  );
+}

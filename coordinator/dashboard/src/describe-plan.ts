@@ -1,0 +1,51 @@
+/** The plan in a clinician's words. Pure. */
+import type { Plan } from "@consilium/shared/plan-schema";
+import { formatBytes, formatDurationMs } from "@consilium/shared/units";
+import { formatCount } from "./derive.ts";
+
+export interface PlanLine {
+  readonly label: string;
+  readonly text: string;
+}
+
+/** Width / depth / heads, as in the plan's schema. */
+const SIZES = {
+  nano: "128 wide, 6 layers",
+  tiny: "192 wide, 12 layers",
+  small: "384 wide, 12 layers",
+  base: "768 wide, 12 layers",
+};
+
+const BYTES_PER_WEIGHT = 4;
+const percent = (share: number): string => `${Math.round(share * 100)} %`;
+
+export function describePlan(plan: Plan, parameters: number | null): readonly PlanLine[] {
+  const { model, pretext, training } = plan;
+  const weights = parameters === null ? "" : `, ${formatCount(parameters)} weights`;
+  return [
+    {
+      label: "Model",
+      text: `Vision transformer, ${model.size} (${SIZES[model.size]}${weights}); images of ${model.imagePx} × ${model.imagePx} in patches of ${model.patchPx} × ${model.patchPx} pixels.`,
+    },
+    {
+      label: "What it learns",
+      text: `Masked autoencoding: ${percent(pretext.maskRatio)} of each image is hidden and the model draws it again. No label is used.`,
+    },
+    {
+      label: "At each hospital",
+      text: `${training.localEpochs === 1 ? "One pass" : `${training.localEpochs} passes`} over its own images a round, ${training.batchSize} at a time; learning rate up to ${training.learningRate}; optimiser state ${training.optimizerState === "keep" ? "is kept between rounds" : "starts anew each round"}.`,
+    },
+    {
+      label: "Together",
+      text: `The updates are averaged, weighted by images (federated averaging). A round needs ${plan.minSites} ${plan.minSites === 1 ? "hospital" : "hospitals"} and closes after ${formatDurationMs(plan.roundDeadlineMs)} at the latest.`,
+    },
+    {
+      label: "What leaves a hospital",
+      text: `Weight updates${parameters === null ? "" : ` (about ${formatBytes(parameters * BYTES_PER_WEIGHT)} a round)`}, encrypted for the coordinator and signed; with them the number of images, the loss, timings and progress. Images, labels, names and headers stay.`,
+    },
+  ];
+}
+
+/** Said plainly wherever the plan is summarised. */
+export const WHAT_THE_COORDINATOR_CAN_READ =
+  "In this version the coordinator can read each hospital's update. Secure aggregation, which hides them, is not part of it yet.";
