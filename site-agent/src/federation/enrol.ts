@@ -1,0 +1,47 @@
+/** Joining: the site proves its key with a one-time token and pins the coordinator's keys and the signed plan. */
+import { sign, verify, type Identity } from "@consilium/shared/crypto/identity";
+import { ConsiliumError } from "@consilium/shared/errors";
+import type { SiteId } from "@consilium/shared/ids";
+import { enrolmentReplySchema } from "@consilium/shared/protocol/http";
+import { parseToken } from "@consilium/shared/protocol/token";
+import { parsePlan } from "@consilium/shared/plan";
+import type { Enrolment } from "../config.ts";
+import { httpClient, type Fetch } from "./http.ts";
+
+/**
+ * @param tokenText whole token, as the coordinator's operator printed it
+ * @throws enrolment.token-unknown, -used, -expired, enrolment.site-taken; config.invalid if the token is another
+ *   site's; crypto.bad-signature if whoever answers does not hold the keys that the token names
+ */
+export async function enrol(options: {
+  readonly site: SiteId;
+  readonly identity: Identity;
+  readonly coordinatorUrl: string;
+  readonly tokenText: string;
+  readonly fetch: Fetch;
+  readonly signal: AbortSignal;
+}): Promise<Enrolment> {
+  const { site, identity, coordinatorUrl, signal } = options;
+  const token = parseToken(options.tokenText);
+  if (token.site !== site) {
+    throw new ConsiliumError("config.invalid", {
+      detail: `(the token invites the site ${token.site}, this home belongs to ${site})`,
+      culprits: ["token"],
+    });
+  }
+  const { federation, coordinator, secret } = token;
+  const request = sign(
+    "enrolment",
+    { federation, site, identity: identity.public, tokenSecret: secret },
+    identity,
+  );
+  const reply = await httpClient(coordinatorUrl, options.fetch).post(
+    "api/enrolments",
+    request,
+    enrolmentReplySchema,
+    signal,
+  );
+  const plan = parsePlan(verify("plan", reply.plan, coordinator));
+  if (plan.federation !== federation || reply.site !== site) throw new ConsiliumError("plan.mismatch");
+  return { coordinatorUrl, coordinator, plan: reply.plan };
+}

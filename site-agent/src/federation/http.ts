@@ -1,0 +1,67 @@
+/** The few HTTP calls of a site: JSON in, JSON out, every reply checked against its schema. */
+import { ConsiliumError } from "@consilium/shared/errors";
+import { errorBodySchema } from "@consilium/shared/protocol/http";
+import type { z } from "zod";
+import { remoteError, unreachable } from "./remote-error.ts";
+
+export type Fetch = typeof fetch;
+
+const CALL_TIMEOUT_MS = 20_000;
+const MAX_REPLY_CHARACTERS = 4 * 1024 * 1024;
+
+export interface Http {
+  /** @throws coordinator.unreachable, protocol.invalid-message, and whatever the coordinator reports */
+  post<T extends z.ZodType>(path: string, body: object, reply: T, signal?: AbortSignal): Promise<z.output<T>>;
+  /** The response as it is, once its status is a success. */
+  get(path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Response>;
+}
+
+/** @param baseUrl ends with a slash */
+export function httpClient(baseUrl: string, fetch: Fetch): Http {
+  return {
+    async post(path, body, schema, signal) {
+      const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
+      const response = await send(fetch, new URL(path, baseUrl), {
+        method: "POST",
+        headers: { "content-type": "application/json", accept: "application/json" },
+        body: JSON.stringify(body),
+        signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+        redirect: "error",
+      });
+      const parsed = schema.safeParse(await readJson(response));
+      if (!parsed.success) throw new ConsiliumError("protocol.invalid-message");
+      return parsed.data;
+    },
+    get: (path, headers, signal) =>
+      send(fetch, new URL(path, baseUrl), { headers, signal, redirect: "error" }),
+  };
+}
+
+async function send(fetch: Fetch, url: URL, init: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(url, init);
+  } catch (cause) {
+    throw unreachable(undefined, cause);
+  }
+  if (response.ok) return response;
+  const body = errorBodySchema.safeParse(await readJson(response).catch(() => null));
+  if (body.success) throw remoteError(body.data);
+  // A proxy in between answers in its own words; what it says is not for our terminal.
+  throw unreachable(`(HTTP ${response.status})`);
+}
+
+async function readJson(response: Response): Promise<unknown> {
+  let text: string;
+  try {
+    text = await response.text();
+  } catch (cause) {
+    throw unreachable(undefined, cause);
+  }
+  if (text.length > MAX_REPLY_CHARACTERS) throw new ConsiliumError("protocol.invalid-message");
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ConsiliumError("protocol.invalid-message", { detail: "(the reply is not JSON)" });
+  }
+}

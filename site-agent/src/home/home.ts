@@ -1,0 +1,158 @@
+/**
+ * A site's home folder:
+ *
+ *     config.json       name, pinned coordinator keys, signed plan
+ *     identity.json     secret keys, readable by its owner alone
+ *     hmac.json         secret behind the pseudonyms of images and patients, likewise
+ *     caches/NAME/      images as ingested, nothing identifying
+ *     federation/       base checkpoint, sealed update, optimiser moments
+ *     models/           encoders: global.ckpt, own.ckpt
+ *     receipts.jsonl    what left this site
+ */
+import path from "node:path";
+import { fromBase64Url, toBase64Url } from "@consilium/shared/crypto/encoding";
+import {
+  createIdentity,
+  identityFromSecrets,
+  verify,
+  type Identity,
+  type RandomBytes,
+} from "@consilium/shared/crypto/identity";
+import { bytesSchema } from "@consilium/shared/crypto/signed";
+import { ConsiliumError } from "@consilium/shared/errors";
+import type { SiteId } from "@consilium/shared/ids";
+import { parsePlan, type Plan } from "@consilium/shared/plan";
+import { z } from "zod";
+import { siteConfigSchema, type Enrolment, type SiteConfig } from "../config.ts";
+import { ensureFolder, readTextIfPresent, removeFolder, writeFileAtomic } from "./files.ts";
+
+const identitySchema = z.strictObject({
+  schemaVersion: z.literal(1),
+  signingSeed: bytesSchema(32),
+  sealingSecret: bytesSchema(32),
+});
+const hmacSchema = z.strictObject({ schemaVersion: z.literal(1), secret: bytesSchema(32) });
+
+/** A site that has joined. */
+export interface JoinedSite {
+  readonly site: SiteId;
+  readonly enrolment: Enrolment;
+  readonly plan: Plan;
+}
+
+export interface Home {
+  readonly folder: string;
+  readConfig(): Promise<SiteConfig>;
+  /** Moves to another enrolment; the federation's working files of another plan are dropped. */
+  enrol(enrolment: Enrolment): Promise<void>;
+  /** @throws home.not-joined, crypto.bad-signature if the pinned plan was altered */
+  joined(): Promise<JoinedSite>;
+  identity(): Promise<Identity>;
+  /** 32 bytes. */
+  hmacSecret(): Promise<Uint8Array>;
+  cacheFolder(name: string): string;
+  modelFile(name: "global" | "own"): string;
+  /** The signed record of where the global model comes from. */
+  readonly globalRecordFile: string;
+  readonly federationFolder: string;
+  readonly receiptsFile: string;
+}
+
+/** @throws home.missing unless `init` was run here */
+export async function openHome(folder: string): Promise<Home> {
+  const home = homeAt(folder);
+  await home.readConfig();
+  return home;
+}
+
+/**
+ * Makes a home with a new identity. With `force` an older identity is replaced and its enrolment forgotten; the HMAC
+ * secret stays, because caches and label files are joined through it.
+ * @throws home.exists
+ */
+export async function initHome(
+  folder: string,
+  site: SiteId,
+  random: RandomBytes,
+  force: boolean,
+): Promise<{ home: Home; identity: Identity }> {
+  const home = homeAt(folder);
+  if (!force && (await readTextIfPresent(identityFile(folder))) !== null) {
+    throw new ConsiliumError("home.exists");
+  }
+  await ensureFolder(folder);
+  await removeFolder(home.federationFolder);
+  const identity = createIdentity(random);
+  if ((await readTextIfPresent(hmacFile(folder))) === null) {
+    await writeJson(hmacFile(folder), { schemaVersion: 1, secret: toBase64Url(random(32)) });
+  }
+  await writeJson(configFile(folder), { schemaVersion: 1, site, enrolment: null });
+  await writeJson(identityFile(folder), {
+    schemaVersion: 1,
+    signingSeed: toBase64Url(identity.signingSeed),
+    sealingSecret: toBase64Url(identity.sealingSecret),
+  });
+  return { home, identity };
+}
+
+const configFile = (folder: string): string => path.join(folder, "config.json");
+const identityFile = (folder: string): string => path.join(folder, "identity.json");
+const hmacFile = (folder: string): string => path.join(folder, "hmac.json");
+
+function homeAt(folder: string): Home {
+  const federationFolder = path.join(folder, "federation");
+  const readConfig = () => readJson(configFile(folder), "config.json", siteConfigSchema);
+  return {
+    folder,
+    readConfig,
+    async enrol(enrolment) {
+      const config = await readConfig();
+      const same = config.enrolment?.plan.signature === enrolment.plan.signature;
+      if (!same) await removeFolder(federationFolder);
+      await writeJson(configFile(folder), { ...config, enrolment });
+    },
+    async joined() {
+      const { site, enrolment } = await readConfig();
+      if (enrolment === null) throw new ConsiliumError("home.not-joined");
+      const plan = parsePlan(verify("plan", enrolment.plan, enrolment.coordinator));
+      return { site, enrolment, plan };
+    },
+    async identity() {
+      const stored = await readJson(identityFile(folder), "identity.json", identitySchema);
+      return identityFromSecrets(fromBase64Url(stored.signingSeed), fromBase64Url(stored.sealingSecret));
+    },
+    async hmacSecret() {
+      return fromBase64Url((await readJson(hmacFile(folder), "hmac.json", hmacSchema)).secret);
+    },
+    cacheFolder: (name) => path.join(folder, "caches", name),
+    modelFile: (name) => path.join(folder, "models", `${name}.ckpt`),
+    globalRecordFile: path.join(folder, "models", "global.json"),
+    federationFolder,
+    receiptsFile: path.join(folder, "receipts.jsonl"),
+  };
+}
+
+/** @throws home.missing, config.invalid; the content never enters the message */
+async function readJson<T extends z.ZodType>(file: string, name: string, schema: T): Promise<z.infer<T>> {
+  const text = await readTextIfPresent(file);
+  if (text === null) throw new ConsiliumError("home.missing", { detail: `(no ${name})` });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new ConsiliumError("config.invalid", { detail: `(${name} is not JSON)` });
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) {
+    const fields = parsed.error.issues.map((issue) => issue.path.join("."));
+    throw new ConsiliumError("config.invalid", {
+      detail: `(${name}: ${fields.join(", ")})`,
+      culprits: fields,
+    });
+  }
+  return parsed.data;
+}
+
+async function writeJson(file: string, value: object): Promise<void> {
+  await writeFileAtomic(file, `${JSON.stringify(value, null, 2)}\n`);
+}
