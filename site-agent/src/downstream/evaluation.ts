@@ -1,0 +1,165 @@
+/** From class probabilities of the test set to a run's row, and from the rows of all seeds to a summary. */
+import { ConsiliumError } from "@consilium/shared/errors";
+import type { LabelledImage } from "../dataset/labels.ts";
+import { bootstrapByPatient, type Estimate } from "./bootstrap.ts";
+import { classIndices } from "./cohort.ts";
+import {
+  accuracy,
+  auprc,
+  auroc,
+  balancedAccuracy,
+  column,
+  confusionMatrix,
+  expectedCalibrationError,
+  overClasses,
+  rocCurve,
+  type Predictions,
+  type Statistic,
+} from "./metrics.ts";
+import type {
+  DownstreamMode,
+  EncoderOrigin,
+  FinetuneDetail,
+  FinetuneRow,
+  FinetuneSummary,
+  SetSize,
+} from "./types.ts";
+
+/** One run and what it said of each test image. The probabilities are no part of any result. */
+export interface Run {
+  readonly from: EncoderOrigin;
+  readonly mode: DownstreamMode;
+  readonly seed: number;
+  readonly labels: SetSize;
+  readonly losses: readonly number[];
+  /** [test images, classes] */
+  readonly probabilities: ArrayLike<number>;
+}
+
+export interface TestSet {
+  readonly images: readonly LabelledImage[];
+  readonly classes: readonly string[];
+}
+
+const LOSS_POINTS = 10;
+
+/** @throws labels.too-few if the test set holds one class only */
+export function evaluateRun(run: Run, test: TestSet): { row: FinetuneRow; detail: FinetuneDetail } {
+  const { from, mode, seed, labels, losses, probabilities } = run;
+  const predictions = predictionsOf(run, test);
+  const { truth } = predictions;
+  const estimates = bootstrapByPatient(
+    {
+      auroc: overClasses(auroc, predictions),
+      accuracy: accuracy(predictions),
+      auprc: overClasses(auprc, predictions),
+      balancedAccuracy: balancedAccuracy(predictions),
+      calibrationError: expectedCalibrationError(predictions),
+    },
+    test.images.map(({ patient }) => patient),
+  );
+  const { auprc: area, balancedAccuracy: balanced, calibrationError } = estimates;
+  const curves = test.classes.length === 2 ? [1] : test.classes.map((_, c) => c);
+  return {
+    row: { from, mode, seed, auroc: defined(estimates.auroc), accuracy: defined(estimates.accuracy) },
+    detail: {
+      from,
+      mode,
+      seed,
+      labels,
+      auprc: area,
+      balancedAccuracy: balanced,
+      calibrationError,
+      confusion: confusionMatrix(predictions),
+      roc: curves.map((c) => ({
+        class: test.classes[c] ?? "",
+        points: rocCurve(
+          column(probabilities, test.classes.length, c),
+          Uint8Array.from(truth, (t) => Number(t === c)),
+        ),
+      })),
+      losses: tenths(losses),
+    },
+  };
+}
+
+/** One line for each encoder and mode, in the order of the runs. */
+export function summarise(runs: readonly Run[], test: TestSet): FinetuneSummary[] {
+  const patients = test.images.map(({ patient }) => patient);
+  const groups = new Map<string, Run[]>();
+  for (const run of runs) {
+    const key = `${run.from} ${run.mode}`;
+    groups.set(key, [...(groups.get(key) ?? []), run]);
+  }
+  return [...groups.values()].flatMap((group) => {
+    const [first] = group;
+    if (first === undefined) return [];
+    const { from, mode } = first;
+    const meanAuroc = mean(group.map((run) => overClasses(auroc, predictionsOf(run, test))));
+    const scratch = from === "scratch" ? undefined : groups.get(`scratch ${mode}`);
+    const baseline = scratch && mean(scratch.map((run) => overClasses(auroc, predictionsOf(run, test))));
+    const estimates = bootstrapByPatient(
+      {
+        auroc: meanAuroc,
+        accuracy: mean(group.map((run) => accuracy(predictionsOf(run, test)))),
+        aurocGain: baseline ? difference(meanAuroc, baseline) : () => null,
+      },
+      patients,
+    );
+    const area = defined(estimates.auroc);
+    const hits = defined(estimates.accuracy);
+    return [
+      {
+        from,
+        mode,
+        seeds: group.length,
+        aurocMean: area.value,
+        accuracyMean: hits.value,
+        auroc: area,
+        accuracy: hits,
+        aurocGain: estimates.aurocGain,
+      },
+    ];
+  });
+}
+
+function predictionsOf({ probabilities }: Run, { images, classes }: TestSet): Predictions {
+  return { classes: classes.length, probabilities, truth: classIndices(images, classes) };
+}
+
+/** Mean of several statistics; undefined if one of them is. */
+function mean(statistics: readonly Statistic[]): Statistic {
+  return (weights) => {
+    let sum = 0;
+    for (const statistic of statistics) {
+      const value = statistic(weights);
+      if (value === null) return null;
+      sum += value;
+    }
+    return sum / statistics.length;
+  };
+}
+
+function difference(a: Statistic, b: Statistic): Statistic {
+  return (weights) => {
+    const [left, right] = [a(weights), b(weights)];
+    return left === null || right === null ? null : left - right;
+  };
+}
+
+function defined(estimate: Estimate | null): Estimate {
+  if (estimate === null) throw new ConsiliumError("labels.too-few");
+  return estimate;
+}
+
+/** Means of ten equal parts. */
+function tenths(losses: readonly number[]): number[] {
+  const points = Math.min(LOSS_POINTS, losses.length);
+  return Array.from({ length: points }, (_, i) => {
+    const part = losses.slice(
+      Math.floor((i * losses.length) / points),
+      Math.floor(((i + 1) * losses.length) / points),
+    );
+    return part.reduce((sum, loss) => sum + loss, 0) / part.length;
+  });
+}

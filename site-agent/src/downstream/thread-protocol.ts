@@ -1,0 +1,12 @@
+/** What the fine-tuning thread says. It is started with one FinetuneRequest and told nothing but to stop. */
+import type { PackedError } from "../training/thread-protocol.ts";
+import type { FinetuneProgress, FinetuneResult } from "./types.ts";
+
+export type FromFinetuneThread =
+  | { readonly progress: FinetuneProgress }
+  | { readonly result: FinetuneResult }
+  | { readonly aborted: true }
+  | { readonly error: PackedError };
+
+/** Ends the work at the next step's border. */
+export const STOP = "stop";

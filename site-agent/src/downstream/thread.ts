@@ -1,0 +1,46 @@
+/** Fine-tuning in a thread of its own, since a step blocks the thread it runs on. */
+import { ConsiliumError } from "@consilium/shared/errors";
+import { startThread } from "../threads.ts";
+import { unpackError } from "../training/thread-protocol.ts";
+import { STOP, type FromFinetuneThread } from "./thread-protocol.ts";
+import type { FinetuneProgress, FinetuneRequest, FinetuneResult } from "./types.ts";
+
+const SCRIPT = new URL("./worker.ts", import.meta.url);
+
+/**
+ * @param signal stops at a step's border; the promise then rejects with the signal's reason
+ * @throws labels.unmatched, labels.too-few, config.invalid, manifest.mismatch, training.diverged, training.no-images,
+ * cache.corrupt, engine.*
+ */
+export async function finetuneInThread(
+  request: FinetuneRequest,
+  onProgress: (progress: FinetuneProgress) => void,
+  signal: AbortSignal,
+): Promise<FinetuneResult> {
+  signal.throwIfAborted();
+  const worker = startThread(SCRIPT, request);
+  const stop = (): void => {
+    worker.postMessage(STOP);
+  };
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    return await new Promise<FinetuneResult>((resolve, reject) => {
+      worker.on("message", (message: FromFinetuneThread) => {
+        if ("progress" in message) onProgress(message.progress);
+        else if ("result" in message) resolve(message.result);
+        else if ("error" in message) reject(unpackError(message.error));
+        else reject(signal.reason as Error);
+      });
+      const died = (cause: unknown): void => {
+        reject(
+          new ConsiliumError("engine.run-failed", { detail: "(the fine-tuning thread stopped)", cause }),
+        );
+      };
+      worker.on("error", died);
+      worker.on("exit", died);
+    });
+  } finally {
+    signal.removeEventListener("abort", stop);
+    await worker.terminate();
+  }
+}

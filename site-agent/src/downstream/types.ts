@@ -1,0 +1,147 @@
+/** What `consilium-site finetune` asks for and what it gives back. */
+import type { Checkpoint } from "@consilium/shared/codec";
+import type { Plan } from "@consilium/shared/plan";
+import type { Labels } from "../dataset/labels.ts";
+import type { LabelBudget } from "../dataset/splits.ts";
+import type { Estimate } from "./bootstrap.ts";
+import type { RocPoint } from "./metrics.ts";
+
+/** Where the encoder's weights come from: at random, from this site's images alone, from the federation. */
+export type EncoderOrigin = "scratch" | "own" | "global";
+
+/** A linear head on the frozen encoder, or training of the whole network. */
+export type DownstreamMode = "probe" | "finetune";
+
+/** How the whole network is trained. The defaults are in finetune-defaults.ts, with how they were found. */
+export interface FinetuneSettings {
+  /** Passes over the labels; minSteps and maxSteps bound what follows from them. */
+  readonly epochs: number;
+  readonly minSteps: number;
+  readonly maxSteps: number;
+  readonly batchSize: number;
+  /** Peak of the cosine schedule. */
+  readonly learningRate: number;
+  /** Share of the steps over which the learning rate rises. */
+  readonly warmup: number;
+  /** Factor on the learning rate from one block to the next below. */
+  readonly layerDecay: number;
+  readonly weightDecay: number;
+  readonly clipGlobalNorm: number;
+  /** Share of the wanted probability that is spread over all classes. */
+  readonly labelSmoothing: number;
+  /** Weights each class's loss by its rarity. */
+  readonly balanceClasses: boolean;
+  readonly cropMinArea: number;
+  readonly cropMaxArea: number;
+  readonly flip: boolean;
+  /** L2 penalty of the linear probe, on standardised features. */
+  readonly probeL2: number;
+}
+
+export interface FinetuneOptions {
+  readonly modes: readonly DownstreamMode[];
+  /** Seeds 1 to N: each draws its own few labels, head, batches and crops, the same for every encoder. */
+  readonly seeds: number;
+  /** Labels to train on, drawn by patient; null takes all. */
+  readonly labels: LabelBudget | null;
+  /** This class against all others; null keeps the classes as they are. */
+  readonly negativeClass: string | null;
+  /** Share of the patients that is kept for testing where there is no test cache. */
+  readonly testFraction: number;
+  readonly settings: FinetuneSettings;
+}
+
+/** The encoders to compare: `scratch` needs no weights. */
+export interface EncoderSources {
+  readonly scratch: boolean;
+  readonly own: Checkpoint | null;
+  readonly global: Checkpoint | null;
+}
+
+/** One call of the fine-tuning thread. Folders are those of image caches; labels are beside them. */
+export interface FinetuneRequest {
+  readonly model: Plan["model"];
+  readonly trainDir: string;
+  /** Null splits the training cache by patient. */
+  readonly testDir: string | null;
+  readonly encoders: EncoderSources;
+  readonly options: FinetuneOptions;
+  readonly threads: number;
+}
+
+/** A cache that is open, with its labels. */
+export interface LabelledCache<Cache> {
+  readonly cache: Cache;
+  readonly labels: Labels;
+}
+
+export interface FinetuneProgress {
+  /** Of all runs (encoder x mode x seed), from 1. */
+  readonly run: number;
+  readonly runs: number;
+  readonly from: EncoderOrigin;
+  readonly mode: DownstreamMode;
+  readonly seed: number;
+  readonly step: number;
+  readonly steps: number;
+  /** Cross-entropy of the last step; null in a probe. */
+  readonly loss: number | null;
+}
+
+export interface SetSize {
+  readonly images: number;
+  readonly patients: number;
+}
+
+/** One run. Intervals: bootstrap over the patients of the test set. */
+export interface FinetuneRow {
+  readonly from: EncoderOrigin;
+  readonly mode: DownstreamMode;
+  readonly seed: number;
+  readonly auroc: Estimate;
+  readonly accuracy: Estimate;
+}
+
+/** What else is known of a run; for reports. Rates and counts only. */
+export interface FinetuneDetail {
+  readonly from: EncoderOrigin;
+  readonly mode: DownstreamMode;
+  readonly seed: number;
+  readonly labels: SetSize;
+  readonly auprc: Estimate | null;
+  readonly balancedAccuracy: Estimate | null;
+  readonly calibrationError: Estimate | null;
+  /** Rows are true classes, columns the predicted ones, in the order of `classes`. */
+  readonly confusion: readonly (readonly number[])[];
+  /** One curve for two classes, one against the rest for each class otherwise. */
+  readonly roc: readonly { readonly class: string; readonly points: readonly RocPoint[] }[];
+  /** Mean training loss of each tenth of the steps; empty for a probe. */
+  readonly losses: readonly number[];
+}
+
+/** All seeds of one encoder and mode. */
+export interface FinetuneSummary {
+  readonly from: EncoderOrigin;
+  readonly mode: DownstreamMode;
+  readonly seeds: number;
+  readonly aurocMean: number;
+  readonly accuracyMean: number;
+  /** Interval of the mean over the seeds. */
+  readonly auroc: Estimate;
+  readonly accuracy: Estimate;
+  /** AUROC less that from scratch on the same test patients; null from scratch itself, or where that was not run. */
+  readonly aurocGain: Estimate | null;
+}
+
+export interface FinetuneResult {
+  /** Names in the order of the class indices; of two, the second is the positive one. */
+  readonly classes: readonly string[];
+  /** What one seed trains on. Patients are those of the first seed. */
+  readonly labels: SetSize;
+  readonly test: SetSize;
+  /** Whether the test images have a cache of their own. If not, the encoders may have seen them, without labels. */
+  readonly testSource: "cache" | "split";
+  readonly rows: readonly FinetuneRow[];
+  readonly summary: readonly FinetuneSummary[];
+  readonly details: readonly FinetuneDetail[];
+}
