@@ -1,9 +1,7 @@
 /** Worker threads that run TypeScript, started from any working directory. */
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 
-const TYPESCRIPT_LOADER = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+const TYPESCRIPT_LOADER = new URL("./typescript-loader.mjs", import.meta.url).href;
 
 /**
  * @param script the worker's own file: `new URL("./worker.ts", import.meta.url)`
