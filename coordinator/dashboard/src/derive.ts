@@ -60,7 +60,7 @@ export interface LossCurves {
   readonly sites: readonly { readonly site: string; readonly losses: readonly (number | null)[] }[];
 }
 
-/** The open round has no global loss yet, but sites that train already show theirs. */
+/** The open round has no global loss until all have answered, but sites that train already show theirs. */
 export function lossCurves(status: FederationStatus): LossCurves {
   const byRound = new Map<number, RoundStatus>();
   for (const round of status.history) byRound.set(round.round, round);
@@ -68,7 +68,7 @@ export function lossCurves(status: FederationStatus): LossCurves {
   const open = currentRound(status);
   return {
     rounds: rounds.map(({ round }) => round),
-    global: rounds.map(({ loss }) => loss),
+    global: rounds.map(({ loss, closedAt }) => (closedAt === null ? null : loss)),
     sites: status.sites.map(({ site, loss, phase }) => ({
       site,
       losses: rounds.map((round) => {
@@ -104,11 +104,11 @@ export function siteProgress({ connected, phase, done, total }: SiteStatus): Sit
   if (!connected && phase !== "waiting") return { text: "Not connected", stage: null, fraction: 0 };
   switch (phase) {
     case "fetching":
-      return { text: "Fetching the global model", stage: 0, fraction };
+      return { text: "Fetching the model", stage: 0, fraction };
     case "training":
       return { text: "Training", stage: 1, fraction };
     case "uploading":
-      return { text: "Sending its update", stage: 2, fraction };
+      return { text: "Sending", stage: 2, fraction };
     case "waiting":
       return { text: "Waiting for the others", stage: 3, fraction: 1 };
     case "finetuning":
@@ -121,6 +121,7 @@ export function siteProgress({ connected, phase, done, total }: SiteStatus): Sit
 export interface RoundCell {
   readonly round: number;
   readonly state: "done" | "partial" | "open" | "ahead";
+  readonly text: string;
 }
 
 /** One cell for each round of the plan, for the strip at the top. */
@@ -129,9 +130,16 @@ export function roundCells(status: FederationStatus): readonly RoundCell[] {
   return Array.from({ length: status.rounds }, (_, index) => {
     const round = index + 1;
     const known = completed.get(round);
-    if (known !== undefined) return { round, state: known.excluded.length > 0 ? "partial" : "done" };
+    if (known !== undefined) {
+      if (known.excluded.length === 0)
+        return { round, state: "done", text: `Round ${round}: all contributed` };
+      const without = known.excluded.map(({ site }) => site).join(", ");
+      return { round, state: "partial", text: `Round ${round}: without ${without}` };
+    }
     const isOpen = round === status.round && status.phase !== "waiting" && status.phase !== "finished";
-    return { round, state: isOpen ? "open" : "ahead" };
+    return isOpen
+      ? { round, state: "open", text: `Round ${round}: now` }
+      : { round, state: "ahead", text: `Round ${round}: to come` };
   });
 }
 

@@ -19,10 +19,16 @@ const SIZES = {
 const BYTES_PER_WEIGHT = 4;
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
+/** A limit that someone chose, so mostly whole minutes. */
+function limit(durationMs: number): string {
+  const minutes = durationMs / 60_000;
+  return Number.isInteger(minutes) && minutes < 60 ? `${minutes} min` : formatDurationMs(durationMs);
+}
+
 export function describePlan(plan: Plan, parameters: number | null): readonly PlanLine[] {
   const { model, pretext, training } = plan;
   const weights = parameters === null ? "" : `, ${formatCount(parameters)} weights`;
-  return [
+  const lines: readonly PlanLine[] = [
     {
       label: "Model",
       text: `Vision transformer, ${model.size} (${SIZES[model.size]}${weights}); images of ${model.imagePx} × ${model.imagePx} in patches of ${model.patchPx} × ${model.patchPx} pixels.`,
@@ -37,13 +43,19 @@ export function describePlan(plan: Plan, parameters: number | null): readonly Pl
     },
     {
       label: "Together",
-      text: `The updates are averaged, weighted by images (federated averaging). A round needs ${plan.minSites} ${plan.minSites === 1 ? "hospital" : "hospitals"} and closes after ${formatDurationMs(plan.roundDeadlineMs)} at the latest.`,
+      text: `The updates are averaged, weighted by images (federated averaging). A round needs ${plan.minSites} ${plan.minSites === 1 ? "hospital" : "hospitals"} and closes after ${limit(plan.roundDeadlineMs)} at the latest.`,
     },
     {
       label: "What leaves a hospital",
       text: `Weight updates${parameters === null ? "" : ` (about ${formatBytes(parameters * BYTES_PER_WEIGHT)} a round)`}, encrypted for the coordinator and signed; with them the number of images, the loss, timings and progress. Images, labels, names and headers stay.`,
     },
   ];
+  return lines.map(({ label, text }) => ({ label, text: keepUnitsWithNumbers(text) }));
+}
+
+/** Puts no-break spaces where a line must not end: "30 min", "64 × 64". */
+function keepUnitsWithNumbers(text: string): string {
+  return text.replace(/ (?=[×%])|(?<=×) |(?<=\d) (?=(?:min|h|s|[kMG]?B)\b)/g, "\u00a0");
 }
 
 /** Said plainly wherever the plan is summarised. */

@@ -52,10 +52,12 @@ function StatusView({
     <>
       <Overview status={status} nowMs={nowMs} />
       <div className="columns">
-        <LossCard status={status} />
+        <div className="column">
+          <LossCard status={status} />
+          <SitesCard status={status} nowMs={nowMs} />
+        </div>
         <PlanCard status={status} />
       </div>
-      <SitesCard status={status} nowMs={nowMs} />
       <RoundsCard status={status} />
     </>
   );

@@ -92,7 +92,7 @@ export function LossChart({ curves, rounds, scheme, label }: LossChartProps): Re
 }
 
 function toData({ rounds, global, sites }: LossCurves): UPlot.AlignedData {
-  return [[...rounds], [...global], ...sites.map(({ losses }) => [...losses])];
+  return [[...rounds], ...sites.map(({ losses }) => [...losses]), [...global]];
 }
 
 function readingAt(
@@ -152,11 +152,12 @@ function options(
     ],
     series: [
       {},
-      { stroke: ink, width: 2.5, points: { size: 5 } },
       ...curves.sites.map((_, index): UPlot.Series => {
         const { color, dashed } = siteLine(index, scheme);
         return { stroke: color, width: 1.4, points: { size: 4 }, ...(dashed ? { dash: [5, 4] } : {}) };
       }),
+      // Last, so that it is drawn over the sites.
+      { stroke: ink, width: 2.5, points: { size: 5 } },
     ],
     hooks: {
       setCursor: [

@@ -91,7 +91,7 @@ function Figures({ status, nowMs }: OverviewProps): ReactNode {
             deadline === null
               ? `attempt ${status.attempt}`
               : deadline > 0
-                ? `closes in ${roughly(deadline)} at most`
+                ? `deadline in ${roughly(deadline)}`
                 : "deadline has passed"
           }
         />
@@ -130,7 +130,9 @@ function RoundStrip({ status }: { readonly status: FederationStatus }): ReactNod
       aria-valuetext={`${completed} of ${status.rounds} rounds done`}
     >
       {status.rounds <= MOST_CELLS ? (
-        roundCells(status).map(({ round, state }) => <span key={round} className={`cell cell-${state}`} />)
+        roundCells(status).map(({ round, state, text }) => (
+          <span key={round} className={`cell cell-${state}`} title={text} />
+        ))
       ) : (
         <span className="strip-track">
           <span className="strip-fill" style={{ width: `${(completed / status.rounds) * 100}%` }} />

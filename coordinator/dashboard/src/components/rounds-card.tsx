@@ -40,7 +40,7 @@ export function RoundsCard({ status }: { readonly status: FederationStatus }): R
             </thead>
             <tbody>
               {shown.map((round) => (
-                <RoundRow key={`${round.round}.${round.attempt}`} round={round} />
+                <RoundRow key={`${round.round}.${round.attempt}`} round={round} sites={status.sites.length} />
               ))}
             </tbody>
           </table>
@@ -48,8 +48,9 @@ export function RoundsCard({ status }: { readonly status: FederationStatus }): R
       )}
       {rounds.length > SHOWN_AT_FIRST && (
         <Button
-          variant="subtle"
+          variant="default"
           size="xs"
+          mt="sm"
           onClick={() => {
             setAll(!all);
           }}
@@ -61,7 +62,13 @@ export function RoundsCard({ status }: { readonly status: FederationStatus }): R
   );
 }
 
-function RoundRow({ round }: { readonly round: RoundStatus }): ReactNode {
+interface RoundRowProps {
+  readonly round: RoundStatus;
+  /** On the roster. */
+  readonly sites: number;
+}
+
+function RoundRow({ round, sites }: RoundRowProps): ReactNode {
   const duration = roundDurationMs(round);
   const examples = round.contributions.reduce((sum, contribution) => sum + contribution.examples, 0);
   return (
@@ -70,14 +77,16 @@ function RoundRow({ round }: { readonly round: RoundStatus }): ReactNode {
         {round.round}
         {round.attempt > 1 && <span className="dimmed"> attempt {round.attempt}</span>}
       </th>
-      <td className="number">{formatLoss(round.loss)}</td>
+      <td className={round.closedAt === null ? "number dimmed" : "number"}>{formatLoss(round.loss)}</td>
       <td>
         {round.contributions.length === 0 ? (
           <span className="dimmed">none yet</span>
         ) : (
           <>
-            {round.contributions.map(({ site }) => site).join(", ")}{" "}
-            <span className="dimmed">{formatCount(examples)} images</span>
+            {round.contributions.length === sites && sites > 1
+              ? `all ${sites}`
+              : round.contributions.map(({ site }) => site).join(", ")}
+            <span className="dimmed"> · {formatCount(examples)} images</span>
           </>
         )}
       </td>

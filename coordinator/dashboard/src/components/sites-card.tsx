@@ -16,7 +16,7 @@ export function SitesCard({ status, nowMs }: SitesCardProps): ReactNode {
     <section className="card" aria-labelledby="sites-title">
       <div className="card-head">
         <h2 id="sites-title">Hospitals</h2>
-        <span className="dimmed">click a name for its fingerprint</span>
+        <span className="dimmed">Select a name for its fingerprint.</span>
       </div>
       {status.sites.length === 0 ? (
         <NobodyYet />
@@ -33,7 +33,7 @@ export function SitesCard({ status, nowMs }: SitesCardProps): ReactNode {
                 Images
               </th>
               <th role="columnheader" className="number">
-                Contributions
+                Rounds
               </th>
               <th role="columnheader" className="number">
                 Received
@@ -96,7 +96,7 @@ function SiteRow({ site, color, nowMs, finished }: SiteRowProps): ReactNode {
       </td>
       <Number label="Loss">{formatLoss(site.loss)}</Number>
       <Number label="Images">{site.examples === null ? "–" : formatCount(site.examples)}</Number>
-      <Number label="Contributions">{formatCount(site.contributions)}</Number>
+      <Number label="Rounds">{formatCount(site.contributions)}</Number>
       <Number label="Received">{formatBytes(site.receivedBytes)}</Number>
     </tr>
   );
@@ -111,11 +111,13 @@ function Number({ label, children }: { readonly label: string; readonly children
 }
 
 const STAGES = ["fetch", "train", "send"] as const;
+/** For work that is no part of a round. */
+const WHOLE = ["train"] as const;
 
 /** The way of one update through a round; training takes most of the bar as it takes most of the time. */
 function StageBar({ site, finished }: { readonly site: SiteStatus; readonly finished: boolean }): ReactNode {
   const { text, stage, fraction } = siteProgress(site);
-  const shown = finished && stage === null && site.connected ? "Has the final model" : text;
+  const shown = finished && stage === null && site.connected ? "Done" : text;
   const percent = Math.round(fraction * 100);
   const working = stage !== null && stage < 3;
   return (
@@ -124,23 +126,25 @@ function StageBar({ site, finished }: { readonly site: SiteStatus; readonly fini
         {shown}
         {working && <span className="dimmed">{amount(site)}</span>}
       </span>
-      <span
-        className="stages"
-        role="progressbar"
-        aria-label={`${site.site}: ${shown}`}
-        aria-valuemin={0}
-        aria-valuemax={100}
-        aria-valuenow={stage === 3 ? 100 : percent}
-      >
-        {STAGES.map((name, index) => {
-          const filled = stage === null || index > stage ? 0 : index < stage ? 1 : fraction;
-          return (
-            <span key={name} className={`stage stage-${name}`}>
-              <span style={{ width: `${filled * 100}%` }} />
-            </span>
-          );
-        })}
-      </span>
+      {(stage !== null || fraction > 0) && (
+        <span
+          className="stages"
+          role="progressbar"
+          aria-label={`${site.site}: ${shown}`}
+          aria-valuemin={0}
+          aria-valuemax={100}
+          aria-valuenow={stage === 3 ? 100 : percent}
+        >
+          {(stage === null ? WHOLE : STAGES).map((name, index) => {
+            const filled = index > (stage ?? 0) ? 0 : index < (stage ?? 0) ? 1 : fraction;
+            return (
+              <span key={name} className={`stage stage-${name}`}>
+                <span style={{ width: `${filled * 100}%` }} />
+              </span>
+            );
+          })}
+        </span>
+      )}
     </>
   );
 }
@@ -149,7 +153,7 @@ function amount({ phase, done, total }: SiteStatus): string {
   if (total <= 0) return "";
   return phase === "training"
     ? `step ${formatCount(done)} of ${formatCount(total)}`
-    : `${formatBytes(done)} of ${formatBytes(total)}`;
+    : `${Math.round((100 * done) / total)} % of ${formatBytes(total)}`;
 }
 
 function lastSeen({ lastSeenAt }: SiteStatus, nowMs: number): string {
