@@ -1,6 +1,6 @@
 /** From cached pixels to what the network sees, inside the compiled graph. */
 import type { Tensor } from "@tensorflow/tfjs-core";
-import { tf } from "../engine/tf.ts";
+import * as tf from "../engine/tf.ts";
 
 /** Keeps an image without any contrast at zero. */
 const VARIANCE_FLOOR = 1e-6;

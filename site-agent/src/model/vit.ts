@@ -6,7 +6,7 @@
  */
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { attention, gelu, layerNorm, linear } from "../engine/nn.ts";
-import { tf } from "../engine/tf.ts";
+import * as tf from "../engine/tf.ts";
 import type { Parameter, ParameterTensors } from "../engine/types.ts";
 import { sinCosPositions } from "./positions.ts";
 import { gridSize, patchCount, patchLength, type VitConfig } from "./sizes.ts";

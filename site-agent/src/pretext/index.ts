@@ -4,12 +4,13 @@ import type { InputSpecs, InputTensors } from "../engine/types.ts";
 import { maeTask } from "./mae.ts";
 import type { PretextTask } from "./types.ts";
 
+const TASKS: Readonly<Record<Plan["pretext"]["task"], (plan: Plan) => PretextTask>> = {
+  mae: (plan) => withoutInputNames(maeTask(plan)),
+};
+
 /** @throws plan.invalid if the model cannot be built as the plan asks */
 export function pretextTask(plan: Plan): PretextTask {
-  switch (plan.pretext.task) {
-    case "mae":
-      return withoutInputNames(maeTask(plan));
-  }
+  return TASKS[plan.pretext.task](plan);
 }
 
 /** Training handles all tasks alike; a task's `loss` only ever gets what its own `prepare` and `inputs` name. */

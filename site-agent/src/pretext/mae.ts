@@ -12,7 +12,7 @@ import type { Tensor } from "@tensorflow/tfjs-core";
 import { cropMatrices, randomCrop, type Crop } from "../dataset/crops.ts";
 import type { Random } from "../dataset/random.ts";
 import { layerNorm, linear } from "../engine/nn.ts";
-import { tf } from "../engine/tf.ts";
+import * as tf from "../engine/tf.ts";
 import type { InputArrays, InputDtype, InputTensors, Parameter, ParameterTensors } from "../engine/types.ts";
 import { cropImages, standardise } from "../model/images.ts";
 import { initialWeights } from "../model/initial-weights.ts";
@@ -59,7 +59,7 @@ export type MaeInputs = {
 };
 
 /** Keeps a patch without any contrast at zero (the paper's code, `forward_loss`). */
-const PATCH_VARIANCE_FLOOR = 1e-6;
+export const PATCH_VARIANCE_FLOOR = 1e-6;
 
 /** @throws plan.invalid if a width does not fit its heads */
 export function maeConfig({ model, pretext }: Plan): MaeConfig {

@@ -66,7 +66,7 @@ class TrainingThread {
     signal?.addEventListener("abort", cancel, { once: true });
     try {
       return await new Promise<Calls[Name]["result"]>((resolve, reject) => {
-        this.#pending.set(id, { resolve, reject, onProgress, abortReason: () => signal?.reason });
+        this.#pending.set(id, { resolve, reject, onProgress, abortReason: (): unknown => signal?.reason });
         this.#send({ call, id, argument } as ToWorker);
       });
     } finally {

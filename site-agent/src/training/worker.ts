@@ -1,6 +1,6 @@
 /** The training thread: answers one call at a time and keeps the compiled step from round to round. */
 import { setImmediate } from "node:timers/promises";
-import { parentPort, type TransferListItem } from "node:worker_threads";
+import { parentPort, type Transferable } from "node:worker_threads";
 import { canonicalJson } from "@consilium/shared/canonical";
 import type { Plan } from "@consilium/shared/plan";
 import { openImageCache } from "../dataset/cache.ts";
@@ -15,7 +15,7 @@ import type { LocalRoundRequest, LocalRoundResult } from "./types.ts";
 const port = parentPort;
 if (port === null) throw new Error("this file runs in a worker thread");
 
-const send = (message: FromWorker, transfer: readonly TransferListItem[] = []): void => {
+const send = (message: FromWorker, transfer: readonly Transferable[] = []): void => {
   port.postMessage(message, transfer);
 };
 

@@ -1,0 +1,52 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { epochBatches, readImages, stepsPerEpoch } from "./batches.ts";
+import { Random } from "./random.ts";
+import type { ImageCache } from "./types.ts";
+
+describe("the batches of an epoch", () => {
+  it("are whole, in number as announced, and show no image twice", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 300 }),
+        fc.integer({ min: 1, max: 64 }),
+        fc.nat(),
+        (images, size, seed) => {
+          const batches = [...epochBatches(images, size, new Random(seed))];
+          expect(batches).toHaveLength(stepsPerEpoch(images, size));
+          expect(batches.every((batch) => batch.length === size)).toBe(true);
+          const seen = batches.flatMap((batch) => Array.from(batch));
+          expect(seen.every((image) => image >= 0 && image < images)).toBe(true);
+          if (images >= size) expect(new Set(seen).size).toBe(seen.length);
+          // Fewer images than a batch holds: each comes, and equally often up to one.
+          else expect(new Set(seen).size).toBe(images);
+        },
+      ),
+    );
+  });
+
+  it("come in another order with another seed", () => {
+    const first = (seed: number) => Array.from([...epochBatches(100, 50, new Random(seed))][0] ?? []);
+    expect(first(1)).toEqual(first(1));
+    expect(first(1)).not.toEqual(first(2));
+  });
+});
+
+describe("reading images", () => {
+  const cache: ImageCache = {
+    sizePx: 2,
+    records: [],
+    read: (indices, out) => {
+      for (let i = 0; i < indices.length; i++) out.fill((indices[i] ?? 0) + 1, i * 4, (i + 1) * 4);
+    },
+    close: () => undefined,
+  };
+
+  it("repeats grey in every channel", () => {
+    expect(Array.from(readImages(cache, [4, 1], 1))).toEqual([5, 5, 5, 5, 2, 2, 2, 2]);
+    expect(Array.from(readImages(cache, [4, 1], 3))).toEqual([
+      ...new Array<number>(12).fill(5),
+      ...new Array<number>(12).fill(2),
+    ]);
+  });
+});
