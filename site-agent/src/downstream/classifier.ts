@@ -9,7 +9,7 @@ import type { Tensor } from "@tensorflow/tfjs-core";
 import { cropMatrices, wholeImage, type Crop } from "../dataset/crops.ts";
 import { Random } from "../dataset/random.ts";
 import { layerNorm, linear } from "../engine/nn.ts";
-import { tf } from "../engine/tf.ts";
+import * as tf from "../engine/tf.ts";
 import type {
   AdamWOptions,
   InferenceDefinition,
