@@ -76,4 +76,9 @@ export const planSchema = z
 export type Plan = DeepReadonly<z.infer<typeof planSchema>>;
 export type PlanInput = z.input<typeof planSchema>;
 
-export type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
+/** Branded strings and numbers are objects to the type checker, but have nothing to freeze. */
+export type DeepReadonly<T> = T extends string | number | boolean
+  ? T
+  : T extends object
+    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+    : T;
