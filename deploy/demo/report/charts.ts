@@ -1,0 +1,134 @@
+/** Charts as inline SVG: no script, so they print and mail well. Colours come from the page's style. */
+import { markup, type Markup } from "./markup.ts";
+import type { Interval } from "./types.ts";
+
+export interface Line {
+  readonly name: string;
+  /** A class of style.ts that gives the colour. */
+  readonly className: string;
+  readonly points: readonly { readonly x: number; readonly y: number }[];
+}
+
+const WIDTH = 760;
+
+/** Lines over whole numbers (rounds). */
+export function lineChart(lines: readonly Line[], options: { label: string; xName: string }): Markup {
+  const height = 300;
+  const box = { left: 48, right: WIDTH - 10, top: 10, bottom: height - 40 };
+  const points = lines.flatMap((line) => line.points);
+  if (points.length === 0) return markup`<p class="dim">No round was finished.</p>`;
+  const xs = points.map(({ x }) => x);
+  const ys = points.map(({ y }) => y);
+  const margin = Math.max(0.01, (Math.max(...ys) - Math.min(...ys)) * 0.06);
+  const x = scale(Math.min(...xs), Math.max(...xs, Math.min(...xs) + 1), box.left, box.right);
+  const y = scale(Math.min(...ys) - margin, Math.max(...ys) + margin, box.bottom, box.top);
+  const step = tickStep((Math.max(...xs) - Math.min(...xs)) / 12, true);
+  const xTicks = ticks(Math.min(...xs), Math.max(...xs), step);
+  const yTicks = ticks(y.from, y.to, tickStep((y.to - y.from) / 5, false));
+  const digits = yTicks.some((tick) => Math.abs(tick * 100 - Math.round(tick * 100)) > 1e-6) ? 3 : 2;
+  return markup`<svg class="chart" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${options.label}">
+    ${yTicks.map(
+      (
+        tick,
+      ) => markup`<line class="grid" x1="${box.left}" x2="${box.right}" y1="${at(y, tick)}" y2="${at(y, tick)}"/>
+        <text class="tick" x="${box.left - 8}" y="${at(y, tick) + 4}" text-anchor="end">${tick.toFixed(digits)}</text>`,
+    )}
+    ${xTicks.map((tick) => markup`<text class="tick" x="${at(x, tick)}" y="${box.bottom + 18}" text-anchor="middle">${tick}</text>`)}
+    <text class="tick" x="${(box.left + box.right) / 2}" y="${height - 4}" text-anchor="middle">${options.xName}</text>
+    ${lines.map(
+      ({ className, points: own }) => markup`<g class="${className}">
+        <polyline points="${own.map((p) => `${at(x, p.x)},${at(y, p.y)}`).join(" ")}"/>
+        ${own.length <= 40 ? own.map((p) => markup`<circle cx="${at(x, p.x)}" cy="${at(y, p.y)}" r="2.2"/>`) : null}
+      </g>`,
+    )}
+  </svg>`;
+}
+
+export interface Whisker {
+  readonly name: string;
+  readonly className: string;
+  readonly interval: Interval;
+  /** Single runs, drawn small. */
+  readonly runs: readonly number[];
+}
+
+export interface WhiskerGroup {
+  readonly name: string;
+  readonly whiskers: readonly Whisker[];
+}
+
+/** Means with 95 % intervals on one axis, grouped by site: longer to the right is better. */
+export function whiskerChart(
+  groups: readonly WhiskerGroup[],
+  options: { label: string; axis: string; chance: number },
+): Markup {
+  const rowPx = 24;
+  const gapPx = 16;
+  const box = { left: 258, right: WIDTH - 64, top: 8 };
+  const rows = groups.reduce((sum, { whiskers }) => sum + whiskers.length, 0);
+  const bottom = box.top + rows * rowPx + (groups.length - 1) * gapPx;
+  const lows = groups.flatMap(({ whiskers }) => whiskers.map(({ interval }) => interval.low));
+  const from = Math.min(options.chance, Math.floor(Math.min(1, ...lows) * 10) / 10);
+  const x = scale(from, 1, box.left, box.right);
+  let top = box.top;
+  const drawn = groups.map(({ name, whiskers }) => {
+    const start = top;
+    top += whiskers.length * rowPx + gapPx;
+    return markup`<text class="group" x="0" y="${start + 16}">${name}</text>
+      ${whiskers.map((whisker, index) => drawWhisker(whisker, start + index * rowPx + rowPx / 2, x, box.right))}`;
+  });
+  return markup`<svg class="chart" viewBox="0 0 ${WIDTH} ${bottom + 40}" role="img" aria-label="${options.label}">
+    ${ticks(from, 1, 0.1).map((tick) => {
+      const isChance = Math.abs(tick - options.chance) < 1e-9;
+      return markup`<line class="${isChance ? "grid chance" : "grid"}" x1="${at(x, tick)}" x2="${at(x, tick)}" y1="${box.top}" y2="${bottom}"/>
+        <text class="tick" x="${at(x, tick)}" y="${bottom + 16}" text-anchor="middle">${tick.toFixed(1)}</text>`;
+    })}
+    <text class="tick" x="${(box.left + box.right) / 2}" y="${bottom + 34}" text-anchor="middle">${options.axis}</text>
+    ${drawn}
+  </svg>`;
+}
+
+function drawWhisker(
+  { name, className, interval, runs }: Whisker,
+  y: number,
+  x: Scale,
+  right: number,
+): Markup {
+  const [low, high, value] = [interval.low, interval.high, interval.value].map((v) => at(x, v));
+  return markup`<g class="${className}">
+    <text class="row" x="${x.low - 12}" y="${y + 4}" text-anchor="end">${name}</text>
+    <path class="whisker" d="M${low ?? 0} ${y}H${high ?? 0}M${low ?? 0} ${y - 4}v8M${high ?? 0} ${y - 4}v8"/>
+    ${runs.length > 1 ? runs.map((run) => markup`<circle class="run" cx="${at(x, run)}" cy="${y}" r="2.4"/>`) : null}
+    <circle cx="${value ?? 0}" cy="${y}" r="5"/>
+    <text class="value" x="${right + 14}" y="${y + 4}">${interval.value.toFixed(3)}</text>
+  </g>`;
+}
+
+interface Scale {
+  readonly from: number;
+  readonly to: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+const scale = (from: number, to: number, low: number, high: number): Scale => ({ from, to, low, high });
+
+/** Tenths of a pixel are enough, and keep the file small. */
+function at({ from, to, low, high }: Scale, value: number): number {
+  return Math.round((low + ((value - from) / (to - from)) * (high - low)) * 10) / 10;
+}
+
+/** The next of 1, 2, 5, 10, ... that is at least `least`. */
+function tickStep(least: number, whole: boolean): number {
+  const power = 10 ** Math.floor(Math.log10(Math.max(least, 1e-9)));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= least) ?? least;
+  return whole ? Math.max(1, Math.round(step)) : step;
+}
+
+function ticks(from: number, to: number, step: number): readonly number[] {
+  const first = Math.ceil(from / step - 1e-9);
+  const last = Math.floor(to / step + 1e-9);
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) =>
+    Number(((first + index) * step).toPrecision(12)),
+  );
+}

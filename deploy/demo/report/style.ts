@@ -1,0 +1,103 @@
+/** The report's style: light, dark and printed. */
+export const STYLE = `
+:root {
+  color-scheme: light dark;
+  --page: #f3f5f7; --surface: #fff; --ink: #17212b; --dim: #566371; --hairline: #dfe5ea; --track: #e5eaee;
+  --accent: #0b6b75; --good: #1d7a46; --bad: #b3261e; --warn: #e0a030;
+  --s0: #c8541b; --s1: #2f6fb3; --s2: #8a6d00; --s3: #9b3d82; --s4: #1f8a5f; --s5: #5b56b8; --s6: #a3403f; --s7: #4d6b7a;
+  --scratch: #8894a0; --own: #b5730f;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #0d1217; --surface: #141b22; --ink: #e4ebf1; --dim: #98a6b3; --hairline: #27323c; --track: #25303a;
+    --accent: #4ec3c9; --good: #5cc98b; --bad: #ff8f86; --warn: #d99a2b;
+    --s0: #f29064; --s1: #79b2ee; --s2: #d8bd4c; --s3: #e08cc9; --s4: #5fcf9f; --s5: #a9a4f5; --s6: #ee8d8b; --s7: #9fb9c7;
+    --scratch: #8b99a6; --own: #e3a953;
+  }
+}
+* { box-sizing: border-box; }
+body {
+  margin: 0; background: var(--page); color: var(--ink);
+  font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+  font-variant-numeric: tabular-nums; -webkit-font-smoothing: antialiased;
+}
+main { max-width: 1000px; margin: 0 auto; padding: 36px 20px 56px; display: grid; gap: 18px; grid-template-columns: minmax(0, 1fr); }
+h1, h2, h3, p, dl, dd, ul, figure { margin: 0; padding: 0; }
+h1 { font-size: 31px; line-height: 1.2; letter-spacing: -.02em; font-weight: 650; text-wrap: balance; }
+h2 { font-size: 18px; letter-spacing: -.01em; font-weight: 650; }
+h3 { font-size: 14.5px; font-weight: 650; }
+code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
+a { color: var(--accent); }
+.dim, .note { color: var(--dim); }
+.note { font-size: 13px; line-height: 1.5; max-width: 76ch; text-wrap: pretty; }
+.eyebrow { color: var(--accent); font-weight: 600; font-size: 14px; }
+.top { display: grid; gap: 6px; padding: 0 2px 8px; }
+.top .lead { font-size: 17px; color: var(--dim); max-width: 66ch; text-wrap: pretty; }
+.top .lead strong { color: var(--ink); font-weight: 600; }
+section { background: var(--surface); border: 1px solid var(--hairline); border-radius: 10px; padding: 20px 22px; display: grid; gap: 14px; grid-template-columns: minmax(0, 1fr); }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 16px 28px; }
+.figures dt, .figures .sub { color: var(--dim); font-size: 13px; line-height: 1.4; }
+.figures dd:not(.sub) { font-size: 25px; font-weight: 650; letter-spacing: -.02em; line-height: 1.3; }
+.figures .from { color: var(--dim); font-weight: 500; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: 14px; }
+thead th { color: var(--dim); font-weight: 500; font-size: 13px; text-align: left; padding: 0 16px 6px 0; white-space: nowrap; vertical-align: bottom; }
+tbody th, tbody td { border-top: 1px solid var(--hairline); padding: 7px 16px 7px 0; text-align: left; vertical-align: top; font-weight: 400; }
+tbody th { font-weight: 600; white-space: nowrap; }
+tr.follows > td:not(:empty), tr.follows > th:not(:empty) { border-top-style: dashed; }
+tr.follows > :empty { border-top: 0; }
+tr > :last-child { padding-right: 0; }
+.number { text-align: right; white-space: nowrap; }
+tbody td.number, thead th.number { text-align: right; }
+.best { font-weight: 650; }
+.list { list-style: none; display: grid; gap: 1px; }
+.ok { color: var(--good); font-weight: 600; white-space: nowrap; }
+.failed { color: var(--bad); font-weight: 600; white-space: nowrap; }
+.chart { display: block; width: 100%; height: auto; font-size: 12.5px; overflow: visible; }
+.chart text { fill: var(--ink); }
+.chart .tick { fill: var(--dim); font-size: 12px; }
+.chart .grid { stroke: var(--hairline); }
+.chart .chance { stroke: var(--dim); stroke-dasharray: 3 3; }
+.chart .group { font-weight: 600; font-size: 13.5px; }
+.chart .row { fill: var(--dim); }
+.chart .value { font-weight: 600; }
+.chart polyline { fill: none; stroke: currentColor; stroke-width: 1.5; stroke-linejoin: round; }
+.chart circle { fill: currentColor; }
+.chart .whisker { fill: none; stroke: currentColor; stroke-width: 1.6; }
+.chart .run { fill: var(--surface); stroke: currentColor; stroke-width: 1.2; }
+.chart .global polyline { stroke-width: 3; }
+.c-global, .global { color: var(--ink); }
+.c-scratch { color: var(--scratch); } .c-own { color: var(--own); } .c-federated { color: var(--accent); } .c-reference { color: var(--s5); }
+${Array.from({ length: 8 }, (_, index) => `.s${index} { color: var(--s${index}); }`).join(" ")}
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 13px; }
+.legend li::before { content: ""; display: inline-block; width: 18px; border-top: 2.5px solid currentColor; margin-right: 8px; vertical-align: 4px; }
+.legend span { color: var(--dim); }
+.pictures { display: grid; gap: 20px 28px; grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); }
+.triples { display: grid; gap: 6px; }
+.triple { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 6px; }
+.triple img { width: 100%; aspect-ratio: 1; display: block; border-radius: 5px; background: #000; }
+.triple-head { color: var(--dim); font-size: 12.5px; }
+.caution { border-left: 3px solid var(--warn); padding-left: 12px; font-size: 14px; max-width: 80ch; }
+.times { display: flex; height: 12px; gap: 2px; border-radius: 4px; overflow: hidden; }
+.times span { background: currentColor; min-width: 2px; }
+.two { display: grid; gap: 14px 36px; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); align-items: start; }
+.two tbody tr:first-child > * { border-top: 0; }
+.two tbody td:last-child { text-align: right; overflow-wrap: anywhere; }
+.two tbody th { font-weight: 400; color: var(--dim); }
+footer { color: var(--dim); font-size: 13px; padding: 0 2px; display: flex; flex-wrap: wrap; gap: 4px 20px; }
+@media (max-width: 640px) { main { padding: 22px 12px 36px; } section { padding: 16px 15px; } h1 { font-size: 25px; } .wide { min-width: 560px; } }
+@media print {
+  :root {
+    color-scheme: light;
+    --page: #fff; --surface: #fff; --ink: #000; --dim: #444; --hairline: #ccc; --track: #ddd;
+    --accent: #0b6b75; --good: #1d7a46; --bad: #b3261e;
+    --s0: #c8541b; --s1: #2f6fb3; --s2: #8a6d00; --s3: #9b3d82; --s4: #1f8a5f; --s5: #5b56b8; --s6: #a3403f; --s7: #4d6b7a;
+    --scratch: #77828d; --own: #a5660a;
+  }
+  body { font-size: 12px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  main { max-width: none; padding: 0; gap: 10px; }
+  section { border: 0; border-top: 1px solid var(--hairline); border-radius: 0; padding: 14px 0 6px; }
+  section, tr, .triple, figure { break-inside: avoid; }
+  h2, h3 { break-after: avoid; }
+}
+`;
