@@ -3,26 +3,29 @@ import { sign, verify, type Identity } from "@consilium/shared/crypto/identity";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { SiteId } from "@consilium/shared/ids";
 import { enrolmentReplySchema } from "@consilium/shared/protocol/http";
-import { parseToken } from "@consilium/shared/protocol/token";
+import type { EnrolmentToken } from "@consilium/shared/protocol/token";
 import { parsePlan } from "@consilium/shared/plan";
 import type { Enrolment } from "../config.ts";
 import { httpClient, type Fetch } from "./http.ts";
 
-/**
- * @param tokenText whole token, as the coordinator's operator printed it
- * @throws enrolment.token-unknown, -used, -expired, enrolment.site-taken; config.invalid if the token is another
- *   site's; crypto.bad-signature if whoever answers does not hold the keys that the token names
- */
-export async function enrol(options: {
+export interface EnrolOptions {
   readonly site: SiteId;
   readonly identity: Identity;
   readonly coordinatorUrl: string;
-  readonly tokenText: string;
+  readonly token: EnrolmentToken;
   readonly fetch: Fetch;
   readonly signal: AbortSignal;
-}): Promise<Enrolment> {
-  const { site, identity, coordinatorUrl, signal } = options;
-  const token = parseToken(options.tokenText);
+}
+
+/**
+ * @returns the signed request, for the record, and the call that sends it. `send` throws enrolment.token-unknown, -used,
+ *   -expired, enrolment.site-taken; crypto.bad-signature if whoever answers does not hold the keys that the token names
+ * @throws config.invalid if the token is another site's
+ */
+export function enrol({ site, identity, coordinatorUrl, token, fetch, signal }: EnrolOptions): {
+  readonly request: string;
+  readonly send: () => Promise<Enrolment>;
+} {
   if (token.site !== site) {
     throw new ConsiliumError("config.invalid", {
       detail: `(the token invites the site ${token.site}, this home belongs to ${site})`,
@@ -35,13 +38,12 @@ export async function enrol(options: {
     { federation, site, identity: identity.public, tokenSecret: secret },
     identity,
   );
-  const reply = await httpClient(coordinatorUrl, options.fetch).post(
-    "api/enrolments",
-    request,
-    enrolmentReplySchema,
-    signal,
-  );
-  const plan = parsePlan(verify("plan", reply.plan, coordinator));
-  if (plan.federation !== federation || reply.site !== site) throw new ConsiliumError("plan.mismatch");
-  return { coordinatorUrl, coordinator, plan: reply.plan };
+  const send = async (): Promise<Enrolment> => {
+    const http = httpClient(coordinatorUrl, fetch);
+    const reply = await http.post("api/enrolments", request, enrolmentReplySchema, signal);
+    const plan = parsePlan(verify("plan", reply.plan, coordinator));
+    if (plan.federation !== federation || reply.site !== site) throw new ConsiliumError("plan.mismatch");
+    return { coordinatorUrl, coordinator, plan: reply.plan };
+  };
+  return { request: JSON.stringify(request), send };
 }

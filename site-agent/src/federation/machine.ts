@@ -8,6 +8,7 @@
  * makes sense: work for another round or attempt is aborted. Each started task has a job number, and answers of older
  * jobs are ignored.
  */
+import type { Signed } from "@consilium/shared/crypto/signed";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { CheckpointRecord, RoundOpening } from "@consilium/shared/protocol/round";
 import { sameRound, type RoundKey } from "./outbox.ts";
@@ -22,14 +23,14 @@ export type Standing =
       readonly inCohort: boolean;
     }
   | { readonly phase: "aggregating" }
-  | { readonly phase: "finished"; readonly record: CheckpointRecord };
+  | { readonly phase: "finished"; readonly record: Signed<CheckpointRecord> };
 
 export type RoundTaskKind = "fetching" | "training" | "sealing" | "uploading";
 
 export type Task =
   | { readonly kind: "genesis" }
   | { readonly kind: RoundTaskKind; readonly opening: RoundOpening }
-  | { readonly kind: "finishing"; readonly record: CheckpointRecord };
+  | { readonly kind: "finishing"; readonly record: Signed<CheckpointRecord> };
 
 export type Work =
   | { readonly kind: "idle" }
@@ -41,7 +42,7 @@ export type Work =
       readonly running: boolean;
       readonly failures: number;
     }
-  | { readonly kind: "finished"; readonly record: CheckpointRecord }
+  | { readonly kind: "finished"; readonly record: Signed<CheckpointRecord> }
   | { readonly kind: "failed"; readonly error: ConsiliumError };
 
 export interface AgentState {
@@ -147,7 +148,7 @@ function pursue(state: AgentState, task: Task): Transition {
 
 function samePurpose(a: Task, b: Task): boolean {
   if ("opening" in a && "opening" in b) return sameRound(a.opening, b.opening);
-  if ("record" in a && "record" in b) return a.record.sha256 === b.record.sha256;
+  if ("record" in a && "record" in b) return a.record.body.sha256 === b.record.body.sha256;
   return a.kind === b.kind;
 }
 

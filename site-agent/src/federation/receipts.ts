@@ -68,8 +68,7 @@ export function parseReceipts(text: string): readonly Receipt[] {
         throw new ConsiliumError("receipts.broken", { detail: `(line ${index + 1})` });
       }
       expected = sha256(line);
-      const { previous: _, ...receipt } = parsed;
-      return receipt;
+      return receiptSchema.strip().parse(parsed);
     });
 }
 

@@ -49,6 +49,8 @@ export interface UploadLink {
 }
 
 export interface Link extends UploadLink {
+  /** Authorises downloads as well. */
+  readonly session: string;
   hello(message: Hello): Promise<FederationPosition>;
   position(): Promise<FederationPosition>;
   /** Advisory: dropped without a word when the link is down. */
@@ -112,6 +114,7 @@ export async function connectLink(
     Promise.race([answered(schema, timeoutMs, emit), refuseOnClose]);
 
   return {
+    session,
     closed,
     close,
     async hello(message) {

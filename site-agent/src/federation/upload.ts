@@ -72,10 +72,10 @@ export async function uploadObject(options: UploadOptions): Promise<UploadReport
           }
         };
         await allOrFirstError(Array.from({ length: UPLOAD_WINDOW }, sendNext), missing);
-        // Storing may take longer than a stall: the commit has a time limit of its own.
+        // The commit has a time limit of its own, and is not abandoned: what became of the update belongs on record,
+        // also when the coordinator's next position overtakes the answer.
         watch.stop();
-        const outcome = await Promise.race([link.commitUpload(begun.upload), aborted(signal)]);
-        return { outcome, sentBytes };
+        return { outcome: await link.commitUpload(begun.upload), sentBytes };
       } catch (error) {
         // A coordinator that was restarted or cleaned up may have forgotten the upload; the next beginning tells.
         const forgotten = error instanceof ConsiliumError && error.code === "upload.unknown";

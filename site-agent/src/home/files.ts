@@ -15,6 +15,7 @@ import {
   stat,
   statfs,
   truncate,
+  writeFile,
 } from "node:fs/promises";
 import { createHash } from "node:crypto";
 import path from "node:path";
@@ -41,6 +42,18 @@ export async function writeFileAtomic(file: string, ...parts: (Uint8Array | stri
   }
   await chmod(temporary, PRIVATE_FILE);
   await moveFile(temporary, file);
+}
+
+/** Makes a file that must not exist yet. @returns false if it does */
+export async function createNew(file: string, text: string): Promise<boolean> {
+  await ensureFolder(path.dirname(file));
+  try {
+    await writeFile(file, text, { flag: "wx", mode: PRIVATE_FILE });
+    return true;
+  } catch (error) {
+    if (hasCode(error, "EEXIST")) return false;
+    throw error;
+  }
 }
 
 /** Renames, durably. Both lie in folders of one file system. */

@@ -1,0 +1,30 @@
+import type { Command } from "commander";
+import { examine, type Finding } from "../../doctor.ts";
+import { handle, siteCommand } from "../context.ts";
+import type { CliPorts } from "../ports.ts";
+
+export function doctorCommand(ports: CliPorts): Command {
+  const command = siteCommand(
+    "doctor",
+    "Check this machine, this home and the way to the coordinator.",
+    `Each line is ok, warn or fail, and says what to do about it. Nothing is changed. The exit code is 1 if a line fails.`,
+    `consilium-site doctor
+     consilium-site doctor --json`,
+  );
+  return handle(command, ports, async ({ output, homeFolder }) => {
+    const findings = await examine(homeFolder, ports);
+    output.result(
+      { healthy: findings.every(({ status }) => status !== "fail"), findings },
+      describe(findings),
+    );
+  });
+}
+
+function describe(findings: readonly Finding[]): string {
+  return findings
+    .flatMap(({ status, what, found, next }) => [
+      `${status.padEnd(5)} ${what.padEnd(14)} ${found}`,
+      ...(next === null ? [] : [`${"".padEnd(20)} -> ${next}`]),
+    ])
+    .join("\n");
+}

@@ -1,0 +1,66 @@
+import { sha256 } from "@consilium/shared/canonical";
+import { fingerprint } from "@consilium/shared/crypto/identity";
+import { parsePlan, planHash } from "@consilium/shared/plan";
+import { parseToken } from "@consilium/shared/protocol/token";
+import type { Command } from "commander";
+import { parseCoordinatorUrl } from "../../config.ts";
+import { enrol } from "../../federation/enrol.ts";
+import { receiptsFile } from "../../federation/receipts.ts";
+import { handle, siteCommand } from "../context.ts";
+import type { CliPorts } from "../ports.ts";
+
+interface Options {
+  readonly coordinator: string;
+  readonly token: string;
+}
+
+export function joinCommand(ports: CliPorts): Command {
+  const command = siteCommand(
+    "join",
+    "Join a federation with a one-time token.",
+    `The token comes from the coordinator's operator, by a channel you trust. It carries the coordinator's public keys, which
+this site keeps: from then on nobody else can pose as the coordinator. Compare the fingerprint by telephone.`,
+    `consilium-site join --coordinator https://coordinator.example --token consilium1.lungs.st-mary...`,
+  )
+    .requiredOption("--coordinator <url>", "the coordinator's address")
+    .requiredOption("--token <token>", "the one-time token, whole");
+  return handle<Options>(command, ports, async ({ options, output, openHome }) => {
+    const home = await openHome();
+    const coordinatorUrl = parseCoordinatorUrl(options.coordinator);
+    const token = parseToken(options.token);
+    const { site } = await home.readConfig();
+    const identity = await home.identity();
+    const { request, send } = enrol({
+      site,
+      identity,
+      coordinatorUrl,
+      token,
+      fetch: ports.fetch,
+      signal: ports.signal,
+    });
+    const receipts = receiptsFile(home.receiptsFile);
+    const leaves = {
+      federation: token.federation,
+      kind: "enrolment",
+      round: 0,
+      attempt: 0,
+      bytes: Buffer.byteLength(request),
+      sha256: sha256(request),
+    } as const;
+    const at = (): string => new Date(ports.nowMs()).toISOString();
+    await receipts.add({ ...leaves, at: at(), state: "sending" });
+    const enrolment = await send();
+    await home.enrol(enrolment);
+    await receipts.add({ ...leaves, at: at(), state: "accepted" });
+
+    const plan = parsePlan(enrolment.plan.body);
+    const print = fingerprint(enrolment.coordinator);
+    output.result(
+      { federation: plan.federation, site, coordinatorFingerprint: print, planHash: planHash(plan), plan },
+      `${site} has joined ${plan.federation}: ${plan.title}
+  coordinator  ${print}  (compare by telephone)
+  plan         ${plan.rounds} rounds, model ${plan.model.size}, images ${plan.model.imagePx} px, ${plan.pretext.task}
+  next         consilium-site ingest FOLDER, then consilium-site run`,
+    );
+  });
+}

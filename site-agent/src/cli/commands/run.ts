@@ -1,0 +1,125 @@
+import { parsePlan, planHash } from "@consilium/shared/plan";
+import { formatBytes } from "@consilium/shared/units";
+import path from "node:path";
+import type { Command } from "commander";
+import { parseName } from "../../config.ts";
+import { runAgent, type AgentReport } from "../../federation/agent.ts";
+import { checkpointFolder } from "../../federation/checkpoints.ts";
+import { httpClient } from "../../federation/http.ts";
+import { outboxFolder } from "../../federation/outbox.ts";
+import { receiptsFile } from "../../federation/receipts.ts";
+import { writeFileAtomic } from "../../home/files.ts";
+import { whileLocked } from "../../home/lock.ts";
+import { SOFTWARE } from "../../software.ts";
+import { handle, siteCommand, wholeNumber } from "../context.ts";
+import type { Output } from "../output.ts";
+import type { CliPorts } from "../ports.ts";
+
+interface Options {
+  readonly cache: string;
+  readonly threads: number;
+}
+
+export function runCommand(ports: CliPorts): Command {
+  const command = siteCommand(
+    "run",
+    "Take part in the federation until it has finished.",
+    `Trains on this site's cached images in each round and sends the encrypted update. It may be stopped and started again at
+any time: what was sealed is sent again as it was, an unfinished training is done again. While the coordinator does not
+answer, it keeps trying.`,
+    `consilium-site run
+     consilium-site run --threads 4 --json`,
+  )
+    .option("--cache <name>", "image cache to train on", "train")
+    .option("--threads <n>", "threads for training", wholeNumber("--threads", 1), ports.cores);
+  return handle<Options>(command, ports, async ({ options, output, openHome }) => {
+    const home = await openHome();
+    const { site, enrolment, plan } = await home.joined();
+    const identity = await home.identity();
+    const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
+    // Loaded here, so that `--help` and the small commands do not wait for the engine.
+    const { createTrainer } = await import("../../training/trainer.ts");
+    const trainer = createTrainer();
+    try {
+      const result = await whileLocked(home.folder, ports, () =>
+        runAgent(
+          {
+            http: httpClient(enrolment.coordinatorUrl, ports.fetch),
+            checkpoints: checkpointFolder(path.join(home.federationFolder, "checkpoints")),
+            outbox: outboxFolder(home.federationFolder),
+            receipts: receiptsFile(home.receiptsFile),
+            trainer,
+            random: ports.random,
+            nowMs: ports.nowMs,
+            sleep: ports.sleep,
+            report: (report) => {
+              show(report, output);
+            },
+            storeGlobalModel: async (checkpoint, record) => {
+              await writeFileAtomic(home.modelFile("global"), checkpoint);
+              await writeFileAtomic(home.globalRecordFile, `${JSON.stringify(record, null, 2)}\n`);
+            },
+          },
+          {
+            membership: { federation: plan.federation, site, identity, coordinator: enrolment.coordinator },
+            plan,
+            coordinatorUrl: enrolment.coordinatorUrl,
+            training: { cacheDir, threads: options.threads },
+            software: SOFTWARE,
+            signal: ports.signal,
+          },
+        ),
+      );
+      output.result(
+        { federation: plan.federation, site, planHash: planHash(parsePlan(plan)), ...result },
+        `${plan.federation} has finished after ${result.rounds} rounds.
+  this run     ${result.contributions} contributions, ${formatBytes(result.sentBytes)} sent, all encrypted
+  model        the global encoder is in this home (sha256 ${result.checkpoint.slice(0, 16)}...)
+  next         consilium-site finetune, or consilium-site export`,
+      );
+    } finally {
+      await trainer.close();
+    }
+  });
+}
+
+function show(report: AgentReport, output: Output): void {
+  const { phase, round, attempt, done, total, note } = report;
+  output.progress({
+    kind: `${phase} ${round ?? ""}.${attempt ?? ""} ${note ?? ""}`,
+    text: describe(report),
+    last: total > 0 && done === total,
+    data: { ...report },
+  });
+}
+
+/** For example "round 3 of 25 · training · step 12 of 59 · loss 0.8120 · 310 images/s". */
+export function describe(report: AgentReport): string {
+  const { phase, round, attempt, rounds, done, total, loss, imagesPerSecond, note } = report;
+  if (note !== null) return note;
+  const parts: string[] = [];
+  if (round !== null) {
+    parts.push(`round ${round} of ${rounds}${attempt !== null && attempt > 1 ? `, attempt ${attempt}` : ""}`);
+  }
+  parts.push(PHASES[phase]);
+  if (phase === "training" && total > 0) {
+    parts.push(`step ${done} of ${total}`);
+    if (loss !== null) parts.push(`loss ${loss.toFixed(4)}`);
+    if (imagesPerSecond !== null) parts.push(`${Math.round(imagesPerSecond)} images/s`);
+  } else if (total > 0) {
+    parts.push(`${formatBytes(done)} of ${formatBytes(total)}`);
+  }
+  return parts.join(" · ");
+}
+
+const PHASES: Readonly<Record<AgentReport["phase"], string>> = {
+  connecting: "connecting to the coordinator",
+  waiting: "waiting for the others",
+  genesis: "sending the initial model",
+  fetching: "fetching the global model",
+  training: "training",
+  sealing: "encrypting the update",
+  uploading: "uploading the encrypted update",
+  finishing: "fetching the final encoder",
+  finished: "finished",
+};

@@ -1,0 +1,90 @@
+/** The command line: all commands, and what happens to errors. */
+import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
+import { Command, CommanderError } from "commander";
+import { doctorCommand } from "./commands/doctor.ts";
+import { initCommand } from "./commands/init.ts";
+import { joinCommand } from "./commands/join.ts";
+import { receiptsCommand } from "./commands/receipts.ts";
+import { runCommand } from "./commands/run.ts";
+import { createOutput } from "./output.ts";
+import type { CliPorts } from "./ports.ts";
+import { SOFTWARE } from "../software.ts";
+
+const INTRODUCTION = `One hospital's part in a federation that trains an image encoder together.
+Images never leave this machine; what leaves is encrypted and listed by "consilium-site receipts".`;
+
+const FIRST_STEPS = `
+First steps:
+  1. make this site's keys                consilium-site init --site st-mary
+  2. join with a one-time token           consilium-site join --coordinator URL --token TOKEN
+  3. read DICOM into the image cache      consilium-site ingest /data/chest-xray
+  4. train with the others until done     consilium-site run
+  5. use the encoder on your own labels   consilium-site finetune
+
+Every command explains itself: consilium-site COMMAND --help
+If something is wrong: consilium-site doctor`;
+
+/** @returns the exit code; nothing is thrown */
+export async function runCli(argv: readonly string[], ports: CliPorts): Promise<number> {
+  const program = new Command("consilium-site")
+    .description(INTRODUCTION)
+    .version(SOFTWARE, "-V, --version", "show the version")
+    .helpOption("-h, --help", "show this help")
+    .helpCommand(false)
+    .addHelpText("after", FIRST_STEPS)
+    .exitOverride();
+  const commands = [
+    initCommand(ports),
+    joinCommand(ports),
+    runCommand(ports),
+    receiptsCommand(ports),
+    doctorCommand(ports),
+  ];
+  for (const command of [program, ...commands]) {
+    command.exitOverride().configureOutput({
+      writeOut: ports.stdout.write,
+      // Commander's own wording arrives as an error as well, and is shown once, in our three lines.
+      writeErr: () => undefined,
+    });
+  }
+  for (const command of commands) program.addCommand(command);
+
+  try {
+    if (argv.length === 0) program.outputHelp();
+    else await program.parseAsync([...argv], { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    if (!ports.signal.aborted) report(error, argv, ports);
+    return 1;
+  }
+}
+
+function report(error: unknown, argv: readonly string[], ports: CliPorts): void {
+  const known = error instanceof CommanderError ? misuse(error) : toConsiliumError(error);
+  createOutput(ports, argv.includes("--json")).error(known);
+  if (ports.env["LOG_LEVEL"] === "debug") ports.stderr.write(frames(known));
+}
+
+function misuse(error: CommanderError): ConsiliumError {
+  const reason = error.message.replace(/^error: /, "").split("\n")[0] ?? "";
+  const shown = error.code === "commander.help" ? "no such command" : reason;
+  return new ConsiliumError("config.invalid", {
+    detail: `(${shown}; see consilium-site --help)`,
+    cause: error,
+  });
+}
+
+/** Where it happened, without the messages, which may hold a path. */
+function frames(error: Error): string {
+  const chain: Error[] = [];
+  for (let at: unknown = error; at instanceof Error; at = at.cause) chain.push(at);
+  return chain
+    .map((link) => {
+      const code = "code" in link && typeof link.code === "string" ? ` ${link.code}` : "";
+      const where = (link.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
+      return [`${link.name}${code}`, ...where].join("\n");
+    })
+    .join("\ncaused by ")
+    .concat("\n");
+}

@@ -1,0 +1,169 @@
+/** What `consilium-site doctor` looks at. Each check stands alone: one that fails does not hide the others. */
+import { fingerprint } from "@consilium/shared/crypto/identity";
+import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
+import { planHash } from "@consilium/shared/plan";
+import { formatBytes } from "@consilium/shared/units";
+import path from "node:path";
+import type { CliPorts } from "./cli/ports.ts";
+import { httpClient } from "./federation/http.ts";
+import { receiptsFile } from "./federation/receipts.ts";
+import { openSession } from "./federation/session.ts";
+import { fileBytes, fileMode, freeBytes, listFolder } from "./home/files.ts";
+import { openHome, type Home, type JoinedSite } from "./home/home.ts";
+
+export interface Finding {
+  readonly status: "ok" | "warn" | "fail";
+  readonly what: string;
+  readonly found: string;
+  /** What to do, where there is something to do. */
+  readonly next: string | null;
+}
+
+const GIB = 2 ** 30;
+
+const ok = (what: string, found: string): Finding => ({ status: "ok", what, found, next: null });
+const warn = (what: string, found: string, next: string): Finding => ({ status: "warn", what, found, next });
+const fail = (what: string, error: unknown): Finding => {
+  const known = toConsiliumError(error);
+  return { status: "fail", what, found: `${known.message} [${known.code}]`, next: known.next };
+};
+
+export async function examine(folder: string, ports: CliPorts): Promise<readonly Finding[]> {
+  const findings: Finding[] = [
+    ok("node", ports.nodeVersion),
+    ...(await attempt("engine", engine)),
+    cores(ports),
+    memory(ports),
+    await disk(folder),
+  ];
+  let home: Home;
+  try {
+    home = await openHome(folder);
+  } catch (error) {
+    return [...findings, fail("home", error)];
+  }
+  findings.push(
+    ...(await attempt("home", () => keys(home))),
+    ...(await attempt("caches", () => caches(home))),
+    ...(await attempt("receipts", () => receipts(home))),
+  );
+  let joined: JoinedSite;
+  try {
+    joined = await home.joined();
+  } catch (error) {
+    const known = toConsiliumError(error);
+    const notJoined = known.code === "home.not-joined";
+    return [
+      ...findings,
+      notJoined ? warn("federation", known.message, known.next) : fail("federation", known),
+    ];
+  }
+  findings.push(
+    ...federation(joined),
+    ...(await attempt("coordinator", () => coordinator(home, joined, ports))),
+  );
+  return findings;
+}
+
+async function attempt(what: string, check: () => Promise<readonly Finding[]>): Promise<readonly Finding[]> {
+  try {
+    return await check();
+  } catch (error) {
+    return [fail(what, error)];
+  }
+}
+
+async function engine(): Promise<readonly Finding[]> {
+  const peer = await Promise.any(
+    ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"].map(async (name) => {
+      import.meta.resolve(name);
+      return Promise.resolve(name);
+    }),
+  ).catch(() => null);
+  return [ok("tensorflow", peer === null ? "not installed (optional)" : `${peer} is installed`)];
+}
+
+function cores({ cores }: CliPorts): Finding {
+  return cores > 1
+    ? ok("cores", `${cores}`)
+    : warn("cores", "1", "Training is slow on one core; give it more.");
+}
+
+function memory({ memoryBytes: { total, free } }: CliPorts): Finding {
+  const found = `${formatBytes(total)}, ${formatBytes(free)} free`;
+  return total < 2 * GIB
+    ? warn("memory", found, "Use a small model and batch, or a machine with 4 GB or more.")
+    : ok("memory", found);
+}
+
+async function disk(folder: string): Promise<Finding> {
+  const free = await freeBytes(folder);
+  const found = `${formatBytes(free)} free`;
+  if (free < GIB / 4) return fail("disk", new ConsiliumError("disk.full"));
+  return free < 5 * GIB ? warn("disk", found, "Make room before reading many images.") : ok("disk", found);
+}
+
+async function keys(home: Home): Promise<readonly Finding[]> {
+  const { site } = await home.readConfig();
+  const print = fingerprint((await home.identity()).public);
+  await home.hmacSecret();
+  const modes = await Promise.all(
+    ["identity.json", "hmac.json"].map((name) => fileMode(path.join(home.folder, name))),
+  );
+  const open = modes.some((mode) => mode !== null && (mode & 0o077) !== 0);
+  return [
+    ok("site", `${site}, fingerprint ${print}`),
+    open
+      ? warn("secret keys", "others on this machine can read them", "chmod 600 identity.json hmac.json")
+      : ok("secret keys", "readable by their owner alone"),
+  ];
+}
+
+async function caches(home: Home): Promise<readonly Finding[]> {
+  const names = await listFolder(path.dirname(home.cacheFolder("train")));
+  if (names.length === 0) return [warn("images", "no cache", "Run consilium-site ingest FOLDER.")];
+  return Promise.all(
+    names.map(async (name) => {
+      const folder = home.cacheFolder(name);
+      const sizes = await Promise.all(
+        (await listFolder(folder)).map((file) => fileBytes(path.join(folder, file))),
+      );
+      const bytes = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
+      return ok(`cache ${name}`, formatBytes(bytes));
+    }),
+  );
+}
+
+async function receipts(home: Home): Promise<readonly Finding[]> {
+  const lines = await receiptsFile(home.receiptsFile).list();
+  return [ok("receipts", `${lines.length} lines, unaltered`)];
+}
+
+function federation({ plan, enrolment }: JoinedSite): readonly Finding[] {
+  const plain = new URL(enrolment.coordinatorUrl);
+  const local = /^(localhost|127\.|\[::1\])/.test(plain.hostname);
+  return [
+    ok("federation", `${plan.federation}, plan ${planHash(plan).slice(0, 16)}`),
+    ok("pinned key", `${fingerprint(enrolment.coordinator)}  (compare by telephone)`),
+    ...(plain.protocol === "http:" && !local
+      ? [
+          warn(
+            "address",
+            "http, without TLS",
+            "Updates are encrypted all the same, but put the coordinator behind https.",
+          ),
+        ]
+      : []),
+  ];
+}
+
+async function coordinator(
+  home: Home,
+  { site, plan, enrolment }: JoinedSite,
+  { fetch, random, signal }: CliPorts,
+): Promise<readonly Finding[]> {
+  const identity = await home.identity();
+  const membership = { federation: plan.federation, site, identity, coordinator: enrolment.coordinator };
+  await openSession(httpClient(enrolment.coordinatorUrl, fetch), membership, random, signal);
+  return [ok("coordinator", "answers, and proved the pinned key")];
+}

@@ -1,0 +1,358 @@
+/** The agent: runs the state machine's effects against the coordinator, the trainer and the disk. */
+import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
+import type { Sha256 } from "@consilium/shared/ids";
+import { planHash as hashOf, type Plan } from "@consilium/shared/plan";
+import type { FederationPosition } from "@consilium/shared/protocol/events";
+import type { SitePhase } from "@consilium/shared/protocol/round";
+import { PROTOCOL_VERSION } from "@consilium/shared/protocol/version";
+import type { Trainer } from "../training/types.ts";
+import { backoffMs } from "./backoff.ts";
+import {
+  initialState,
+  transition,
+  type AgentEffect,
+  type AgentEvent,
+  type AgentState,
+  type Task,
+} from "./machine.ts";
+import { openSession, type Membership } from "./session.ts";
+import { believe } from "./standing.ts";
+import { Tasks, trainingSeed, type LocalTraining, type TaskPorts, type TaskProgress } from "./tasks.ts";
+import { connectLink, type Link } from "./transport.ts";
+
+export type AgentPhase = "connecting" | "waiting" | Task["kind"] | "finished";
+
+/** One line for a person or a program that watches. */
+export interface AgentReport {
+  readonly phase: AgentPhase;
+  /** Null outside rounds. */
+  readonly round: number | null;
+  readonly attempt: number | null;
+  readonly rounds: number;
+  /** Steps when training, bytes when fetching or uploading. */
+  readonly done: number;
+  readonly total: number;
+  readonly loss: number | null;
+  readonly imagesPerSecond: number | null;
+  /** Something that a person should read, for example why nothing moves. */
+  readonly note: string | null;
+}
+
+export interface AgentPorts extends TaskPorts {
+  readonly trainer: Trainer;
+  /** Resolves early when the signal fires. */
+  readonly sleep: (durationMs: number, signal: AbortSignal) => Promise<void>;
+  readonly report: (report: AgentReport) => void;
+}
+
+export interface AgentOptions {
+  readonly membership: Membership;
+  readonly plan: Plan;
+  /** Ends with a slash. */
+  readonly coordinatorUrl: string;
+  readonly training: Omit<LocalTraining, "seed">;
+  readonly software: string;
+  readonly signal: AbortSignal;
+}
+
+export interface AgentResult {
+  readonly checkpoint: Sha256;
+  readonly rounds: number;
+  readonly contributions: number;
+  readonly sentBytes: number;
+}
+
+/** Pushes could get lost with a dying connection: whoever has nothing to do asks again now and then. */
+const ASK_EVERY_MS = 20_000;
+const SHORT_LIFE_MS = 5_000;
+/** Progress is advisory; more often than this nobody can read it. */
+const PROGRESS_EVERY_MS = 500;
+
+/**
+ * Takes part until the federation has finished; losing the coordinator is not a reason to stop.
+ * @throws what cannot be mended by waiting: crypto.bad-signature, plan.mismatch, genesis.mismatch, training.*, ...; the
+ *   signal's reason when it fires
+ */
+export async function runAgent(ports: AgentPorts, options: AgentOptions): Promise<AgentResult> {
+  const { plan, membership, training, signal } = options;
+  signal.throwIfAborted();
+  const examples = await ports.trainer.countImages(training.cacheDir);
+  if (examples === 0) throw new ConsiliumError("training.no-images");
+  const genesis = await ports.trainer.genesis(plan);
+  const seed = trainingSeed(plan, membership.site);
+  const tasks = new Tasks(ports, membership, plan, { ...training, seed }, genesis);
+  const left = await ports.outbox.read();
+  const ours = left?.body.planHash === hashOf(plan) && left.body.site === membership.site;
+  const agent = new Agent(ports, options, tasks, examples);
+  return agent.run(initialState(ours ? left.body : null));
+}
+
+class Agent {
+  readonly #ports: AgentPorts;
+  readonly #options: AgentOptions;
+  readonly #tasks: Tasks;
+  readonly #planHash: Sha256;
+  readonly #examples: number;
+  readonly #stop = new AbortController();
+  readonly #jobs = new Map<number, AbortController>();
+  readonly #events: AgentEvent[] = [];
+  #state: AgentState = initialState(null).state;
+  #link: Link | null = null;
+  #lastProgressMs = -Infinity;
+  #linkOpenedMs = -Infinity;
+  #shortLives = 0;
+  #lastFailure = "";
+  #ended: (outcome: AgentResult | Error) => void = () => undefined;
+
+  constructor(ports: AgentPorts, options: AgentOptions, tasks: Tasks, examples: number) {
+    this.#ports = ports;
+    this.#options = options;
+    this.#tasks = tasks;
+    this.#examples = examples;
+    this.#planHash = hashOf(options.plan);
+  }
+
+  async run(first: { state: AgentState; effects: readonly AgentEffect[] }): Promise<AgentResult> {
+    const { signal } = this.#options;
+    const outcome = new Promise<AgentResult | Error>((resolve) => (this.#ended = resolve));
+    const onAbort = (): void => {
+      this.#ended(signal.reason instanceof Error ? signal.reason : new DOMException("", "AbortError"));
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    const asking = setInterval(() => {
+      if (this.#state.link === "online" && this.#state.work.kind === "idle") void this.#ask();
+    }, ASK_EVERY_MS);
+    try {
+      this.#state = first.state;
+      first.effects.forEach((effect) => {
+        this.#perform(effect);
+      });
+      const ended = await outcome;
+      if (ended instanceof Error) throw ended;
+      return ended;
+    } finally {
+      clearInterval(asking);
+      signal.removeEventListener("abort", onAbort);
+      this.#stop.abort();
+      for (const job of this.#jobs.values()) job.abort();
+      this.#link?.close();
+    }
+  }
+
+  /** Events that arrive while one is handled wait for their turn. */
+  #dispatch(event: AgentEvent): void {
+    this.#events.push(event);
+    if (this.#events.length > 1) return;
+    for (let next = this.#events[0]; next !== undefined; next = this.#events[0]) {
+      const { state, effects } = transition(this.#state, next);
+      const before = this.#state;
+      this.#state = state;
+      effects.forEach((effect) => {
+        this.#perform(effect);
+      });
+      if (before.link !== state.link || before.work !== state.work) this.#report();
+      this.#events.shift();
+    }
+  }
+
+  #perform(effect: AgentEffect): void {
+    switch (effect.type) {
+      case "connect":
+        void this.#connect();
+        break;
+      case "hangUp":
+        this.#link?.close();
+        break;
+      case "ask":
+        void this.#ask();
+        break;
+      case "start":
+        void this.#start(effect.job, effect.task);
+        break;
+      case "abort":
+        this.#jobs.get(effect.job)?.abort();
+        break;
+      case "retryLater":
+        void this.#retryLater(effect.job, effect.failures);
+        break;
+      case "end":
+        this.#end();
+        break;
+    }
+  }
+
+  async #start(job: number, task: Task): Promise<void> {
+    const controller = new AbortController();
+    this.#jobs.set(job, controller);
+    try {
+      const onProgress = (progress: TaskProgress): void => {
+        if (!controller.signal.aborted) this.#report(progress);
+      };
+      await this.#tasks.run(task, this.#link, onProgress, controller.signal);
+      this.#dispatch({ type: "done", job });
+    } catch (error) {
+      if (controller.signal.aborted) return;
+      const known = toConsiliumError(error);
+      this.#lastFailure = waitingFor(known);
+      this.#dispatch({ type: "failed", job, error: known });
+    } finally {
+      this.#jobs.delete(job);
+    }
+  }
+
+  /** Tries until a link is up, the coordinator refuses this site for good, or the run ends. */
+  async #connect(): Promise<void> {
+    // A coordinator that accepts and hangs up at once is no better than one that does not answer.
+    const wasShort = this.#ports.nowMs() - this.#linkOpenedMs < SHORT_LIFE_MS;
+    this.#shortLives = wasShort ? this.#shortLives + 1 : 0;
+    if (this.#shortLives > 1) await this.#backOff(this.#shortLives, "the coordinator hung up");
+    for (let failures = 1; !this.#stop.signal.aborted; failures++) {
+      try {
+        await this.#openLink();
+        return;
+      } catch (error) {
+        const known = toConsiliumError(error);
+        if (!known.retry) {
+          this.#dispatch({ type: "refused", error: known });
+          return;
+        }
+        await this.#backOff(failures, waitingFor(known));
+      }
+    }
+  }
+
+  async #backOff(failures: number, reason: string): Promise<void> {
+    const waitMs = backoffMs(failures, this.#ports.random(1)[0] ?? 0);
+    this.#report(null, `${reason}; trying again in ${Math.ceil(waitMs / 1000)} s`);
+    await this.#ports.sleep(waitMs, this.#stop.signal);
+  }
+
+  async #openLink(): Promise<void> {
+    const { membership, coordinatorUrl, software } = this.#options;
+    const { http, random } = this.#ports;
+    const session = await openSession(http, membership, random, this.#stop.signal);
+    const greeting = { answered: false, overtaken: false };
+    const link = await connectLink(
+      coordinatorUrl,
+      session,
+      (position) => {
+        if (greeting.answered) this.#follow("position", position);
+        else greeting.overtaken = true;
+      },
+      this.#stop.signal,
+    );
+    let position: FederationPosition;
+    try {
+      position = await link.hello({
+        protocol: PROTOCOL_VERSION,
+        software,
+        planHash: this.#planHash,
+        genesis: this.#tasks.genesisName,
+        examples: this.#examples,
+      });
+    } catch (error) {
+      link.close();
+      throw error;
+    }
+    greeting.answered = true;
+    this.#link = link;
+    this.#linkOpenedMs = this.#ports.nowMs();
+    void link.closed.then((error) => {
+      if (this.#link === link) this.#link = null;
+      if (error.retry) this.#dispatch({ type: "disconnected" });
+      else this.#dispatch({ type: "refused", error });
+    });
+    this.#follow("connected", position);
+    // It came while hello was under way, so it may be older or newer than the answer.
+    if (greeting.overtaken) void this.#ask();
+  }
+
+  async #ask(): Promise<void> {
+    const link = this.#link;
+    if (link === null) return;
+    try {
+      this.#follow("position", await link.position());
+    } catch {
+      // Whatever is wrong with the link, a new one begins with the position.
+      link.close();
+    }
+  }
+
+  #follow(type: "connected" | "position", position: FederationPosition): void {
+    try {
+      this.#dispatch({ type, standing: believe(position, this.#options.membership, this.#planHash) });
+    } catch (error) {
+      this.#dispatch({ type: "refused", error: toConsiliumError(error) });
+    }
+  }
+
+  async #retryLater(job: number, failures: number): Promise<void> {
+    await this.#backOff(failures, this.#lastFailure);
+    this.#dispatch({ type: "retry", job });
+  }
+
+  #end(): void {
+    const { work } = this.#state;
+    if (work.kind === "failed") this.#ended(work.error);
+    if (work.kind !== "finished") return;
+    const { sha256, round } = work.record.body;
+    this.#ended({ checkpoint: sha256, rounds: round, ...this.#tasks.tally });
+  }
+
+  /** Tells whoever watches here, and the coordinator. */
+  #report(progress: TaskProgress | null = null, note: string | null = null): void {
+    const { work, link } = this.#state;
+    const opening = work.kind === "busy" && "opening" in work.task ? work.task.opening : null;
+    const phase = phaseOf(this.#state);
+    const { done, total, loss, imagesPerSecond } = progress ?? NO_PROGRESS;
+    const { rounds } = this.#options.plan;
+    const round = opening?.round ?? null;
+    const attempt = opening?.attempt ?? null;
+    this.#ports.report({ phase, round, attempt, rounds, done, total, loss, imagesPerSecond, note });
+
+    const nowMs = this.#ports.nowMs();
+    const due = progress === null || done === total || nowMs - this.#lastProgressMs >= PROGRESS_EVERY_MS;
+    if (opening === null || link !== "online" || !due) return;
+    this.#lastProgressMs = nowMs;
+    this.#link?.progress({
+      round: opening.round,
+      attempt: opening.attempt,
+      phase: SITE_PHASE[phase],
+      done,
+      total,
+      loss: loss !== null && Number.isFinite(loss) ? loss : null,
+    });
+  }
+}
+
+const NO_PROGRESS: TaskProgress = { done: 0, total: 0, loss: null, imagesPerSecond: null };
+
+const SITE_PHASE: Readonly<Record<AgentPhase, SitePhase>> = {
+  connecting: "idle",
+  waiting: "waiting",
+  genesis: "uploading",
+  fetching: "fetching",
+  training: "training",
+  sealing: "training",
+  uploading: "uploading",
+  finishing: "fetching",
+  finished: "idle",
+};
+
+export function phaseOf({ link, work }: AgentState): AgentPhase {
+  if (work.kind === "finished") return "finished";
+  if (work.kind === "busy" && work.running) return work.task.kind;
+  return link === "online" ? "waiting" : "connecting";
+}
+
+function waitingFor(error: ConsiliumError): string {
+  switch (error.code) {
+    case "coordinator.unreachable":
+      return "the coordinator does not answer";
+    case "disk.full":
+      return "a disk is full";
+    default:
+      return error.message.replace(/\.$/, "").replace(/^./, (first) => first.toLowerCase());
+  }
+}

@@ -1,0 +1,320 @@
+/** What the agent does for each task of the state machine: fetch, train, seal, upload, finish. */
+import { canonicalJson, sha256 } from "@consilium/shared/canonical";
+import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from "@consilium/shared/codec";
+import type { RandomBytes } from "@consilium/shared/crypto/identity";
+import type { Signed } from "@consilium/shared/crypto/signed";
+import { toConsiliumError, ConsiliumError } from "@consilium/shared/errors";
+import type { Sha256 } from "@consilium/shared/ids";
+import { assertSameManifest } from "@consilium/shared/manifest";
+import type { Plan } from "@consilium/shared/plan";
+import type { UploadBegin, UploadOutcome } from "@consilium/shared/protocol/events";
+import type { CheckpointRecord, RoundOpening } from "@consilium/shared/protocol/round";
+import { assertFinite } from "@consilium/shared/vector";
+import type { ByteSource } from "../home/files.ts";
+import type { LocalRoundProgress, LocalRoundResult, Trainer } from "../training/types.ts";
+import type { Checkpoints } from "./checkpoints.ts";
+import { sealContribution, sealGenesis } from "./contribution.ts";
+import { fetchCheckpoint } from "./download.ts";
+import type { Http } from "./http.ts";
+import type { Task } from "./machine.ts";
+import type { Outbox } from "./outbox.ts";
+import type { Receipt, Receipts } from "./receipts.ts";
+import type { Membership } from "./session.ts";
+import type { Link } from "./transport.ts";
+import { chunkBytesFor, uploadObject } from "./upload.ts";
+
+export interface TaskPorts {
+  readonly http: Http;
+  readonly checkpoints: Checkpoints;
+  readonly outbox: Outbox;
+  readonly receipts: Receipts;
+  readonly trainer: Trainer;
+  readonly random: RandomBytes;
+  readonly nowMs: () => number;
+  /** Keeps the global model for use at the site. */
+  readonly storeGlobalModel: (checkpoint: Uint8Array, record: Signed<CheckpointRecord>) => Promise<void>;
+}
+
+export interface LocalTraining {
+  readonly cacheDir: string;
+  readonly seed: number;
+  readonly threads: number;
+}
+
+export interface TaskProgress {
+  readonly done: number;
+  readonly total: number;
+  readonly loss: number | null;
+  readonly imagesPerSecond: number | null;
+}
+
+/** What became of things, for the run's summary. */
+export interface Tally {
+  contributions: number;
+  sentBytes: number;
+}
+
+/** Stands in for a link while there is none; a task that needs one is not started then. */
+type MaybeLink = Link | null;
+
+export class Tasks {
+  readonly tally: Tally = { contributions: 0, sentBytes: 0 };
+  readonly #ports: TaskPorts;
+  readonly #membership: Membership;
+  readonly #plan: Plan;
+  readonly #training: LocalTraining;
+  readonly #genesis: Checkpoint;
+  readonly #genesisFrame: Uint8Array;
+  readonly genesisName: Sha256;
+  /** Sealed once, so that a retry sends the same bytes. */
+  #sealedGenesis: ReturnType<typeof sealGenesis> | null = null;
+  #base: { readonly name: Sha256; readonly values: Float32Array } | null = null;
+  #trained: { readonly opening: RoundOpening; readonly result: LocalRoundResult } | null = null;
+  #bytesPerSecond: number | null = null;
+
+  constructor(
+    ports: TaskPorts,
+    membership: Membership,
+    plan: Plan,
+    training: LocalTraining,
+    genesis: Checkpoint,
+  ) {
+    this.#ports = ports;
+    this.#membership = membership;
+    this.#plan = plan;
+    this.#training = training;
+    this.#genesis = genesis;
+    this.#genesisFrame = encodeCheckpoint(genesis);
+    this.genesisName = sha256(this.#genesisFrame);
+  }
+
+  async run(
+    task: Task,
+    link: MaybeLink,
+    onProgress: (progress: TaskProgress) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const onBytes = (done: number, total: number): void => {
+      onProgress({ done, total, loss: null, imagesPerSecond: null });
+    };
+    switch (task.kind) {
+      case "genesis":
+        return this.#sendGenesis(online(link), onBytes, signal);
+      case "fetching":
+        return this.#fetchBase(task.opening, online(link), onBytes, signal);
+      case "training":
+        return this.#train(task.opening, onProgress, signal);
+      case "sealing":
+        return this.#seal(task.opening);
+      case "uploading":
+        return this.#upload(online(link), onBytes, signal);
+      case "finishing":
+        return this.#finish(task.record, online(link), onBytes, signal);
+    }
+  }
+
+  async #fetchBase(
+    { round, base }: RoundOpening,
+    link: Link,
+    onBytes: (done: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    // The first base is derived, never fetched: a coordinator cannot slip in weights of its own choice.
+    if (round === 1 && base !== this.genesisName) throw new ConsiliumError("genesis.mismatch");
+    if (this.#base?.name === base) return;
+    const values =
+      base === this.genesisName
+        ? this.#genesis.values
+        : this.#decode(await this.#fetch(base, link, onBytes, signal));
+    this.#base = { name: base, values };
+    await this.#ports.checkpoints.keepOnly([base]);
+  }
+
+  async #train(
+    opening: RoundOpening,
+    onProgress: (progress: TaskProgress) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const moments = await this.#ports.outbox.prepare(opening);
+    const { cacheDir, seed, threads } = this.#training;
+    const result = await this.#ports.trainer.train(
+      {
+        plan: this.#plan,
+        cacheDir,
+        seed,
+        threads,
+        round: opening.round,
+        base: this.#heldBase(opening),
+        optimizerState: this.#plan.training.optimizerState === "keep" ? moments : null,
+      },
+      ({ step, steps, loss, imagesPerSecond }: LocalRoundProgress) => {
+        onProgress({ done: step, total: steps, loss, imagesPerSecond });
+      },
+      signal,
+    );
+    this.#trained = { opening, result };
+  }
+
+  async #seal(opening: RoundOpening): Promise<void> {
+    if (this.#trained?.opening !== opening) throw new Error("sealing comes after training");
+    const { result } = this.#trained;
+    const { random, outbox } = this.#ports;
+    const contribution = sealContribution(this.#membership, this.#genesis.manifest, opening, result, random);
+    const keep = this.#plan.training.optimizerState === "keep";
+    await outbox.write({ ...contribution, optimizerState: keep ? result.optimizerState : null });
+    this.#trained = null;
+  }
+
+  async #upload(
+    link: Link,
+    onBytes: (done: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const header = await this.#ports.outbox.read();
+    if (header === null) throw new ConsiliumError("round.not-open");
+    const { round, attempt, sealedSha256, sealedBytes } = header.body;
+    const source = await this.#ports.outbox.source();
+    try {
+      const outcome = await this.#send(
+        { kind: "contribution", round, attempt, bytes: sealedBytes, sha256: sealedSha256 },
+        { kind: "contribution", header },
+        source,
+        link,
+        onBytes,
+        signal,
+      );
+      if (outcome !== "stale") this.tally.contributions += 1;
+    } finally {
+      await source.close();
+    }
+  }
+
+  async #sendGenesis(
+    link: Link,
+    onBytes: (done: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    this.#sealedGenesis ??= sealGenesis(this.#membership, this.#genesisFrame, this.#ports.random);
+    const { sealed, sealedSha256 } = this.#sealedGenesis;
+    await this.#send(
+      { kind: "genesis", round: 0, attempt: 0, bytes: sealed.length, sha256: sealedSha256 },
+      { kind: "genesis", sha256: this.genesisName, sealedSha256, sealedBytes: sealed.length },
+      memorySource(sealed),
+      link,
+      onBytes,
+      signal,
+    );
+  }
+
+  async #finish(
+    record: Signed<CheckpointRecord>,
+    link: Link,
+    onBytes: (done: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const checkpoint =
+      record.body.sha256 === this.genesisName
+        ? this.#genesisFrame
+        : await this.#fetch(record.body.sha256, link, onBytes, signal);
+    this.#decode(checkpoint);
+    await this.#ports.storeGlobalModel(checkpoint, record);
+    await this.#ports.checkpoints.keepOnly([]);
+    await this.#ports.outbox.clear();
+  }
+
+  /** Puts every object that leaves on record: before its first byte, and when its outcome is known. */
+  async #send(
+    about: Pick<Receipt, "kind" | "round" | "attempt" | "bytes" | "sha256">,
+    object: UploadBegin["object"],
+    source: ByteSource,
+    link: Link,
+    onBytes: (done: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<UploadOutcome> {
+    const { receipts, nowMs } = this.#ports;
+    const { federation } = this.#membership;
+    const record = (state: Receipt["state"], bytes: number): Promise<void> =>
+      receipts.add({ ...about, at: new Date(nowMs()).toISOString(), federation, state, bytes });
+    await record("sending", about.bytes);
+    const startedMs = nowMs();
+    let firstDone: number | null = null;
+    let lastDone = 0;
+    const onProgress = (done: number, total: number): void => {
+      firstDone ??= done;
+      lastDone = done;
+      onBytes(done, total);
+    };
+    const sentBytes = (): number => lastDone - (firstDone ?? 0);
+    try {
+      const { outcome } = await uploadObject({
+        link,
+        object,
+        source,
+        onProgress,
+        signal,
+        chunkBytes: chunkBytesFor(this.#bytesPerSecond),
+      });
+      await record(outcome, about.bytes);
+      return outcome;
+    } catch (error) {
+      await record("interrupted", sentBytes());
+      throw toConsiliumError(error);
+    } finally {
+      const seconds = (nowMs() - startedMs) / 1000;
+      if (sentBytes() > 0 && seconds > 0) this.#bytesPerSecond = sentBytes() / seconds;
+      this.tally.sentBytes += sentBytes();
+    }
+  }
+
+  #fetch(
+    name: Sha256,
+    link: Link,
+    onProgress: (done: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    const { http, checkpoints } = this.#ports;
+    const sizeBytes = this.#genesisFrame.length;
+    return fetchCheckpoint({
+      http,
+      session: link.session,
+      checkpoints,
+      name,
+      sizeBytes,
+      onProgress,
+      signal,
+    });
+  }
+
+  /** @throws manifest.mismatch, vector.not-finite, frame.* */
+  #decode(bytes: Uint8Array): Float32Array {
+    const { manifest, values } = decodeCheckpoint(bytes);
+    assertSameManifest(this.#genesis.manifest, manifest);
+    assertFinite(manifest, values);
+    return values;
+  }
+
+  #heldBase({ base }: RoundOpening): Float32Array {
+    if (this.#base?.name !== base) throw new Error("training comes after fetching");
+    return this.#base.values;
+  }
+}
+
+/** Decides crops, masks and the order of batches at this site: the same for the same plan and site. */
+export function trainingSeed(plan: Plan, site: string): number {
+  const { federation, seed } = plan;
+  const digest = sha256(canonicalJson({ purpose: "training", federation, seed, site }));
+  return Number.parseInt(digest.slice(0, 8), 16);
+}
+
+function online(link: MaybeLink): Link {
+  if (link === null) throw new ConsiliumError("coordinator.unreachable");
+  return link;
+}
+
+function memorySource(bytes: Uint8Array): ByteSource {
+  return {
+    sizeBytes: bytes.length,
+    read: (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
+    close: () => Promise.resolve(),
+  };
+}
