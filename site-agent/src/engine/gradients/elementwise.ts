@@ -1,0 +1,148 @@
+/** Gradient rules of kernels that work element by element. Broadcast operands get the sum over the copies. */
+import * as tf from "@tensorflow/tfjs-core";
+import { none, rule, sumToShape } from "./rule.ts";
+
+const { mul, sub, div, neg, square, cast, where, zerosLike } = tf;
+
+const mask = (condition: tf.Tensor): tf.Tensor => cast(condition, "float32");
+
+/** y = f(x) with dy/dx written in x. */
+const fromInput = (name: string, derivative: (x: tf.Tensor) => tf.Tensor): tf.GradConfig =>
+  rule(name, { inputs: ["x"] }, (dy, saved) => ({ x: () => mul(dy, derivative(saved.at(0))) }));
+
+/** y = f(x) with dy/dx written in y. */
+const fromOutput = (name: string, derivative: (y: tf.Tensor) => tf.Tensor): tf.GradConfig =>
+  rule(name, { output: true }, (dy, saved) => ({ x: () => mul(dy, derivative(saved.at(0))) }));
+
+/** A step function: its gradient is zero wherever it has one. */
+const flat = (name: string, ...inputs: readonly string[]): tf.GradConfig =>
+  rule(name, { inputs }, (_, saved) =>
+    Object.fromEntries(inputs.map((input, i) => [input, () => none(saved.at(i))])),
+  );
+
+const binary: readonly tf.GradConfig[] = [
+  rule(tf.Add, { inputs: ["a", "b"] }, (dy, saved) => ({
+    a: () => sumToShape(dy, saved.at(0).shape),
+    b: () => sumToShape(dy, saved.at(1).shape),
+  })),
+  rule(tf.Sub, { inputs: ["a", "b"] }, (dy, saved) => ({
+    a: () => sumToShape(dy, saved.at(0).shape),
+    b: () => neg(sumToShape(dy, saved.at(1).shape)),
+  })),
+  rule(tf.Multiply, { inputs: ["a", "b"] }, (dy, saved) => ({
+    a: () => sumToShape(mul(dy, cast(saved.at(1), "float32")), saved.at(0).shape),
+    b: () => sumToShape(mul(dy, cast(saved.at(0), "float32")), saved.at(1).shape),
+  })),
+  rule(tf.RealDiv, { inputs: ["a", "b"], output: true }, (dy, saved) => {
+    const b = cast(saved.at(1), "float32");
+    return {
+      a: () => sumToShape(div(dy, b), saved.at(0).shape),
+      b: () => sumToShape(neg(div(mul(dy, saved.at(2)), b)), saved.at(1).shape),
+    };
+  }),
+  rule(tf.Pow, { inputs: ["a", "b"], output: true }, (dy, saved) => {
+    const base = saved.at(0);
+    const exponent = cast(saved.at(1), "float32");
+    return {
+      a: () => sumToShape(mul(dy, mul(exponent, tf.pow(base, sub(exponent, 1)))), base.shape),
+      b: () => {
+        const log = where(tf.greater(base, 0), tf.log(base), zerosLike(base));
+        return sumToShape(mul(dy, mul(saved.at(2), log)), saved.at(1).shape);
+      },
+    };
+  }),
+  rule(tf.SquaredDifference, { inputs: ["a", "b"] }, (dy, saved) => {
+    const slope = mul(dy, mul(sub(saved.at(0), saved.at(1)), 2));
+    return {
+      a: () => sumToShape(slope, saved.at(0).shape),
+      b: () => neg(sumToShape(slope, saved.at(1).shape)),
+    };
+  }),
+  // Of two equal operands the first gets all, as in TF.js.
+  rule(tf.Maximum, { inputs: ["a", "b"] }, (dy, saved) => ({
+    a: () => sumToShape(mul(dy, mask(tf.greaterEqual(saved.at(0), saved.at(1)))), saved.at(0).shape),
+    b: () => sumToShape(mul(dy, mask(tf.less(saved.at(0), saved.at(1)))), saved.at(1).shape),
+  })),
+  rule(tf.Minimum, { inputs: ["a", "b"] }, (dy, saved) => ({
+    a: () => sumToShape(mul(dy, mask(tf.lessEqual(saved.at(0), saved.at(1)))), saved.at(0).shape),
+    b: () => sumToShape(mul(dy, mask(tf.greater(saved.at(0), saved.at(1)))), saved.at(1).shape),
+  })),
+  rule(tf.AddN, { allInputs: true }, (dy, saved) =>
+    Object.fromEntries(saved.all.map((_, i) => [i, () => tf.clone(dy)])),
+  ),
+  rule(tf.Select, { inputs: ["condition"] }, (dy, saved) => {
+    const chosen = mask(saved.at(0));
+    const trailing = dy.rank - chosen.rank;
+    const spread =
+      chosen.rank === 0 || trailing === 0
+        ? chosen
+        : tf.reshape(chosen, [...chosen.shape, ...Array.from({ length: trailing }, () => 1)]);
+    return {
+      condition: () => none(saved.at(0)),
+      t: () => mul(dy, spread),
+      e: () => mul(dy, sub(1, spread)),
+    };
+  }),
+  rule(tf.Prelu, { inputs: ["x", "alpha"] }, (dy, saved) => {
+    const [x, alpha] = [saved.at(0), saved.at(1)];
+    const positive = tf.greater(x, 0);
+    return {
+      x: () => where(positive, dy, mul(dy, alpha)),
+      alpha: () => sumToShape(where(positive, zerosLike(dy), mul(dy, x)), alpha.shape),
+    };
+  }),
+];
+
+const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
+
+const unary: readonly tf.GradConfig[] = [
+  rule(tf.Identity, {}, (dy) => ({ x: () => cast(dy, "float32") })),
+  rule(tf.Cast, {}, (dy) => ({ x: () => tf.clone(dy) })),
+  rule(tf.Neg, {}, (dy) => ({ x: () => neg(dy) })),
+  fromInput(tf.Abs, (x) => tf.sign(x)),
+  fromInput(tf.Square, (x) => mul(x, 2)),
+  fromInput(tf.Log, (x) => tf.reciprocal(x)),
+  fromInput(tf.Log1p, (x) => tf.reciprocal(tf.add(x, 1))),
+  fromInput(tf.Sin, (x) => tf.cos(x)),
+  fromInput(tf.Cos, (x) => neg(tf.sin(x))),
+  fromInput(tf.Atan, (x) => tf.reciprocal(tf.add(square(x), 1))),
+  fromInput(tf.Sinh, (x) => tf.cosh(x)),
+  fromInput(tf.Cosh, (x) => tf.sinh(x)),
+  fromInput(tf.Erf, (x) => mul(tf.exp(neg(square(x))), TWO_OVER_SQRT_PI)),
+  fromInput(tf.Softplus, (x) => tf.sigmoid(x)),
+  fromInput(tf.Relu, (x) => tf.step(x)),
+  fromInput(tf.Relu6, (x) => mask(tf.logicalAnd(tf.greater(x, 0), tf.lessEqual(x, 6)))),
+  fromInput(tf.Elu, (x) => where(tf.greater(x, 0), tf.onesLike(x), tf.exp(x))),
+  fromOutput(tf.Exp, (y) => y),
+  fromOutput(tf.Expm1, (y) => tf.add(y, 1)),
+  fromOutput(tf.Sqrt, (y) => div(0.5, y)),
+  fromOutput(tf.Rsqrt, (y) => mul(mul(y, square(y)), -0.5)),
+  fromOutput(tf.Reciprocal, (y) => neg(square(y))),
+  fromOutput(tf.Tanh, (y) => sub(1, square(y))),
+  fromOutput(tf.Sigmoid, (y) => mul(y, sub(1, y))),
+  rule<tf.LeakyReluAttrs>(tf.LeakyRelu, { inputs: ["x"] }, (dy, saved, { alpha }) => ({
+    x: () => mul(dy, tf.step(saved.at(0), alpha)),
+  })),
+  rule<tf.ClipByValueAttrs>(
+    tf.ClipByValue,
+    { inputs: ["x"] },
+    (dy, saved, { clipValueMin, clipValueMax }) => ({
+      x: () => {
+        const x = saved.at(0);
+        const inside = tf.logicalAnd(tf.greaterEqual(x, clipValueMin), tf.lessEqual(x, clipValueMax));
+        return mul(dy, mask(inside));
+      },
+    }),
+  ),
+];
+
+const steps: readonly tf.GradConfig[] = [
+  ...[tf.Floor, tf.Ceil, tf.Round, tf.Sign, tf.Step, tf.LogicalNot].map((name) => flat(name, "x")),
+  ...[tf.IsNan, tf.IsInf, tf.IsFinite, tf.ZerosLike, tf.OnesLike].map((name) => flat(name, "x")),
+  ...[tf.Equal, tf.NotEqual, tf.Greater, tf.GreaterEqual, tf.Less, tf.LessEqual].map((name) =>
+    flat(name, "a", "b"),
+  ),
+  ...[tf.LogicalAnd, tf.LogicalOr, tf.FloorDiv].map((name) => flat(name, "a", "b")),
+];
+
+export const elementwiseRules: readonly tf.GradConfig[] = [...binary, ...unary, ...steps];

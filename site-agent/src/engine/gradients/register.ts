@@ -1,0 +1,18 @@
+/**
+ * The chain rule for every kernel that models here use. TF.js ships such rules too, but in files that only a
+ * bundler can load; under Node its core comes without. These also sum over broadcast axes where TF.js' do not
+ * (BatchMatMul, Maximum), and write sums as broadcasts instead of products with tensors of ones.
+ */
+import * as tf from "@tensorflow/tfjs-core";
+import { elementwiseRules } from "./elementwise.ts";
+import { structureRules } from "./structure.ts";
+
+export const gradientRules: readonly tf.GradConfig[] = [...elementwiseRules, ...structureRules];
+
+/** Registers each rule that TF.js does not already have. */
+export function registerGradients(): void {
+  for (const config of gradientRules) {
+    const existing: tf.GradConfig | undefined = tf.getGradient(config.kernelName);
+    if (existing === undefined) tf.registerGradient(config);
+  }
+}

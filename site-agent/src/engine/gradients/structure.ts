@@ -1,0 +1,151 @@
+/** Gradient rules of reductions, softmax, matrix products and kernels that move elements. */
+import * as tf from "@tensorflow/tfjs-core";
+import { none, rule, ruleOfMany, sumToShape, type InputGradients, type Saved } from "./rule.ts";
+
+const { mul, sub, div, cast, matMul, reshape } = tf;
+
+interface AxisAttributes {
+  readonly axis: number | number[];
+}
+
+/** TF.js' Max calls its axes by another name than Min. */
+interface ExtremeAttributes {
+  readonly axis?: number | number[];
+  readonly reductionIndices?: number | number[];
+}
+
+/** `shape` with the reduced axes kept as 1, and how many elements went into each result. */
+function reduced(shape: readonly number[], axis: number | number[]): { kept: number[]; count: number } {
+  const axes = tf.util.parseAxisParam(axis, [...shape]);
+  return {
+    kept: shape.map((length, i) => (axes.includes(i) ? 1 : length)),
+    count: axes.reduce((count, i) => count * (shape[i] ?? 1), 1),
+  };
+}
+
+const spread = (dy: tf.Tensor, shape: readonly number[], axis: number | number[]): tf.Tensor =>
+  tf.broadcastTo(reshape(dy, reduced(shape, axis).kept), [...shape]);
+
+/** Of several equal extremes each gets the whole gradient, as in TF.js. */
+const extreme = (name: string): tf.GradConfig =>
+  rule<ExtremeAttributes>(name, { inputs: ["x"], output: true }, (dy, saved, { axis, reductionIndices }) => ({
+    x: () => {
+      const x = saved.at(0);
+      const { kept } = reduced(x.shape, reductionIndices ?? axis ?? []);
+      const hit = tf.equal(x, reshape(saved.at(1), kept));
+      return mul(reshape(dy, kept), cast(hit, "float32"));
+    },
+  }));
+
+const reductions: readonly tf.GradConfig[] = [
+  rule<AxisAttributes>(tf.Sum, { inputs: ["x"] }, (dy, saved, { axis }) => ({
+    x: () => spread(dy, saved.at(0).shape, axis),
+  })),
+  rule<AxisAttributes>(tf.Mean, { inputs: ["x"] }, (dy, saved, { axis }) => ({
+    x: () => {
+      const { shape } = saved.at(0);
+      return spread(div(dy, reduced(shape, axis).count), shape, axis);
+    },
+  })),
+  extreme(tf.Max),
+  extreme(tf.Min),
+  // Through the quotient: exact wherever no factor is zero.
+  rule<AxisAttributes>(tf.Prod, { inputs: ["x"], output: true }, (dy, saved, { axis }) => ({
+    x: () => {
+      const x = saved.at(0);
+      const { kept } = reduced(x.shape, axis);
+      return div(mul(reshape(dy, kept), reshape(saved.at(1), kept)), x);
+    },
+  })),
+  rule<tf.CumsumAttrs>(tf.Cumsum, {}, (dy, _, { axis, exclusive, reverse }) => ({
+    x: () => tf.cumsum(dy, axis, exclusive, !reverse),
+  })),
+  rule<tf.SoftmaxAttrs>(tf.Softmax, { output: true }, (dy, saved, { dim }) => ({
+    logits: () => {
+      const y = saved.at(0);
+      return mul(y, sub(dy, tf.sum(mul(dy, y), dim, true)));
+    },
+  })),
+  rule<tf.LogSoftmaxAttrs>(tf.LogSoftmax, { output: true }, (dy, saved, { axis }) => ({
+    logits: () => sub(dy, mul(tf.exp(saved.at(0)), tf.sum(dy, axis, true))),
+  })),
+  ...[tf.ArgMax, tf.ArgMin, tf.All, tf.Any].map((name) =>
+    rule(name, { inputs: ["x"] }, (_, saved) => ({ x: () => none(saved.at(0)) })),
+  ),
+];
+
+/** Unlike TF.js' own rule this sums over batch axes along which an operand was broadcast. */
+const products: readonly tf.GradConfig[] = [
+  rule<tf.BatchMatMulAttrs>(tf.BatchMatMul, { inputs: ["a", "b"] }, (dy, saved, attributes) => {
+    const [a, b] = [saved.at(0), saved.at(1)];
+    const { transposeA, transposeB } = attributes;
+    const ofA = (): tf.Tensor =>
+      transposeA ? matMul(b, dy, transposeB, true) : matMul(dy, b, false, !transposeB);
+    const ofB = (): tf.Tensor =>
+      transposeB ? matMul(dy, a, true, transposeA) : matMul(a, dy, !transposeA, false);
+    return { a: () => sumToShape(ofA(), a.shape), b: () => sumToShape(ofB(), b.shape) };
+  }),
+];
+
+/** Each of several inputs, which TF.js names by their position, gets its piece. */
+const pieces = (count: number, piece: (index: number) => tf.Tensor): InputGradients =>
+  Object.fromEntries(Array.from({ length: count }, (_, i) => [i, () => piece(i)]));
+
+function concatGradient(dy: tf.Tensor, saved: Saved, axis: number): InputGradients {
+  const along = tf.util.parseAxisParam(axis, saved.at(0).shape)[0] ?? 0;
+  const sizes = saved.all.map((part) => part.shape[along] ?? 1);
+  const parts = tf.split(dy, sizes, along);
+  return pieces(saved.all.length, (i) => parts[i] ?? dy);
+}
+
+const moves: readonly tf.GradConfig[] = [
+  rule(tf.Reshape, { inputs: ["x"] }, (dy, saved) => ({ x: () => reshape(dy, saved.at(0).shape) })),
+  rule(tf.ExpandDims, { inputs: ["input"] }, (dy, saved) => ({
+    input: () => reshape(dy, saved.at(0).shape),
+  })),
+  rule<tf.TransposeAttrs>(tf.Transpose, {}, (dy, _, { perm }) => ({
+    x: () => tf.transpose(dy, tf.backend_util.getUndoAxesPermutation(perm)),
+  })),
+  rule<tf.ReverseAttrs>(tf.Reverse, {}, (dy, _, { dims }) => ({ x: () => tf.reverse(dy, dims) })),
+  rule<tf.ConcatAttrs>(tf.Concat, { allInputs: true }, (dy, saved, { axis }) =>
+    concatGradient(dy, saved, axis),
+  ),
+  rule<tf.PackAttrs>(tf.Pack, { allInputs: true }, (dy, saved, { axis }) => {
+    const parts = tf.unstack(dy, axis);
+    return pieces(saved.all.length, (i) => parts[i] ?? dy);
+  }),
+  ruleOfMany<tf.UnpackAttrs>(tf.Unpack, {}, (dys, _, { axis }) => ({
+    value: () => tf.stack([...dys], axis),
+  })),
+  ruleOfMany<tf.SplitVAttrs>(tf.SplitV, {}, (dys, _, { axis }) => ({ x: () => tf.concat([...dys], axis) })),
+  rule<tf.SliceAttrs>(tf.Slice, { inputs: ["x"] }, (dy, saved, { begin }) => ({
+    x: () => {
+      const { shape } = saved.at(0);
+      const paddings = shape.map((length, axis): [number, number] => {
+        const before = (typeof begin === "number" ? [begin] : begin)[axis] ?? 0;
+        return [before, length - before - (dy.shape[axis] ?? 0)];
+      });
+      return tf.pad(dy, paddings);
+    },
+  })),
+  rule<tf.PadV2Attrs>(tf.PadV2, { inputs: ["x"] }, (dy, saved, { paddings }) => ({
+    x: () =>
+      tf.slice(
+        dy,
+        paddings.map(([before]) => before),
+        saved.at(0).shape,
+      ),
+  })),
+  rule<tf.TileAttrs>(tf.Tile, { inputs: ["x"] }, (dy, saved, { reps }) => ({
+    // [.., reps * n, ..] as [.., reps, n, ..], summed over every reps.
+    x: () => {
+      const { shape } = saved.at(0);
+      const split = shape.flatMap((length, axis) => [reps[axis] ?? 1, length]);
+      const repeated = shape.map((_, axis) => 2 * axis);
+      return reshape(tf.sum(reshape(dy, split), repeated), shape);
+    },
+  })),
+  rule(tf.OneHot, { inputs: ["indices"] }, (_, saved) => ({ indices: () => none(saved.at(0)) })),
+];
+
+export const structureRules: readonly tf.GradConfig[] = [...reductions, ...products, ...moves];

@@ -1,0 +1,28 @@
+/** What runs a compiled graph. */
+import type { Graph } from "../graph/ir.ts";
+
+export type TensorArray = Float32Array | Int32Array | Uint8Array;
+export type NamedArrays = ReadonlyMap<string, TensorArray>;
+
+export interface CompiledGraph {
+  /**
+   * Reads `inputs` and writes into `outputs`, which must be complete and of the right lengths.
+   * @throws engine.run-failed
+   */
+  run(inputs: NamedArrays, outputs: NamedArrays): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export interface Provider {
+  /** For example `onnx/cpu`. */
+  readonly name: string;
+  /** @throws engine.compile-failed */
+  compile(graph: Graph): Promise<CompiledGraph>;
+}
+
+export interface ProviderReport {
+  /** ONNX Runtime's version. */
+  readonly runtime: string;
+  /** Backends in the installed package, `bundled` when they need nothing else. */
+  readonly backends: readonly { readonly name: string; readonly bundled: boolean }[];
+}

@@ -1,0 +1,227 @@
+/** Kernels that work element by element, with broadcasting. */
+import * as tf from "@tensorflow/tfjs-core";
+import type { GraphBuilder } from "../graph/builder.ts";
+import { float, type Attributes, type Dtype, type Value } from "../graph/ir.ts";
+import { broadcastShape, kernel, type TracedKernel } from "./kernel.ts";
+
+/** ONNX Runtime's arithmetic and comparisons know no bool. */
+const numeric = (graph: GraphBuilder, value: Value): Value =>
+  value.dtype === "bool" || value.dtype === "uint8" ? graph.cast(value, "int32") : value;
+
+const floating = (graph: GraphBuilder, value: Value): Value => graph.cast(value, "float32");
+
+function pair(graph: GraphBuilder, op: string, a: Value, b: Value): Value {
+  const shape = broadcastShape(a.shape, b.shape);
+  return graph.emit(op, [a, b], { shape, dtype: a.dtype });
+}
+
+function arithmetic(name: string, op: string): TracedKernel {
+  return kernel<"a" | "b">(name, (graph, { a, b }) => pair(graph, op, numeric(graph, a), numeric(graph, b)));
+}
+
+function comparison(name: string, op: string): TracedKernel {
+  return kernel<"a" | "b">(name, (graph, { a, b }) => {
+    const shape = broadcastShape(a.shape, b.shape);
+    return graph.emit(op, [numeric(graph, a), numeric(graph, b)], { shape, dtype: "bool" });
+  });
+}
+
+function logical(name: string, op: string): TracedKernel {
+  return kernel<"a" | "b">(name, (graph, { a, b }) => {
+    const shape = broadcastShape(a.shape, b.shape);
+    return graph.emit(op, [graph.cast(a, "bool"), graph.cast(b, "bool")], { shape, dtype: "bool" });
+  });
+}
+
+const same = (graph: GraphBuilder, op: string, x: Value, attributes: Attributes = {}): Value =>
+  graph.emit(op, [x], { shape: x.shape, dtype: x.dtype }, { attributes });
+
+/** A float function. Integers are cast first, as TF.js does. */
+const unary = (name: string, op: string): TracedKernel =>
+  kernel<"x">(name, (graph, { x }) => same(graph, op, floating(graph, x)));
+
+/** A function that keeps integers integers. */
+const unaryAnyType = (name: string, op: string): TracedKernel =>
+  kernel<"x">(name, (graph, { x }) => same(graph, op, numeric(graph, x)));
+
+const predicate = (name: string, op: string): TracedKernel =>
+  kernel<"x">(name, (graph, { x }) =>
+    graph.emit(op, [floating(graph, x)], { shape: x.shape, dtype: "bool" }),
+  );
+
+const select = (graph: GraphBuilder, condition: Value, yes: Value, no: Value): Value => {
+  const shape = broadcastShape(condition.shape, broadcastShape(yes.shape, no.shape));
+  // ONNX Runtime's Where knows no bool.
+  if (yes.dtype === "bool") {
+    const chosen = graph.emit("Where", [condition, numeric(graph, yes), numeric(graph, no)], {
+      shape,
+      dtype: "int32",
+    });
+    return graph.cast(chosen, "bool");
+  }
+  return graph.emit("Where", [condition, yes, no], { shape, dtype: yes.dtype });
+};
+
+const compare = (graph: GraphBuilder, op: string, a: Value, b: Value): Value =>
+  graph.emit(op, [a, b], { shape: broadcastShape(a.shape, b.shape), dtype: "bool" });
+
+/** a - b * floor(a / b): the remainder has the sign of the divisor, in TF.js and in ONNX' integer Mod. */
+function modulo(graph: GraphBuilder, a: Value, b: Value): Value {
+  if (a.dtype !== "float32") return pair(graph, "Mod", numeric(graph, a), numeric(graph, b));
+  const whole = same(graph, "Floor", pair(graph, "Div", a, b));
+  return pair(graph, "Sub", a, pair(graph, "Mul", whole, b));
+}
+
+const arithmeticKernels: readonly TracedKernel[] = [
+  arithmetic(tf.Add, "Add"),
+  arithmetic(tf.Sub, "Sub"),
+  arithmetic(tf.Multiply, "Mul"),
+  arithmetic(tf.Pow, "Pow"),
+  arithmetic(tf.Maximum, "Max"),
+  arithmetic(tf.Minimum, "Min"),
+  kernel<"a" | "b">(tf.RealDiv, (graph, { a, b }) =>
+    pair(graph, "Div", floating(graph, a), floating(graph, b)),
+  ),
+  kernel<"a" | "b">(tf.Mod, (graph, { a, b }) => modulo(graph, a, b)),
+  kernel<"a" | "b">(tf.FloorDiv, (graph, { a, b }) => {
+    if (a.dtype === "float32") return same(graph, "Floor", pair(graph, "Div", a, b));
+    // ONNX' integer Div rounds towards zero.
+    return pair(graph, "Div", pair(graph, "Sub", a, modulo(graph, a, b)), b);
+  }),
+  kernel<"a" | "b">(tf.SquaredDifference, (graph, { a, b }) => {
+    const difference = pair(graph, "Sub", numeric(graph, a), numeric(graph, b));
+    return pair(graph, "Mul", difference, difference);
+  }),
+  kernel<string>(tf.AddN, (graph, inputs) => {
+    const [first, ...rest] = Object.values(inputs);
+    if (first === undefined) throw new RangeError("AddN of nothing");
+    return rest.reduce((sum, next) => pair(graph, "Add", sum, next), first);
+  }),
+];
+
+const comparisonKernels: readonly TracedKernel[] = [
+  comparison(tf.Equal, "Equal"),
+  kernel<"a" | "b">(tf.NotEqual, (graph, { a, b }) =>
+    same(graph, "Not", compare(graph, "Equal", numeric(graph, a), numeric(graph, b))),
+  ),
+  comparison(tf.Greater, "Greater"),
+  comparison(tf.GreaterEqual, "GreaterOrEqual"),
+  comparison(tf.Less, "Less"),
+  comparison(tf.LessEqual, "LessOrEqual"),
+  logical(tf.LogicalAnd, "And"),
+  logical(tf.LogicalOr, "Or"),
+  kernel<"x">(tf.LogicalNot, (graph, { x }) => same(graph, "Not", graph.cast(x, "bool"))),
+  predicate(tf.IsNan, "IsNaN"),
+  predicate(tf.IsInf, "IsInf"),
+  kernel<"x">(tf.IsFinite, (graph, { x }) => {
+    // x - x is 0 for every finite number and NaN for all others.
+    const real = floating(graph, x);
+    const zero = pair(graph, "Sub", real, real);
+    return same(graph, "Not", graph.emit("IsNaN", [zero], { shape: x.shape, dtype: "bool" }));
+  }),
+  kernel<"condition" | "t" | "e">(tf.Select, (graph, { condition, t, e }) => {
+    // TF.js lets a vector choose among rows.
+    const trailing = Math.max(0, t.shape.length - condition.shape.length);
+    const ones = condition.shape.length === 0 ? [] : Array.from({ length: trailing }, () => 1);
+    const mask = graph.cast(graph.reshape(condition, [...condition.shape, ...ones]), "bool");
+    return select(graph, mask, t, e);
+  }),
+];
+
+const unaryKernels: readonly TracedKernel[] = [
+  unary(tf.Exp, "Exp"),
+  unary(tf.Log, "Log"),
+  unary(tf.Sqrt, "Sqrt"),
+  unary(tf.Erf, "Erf"),
+  unary(tf.Tanh, "Tanh"),
+  unary(tf.Sigmoid, "Sigmoid"),
+  unary(tf.Softplus, "Softplus"),
+  unary(tf.Sin, "Sin"),
+  unary(tf.Cos, "Cos"),
+  unary(tf.Tan, "Tan"),
+  unary(tf.Asin, "Asin"),
+  unary(tf.Acos, "Acos"),
+  unary(tf.Atan, "Atan"),
+  unary(tf.Sinh, "Sinh"),
+  unary(tf.Cosh, "Cosh"),
+  unary(tf.Elu, "Elu"),
+  unary(tf.Floor, "Floor"),
+  unary(tf.Ceil, "Ceil"),
+  unary(tf.Round, "Round"),
+  unary(tf.Reciprocal, "Reciprocal"),
+  unaryAnyType(tf.Neg, "Neg"),
+  unaryAnyType(tf.Abs, "Abs"),
+  unaryAnyType(tf.Sign, "Sign"),
+  kernel<"x">(tf.Relu, (graph, { x }) => {
+    const input = numeric(graph, x);
+    return pair(graph, "Max", input, graph.scalar(0, input.dtype));
+  }),
+  kernel<"x">(tf.Relu6, (graph, { x }) => clip(graph, numeric(graph, x), 0, 6)),
+  kernel<"x", tf.LeakyReluAttrs>(tf.LeakyRelu, (graph, { x }, { alpha }) =>
+    same(graph, "LeakyRelu", floating(graph, x), { alpha: float(alpha) }),
+  ),
+  kernel<"x" | "alpha">(tf.Prelu, (graph, { x, alpha }) => {
+    const negative = compare(graph, "Less", x, graph.scalar(0));
+    return select(graph, negative, pair(graph, "Mul", x, alpha), x);
+  }),
+  kernel<"x", tf.StepAttrs>(tf.Step, (graph, { x }, { alpha }) => {
+    const zero = graph.scalar(0);
+    const positive = compare(graph, "Greater", x, zero);
+    const step = select(graph, positive, graph.scalar(1), graph.scalar(alpha));
+    const nan = graph.emit("IsNaN", [x], { shape: x.shape, dtype: "bool" });
+    return select(graph, nan, x, step);
+  }),
+  kernel<"x", tf.ClipByValueAttrs>(tf.ClipByValue, (graph, { x }, { clipValueMin, clipValueMax }) =>
+    clip(graph, numeric(graph, x), clipValueMin, clipValueMax),
+  ),
+  kernel<"x">(tf.Square, (graph, { x }) => pair(graph, "Mul", numeric(graph, x), numeric(graph, x))),
+  kernel<"x">(tf.Rsqrt, (graph, { x }) => same(graph, "Reciprocal", same(graph, "Sqrt", floating(graph, x)))),
+  kernel<"x">(tf.Log1p, (graph, { x }) => log1p(graph, floating(graph, x))),
+  kernel<"x">(tf.Expm1, (graph, { x }) => expm1(graph, floating(graph, x))),
+  kernel<"x", tf.CastAttrs>(tf.Cast, (graph, { x }, { dtype }) => graph.cast(x, tracedDtype(dtype))),
+];
+
+function clip(graph: GraphBuilder, x: Value, low: number, high: number): Value {
+  const bounds = [graph.scalar(low, x.dtype), graph.scalar(high, x.dtype)];
+  return graph.emit("Clip", [x, ...bounds], { shape: x.shape, dtype: x.dtype });
+}
+
+/** log(1 + x) without losing small x: x * log(u) / (u - 1) with u = 1 + x (Goldberg 1991, theorem 4). */
+function log1p(graph: GraphBuilder, x: Value): Value {
+  const one = graph.scalar(1);
+  const u = pair(graph, "Add", x, one);
+  const log = same(graph, "Log", u);
+  const correction = pair(graph, "Div", x, pair(graph, "Sub", u, one));
+  const corrected = pair(graph, "Mul", log, correction);
+  const small = compare(graph, "Equal", u, one);
+  const large = compare(graph, "Greater", x, graph.scalar(1e6));
+  return select(graph, small, x, select(graph, large, log, corrected));
+}
+
+/** exp(x) - 1 without losing small x: 2 t / (1 - t) with t = tanh(x / 2). */
+function expm1(graph: GraphBuilder, x: Value): Value {
+  const one = graph.scalar(1);
+  const t = same(graph, "Tanh", pair(graph, "Mul", x, graph.scalar(0.5)));
+  const near = pair(graph, "Div", pair(graph, "Add", t, t), pair(graph, "Sub", one, t));
+  const far = pair(graph, "Sub", same(graph, "Exp", x), one);
+  const isNear = compare(graph, "Less", same(graph, "Abs", x), graph.scalar(0.5));
+  return select(graph, isNear, near, far);
+}
+
+/** TF.js' dtype as the graph's; strings and complex numbers have no place in a step. */
+export function tracedDtype(dtype: string): Dtype {
+  switch (dtype) {
+    case "float32":
+    case "int32":
+    case "bool":
+      return dtype;
+    default:
+      throw new TypeError(`${dtype} tensors cannot be traced`);
+  }
+}
+
+export const elementwiseKernels: readonly TracedKernel[] = [
+  ...arithmeticKernels,
+  ...comparisonKernels,
+  ...unaryKernels,
+];

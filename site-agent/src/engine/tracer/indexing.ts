@@ -1,0 +1,101 @@
+/** Kernels that select by index, and kernels that make tensors from nothing. */
+import * as tf from "@tensorflow/tfjs-core";
+import type { GraphBuilder } from "../graph/builder.ts";
+import { int, sizeOf, type Value } from "../graph/ir.ts";
+import { tracedDtype } from "./elementwise.ts";
+import { kernel, positiveAxis, withLength, type TracedKernel } from "./kernel.ts";
+
+/**
+ * x [batch.., a.., n, c..] at indices [batch.., i..] gives [batch.., a.., i.., c..].
+ * With batch axes it becomes one flat gather: row b of the batch starts at b * n.
+ */
+function gather(graph: GraphBuilder, x: Value, indices: Value, axis: number, batchDims: number): Value {
+  const picked = indices.shape.slice(batchDims);
+  if (batchDims === 0) {
+    const shape = [...x.shape.slice(0, axis), ...picked, ...x.shape.slice(axis + 1)];
+    return graph.emit("Gather", [x, indices], { shape, dtype: x.dtype }, { attributes: { axis: int(axis) } });
+  }
+  if (axis !== batchDims) throw new RangeError("gather with batch axes needs axis = batchDims");
+  const batch = x.shape.slice(0, batchDims);
+  const length = x.shape[axis] ?? 0;
+  const rest = x.shape.slice(axis + 1);
+  const rows = sizeOf(batch);
+  const flat = graph.reshape(x, [rows * length, ...rest]);
+  const starts = graph.constant(
+    Int32Array.from({ length: rows }, (_, row) => row * length),
+    { shape: [...batch, ...picked.map(() => 1)], dtype: "int32" },
+  );
+  const absolute = graph.emit("Add", [indices, starts], { shape: indices.shape, dtype: "int32" });
+  const shape = [...indices.shape, ...rest];
+  return graph.emit("Gather", [flat, absolute], { shape, dtype: x.dtype }, { attributes: { axis: int(0) } });
+}
+
+const indexKernels: readonly TracedKernel[] = [
+  kernel<"x" | "indices", tf.GatherV2Attrs>(tf.GatherV2, (graph, { x, indices }, { axis, batchDims }) =>
+    gather(
+      graph,
+      x,
+      graph.cast(indices, "int32"),
+      positiveAxis(axis, x.shape.length),
+      positiveAxis(batchDims, indices.shape.length),
+    ),
+  ),
+  kernel<"params" | "indices">(tf.GatherNd, (graph, { params, indices }) => {
+    const depth = indices.shape.at(-1) ?? 0;
+    const shape = [...indices.shape.slice(0, -1), ...params.shape.slice(depth)];
+    return graph.emit("GatherND", [params, graph.cast(indices, "int64")], { shape, dtype: params.dtype });
+  }),
+  kernel<"indices", tf.OneHotAttrs>(tf.OneHot, (graph, { indices }, { depth, onValue, offValue, dtype }) => {
+    // ONNX Runtime's OneHot knows few mixtures of types; a comparison knows them all.
+    const classes = graph.constant(
+      Int32Array.from({ length: depth }, (_, i) => i),
+      { shape: [depth], dtype: "int32" },
+    );
+    const column = graph.reshape(graph.cast(indices, "int32"), [...indices.shape, 1]);
+    const shape = [...indices.shape, depth];
+    const hit = graph.emit("Equal", [column, classes], { shape, dtype: "bool" });
+    const to = tracedDtype(dtype);
+    if (onValue === 1 && offValue === 0) return graph.cast(hit, to);
+    return graph.emit("Where", [hit, graph.scalar(onValue, to), graph.scalar(offValue, to)], {
+      shape,
+      dtype: to,
+    });
+  }),
+  kernel<"x", tf.TopKAttrs>(tf.TopK, (graph, { x }, { k, sorted }) => {
+    const shape = withLength(x.shape, x.shape.length - 1, k);
+    const [values, positions] = graph.emitMany(
+      "TopK",
+      [x, graph.indices([k])],
+      [
+        { shape, dtype: x.dtype },
+        { shape, dtype: "int64" },
+      ],
+      { attributes: { axis: int(-1), largest: int(1), sorted: int(sorted ? 1 : 0) } },
+    );
+    if (values === undefined || positions === undefined) throw new RangeError("TopK has two outputs");
+    return [values, graph.cast(positions, "int32")];
+  }),
+];
+
+const creationKernels: readonly TracedKernel[] = [
+  kernel<never, tf.FillAttrs>(tf.Fill, (graph, _, { shape, value, dtype }) =>
+    graph.full(Number(value), { shape, dtype: tracedDtype(dtype) }),
+  ),
+  kernel<"x">(tf.ZerosLike, (graph, { x }) => graph.full(0, x)),
+  kernel<"x">(tf.OnesLike, (graph, { x }) => graph.full(1, x)),
+  kernel<never, tf.RangeAttrs>(tf.Range, (graph, _, { start, stop, step, dtype }) => {
+    const length = Math.max(0, Math.ceil((stop - start) / step));
+    const numbers = Array.from({ length }, (_value, i) => start + i * step);
+    const data = dtype === "int32" ? Int32Array.from(numbers) : Float32Array.from(numbers);
+    return graph.constant(data, { shape: [length], dtype });
+  }),
+  kernel<never, tf.LinSpaceAttrs>(tf.LinSpace, (graph, _, { start, stop, num }) => {
+    const step = num > 1 ? (stop - start) / (num - 1) : 0;
+    return graph.constant(
+      Float32Array.from({ length: num }, (_value, i) => start + i * step),
+      { shape: [num], dtype: "float32" },
+    );
+  }),
+];
+
+export const indexingKernels: readonly TracedKernel[] = [...indexKernels, ...creationKernels];

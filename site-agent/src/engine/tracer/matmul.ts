@@ -1,0 +1,60 @@
+/** Matrix products. */
+import * as tf from "@tensorflow/tfjs-core";
+import type { GraphBuilder } from "../graph/builder.ts";
+import { int, type Value } from "../graph/ir.ts";
+import { broadcastShape, kernel, type TracedKernel } from "./kernel.ts";
+
+/**
+ * a [.., M, K] times b [.., K, N], either transposed in its last two axes, batch axes broadcast.
+ * Rank 2 becomes Gemm, which takes transposed operands as they are; higher ranks FusedMatMul, which does too.
+ */
+export function matMul(
+  graph: GraphBuilder,
+  a: Value,
+  b: Value,
+  transposeA: boolean,
+  transposeB: boolean,
+  bias: Value | null = null,
+): Value {
+  const rows = a.shape.at(transposeA ? -1 : -2) ?? 1;
+  const columns = b.shape.at(transposeB ? -2 : -1) ?? 1;
+  const shape = [...broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2)), rows, columns];
+  const output = { shape, dtype: "float32" } as const;
+  const attributes = { transA: int(transposeA ? 1 : 0), transB: int(transposeB ? 1 : 0) };
+
+  if (a.shape.length === 2 && b.shape.length === 2) {
+    return graph.emit("Gemm", bias === null ? [a, b] : [a, b, bias], output, { attributes });
+  }
+  const product =
+    transposeA || transposeB
+      ? graph.emit("FusedMatMul", [a, b], output, { attributes, domain: "com.microsoft" })
+      : graph.emit("MatMul", [a, b], output);
+  return bias === null ? product : graph.emit("Add", [product, bias], output);
+}
+
+const ACTIVATIONS: Readonly<Record<string, string>> = {
+  relu: "Relu",
+  sigmoid: "Sigmoid",
+  elu: "Elu",
+};
+
+export const matMulKernels: readonly TracedKernel[] = [
+  kernel<"a" | "b", tf.BatchMatMulAttrs>(tf.BatchMatMul, (graph, { a, b }, attributes) =>
+    matMul(
+      graph,
+      graph.cast(a, "float32"),
+      graph.cast(b, "float32"),
+      attributes.transposeA,
+      attributes.transposeB,
+    ),
+  ),
+  kernel<"a" | "b" | "bias", tf._FusedMatMulAttrs>(tf._FusedMatMul, (graph, inputs, attributes) => {
+    const { a, b } = inputs;
+    const bias = "bias" in inputs ? inputs.bias : null;
+    const product = matMul(graph, a, b, attributes.transposeA, attributes.transposeB, bias);
+    if (attributes.activation === "linear") return product;
+    const op = ACTIVATIONS[attributes.activation];
+    if (op === undefined) throw new TypeError(`activation ${attributes.activation} cannot be traced`);
+    return graph.emit(op, [product], { shape: product.shape, dtype: "float32" });
+  }),
+];
