@@ -99,7 +99,9 @@ export async function finetune(
       details: evaluated.map(({ detail }) => detail),
     };
   } finally {
-    await Promise.all(Object.values(networks).map((network) => network?.dispose()));
+    await networks.trainStep?.dispose();
+    await networks.classifier?.dispose();
+    await networks.encoder?.dispose();
   }
 }
 

@@ -69,7 +69,7 @@ function attention(tensors: Tensors, name: string, x: Rows): Rows {
 function erf(x: number): number {
   let term = x;
   let sum = x;
-  for (let n = 1; n < 60; n++) {
+  for (let n = 1; n < 200; n++) {
     term *= (-x * x) / n;
     sum += term / (2 * n + 1);
   }
