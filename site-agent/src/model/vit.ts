@@ -5,7 +5,7 @@
  * Letters in shapes: N images, L patches, T tokens, P numbers in a patch, D width, H heads.
  */
 import type { Tensor } from "@tensorflow/tfjs-core";
-import { attention, gelu, layerNorm, linear } from "../engine/nn.ts";
+import { gelu, layerNorm, linear, selfAttention } from "../engine/nn.ts";
 import * as tf from "../engine/tf.ts";
 import type { Parameter, ParameterTensors } from "../engine/types.ts";
 import { sinCosPositions } from "./positions.ts";
@@ -102,8 +102,8 @@ export function encodeTokens(parameters: ParameterTensors, x: Tensor, { depth, h
 
 /** One pre-norm transformer block, [N, T, D] -> [N, T, D]. */
 export function block(parameters: ParameterTensors, name: string, x: Tensor, heads: number): Tensor {
-  const normed = apply(layerNorm, parameters, `${name}.norm1`, x);
-  x = tf.add(x, selfAttention(parameters, `${name}.attn`, normed, heads));
+  const qkv = apply(linear, parameters, `${name}.attn.qkv`, apply(layerNorm, parameters, `${name}.norm1`, x)); // [N, T, 3 D]
+  x = tf.add(x, apply(linear, parameters, `${name}.attn.proj`, selfAttention(qkv, heads)));
   const hidden = apply(
     linear,
     parameters,
@@ -111,19 +111,6 @@ export function block(parameters: ParameterTensors, name: string, x: Tensor, hea
     apply(layerNorm, parameters, `${name}.norm2`, x),
   );
   return tf.add(x, apply(linear, parameters, `${name}.mlp.fc2`, gelu(hidden)));
-}
-
-/** Multi-head self-attention, [N, T, D] -> [N, T, D]. */
-function selfAttention(parameters: ParameterTensors, name: string, x: Tensor, heads: number): Tensor {
-  const [batch = 0, tokens = 0, width = 0] = x.shape;
-  const headWidth = width / heads;
-  const qkv = apply(linear, parameters, `${name}.qkv`, x); // [N, T, 3 D]
-  const [q, k, v] = [0, 1, 2].map((part) => {
-    const heading = tf.slice(qkv, [0, 0, part * width], [batch, tokens, width]); // [N, T, D]
-    return tf.transpose(tf.reshape(heading, [batch, tokens, heads, headWidth]), [0, 2, 1, 3]); // [N, H, T, D / H]
-  }) as [Tensor, Tensor, Tensor];
-  const attended = tf.transpose(attention(q, k, v), [0, 2, 1, 3]); // [N, T, H, D / H]
-  return apply(linear, parameters, `${name}.proj`, tf.reshape(attended, [batch, tokens, width]));
 }
 
 /** Calls a layer with the weight and bias of that name. */

@@ -80,7 +80,11 @@ export async function runToEnd<Progress, Result>(
   }
 }
 
-function assertUsable(cache: ImageCache, cachePx: number): number {
+/**
+ * @returns the number of images
+ * @throws training.no-images, cache.wrong-size
+ */
+export function assertUsable(cache: ImageCache, cachePx: number): number {
   if (cache.records.length === 0) throw new ConsiliumError("training.no-images");
   if (cache.sizePx !== cachePx) {
     throw new ConsiliumError("cache.wrong-size", {

@@ -7,7 +7,7 @@ import { openImageCache } from "../dataset/cache.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { createEngine } from "../engine/engine.ts";
 import { genesis } from "./genesis.ts";
-import { runToEnd, trainLocally } from "./local-round.ts";
+import { assertUsable, runToEnd, trainLocally } from "./local-round.ts";
 import { compilePretextStep, type PretextStep } from "./pretext-step.ts";
 import { packError, type FromWorker, type ToWorker } from "./thread-protocol.ts";
 import type { LocalRoundRequest, LocalRoundResult } from "./types.ts";
@@ -45,6 +45,7 @@ async function withCache<T>(dir: string, use: (cache: ImageCache) => T | Promise
 
 function train(request: LocalRoundRequest, id: number, signal: AbortSignal): Promise<LocalRoundResult> {
   return withCache(request.cacheDir, async (cache) => {
+    assertUsable(cache, request.plan.cachePx); // Before the long part.
     const compiled = await compiledFor(request.plan, request.threads);
     const round = trainLocally(request, { compiled, cache, now: () => performance.now() });
     return runToEnd(

@@ -1,0 +1,117 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createEngine } from "../engine/engine.ts";
+import type { OptimizerState } from "../engine/types.ts";
+import { genesis } from "./genesis.ts";
+import { runToEnd, trainLocally } from "./local-round.ts";
+import { compilePretextStep, type PretextStep } from "./pretext-step.ts";
+import { sameBits, toyCache, toyPlan } from "./testing/toy.ts";
+import type { LocalRoundProgress } from "./types.ts";
+
+const PLAN = toyPlan();
+const BASE = genesis(PLAN).values;
+let compiled: PretextStep;
+
+beforeAll(async () => {
+  compiled = await compilePretextStep(await createEngine({ threads: 1 }), PLAN);
+});
+afterAll(() => compiled.step.dispose());
+
+interface Options {
+  readonly plan?: typeof PLAN;
+  readonly images?: number;
+  readonly seed?: number;
+  readonly round?: number;
+  readonly optimizerState?: OptimizerState | null;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: LocalRoundProgress) => void;
+}
+
+async function run(options: Options = {}) {
+  const { plan = PLAN, images = 40, seed = 1, round = 1, optimizerState = null } = options;
+  let time = 0;
+  const work = trainLocally(
+    { plan, round, base: BASE, optimizerState, seed },
+    { compiled, cache: toyCache(images), now: () => (time += 100) },
+  );
+  return runToEnd(work, options.onProgress ?? (() => undefined), options.signal);
+}
+
+describe("a local round", () => {
+  it("lowers the loss within 30 steps", async () => {
+    const losses: number[] = [];
+    const plan = toyPlan({ localEpochs: 6 }, 1);
+    const { metrics } = await run({ plan, onProgress: ({ loss }) => losses.push(loss) });
+    expect(metrics.steps).toBe(30);
+    expect(losses[0]).toBeGreaterThan(0.8);
+    expect(metrics.finalLoss).toBeLessThan(0.8 * (losses[0] ?? 0));
+    expect(metrics.loss).toBeCloseTo(losses.reduce((sum, loss) => sum + loss, 0) / 30, 10);
+  });
+
+  it("reports every step, its examples, and an update whose norm is as told", async () => {
+    const progress: LocalRoundProgress[] = [];
+    const result = await run({ images: 44, onProgress: (p) => progress.push(p) });
+    expect(progress.map(({ step, steps }) => `${step}/${steps}`)).toEqual([
+      "1/5",
+      "2/5",
+      "3/5",
+      "4/5",
+      "5/5",
+    ]);
+    expect(progress.every(({ imagesPerSecond }) => imagesPerSecond > 0)).toBe(true);
+    expect(result.examples).toBe(44);
+    expect(result.delta).toHaveLength(BASE.length);
+    expect(result.metrics.updateNorm).toBeCloseTo(
+      Math.sqrt(result.delta.reduce((sum, v) => sum + v * v, 0)),
+      6,
+    );
+    expect(result.metrics.updateNorm).toBeGreaterThan(0);
+    expect(result.optimizerState.step).toBe(5);
+  });
+
+  it("gives the same bits for the same seed, whatever was trained before", async () => {
+    const first = await run({ seed: 7 });
+    const other = await run({ seed: 8 });
+    const again = await run({ seed: 7 });
+    expect(sameBits(first.delta, again.delta)).toBe(true);
+    expect(sameBits(first.delta, other.delta)).toBe(false);
+    expect(sameBits(first.optimizerState.firstMoment, again.optimizerState.firstMoment)).toBe(true);
+    expect(sameBits(first.optimizerState.secondMoment, again.optimizerState.secondMoment)).toBe(true);
+  });
+
+  it("continues kept moments, and drops them where the plan says so", async () => {
+    const { optimizerState } = await run();
+    const kept = await run({ round: 2, optimizerState });
+    expect(kept.optimizerState.step).toBe(10);
+    const dropped = await run({ plan: toyPlan({ optimizerState: "reset" }), round: 2, optimizerState });
+    expect(dropped.optimizerState.step).toBe(5);
+  });
+
+  it("uses all images of a set that is smaller than a batch", async () => {
+    const { examples, metrics } = await run({ images: 3 });
+    expect({ examples, steps: metrics.steps }).toEqual({ examples: 3, steps: 1 });
+  });
+
+  it("refuses an empty cache and one of another image size", async () => {
+    await expect(run({ images: 0 })).rejects.toMatchObject({ code: "training.no-images" });
+    const work = trainLocally(
+      { plan: PLAN, round: 1, base: BASE, optimizerState: null, seed: 1 },
+      { compiled, cache: toyCache(8, 24), now: () => 0 },
+    );
+    await expect(runToEnd(work, () => undefined)).rejects.toMatchObject({ code: "cache.wrong-size" });
+  });
+
+  it("ends at a step's border when aborted, and the step can be used again", async () => {
+    const controller = new AbortController();
+    let steps = 0;
+    const aborted = run({
+      signal: controller.signal,
+      onProgress: () => {
+        steps += 1;
+        if (steps === 2) controller.abort();
+      },
+    });
+    await expect(aborted).rejects.toMatchObject({ name: "AbortError" });
+    expect(steps).toBe(2);
+    expect((await run()).metrics.steps).toBe(5);
+  });
+});

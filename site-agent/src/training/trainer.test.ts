@@ -1,0 +1,144 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { manifestHash, vectorLength } from "@consilium/shared/manifest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CacheWriter } from "../dataset/cache-writer.ts";
+import { genesis } from "./genesis.ts";
+import { pretrainAlone, withRounds, type AloneProgress } from "./pretrain-alone.ts";
+import { sameBits, TOY_CACHE_PX, toyImages, toyPlan, toyRecord } from "./testing/toy.ts";
+import { createTrainer } from "./trainer.ts";
+import type { LocalRoundRequest } from "./types.ts";
+
+const IMAGES = 24;
+const PLAN = toyPlan();
+const never = new AbortController().signal;
+const ignore = (): void => undefined;
+
+let root: string;
+let cacheDir: string;
+const trainer = createTrainer();
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "consilium-trainer-"));
+  cacheDir = join(root, "train");
+  const writer = await CacheWriter.open(cacheDir, TOY_CACHE_PX);
+  const images = toyImages(IMAGES);
+  const stride = TOY_CACHE_PX ** 2;
+  for (let i = 0; i < IMAGES; i++) {
+    await writer.append(toyRecord(i), images.subarray(i * stride, (i + 1) * stride));
+  }
+  await writer.commit();
+  await writer.close();
+});
+
+afterAll(async () => {
+  await trainer.close();
+  await rm(root, { recursive: true, force: true });
+});
+
+const request = (changes: Partial<LocalRoundRequest> = {}): LocalRoundRequest => ({
+  plan: PLAN,
+  cacheDir,
+  round: 1,
+  base: genesis(PLAN).values,
+  optimizerState: null,
+  seed: 1,
+  threads: 1,
+  ...changes,
+});
+
+describe("the training thread", () => {
+  it("derives the same first model as this thread", async () => {
+    const { manifest, values } = await trainer.genesis(PLAN);
+    const expected = genesis(PLAN);
+    expect(manifestHash(manifest)).toBe(manifestHash(expected.manifest));
+    expect(sameBits(values, expected.values)).toBe(true);
+    expect(values).toHaveLength(vectorLength(manifest));
+  });
+
+  it("counts the images of a cache", async () => {
+    expect(await trainer.countImages(cacheDir)).toBe(IMAGES);
+  });
+
+  it("trains, reports progress, repeats itself bit by bit, and leaves the caller's weights alone", async () => {
+    const steps: number[] = [];
+    const first = request();
+    const result = await trainer.train(first, ({ step }) => steps.push(step), never);
+    expect(steps).toEqual([1, 2, 3]);
+    expect(sameBits(first.base, genesis(PLAN).values)).toBe(true);
+    const again = await trainer.train(request(), ignore, never);
+    expect(sameBits(again.delta, result.delta)).toBe(true);
+    const next = await trainer.train(
+      request({ round: 2, optimizerState: again.optimizerState }),
+      ignore,
+      never,
+    );
+    expect(next.optimizerState.step).toBe(6);
+  });
+
+  it("compiles anew for another plan, and comes back", async () => {
+    const wider = toyPlan({ batchSize: 4 });
+    expect((await trainer.train(request({ plan: wider }), ignore, never)).metrics.steps).toBe(6);
+    expect((await trainer.train(request(), ignore, never)).metrics.steps).toBe(3);
+  });
+
+  it("hands typed errors over with their codes, and goes on working", async () => {
+    const empty = join(root, "empty");
+    await (await CacheWriter.open(empty, TOY_CACHE_PX)).close();
+    const noImages = trainer.train(request({ cacheDir: empty }), ignore, never);
+    await expect(noImages).rejects.toMatchObject({ code: "training.no-images", name: "ConsiliumError" });
+    const poisoned = request();
+    poisoned.base.fill(NaN);
+    await expect(trainer.train(poisoned, ignore, never)).rejects.toMatchObject({ code: "training.diverged" });
+    expect(await trainer.countImages(cacheDir)).toBe(IMAGES);
+  });
+
+  it("ends when the signal fires, with the signal's reason", async () => {
+    const controller = new AbortController();
+    let steps = 0;
+    const training = trainer.train(
+      request({ plan: toyPlan({ localEpochs: 50 }) }),
+      () => {
+        steps += 1;
+        controller.abort();
+      },
+      controller.signal,
+    );
+    await expect(training).rejects.toMatchObject({ name: "AbortError" });
+    expect(steps).toBeLessThan(150);
+    await expect(trainer.train(request(), ignore, controller.signal)).rejects.toMatchObject({
+      name: "AbortError",
+    });
+  });
+
+  it("fails what is under way when it is closed, and starts again with the next call", async () => {
+    const own = createTrainer();
+    const training = own.train(
+      request({ plan: toyPlan({ localEpochs: 100 }) }),
+      () => void own.close(),
+      never,
+    );
+    await expect(training).rejects.toMatchObject({ code: "engine.run-failed" });
+    expect(await own.countImages(cacheDir)).toBe(IMAGES);
+    await own.close();
+  });
+});
+
+describe("pre-training alone", () => {
+  it("runs the plan's rounds on this site's images and lowers the loss", async () => {
+    const progress: AloneProgress[] = [];
+    const plan = withRounds(toyPlan({ warmupRounds: 1 }), 6);
+    const { values, losses } = await pretrainAlone(
+      trainer,
+      { plan, cacheDir, seed: 3, threads: 1 },
+      (p) => progress.push(p),
+      never,
+    );
+    expect(progress).toHaveLength(18);
+    expect(progress.at(-1)).toMatchObject({ round: 6, rounds: 6, step: 3, steps: 3 });
+    expect(losses).toHaveLength(6);
+    expect(losses.at(-1)).toBeLessThan(0.9 * (losses[0] ?? 0));
+    expect(values.every(Number.isFinite)).toBe(true);
+  });
+});
