@@ -1,8 +1,9 @@
 /**
  * AdamW (Loshchilov and Hutter 2019) in TF.js operations, arranged for few passes over memory.
  *
- * The moments are kept divided by (1 - beta): M' = beta1 M + g and V' = beta2 V + g^2. What the textbook multiplies
- * into every element then goes into two scalars of the step, worked out in float64 outside of the graph.
+ * The gradient comes in as g' = (1 - beta1) g, so that m' = beta1 m + g'. The second moment is kept in a unit of its
+ * own, V = v (1 - beta1)^2 / (1 - beta2), so that V' = beta2 V + g'^2. What the textbook multiplies into every
+ * element then goes into two scalars of the step, worked out in float64 outside of the graph.
  */
 import * as tf from "./tf.ts";
 import type { AdamWOptions } from "./types.ts";
@@ -15,11 +16,13 @@ export interface Schedule {
 }
 
 export interface Rate {
-  /** Factor on M / (sqrt(V) + epsilon). */
+  /** Factor on m / (sqrt(V) + epsilon). */
   readonly step: tf.Tensor;
   /** Factor on weights that decay. */
   readonly keep: tf.Tensor;
 }
+
+export type Betas = Pick<AdamWOptions, "beta1" | "beta2">;
 
 export interface Moments {
   readonly first: tf.Tensor;
@@ -38,15 +41,18 @@ export function scheduleValues(
   learningRate: number,
   update: number,
 ): Float32Array {
-  // m^ = M (1 - beta1) / (1 - beta1^t) and sqrt(v^) = sqrt(V) sqrt((1 - beta2) / (1 - beta2^t))
-  const first = (1 - beta1) / (1 - beta1 ** update);
-  const second = Math.sqrt((1 - beta2) / (1 - beta2 ** update));
+  // m^ = m / (1 - beta1^t) and sqrt(v^) = sqrt(V) unit / sqrt(1 - beta2^t)
+  const first = 1 / (1 - beta1 ** update);
+  const second = Math.sqrt(secondMomentUnit({ beta1, beta2 }) / (1 - beta2 ** update));
   const perScale = scales.flatMap((scale) => [
     (learningRate * scale * first) / second,
     1 - learningRate * scale * weightDecay,
   ]);
   return Float32Array.from([epsilon / second, ...perScale]);
 }
+
+/** v / V */
+export const secondMomentUnit = ({ beta1, beta2 }: Betas): number => (1 - beta2) / (1 - beta1) ** 2;
 
 /** Takes the vector of `scheduleValues` apart again, inside the graph. */
 export function readSchedule(values: tf.Tensor, scales: readonly number[]): Schedule {
@@ -68,16 +74,16 @@ export function globalNorm(gradients: readonly tf.Tensor[]): tf.Tensor {
   return tf.sqrt(tf.addN(squares));
 }
 
-/** Factor that brings a gradient of norm `norm` down to at most `limit`. */
-export const clipFactor = (norm: tf.Tensor, limit: number): tf.Tensor =>
-  tf.div(limit, tf.maximum(norm, limit));
+/** Clips a gradient of norm `norm` to at most `limit`, and makes it g'. */
+export const gradientFactor = (norm: tf.Tensor, { clipGlobalNorm, beta1 }: AdamWOptions): tf.Tensor =>
+  tf.div((1 - beta1) * clipGlobalNorm, tf.maximum(norm, clipGlobalNorm));
 
-/** One update. `gradient` is already clipped. */
+/** One update. `gradient` is clipped and times (1 - beta1); the second moment is in its own unit. */
 export function adamW(
   weights: tf.Tensor,
   gradient: tf.Tensor,
   moments: Moments,
-  { beta1, beta2 }: Pick<AdamWOptions, "beta1" | "beta2">,
+  { beta1, beta2 }: Betas,
   epsilon: tf.Tensor,
   { step, keep }: Rate,
   decay: boolean,

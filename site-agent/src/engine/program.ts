@@ -3,7 +3,7 @@
  * them, the reference engine calls them: both run the same code.
  */
 import { gather, layOut, scatter, type Layout, type Slot } from "./layout.ts";
-import { adamW, clipFactor, globalNorm, readSchedule, scheduleLength } from "./optimizer.ts";
+import { adamW, gradientFactor, globalNorm, readSchedule, scheduleLength } from "./optimizer.ts";
 import * as tf from "./tf.ts";
 import type {
   InferenceDefinition,
@@ -56,7 +56,7 @@ export function stepProgram<I extends InputSpecs>(definition: TrainStepDefinitio
     const { loss, metrics, gradients } = differentiate(definition, parameters, batch, trainable);
 
     const norm = globalNorm([...gradients.values()]);
-    const factor = clipFactor(norm, optimizer.clipGlobalNorm);
+    const factor = gradientFactor(norm, optimizer);
     const schedule = readSchedule(named(tensors, SCHEDULE), scales);
     const outputs: Record<string, tf.Tensor> = { [LOSS]: loss, [GRADIENT_NORM]: norm };
     for (const slot of trainable) {
@@ -65,9 +65,9 @@ export function stepProgram<I extends InputSpecs>(definition: TrainStepDefinitio
       if (rate === undefined || gradient === undefined)
         throw new RangeError("a slot without rate or gradient");
       const moments = { first: named(tensors, firstName(slot)), second: named(tensors, secondName(slot)) };
-      const clipped = tf.mul(gradient, factor);
+      const scaled = tf.mul(gradient, factor);
       const weights = named(tensors, weightsName(slot));
-      const next = adamW(weights, clipped, moments, optimizer, schedule.epsilon, rate, slot.decay);
+      const next = adamW(weights, scaled, moments, optimizer, schedule.epsilon, rate, slot.decay);
       outputs[nextName(weightsName(slot))] = next.weights;
       outputs[nextName(firstName(slot))] = next.moments.first;
       outputs[nextName(secondName(slot))] = next.moments.second;

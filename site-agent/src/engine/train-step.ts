@@ -2,7 +2,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import { optimize } from "./graph/passes/optimize.ts";
 import { sizeOf, type Graph } from "./graph/ir.ts";
-import { scheduleValues } from "./optimizer.ts";
+import { scheduleValues, secondMomentUnit } from "./optimizer.ts";
 import {
   GRADIENT_NORM,
   LOSS,
@@ -125,7 +125,7 @@ class CompiledTrainStep<I extends InputSpecs> implements TrainStep<I> {
     return Promise.resolve({
       step: this.#updates,
       firstMoment: this.#current.first.readInto(new Float32Array(length)),
-      secondMoment: this.#current.second.readInto(new Float32Array(length)),
+      secondMoment: scaled(this.#current.second.readInto(new Float32Array(length)), this.#unit()),
     });
   }
 
@@ -136,8 +136,12 @@ class CompiledTrainStep<I extends InputSpecs> implements TrainStep<I> {
     }
     this.#updates = state?.step ?? 0;
     this.#current.first.write(state?.firstMoment ?? null);
-    this.#current.second.write(state?.secondMoment ?? null);
+    this.#current.second.write(state === null ? null : scaled(state.secondMoment, 1 / this.#unit()));
     return Promise.resolve();
+  }
+
+  #unit(): number {
+    return secondMomentUnit(this.#definition.optimizer);
   }
 
   dispose(): Promise<void> {
@@ -188,3 +192,5 @@ class CompiledTrainStep<I extends InputSpecs> implements TrainStep<I> {
     });
   }
 }
+
+const scaled = (values: Float32Array, factor: number): Float32Array => values.map((value) => value * factor);

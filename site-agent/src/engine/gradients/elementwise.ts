@@ -120,13 +120,13 @@ const unary: readonly tf.GradConfig[] = [
   fromOutput(tf.Reciprocal, (y) => neg(square(y))),
   fromOutput(tf.Tanh, (y) => sub(1, square(y))),
   fromOutput(tf.Sigmoid, (y) => mul(y, sub(1, y))),
-  rule<tf.LeakyReluAttrs>(tf.LeakyRelu, { inputs: ["x"] }, (dy, saved, { alpha }) => ({
+  rule(tf.LeakyRelu, { inputs: ["x"] }, (dy, saved, { alpha }: tf.LeakyReluAttrs) => ({
     x: () => mul(dy, tf.step(saved.at(0), alpha)),
   })),
-  rule<tf.ClipByValueAttrs>(
+  rule(
     tf.ClipByValue,
     { inputs: ["x"] },
-    (dy, saved, { clipValueMin, clipValueMax }) => ({
+    (dy, saved, { clipValueMin, clipValueMax }: tf.ClipByValueAttrs) => ({
       x: () => {
         const x = saved.at(0);
         const inside = tf.logicalAnd(tf.greaterEqual(x, clipValueMin), tf.lessEqual(x, clipValueMax));

@@ -12,7 +12,8 @@ export const gradientRules: readonly tf.GradConfig[] = [...elementwiseRules, ...
 /** Registers each rule that TF.js does not already have. */
 export function registerGradients(): void {
   for (const config of gradientRules) {
-    const existing: tf.GradConfig | undefined = tf.getGradient(config.kernelName);
+    // TF.js' declaration hides that there may be none.
+    const existing = tf.getGradient(config.kernelName) as tf.GradConfig | undefined;
     if (existing === undefined) tf.registerGradient(config);
   }
 }

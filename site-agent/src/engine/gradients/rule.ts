@@ -13,23 +13,25 @@ export interface Saves {
   readonly output?: boolean;
 }
 
+/** Methods on purpose: a rule names the attributes that TF.js declares for its kernel. */
+interface Backward {
+  ofOne(dy: tf.Tensor, saved: Saved, attributes: object): InputGradients;
+  ofMany(dys: readonly tf.Tensor[], saved: Saved, attributes: object): InputGradients;
+}
+
 /** A kernel with one output. `dy` is the gradient of that output. */
-export function rule<Attributes = object>(
-  kernelName: string,
-  saves: Saves,
-  backward: (dy: tf.Tensor, saved: Saved, attributes: Attributes) => InputGradients,
-): tf.GradConfig {
-  return ruleOfMany<Attributes>(kernelName, saves, ([dy], saved, attributes) => {
+export function rule(kernelName: string, saves: Saves, backward: Backward["ofOne"]): tf.GradConfig {
+  return ruleOfMany(kernelName, saves, ([dy], saved, attributes) => {
     if (dy === undefined) throw new RangeError(`${kernelName} has no output`);
     return backward(dy, saved, attributes);
   });
 }
 
 /** A kernel with several outputs. */
-export function ruleOfMany<Attributes = object>(
+export function ruleOfMany(
   kernelName: string,
   { inputs = [], allInputs = false, output = false }: Saves,
-  backward: (dys: readonly tf.Tensor[], saved: Saved, attributes: Attributes) => InputGradients,
+  backward: Backward["ofMany"],
 ): tf.GradConfig {
   return {
     kernelName,
@@ -37,7 +39,7 @@ export function ruleOfMany<Attributes = object>(
     saveAllInputs: allInputs,
     outputsToSave: [output],
     gradFunc: (dy, saved, attributes) =>
-      backward(Array.isArray(dy) ? dy : [dy], new Saved(saved), attributes as unknown as Attributes),
+      backward(Array.isArray(dy) ? dy : [dy], new Saved(saved), attributes),
   };
 }
 

@@ -28,7 +28,7 @@ const spread = (dy: tf.Tensor, shape: readonly number[], axis: number | number[]
 
 /** Of several equal extremes each gets the whole gradient, as in TF.js. */
 const extreme = (name: string): tf.GradConfig =>
-  rule<ExtremeAttributes>(name, { inputs: ["x"], output: true }, (dy, saved, { axis, reductionIndices }) => ({
+  rule(name, { inputs: ["x"], output: true }, (dy, saved, { axis, reductionIndices }: ExtremeAttributes) => ({
     x: () => {
       const x = saved.at(0);
       const { kept } = reduced(x.shape, reductionIndices ?? axis ?? []);
@@ -38,10 +38,10 @@ const extreme = (name: string): tf.GradConfig =>
   }));
 
 const reductions: readonly tf.GradConfig[] = [
-  rule<AxisAttributes>(tf.Sum, { inputs: ["x"] }, (dy, saved, { axis }) => ({
+  rule(tf.Sum, { inputs: ["x"] }, (dy, saved, { axis }: AxisAttributes) => ({
     x: () => spread(dy, saved.at(0).shape, axis),
   })),
-  rule<AxisAttributes>(tf.Mean, { inputs: ["x"] }, (dy, saved, { axis }) => ({
+  rule(tf.Mean, { inputs: ["x"] }, (dy, saved, { axis }: AxisAttributes) => ({
     x: () => {
       const { shape } = saved.at(0);
       return spread(div(dy, reduced(shape, axis).count), shape, axis);
@@ -50,23 +50,23 @@ const reductions: readonly tf.GradConfig[] = [
   extreme(tf.Max),
   extreme(tf.Min),
   // Through the quotient: exact wherever no factor is zero.
-  rule<AxisAttributes>(tf.Prod, { inputs: ["x"], output: true }, (dy, saved, { axis }) => ({
+  rule(tf.Prod, { inputs: ["x"], output: true }, (dy, saved, { axis }: AxisAttributes) => ({
     x: () => {
       const x = saved.at(0);
       const { kept } = reduced(x.shape, axis);
       return div(mul(reshape(dy, kept), reshape(saved.at(1), kept)), x);
     },
   })),
-  rule<tf.CumsumAttrs>(tf.Cumsum, {}, (dy, _, { axis, exclusive, reverse }) => ({
+  rule(tf.Cumsum, {}, (dy, _, { axis, exclusive, reverse }: tf.CumsumAttrs) => ({
     x: () => tf.cumsum(dy, axis, exclusive, !reverse),
   })),
-  rule<tf.SoftmaxAttrs>(tf.Softmax, { output: true }, (dy, saved, { dim }) => ({
+  rule(tf.Softmax, { output: true }, (dy, saved, { dim }: tf.SoftmaxAttrs) => ({
     logits: () => {
       const y = saved.at(0);
       return mul(y, sub(dy, tf.sum(mul(dy, y), dim, true)));
     },
   })),
-  rule<tf.LogSoftmaxAttrs>(tf.LogSoftmax, { output: true }, (dy, saved, { axis }) => ({
+  rule(tf.LogSoftmax, { output: true }, (dy, saved, { axis }: tf.LogSoftmaxAttrs) => ({
     logits: () => sub(dy, mul(tf.exp(saved.at(0)), tf.sum(dy, axis, true))),
   })),
   ...[tf.ArgMax, tf.ArgMin, tf.All, tf.Any].map((name) =>
@@ -76,7 +76,7 @@ const reductions: readonly tf.GradConfig[] = [
 
 /** Unlike TF.js' own rule this sums over batch axes along which an operand was broadcast. */
 const products: readonly tf.GradConfig[] = [
-  rule<tf.BatchMatMulAttrs>(tf.BatchMatMul, { inputs: ["a", "b"] }, (dy, saved, attributes) => {
+  rule(tf.BatchMatMul, { inputs: ["a", "b"] }, (dy, saved, attributes: tf.BatchMatMulAttrs) => {
     const [a, b] = [saved.at(0), saved.at(1)];
     const { transposeA, transposeB } = attributes;
     const ofA = (): tf.Tensor =>
@@ -103,22 +103,22 @@ const moves: readonly tf.GradConfig[] = [
   rule(tf.ExpandDims, { inputs: ["input"] }, (dy, saved) => ({
     input: () => reshape(dy, saved.at(0).shape),
   })),
-  rule<tf.TransposeAttrs>(tf.Transpose, {}, (dy, _, { perm }) => ({
+  rule(tf.Transpose, {}, (dy, _, { perm }: tf.TransposeAttrs) => ({
     x: () => tf.transpose(dy, tf.backend_util.getUndoAxesPermutation(perm)),
   })),
-  rule<tf.ReverseAttrs>(tf.Reverse, {}, (dy, _, { dims }) => ({ x: () => tf.reverse(dy, dims) })),
-  rule<tf.ConcatAttrs>(tf.Concat, { allInputs: true }, (dy, saved, { axis }) =>
+  rule(tf.Reverse, {}, (dy, _, { dims }: tf.ReverseAttrs) => ({ x: () => tf.reverse(dy, dims) })),
+  rule(tf.Concat, { allInputs: true }, (dy, saved, { axis }: tf.ConcatAttrs) =>
     concatGradient(dy, saved, axis),
   ),
-  rule<tf.PackAttrs>(tf.Pack, { allInputs: true }, (dy, saved, { axis }) => {
+  rule(tf.Pack, { allInputs: true }, (dy, saved, { axis }: tf.PackAttrs) => {
     const parts = tf.unstack(dy, axis);
     return pieces(saved.all.length, (i) => parts[i] ?? dy);
   }),
-  ruleOfMany<tf.UnpackAttrs>(tf.Unpack, {}, (dys, _, { axis }) => ({
+  ruleOfMany(tf.Unpack, {}, (dys, _, { axis }: tf.UnpackAttrs) => ({
     value: () => tf.stack([...dys], axis),
   })),
-  ruleOfMany<tf.SplitVAttrs>(tf.SplitV, {}, (dys, _, { axis }) => ({ x: () => tf.concat([...dys], axis) })),
-  rule<tf.SliceAttrs>(tf.Slice, { inputs: ["x"] }, (dy, saved, { begin }) => ({
+  ruleOfMany(tf.SplitV, {}, (dys, _, { axis }: tf.SplitVAttrs) => ({ x: () => tf.concat([...dys], axis) })),
+  rule(tf.Slice, { inputs: ["x"] }, (dy, saved, { begin }: tf.SliceAttrs) => ({
     x: () => {
       const { shape } = saved.at(0);
       const paddings = shape.map((length, axis): [number, number] => {
@@ -128,7 +128,7 @@ const moves: readonly tf.GradConfig[] = [
       return tf.pad(dy, paddings);
     },
   })),
-  rule<tf.PadV2Attrs>(tf.PadV2, { inputs: ["x"] }, (dy, saved, { paddings }) => ({
+  rule(tf.PadV2, { inputs: ["x"] }, (dy, saved, { paddings }: tf.PadV2Attrs) => ({
     x: () =>
       tf.slice(
         dy,
@@ -136,7 +136,7 @@ const moves: readonly tf.GradConfig[] = [
         saved.at(0).shape,
       ),
   })),
-  rule<tf.TileAttrs>(tf.Tile, { inputs: ["x"] }, (dy, saved, { reps }) => ({
+  rule(tf.Tile, { inputs: ["x"] }, (dy, saved, { reps }: tf.TileAttrs) => ({
     // [.., reps * n, ..] as [.., reps, n, ..], summed over every reps.
     x: () => {
       const { shape } = saved.at(0);

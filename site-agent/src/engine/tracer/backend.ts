@@ -124,9 +124,9 @@ let registered = false;
 export function registerTracedKernels(): void {
   if (registered) return;
   registered = true;
-  for (const { name, trace } of tracedKernels) {
+  for (const kernel of tracedKernels) {
     tf.registerKernel({
-      kernelName: name,
+      kernelName: kernel.name,
       backendName: TRACER,
       kernelFunc: ({ inputs, backend, attrs }) => {
         if (!(backend instanceof TracingBackend)) throw new TypeError("not the tracing backend");
@@ -135,13 +135,14 @@ export function registerTracedKernels(): void {
             .filter(([, tensor]) => isTensorInfo(tensor))
             .map(([input, tensor]) => [input, backend.traced(tensor as tf.TensorInfo)]),
         );
-        const result = trace(backend.graph, values, attrs ?? {});
+        const result = kernel.trace(backend.graph, values, attrs ?? {});
         return isMany(result) ? result.map((value) => backend.handle(value)) : backend.handle(result);
       },
     });
   }
+  const supported = new Set(tracedKernels.map(({ name }) => name));
   for (const name of kernelNames()) {
-    if (tf.getKernel(name, TRACER) !== undefined) continue;
+    if (supported.has(name)) continue;
     tf.registerKernel({
       kernelName: name,
       backendName: TRACER,

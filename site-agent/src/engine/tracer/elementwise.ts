@@ -2,7 +2,7 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { float, type Attributes, type Dtype, type Value } from "../graph/ir.ts";
-import { broadcastShape, kernel, type TracedKernel } from "./kernel.ts";
+import { broadcastShape, kernel, type Inputs, type TracedKernel } from "./kernel.ts";
 
 /** ONNX Runtime's arithmetic and comparisons know no bool. */
 const numeric = (graph: GraphBuilder, value: Value): Value =>
@@ -16,18 +16,20 @@ function pair(graph: GraphBuilder, op: string, a: Value, b: Value): Value {
 }
 
 function arithmetic(name: string, op: string): TracedKernel {
-  return kernel<"a" | "b">(name, (graph, { a, b }) => pair(graph, op, numeric(graph, a), numeric(graph, b)));
+  return kernel(name, (graph, { a, b }: Inputs<"a" | "b">) =>
+    pair(graph, op, numeric(graph, a), numeric(graph, b)),
+  );
 }
 
 function comparison(name: string, op: string): TracedKernel {
-  return kernel<"a" | "b">(name, (graph, { a, b }) => {
+  return kernel(name, (graph, { a, b }: Inputs<"a" | "b">) => {
     const shape = broadcastShape(a.shape, b.shape);
     return graph.emit(op, [numeric(graph, a), numeric(graph, b)], { shape, dtype: "bool" });
   });
 }
 
 function logical(name: string, op: string): TracedKernel {
-  return kernel<"a" | "b">(name, (graph, { a, b }) => {
+  return kernel(name, (graph, { a, b }: Inputs<"a" | "b">) => {
     const shape = broadcastShape(a.shape, b.shape);
     return graph.emit(op, [graph.cast(a, "bool"), graph.cast(b, "bool")], { shape, dtype: "bool" });
   });
@@ -38,14 +40,14 @@ const same = (graph: GraphBuilder, op: string, x: Value, attributes: Attributes 
 
 /** A float function. Integers are cast first, as TF.js does. */
 const unary = (name: string, op: string): TracedKernel =>
-  kernel<"x">(name, (graph, { x }) => same(graph, op, floating(graph, x)));
+  kernel(name, (graph, { x }: Inputs<"x">) => same(graph, op, floating(graph, x)));
 
 /** A function that keeps integers integers. */
 const unaryAnyType = (name: string, op: string): TracedKernel =>
-  kernel<"x">(name, (graph, { x }) => same(graph, op, numeric(graph, x)));
+  kernel(name, (graph, { x }: Inputs<"x">) => same(graph, op, numeric(graph, x)));
 
 const predicate = (name: string, op: string): TracedKernel =>
-  kernel<"x">(name, (graph, { x }) =>
+  kernel(name, (graph, { x }: Inputs<"x">) =>
     graph.emit(op, [floating(graph, x)], { shape: x.shape, dtype: "bool" }),
   );
 
@@ -79,20 +81,20 @@ const arithmeticKernels: readonly TracedKernel[] = [
   arithmetic(tf.Pow, "Pow"),
   arithmetic(tf.Maximum, "Max"),
   arithmetic(tf.Minimum, "Min"),
-  kernel<"a" | "b">(tf.RealDiv, (graph, { a, b }) =>
+  kernel(tf.RealDiv, (graph, { a, b }: Inputs<"a" | "b">) =>
     pair(graph, "Div", floating(graph, a), floating(graph, b)),
   ),
-  kernel<"a" | "b">(tf.Mod, (graph, { a, b }) => modulo(graph, a, b)),
-  kernel<"a" | "b">(tf.FloorDiv, (graph, { a, b }) => {
+  kernel(tf.Mod, (graph, { a, b }: Inputs<"a" | "b">) => modulo(graph, a, b)),
+  kernel(tf.FloorDiv, (graph, { a, b }: Inputs<"a" | "b">) => {
     if (a.dtype === "float32") return same(graph, "Floor", pair(graph, "Div", a, b));
     // ONNX' integer Div rounds towards zero.
     return pair(graph, "Div", pair(graph, "Sub", a, modulo(graph, a, b)), b);
   }),
-  kernel<"a" | "b">(tf.SquaredDifference, (graph, { a, b }) => {
+  kernel(tf.SquaredDifference, (graph, { a, b }: Inputs<"a" | "b">) => {
     const difference = pair(graph, "Sub", numeric(graph, a), numeric(graph, b));
     return pair(graph, "Mul", difference, difference);
   }),
-  kernel<string>(tf.AddN, (graph, inputs) => {
+  kernel(tf.AddN, (graph, inputs: Inputs<string>) => {
     const [first, ...rest] = Object.values(inputs);
     if (first === undefined) throw new RangeError("AddN of nothing");
     return rest.reduce((sum, next) => pair(graph, "Add", sum, next), first);
@@ -101,7 +103,7 @@ const arithmeticKernels: readonly TracedKernel[] = [
 
 const comparisonKernels: readonly TracedKernel[] = [
   comparison(tf.Equal, "Equal"),
-  kernel<"a" | "b">(tf.NotEqual, (graph, { a, b }) =>
+  kernel(tf.NotEqual, (graph, { a, b }: Inputs<"a" | "b">) =>
     same(graph, "Not", compare(graph, "Equal", numeric(graph, a), numeric(graph, b))),
   ),
   comparison(tf.Greater, "Greater"),
@@ -110,16 +112,16 @@ const comparisonKernels: readonly TracedKernel[] = [
   comparison(tf.LessEqual, "LessOrEqual"),
   logical(tf.LogicalAnd, "And"),
   logical(tf.LogicalOr, "Or"),
-  kernel<"x">(tf.LogicalNot, (graph, { x }) => same(graph, "Not", graph.cast(x, "bool"))),
+  kernel(tf.LogicalNot, (graph, { x }: Inputs<"x">) => same(graph, "Not", graph.cast(x, "bool"))),
   predicate(tf.IsNan, "IsNaN"),
   predicate(tf.IsInf, "IsInf"),
-  kernel<"x">(tf.IsFinite, (graph, { x }) => {
+  kernel(tf.IsFinite, (graph, { x }: Inputs<"x">) => {
     // x - x is 0 for every finite number and NaN for all others.
     const real = floating(graph, x);
     const zero = pair(graph, "Sub", real, real);
     return same(graph, "Not", graph.emit("IsNaN", [zero], { shape: x.shape, dtype: "bool" }));
   }),
-  kernel<"condition" | "t" | "e">(tf.Select, (graph, { condition, t, e }) => {
+  kernel(tf.Select, (graph, { condition, t, e }: Inputs<"condition" | "t" | "e">) => {
     // TF.js lets a vector choose among rows.
     const trailing = Math.max(0, t.shape.length - condition.shape.length);
     const ones = condition.shape.length === 0 ? [] : Array.from({ length: trailing }, () => 1);
@@ -152,33 +154,35 @@ const unaryKernels: readonly TracedKernel[] = [
   unaryAnyType(tf.Neg, "Neg"),
   unaryAnyType(tf.Abs, "Abs"),
   unaryAnyType(tf.Sign, "Sign"),
-  kernel<"x">(tf.Relu, (graph, { x }) => {
+  kernel(tf.Relu, (graph, { x }: Inputs<"x">) => {
     const input = numeric(graph, x);
     return pair(graph, "Max", input, graph.scalar(0, input.dtype));
   }),
-  kernel<"x">(tf.Relu6, (graph, { x }) => clip(graph, numeric(graph, x), 0, 6)),
-  kernel<"x", tf.LeakyReluAttrs>(tf.LeakyRelu, (graph, { x }, { alpha }) =>
+  kernel(tf.Relu6, (graph, { x }: Inputs<"x">) => clip(graph, numeric(graph, x), 0, 6)),
+  kernel(tf.LeakyRelu, (graph, { x }: Inputs<"x">, { alpha }: tf.LeakyReluAttrs) =>
     same(graph, "LeakyRelu", floating(graph, x), { alpha: float(alpha) }),
   ),
-  kernel<"x" | "alpha">(tf.Prelu, (graph, { x, alpha }) => {
+  kernel(tf.Prelu, (graph, { x, alpha }: Inputs<"x" | "alpha">) => {
     const negative = compare(graph, "Less", x, graph.scalar(0));
     return select(graph, negative, pair(graph, "Mul", x, alpha), x);
   }),
-  kernel<"x", tf.StepAttrs>(tf.Step, (graph, { x }, { alpha }) => {
+  kernel(tf.Step, (graph, { x }: Inputs<"x">, { alpha }: tf.StepAttrs) => {
     const zero = graph.scalar(0);
     const positive = compare(graph, "Greater", x, zero);
     const step = select(graph, positive, graph.scalar(1), graph.scalar(alpha));
     const nan = graph.emit("IsNaN", [x], { shape: x.shape, dtype: "bool" });
     return select(graph, nan, x, step);
   }),
-  kernel<"x", tf.ClipByValueAttrs>(tf.ClipByValue, (graph, { x }, { clipValueMin, clipValueMax }) =>
+  kernel(tf.ClipByValue, (graph, { x }: Inputs<"x">, { clipValueMin, clipValueMax }: tf.ClipByValueAttrs) =>
     clip(graph, numeric(graph, x), clipValueMin, clipValueMax),
   ),
-  kernel<"x">(tf.Square, (graph, { x }) => pair(graph, "Mul", numeric(graph, x), numeric(graph, x))),
-  kernel<"x">(tf.Rsqrt, (graph, { x }) => same(graph, "Reciprocal", same(graph, "Sqrt", floating(graph, x)))),
-  kernel<"x">(tf.Log1p, (graph, { x }) => log1p(graph, floating(graph, x))),
-  kernel<"x">(tf.Expm1, (graph, { x }) => expm1(graph, floating(graph, x))),
-  kernel<"x", tf.CastAttrs>(tf.Cast, (graph, { x }, { dtype }) => graph.cast(x, tracedDtype(dtype))),
+  kernel(tf.Square, (graph, { x }: Inputs<"x">) => pair(graph, "Mul", numeric(graph, x), numeric(graph, x))),
+  kernel(tf.Rsqrt, (graph, { x }: Inputs<"x">) =>
+    same(graph, "Reciprocal", same(graph, "Sqrt", floating(graph, x))),
+  ),
+  kernel(tf.Log1p, (graph, { x }: Inputs<"x">) => log1p(graph, floating(graph, x))),
+  kernel(tf.Expm1, (graph, { x }: Inputs<"x">) => expm1(graph, floating(graph, x))),
+  kernel(tf.Cast, (graph, { x }: Inputs<"x">, { dtype }: tf.CastAttrs) => graph.cast(x, tracedDtype(dtype))),
 ];
 
 function clip(graph: GraphBuilder, x: Value, low: number, high: number): Value {

@@ -3,16 +3,16 @@
  * names while tracing; on other backends it writes the same with plain operations.
  */
 import { float, int } from "../graph/ir.ts";
-import { kernel, withLength, type TracedKernel } from "./kernel.ts";
+import { kernel, withLength, type Inputs, type TracedKernel } from "./kernel.ts";
 
 export const FUSED_LAYER_NORM = "ConsiliumLayerNorm";
 export const FUSED_GELU = "ConsiliumGelu";
 
 export const fusedKernels: readonly TracedKernel[] = [
   /** Normalises the last axis; also returns mean and 1 / standard deviation, [.., 1]. */
-  kernel<"x" | "gain" | "bias", { readonly epsilon: number }>(
+  kernel(
     FUSED_LAYER_NORM,
-    (graph, { x, gain, bias }, { epsilon }) => {
+    (graph, { x, gain, bias }: Inputs<"x" | "gain" | "bias">, { epsilon }: { readonly epsilon: number }) => {
       const statistics = { shape: withLength(x.shape, x.shape.length - 1, 1), dtype: x.dtype };
       return graph.emitMany("LayerNormalization", [x, gain, bias], [x, statistics, statistics], {
         attributes: { axis: int(-1), epsilon: float(epsilon) },
@@ -20,5 +20,5 @@ export const fusedKernels: readonly TracedKernel[] = [
     },
   ),
   /** x * Phi(x), exact. */
-  kernel<"x">(FUSED_GELU, (graph, { x }) => graph.emit("Gelu", [x], x)),
+  kernel(FUSED_GELU, (graph, { x }: Inputs<"x">) => graph.emit("Gelu", [x], x)),
 ];

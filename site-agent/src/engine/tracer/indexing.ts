@@ -3,7 +3,7 @@ import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { int, sizeOf, type Value } from "../graph/ir.ts";
 import { tracedDtype } from "./elementwise.ts";
-import { kernel, positiveAxis, withLength, type TracedKernel } from "./kernel.ts";
+import { kernel, positiveAxis, withLength, type Inputs, type TracedKernel } from "./kernel.ts";
 
 /**
  * x [batch.., a.., n, c..] at indices [batch.., i..] gives [batch.., a.., i.., c..].
@@ -31,37 +31,42 @@ function gather(graph: GraphBuilder, x: Value, indices: Value, axis: number, bat
 }
 
 const indexKernels: readonly TracedKernel[] = [
-  kernel<"x" | "indices", tf.GatherV2Attrs>(tf.GatherV2, (graph, { x, indices }, { axis, batchDims }) =>
-    gather(
-      graph,
-      x,
-      graph.cast(indices, "int32"),
-      positiveAxis(axis, x.shape.length),
-      positiveAxis(batchDims, indices.shape.length),
-    ),
+  kernel(
+    tf.GatherV2,
+    (graph, { x, indices }: Inputs<"x" | "indices">, { axis, batchDims }: tf.GatherV2Attrs) =>
+      gather(
+        graph,
+        x,
+        graph.cast(indices, "int32"),
+        positiveAxis(axis, x.shape.length),
+        positiveAxis(batchDims, indices.shape.length),
+      ),
   ),
-  kernel<"params" | "indices">(tf.GatherNd, (graph, { params, indices }) => {
+  kernel(tf.GatherNd, (graph, { params, indices }: Inputs<"params" | "indices">) => {
     const depth = indices.shape.at(-1) ?? 0;
     const shape = [...indices.shape.slice(0, -1), ...params.shape.slice(depth)];
     return graph.emit("GatherND", [params, graph.cast(indices, "int64")], { shape, dtype: params.dtype });
   }),
-  kernel<"indices", tf.OneHotAttrs>(tf.OneHot, (graph, { indices }, { depth, onValue, offValue, dtype }) => {
-    // ONNX Runtime's OneHot knows few mixtures of types; a comparison knows them all.
-    const classes = graph.constant(
-      Int32Array.from({ length: depth }, (_, i) => i),
-      { shape: [depth], dtype: "int32" },
-    );
-    const column = graph.reshape(graph.cast(indices, "int32"), [...indices.shape, 1]);
-    const shape = [...indices.shape, depth];
-    const hit = graph.emit("Equal", [column, classes], { shape, dtype: "bool" });
-    const to = tracedDtype(dtype);
-    if (onValue === 1 && offValue === 0) return graph.cast(hit, to);
-    return graph.emit("Where", [hit, graph.scalar(onValue, to), graph.scalar(offValue, to)], {
-      shape,
-      dtype: to,
-    });
-  }),
-  kernel<"x", tf.TopKAttrs>(tf.TopK, (graph, { x }, { k, sorted }) => {
+  kernel(
+    tf.OneHot,
+    (graph, { indices }: Inputs<"indices">, { depth, onValue, offValue, dtype }: tf.OneHotAttrs) => {
+      // ONNX Runtime's OneHot knows few mixtures of types; a comparison knows them all.
+      const classes = graph.constant(
+        Int32Array.from({ length: depth }, (_, i) => i),
+        { shape: [depth], dtype: "int32" },
+      );
+      const column = graph.reshape(graph.cast(indices, "int32"), [...indices.shape, 1]);
+      const shape = [...indices.shape, depth];
+      const hit = graph.emit("Equal", [column, classes], { shape, dtype: "bool" });
+      const to = tracedDtype(dtype);
+      if (onValue === 1 && offValue === 0) return graph.cast(hit, to);
+      return graph.emit("Where", [hit, graph.scalar(onValue, to), graph.scalar(offValue, to)], {
+        shape,
+        dtype: to,
+      });
+    },
+  ),
+  kernel(tf.TopK, (graph, { x }: Inputs<"x">, { k, sorted }: tf.TopKAttrs) => {
     const shape = withLength(x.shape, x.shape.length - 1, k);
     const [values, positions] = graph.emitMany(
       "TopK",
@@ -78,18 +83,18 @@ const indexKernels: readonly TracedKernel[] = [
 ];
 
 const creationKernels: readonly TracedKernel[] = [
-  kernel<never, tf.FillAttrs>(tf.Fill, (graph, _, { shape, value, dtype }) =>
+  kernel(tf.Fill, (graph, _, { shape, value, dtype }: tf.FillAttrs) =>
     graph.full(Number(value), { shape, dtype: tracedDtype(dtype) }),
   ),
-  kernel<"x">(tf.ZerosLike, (graph, { x }) => graph.full(0, x)),
-  kernel<"x">(tf.OnesLike, (graph, { x }) => graph.full(1, x)),
-  kernel<never, tf.RangeAttrs>(tf.Range, (graph, _, { start, stop, step, dtype }) => {
+  kernel(tf.ZerosLike, (graph, { x }: Inputs<"x">) => graph.full(0, x)),
+  kernel(tf.OnesLike, (graph, { x }: Inputs<"x">) => graph.full(1, x)),
+  kernel(tf.Range, (graph, _, { start, stop, step, dtype }: tf.RangeAttrs) => {
     const length = Math.max(0, Math.ceil((stop - start) / step));
     const numbers = Array.from({ length }, (_value, i) => start + i * step);
     const data = dtype === "int32" ? Int32Array.from(numbers) : Float32Array.from(numbers);
     return graph.constant(data, { shape: [length], dtype });
   }),
-  kernel<never, tf.LinSpaceAttrs>(tf.LinSpace, (graph, _, { start, stop, num }) => {
+  kernel(tf.LinSpace, (graph, _, { start, stop, num }: tf.LinSpaceAttrs) => {
     const step = num > 1 ? (stop - start) / (num - 1) : 0;
     return graph.constant(
       Float32Array.from({ length: num }, (_value, i) => start + i * step),

@@ -4,34 +4,20 @@ import type { Value } from "../graph/ir.ts";
 
 export type TracedResult = Value | readonly Value[];
 
+/** A kernel's inputs by TF.js' names. */
+export type Inputs<Name extends string> = Readonly<Record<Name, Value>>;
+
 export interface TracedKernel {
   /** TF.js' kernel name. */
   readonly name: string;
-  readonly trace: (
-    graph: GraphBuilder,
-    inputs: Readonly<Record<string, Value>>,
-    attributes: object,
-  ) => TracedResult;
+  /**
+   * A method on purpose: an implementation names the inputs and attributes that TF.js declares for its kernel,
+   * which only a method's bivariant parameters let it do.
+   */
+  trace(graph: GraphBuilder, inputs: Inputs<string>, attributes: object): TracedResult;
 }
 
-/**
- * @param name TF.js' kernel name
- * @param trace gets the kernel's inputs by TF.js' names and its attributes as TF.js declares them
- */
-export function kernel<InputName extends string, KernelAttributes extends object = object>(
-  name: string,
-  trace: (
-    graph: GraphBuilder,
-    inputs: Readonly<Record<InputName, Value>>,
-    attributes: KernelAttributes,
-  ) => TracedResult,
-): TracedKernel {
-  return {
-    name,
-    trace: (graph, inputs, attributes) =>
-      trace(graph, inputs as Readonly<Record<InputName, Value>>, attributes as KernelAttributes),
-  };
-}
+export const kernel = (name: string, trace: TracedKernel["trace"]): TracedKernel => ({ name, trace });
 
 /** Numpy's broadcasting of two shapes. TF.js has already refused shapes that do not fit. */
 export function broadcastShape(a: readonly number[], b: readonly number[]): number[] {

@@ -2,7 +2,7 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { int, type Value } from "../graph/ir.ts";
-import { broadcastShape, kernel, type TracedKernel } from "./kernel.ts";
+import { broadcastShape, kernel, type Inputs, type TracedKernel } from "./kernel.ts";
 
 /**
  * a [.., M, K] times b [.., K, N], either transposed in its last two axes, batch axes broadcast.
@@ -39,7 +39,7 @@ const ACTIVATIONS: Readonly<Record<string, string>> = {
 };
 
 export const matMulKernels: readonly TracedKernel[] = [
-  kernel<"a" | "b", tf.BatchMatMulAttrs>(tf.BatchMatMul, (graph, { a, b }, attributes) =>
+  kernel(tf.BatchMatMul, (graph, { a, b }: Inputs<"a" | "b">, attributes: tf.BatchMatMulAttrs) =>
     matMul(
       graph,
       graph.cast(a, "float32"),
@@ -48,7 +48,7 @@ export const matMulKernels: readonly TracedKernel[] = [
       attributes.transposeB,
     ),
   ),
-  kernel<"a" | "b" | "bias", tf._FusedMatMulAttrs>(tf._FusedMatMul, (graph, inputs, attributes) => {
+  kernel(tf._FusedMatMul, (graph, inputs: Inputs<"a" | "b" | "bias">, attributes: tf._FusedMatMulAttrs) => {
     const { a, b } = inputs;
     const bias = "bias" in inputs ? inputs.bias : null;
     const product = matMul(graph, a, b, attributes.transposeA, attributes.transposeB, bias);

@@ -2,7 +2,7 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { int, type Value } from "../graph/ir.ts";
-import { kernel, positiveAxis, type TracedKernel } from "./kernel.ts";
+import { kernel, positiveAxis, type Inputs, type TracedKernel } from "./kernel.ts";
 
 interface ReductionAttributes {
   readonly axis: number | number[];
@@ -22,17 +22,17 @@ function reduce(graph: GraphBuilder, op: string, x: Value, { axis, keepDims }: R
 const integer = (graph: GraphBuilder, x: Value): Value => (x.dtype === "bool" ? graph.cast(x, "int32") : x);
 
 const reduction = (name: string, op: string): TracedKernel =>
-  kernel<"x", ReductionAttributes>(name, (graph, { x }, attributes) =>
+  kernel(name, (graph, { x }: Inputs<"x">, attributes: ReductionAttributes) =>
     reduce(graph, op, integer(graph, x), attributes),
   );
 
 const boolReduction = (name: string, op: string): TracedKernel =>
-  kernel<"x", ReductionAttributes>(name, (graph, { x }, attributes) =>
+  kernel(name, (graph, { x }: Inputs<"x">, attributes: ReductionAttributes) =>
     graph.cast(reduce(graph, op, graph.cast(x, "int32"), attributes), "bool"),
   );
 
 const argument = (name: string, op: string): TracedKernel =>
-  kernel<"x", { readonly axis: number }>(name, (graph, { x }, { axis }) => {
+  kernel(name, (graph, { x }: Inputs<"x">, { axis }: { readonly axis: number }) => {
     const along = positiveAxis(axis, x.shape.length);
     const shape = x.shape.filter((_, i) => i !== along);
     const attributes = { axis: int(along), keepdims: int(0) };
@@ -50,19 +50,19 @@ function softmax(graph: GraphBuilder, op: string, logits: Value, axis: number): 
 
 export const reductionKernels: readonly TracedKernel[] = [
   reduction(tf.Sum, "ReduceSum"),
-  kernel<"x", tf.MaxAttrs>(tf.Max, (graph, { x }, { reductionIndices, keepDims }) =>
+  kernel(tf.Max, (graph, { x }: Inputs<"x">, { reductionIndices, keepDims }: tf.MaxAttrs) =>
     reduce(graph, "ReduceMax", integer(graph, x), { axis: reductionIndices, keepDims }),
   ),
   reduction(tf.Min, "ReduceMin"),
   reduction(tf.Prod, "ReduceProd"),
-  kernel<"x", ReductionAttributes>(tf.Mean, (graph, { x }, attributes) =>
+  kernel(tf.Mean, (graph, { x }: Inputs<"x">, attributes: ReductionAttributes) =>
     reduce(graph, "ReduceMean", graph.cast(x, "float32"), attributes),
   ),
   boolReduction(tf.All, "ReduceMin"),
   boolReduction(tf.Any, "ReduceMax"),
   argument(tf.ArgMax, "ArgMax"),
   argument(tf.ArgMin, "ArgMin"),
-  kernel<"x", tf.CumsumAttrs>(tf.Cumsum, (graph, { x }, { axis, exclusive, reverse }) => {
+  kernel(tf.Cumsum, (graph, { x }: Inputs<"x">, { axis, exclusive, reverse }: tf.CumsumAttrs) => {
     const along = graph.constant(Int32Array.of(positiveAxis(axis, x.shape.length)), {
       shape: [],
       dtype: "int32",
@@ -75,10 +75,10 @@ export const reductionKernels: readonly TracedKernel[] = [
       { attributes },
     );
   }),
-  kernel<"logits", tf.SoftmaxAttrs>(tf.Softmax, (graph, { logits }, { dim }) =>
+  kernel(tf.Softmax, (graph, { logits }: Inputs<"logits">, { dim }: tf.SoftmaxAttrs) =>
     softmax(graph, "Softmax", logits, dim),
   ),
-  kernel<"logits", tf.LogSoftmaxAttrs>(tf.LogSoftmax, (graph, { logits }, { axis }) =>
+  kernel(tf.LogSoftmax, (graph, { logits }: Inputs<"logits">, { axis }: tf.LogSoftmaxAttrs) =>
     softmax(graph, "LogSoftmax", logits, axis),
   ),
 ];

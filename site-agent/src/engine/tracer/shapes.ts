@@ -2,7 +2,7 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { int, ints, sizeOf, type Value } from "../graph/ir.ts";
-import { kernel, positiveAxis, withLength, type TracedKernel } from "./kernel.ts";
+import { kernel, positiveAxis, withLength, type Inputs, type TracedKernel } from "./kernel.ts";
 
 /** @param starts,stops,steps one entry per axis */
 export function slice(
@@ -43,16 +43,16 @@ function split(graph: GraphBuilder, x: Value, sizes: readonly number[], axis: nu
 }
 
 const reshapeKernels: readonly TracedKernel[] = [
-  kernel<"x">(tf.Identity, (_, { x }) => x),
-  kernel<"x", tf.ReshapeAttrs>(tf.Reshape, (graph, { x }, { shape }) =>
+  kernel(tf.Identity, (_, { x }: Inputs<"x">) => x),
+  kernel(tf.Reshape, (graph, { x }: Inputs<"x">, { shape }: tf.ReshapeAttrs) =>
     graph.reshape(x, tf.util.inferFromImplicitShape([...shape], sizeOf(x.shape))),
   ),
-  kernel<"input", tf.ExpandDimsAttrs>(tf.ExpandDims, (graph, { input }, { dim }) => {
+  kernel(tf.ExpandDims, (graph, { input }: Inputs<"input">, { dim }: tf.ExpandDimsAttrs) => {
     const axis = dim < 0 ? dim + input.shape.length + 1 : dim;
     return graph.reshape(input, [...input.shape.slice(0, axis), 1, ...input.shape.slice(axis)]);
   }),
-  kernel<"x", tf.TransposeAttrs>(tf.Transpose, (graph, { x }, { perm }) => transpose(graph, x, perm)),
-  kernel<"x", tf.ReverseAttrs>(tf.Reverse, (graph, { x }, { dims }) => {
+  kernel(tf.Transpose, (graph, { x }: Inputs<"x">, { perm }: tf.TransposeAttrs) => transpose(graph, x, perm)),
+  kernel(tf.Reverse, (graph, { x }: Inputs<"x">, { dims }: tf.ReverseAttrs) => {
     const axes = tf.util.parseAxisParam(dims, [...x.shape]);
     const reversed = x.shape.map((_, axis) => axes.includes(axis));
     // ONNX: a stop before the first element is any number below -length.
@@ -68,10 +68,10 @@ const reshapeKernels: readonly TracedKernel[] = [
 ];
 
 const joinKernels: readonly TracedKernel[] = [
-  kernel<string, tf.ConcatAttrs>(tf.Concat, (graph, inputs, { axis }) =>
+  kernel(tf.Concat, (graph, inputs: Inputs<string>, { axis }: tf.ConcatAttrs) =>
     concat(graph, Object.values(inputs), axis),
   ),
-  kernel<string, tf.PackAttrs>(tf.Pack, (graph, inputs, { axis }) => {
+  kernel(tf.Pack, (graph, inputs: Inputs<string>, { axis }: tf.PackAttrs) => {
     const parts = Object.values(inputs);
     const rank = (parts[0]?.shape.length ?? 0) + 1;
     const along = positiveAxis(axis, rank);
@@ -80,17 +80,17 @@ const joinKernels: readonly TracedKernel[] = [
     );
     return concat(graph, raised, along);
   }),
-  kernel<"value", tf.UnpackAttrs>(tf.Unpack, (graph, { value }, { axis }) => {
+  kernel(tf.Unpack, (graph, { value }: Inputs<"value">, { axis }: tf.UnpackAttrs) => {
     const along = positiveAxis(axis, value.shape.length);
     const ones = Array.from({ length: value.shape[along] ?? 0 }, () => 1);
     const shape = value.shape.filter((_, i) => i !== along);
     return split(graph, value, ones, along).map((part) => graph.reshape(part, shape));
   }),
-  kernel<"x", tf.SplitVAttrs>(tf.SplitV, (graph, { x }, { numOrSizeSplits, axis }) => {
+  kernel(tf.SplitV, (graph, { x }: Inputs<"x">, { numOrSizeSplits, axis }: tf.SplitVAttrs) => {
     const along = positiveAxis(axis, x.shape.length);
     return split(graph, x, splitSizes(x.shape[along] ?? 0, numOrSizeSplits), along);
   }),
-  kernel<"x", tf.TileAttrs>(tf.Tile, (graph, { x }, { reps }) => {
+  kernel(tf.Tile, (graph, { x }: Inputs<"x">, { reps }: tf.TileAttrs) => {
     const shape = x.shape.map((length, axis) => length * (reps[axis] ?? 1));
     // Broadcasting costs less than copying pieces one by one.
     if (x.shape.every((length, axis) => length === 1 || reps[axis] === 1)) return graph.expand(x, shape);
@@ -122,12 +122,12 @@ function sliceBounds(
 }
 
 const cutKernels: readonly TracedKernel[] = [
-  kernel<"x", tf.SliceAttrs>(tf.Slice, (graph, { x }, { begin, size }) => {
+  kernel(tf.Slice, (graph, { x }: Inputs<"x">, { begin, size }: tf.SliceAttrs) => {
     const [starts, shape] = sliceBounds(x.shape, begin, size);
     const stops = starts.map((start, axis) => start + (shape[axis] ?? 0));
     return slice(graph, x, starts, stops, null, shape);
   }),
-  kernel<"x", tf.StridedSliceAttrs>(tf.StridedSlice, (graph, { x }, attributes) => {
+  kernel(tf.StridedSlice, (graph, { x }: Inputs<"x">, attributes: tf.StridedSliceAttrs) => {
     const plan = tf.slice_util.sliceInfo(
       [...x.shape],
       attributes.begin,
@@ -146,7 +146,7 @@ const cutKernels: readonly TracedKernel[] = [
     const cut = slice(graph, x, plan.begin, stops, plan.strides, plan.finalShapeSparse);
     return graph.reshape(cut, plan.finalShape);
   }),
-  kernel<"x", tf.PadV2Attrs>(tf.PadV2, (graph, { x }, { paddings, constantValue }) => {
+  kernel(tf.PadV2, (graph, { x }: Inputs<"x">, { paddings, constantValue }: tf.PadV2Attrs) => {
     const shape = x.shape.map((length, axis) => {
       const [before, after] = paddings[axis] ?? [0, 0];
       return before + length + after;

@@ -46,15 +46,12 @@ function withTracer<Result>(work: (backend: TracingBackend) => Result): Result {
   } finally {
     engine.endScope();
     tf.removeBackend(TRACER);
-    if (previous !== null) activate(previous);
+    if (previous !== null && previous !== undefined) activate(previous);
   }
 }
 
 /** TF.js' declaration hides that there may be no backend yet. */
-function activeBackend(): string | null {
-  const name: string | null | undefined = tf.getBackend();
-  return name === "" ? null : (name ?? null);
-}
+const activeBackend: () => string | null | undefined = tf.getBackend;
 
 /** For a backend that is ready `setBackend` does its work before it returns its promise. */
 function activate(name: string): void {
