@@ -43,6 +43,24 @@ export const ERRORS = {
     "The disk is full.",
     "Free some space; what was acknowledged is safe and the work goes on from there.",
   ),
+  "disk.denied": entry(
+    500,
+    false,
+    "A file or folder may not be read or written.",
+    "Check who owns the home folder, the images and the place to write to.",
+  ),
+  "home.in-use": entry(
+    409,
+    true,
+    "Another coordinator runs on this home folder.",
+    "Stop it, or choose another folder with --home.",
+  ),
+  "audit.broken": entry(
+    500,
+    false,
+    "The audit log was altered or cut.",
+    "Keep a copy for the investigation; find out who can write to the home folder.",
+  ),
   internal: entry(
     500,
     false,
@@ -439,6 +457,12 @@ export function toConsiliumError(error: unknown): ConsiliumError {
     case "ENOSPC":
     case "EDQUOT":
       return new ConsiliumError("disk.full", { cause: error });
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+    case "EISDIR":
+    case "ENOTDIR":
+      return new ConsiliumError("disk.denied", { cause: error });
     case "EADDRINUSE":
       return new ConsiliumError("port.in-use", { cause: error });
     case "ECONNREFUSED":

@@ -74,13 +74,26 @@ async function attempt(what: string, check: () => Promise<readonly Finding[]>): 
 }
 
 async function engine(): Promise<readonly Finding[]> {
-  const peer = await Promise.any(
-    ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"].map(async (name) => {
-      import.meta.resolve(name);
-      return Promise.resolve(name);
-    }),
-  ).catch(() => null);
-  return [ok("tensorflow", peer === null ? "not installed (optional)" : `${peer} is installed`)];
+  const { describeProviders } = await import("./engine/engine.ts");
+  const { runtime, backends } = describeProviders();
+  const names = backends.map(({ name, bundled }) => (bundled ? name : `${name} (not bundled)`));
+  const peer = TENSORFLOW_PEERS.find(isInstalled);
+  return [
+    ok("onnx runtime", `${runtime}: ${names.join(", ")}`),
+    ok("tensorflow", peer === undefined ? "not installed (optional)" : `${peer} is installed`),
+  ];
+}
+
+/** Optional engines that a site may have installed. */
+const TENSORFLOW_PEERS = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"];
+
+function isInstalled(name: string): boolean {
+  try {
+    import.meta.resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function cores({ cores }: CliPorts): Finding {

@@ -24,7 +24,7 @@ export interface CommandContext<O> {
 export function siteCommand(name: string, summary: string, details: string, examples: string): Command {
   return new Command(name)
     .summary(summary)
-    .description(`${summary}\n\n${details}`)
+    .description(`${summary}\n\n${details.replaceAll("\n", " ")}`)
     .helpOption("-h, --help", "show this help")
     .addOption(
       new Option(

@@ -2,9 +2,14 @@
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { Command, CommanderError } from "commander";
 import { doctorCommand } from "./commands/doctor.ts";
+import { exportCommand } from "./commands/export.ts";
+import { finetuneCommand } from "./commands/finetune.ts";
+import { ingestCommand } from "./commands/ingest.ts";
 import { initCommand } from "./commands/init.ts";
 import { joinCommand } from "./commands/join.ts";
+import { pretrainCommand } from "./commands/pretrain.ts";
 import { receiptsCommand } from "./commands/receipts.ts";
+import { reconstructCommand } from "./commands/reconstruct.ts";
 import { runCommand } from "./commands/run.ts";
 import { createOutput } from "./output.ts";
 import type { CliPorts } from "./ports.ts";
@@ -36,7 +41,12 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
   const commands = [
     initCommand(ports),
     joinCommand(ports),
+    ingestCommand(ports),
     runCommand(ports),
+    pretrainCommand(ports),
+    finetuneCommand(ports),
+    reconstructCommand(ports),
+    exportCommand(ports),
     receiptsCommand(ports),
     doctorCommand(ports),
   ];

@@ -1,4 +1,4 @@
-import { parsePlan, planHash } from "@consilium/shared/plan";
+import { planHash } from "@consilium/shared/plan";
 import { formatBytes } from "@consilium/shared/units";
 import path from "node:path";
 import type { Command } from "commander";
@@ -8,8 +8,8 @@ import { checkpointFolder } from "../../federation/checkpoints.ts";
 import { httpClient } from "../../federation/http.ts";
 import { outboxFolder } from "../../federation/outbox.ts";
 import { receiptsFile } from "../../federation/receipts.ts";
-import { writeFileAtomic } from "../../home/files.ts";
 import { whileLocked } from "../../home/lock.ts";
+import { storeGlobalModel } from "../../home/models.ts";
 import { SOFTWARE } from "../../software.ts";
 import { handle, siteCommand, wholeNumber } from "../context.ts";
 import type { Output } from "../output.ts";
@@ -55,10 +55,8 @@ answer, it keeps trying.`,
             report: (report) => {
               show(report, output);
             },
-            storeGlobalModel: async (checkpoint, record) => {
-              await writeFileAtomic(home.modelFile("global"), checkpoint);
-              await writeFileAtomic(home.globalRecordFile, `${JSON.stringify(record, null, 2)}\n`);
-            },
+            storeGlobalModel: (checkpoint, record) =>
+              storeGlobalModel(home, checkpoint, record, enrolment.coordinator),
           },
           {
             membership: { federation: plan.federation, site, identity, coordinator: enrolment.coordinator },
@@ -71,7 +69,7 @@ answer, it keeps trying.`,
         ),
       );
       output.result(
-        { federation: plan.federation, site, planHash: planHash(parsePlan(plan)), ...result },
+        { federation: plan.federation, site, planHash: planHash(plan), ...result },
         `${plan.federation} has finished after ${result.rounds} rounds.
   this run     ${result.contributions} contributions, ${formatBytes(result.sentBytes)} sent, all encrypted
   model        the global encoder is in this home (sha256 ${result.checkpoint.slice(0, 16)}...)

@@ -1,0 +1,65 @@
+import type { Command } from "commander";
+import { parseName } from "../../config.ts";
+import { trainingSeed } from "../../federation/tasks.ts";
+import { storeOwnModel } from "../../home/models.ts";
+import { handle, siteCommand, wholeNumber } from "../context.ts";
+import type { CliPorts } from "../ports.ts";
+
+interface Options {
+  readonly cache: string;
+  readonly rounds?: number;
+  readonly threads: number;
+}
+
+export function pretrainCommand(ports: CliPorts): Command {
+  const command = siteCommand(
+    "pretrain",
+    "Train the same encoder on this site's images alone.",
+    `For comparison: what would this site have without the others? Uses the federation's plan and sends nothing. The encoder
+is kept in this home, for finetune --from own.`,
+    `consilium-site pretrain
+     consilium-site pretrain --rounds 10 --threads 4`,
+  )
+    .option("--cache <name>", "image cache to train on", "train")
+    .option("--rounds <n>", "rounds to train (default: the plan's)", wholeNumber("--rounds", 1))
+    .option("--threads <n>", "threads for training", wholeNumber("--threads", 1), ports.cores);
+  return handle<Options>(command, ports, async ({ options, output, openHome }) => {
+    const home = await openHome();
+    const { site, plan } = await home.joined();
+    const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
+    const { createTrainer } = await import("../../training/trainer.ts");
+    const { pretrainAlone, withRounds } = await import("../../training/pretrain-alone.ts");
+    const trainer = createTrainer();
+    try {
+      const { manifest, values, losses } = await pretrainAlone(
+        trainer,
+        {
+          plan: withRounds(plan, options.rounds ?? plan.rounds),
+          cacheDir,
+          seed: trainingSeed(plan, site),
+          threads: options.threads,
+        },
+        ({ round, rounds, step, steps, loss, imagesPerSecond }) => {
+          const speed = Math.round(imagesPerSecond);
+          output.progress({
+            kind: `round ${round}`,
+            text: `round ${round} of ${rounds} · step ${step} of ${steps} · loss ${loss.toFixed(4)} · ${speed} images/s`,
+            last: step === steps,
+            data: { phase: "training", round, rounds, done: step, total: steps, loss, imagesPerSecond },
+          });
+        },
+        ports.signal,
+      );
+      const checkpoint = await storeOwnModel(home, { manifest, values });
+      output.result(
+        { site, rounds: losses.length, losses, checkpoint },
+        `This site's own encoder is trained: ${losses.length} rounds, loss ${loss(losses[0])} -> ${loss(losses.at(-1))}.
+  next         consilium-site finetune --from scratch,own,global`,
+      );
+    } finally {
+      await trainer.close();
+    }
+  });
+}
+
+const loss = (value: number | undefined): string => value?.toFixed(4) ?? "-";
