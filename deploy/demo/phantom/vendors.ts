@@ -18,6 +18,8 @@ export interface Scanner {
 export interface Hospital {
   /** The folder's name. */
   readonly name: string;
+  /** Its pictures in words. */
+  readonly description: string;
   readonly institution: string;
   /** Images, as a multiple of the number asked for. */
   readonly share: number;
@@ -95,6 +97,7 @@ const CYGNUS_OLD: Scanner = {
 export const HOSPITALS: readonly Hospital[] = [
   {
     name: "hospital-a",
+    description: "plain processing, a little blur in the grain, 8 bit with lossy compression",
     institution: "CANARY General Hospital",
     share: 1.15,
     prevalence: 0.42,
@@ -102,6 +105,7 @@ export const HOSPITALS: readonly Hospital[] = [
   },
   {
     name: "hospital-b",
+    description: "dark, edges enhanced, white noise, wide collimation, stored inverted",
     institution: "CANARY Children Clinic",
     share: 1.1,
     prevalence: 0.58,
@@ -109,6 +113,7 @@ export const HOSPITALS: readonly Hospital[] = [
   },
   {
     name: "hospital-c",
+    description: "bright, steep contrast, coarse grain, a hard beam; every fourth from an older console",
     institution: "CANARY University Hospital",
     share: 0.75,
     prevalence: 0.5,
@@ -117,6 +122,7 @@ export const HOSPITALS: readonly Hospital[] = [
   {
     // Other patients, seen by all the vendors: what a model is tested on.
     name: "test",
+    description: "other patients, all three vendors",
     institution: "CANARY Regional Archive",
     share: 1,
     prevalence: 0.5,

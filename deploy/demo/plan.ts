@@ -1,0 +1,21 @@
+/** The demo's federation plan. */
+import type { PlanInput } from "@consilium/shared/plan";
+import type { DemoOptions } from "./options.ts";
+
+export const FEDERATION = "demo";
+
+export function demoPlan(options: DemoOptions, sites: number): PlanInput {
+  const warmupRounds = Math.min(1, options.rounds);
+  return {
+    federation: FEDERATION,
+    title: `Demo: ${sites} hospitals, chest radiographs`,
+    seed: options.seed,
+    rounds: options.rounds,
+    minSites: sites,
+    roundDeadlineMs: 10 * 60_000,
+    cachePx: 96,
+    model: { size: options.model, imagePx: 64, patchPx: 8 },
+    pretext: { task: "mae" },
+    training: { batchSize: options.quick ? 16 : 32, learningRate: 1e-3, warmupRounds },
+  };
+}

@@ -1,0 +1,73 @@
+/** Follows a federation through the coordinator's HTTP API. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ConsiliumError } from "@consilium/shared/errors";
+import { federationStatusSchema, type FederationStatus } from "@consilium/shared/protocol/http";
+import { FEDERATION } from "./plan.ts";
+
+const EVERY_MS = 500;
+
+export class FederationWatch {
+  readonly #url: URL;
+  readonly #tokenFile: string;
+
+  constructor(coordinatorUrl: string, coordinatorHome: string) {
+    this.#url = new URL(`api/federations/${FEDERATION}`, coordinatorUrl);
+    this.#tokenFile = join(coordinatorHome, "operator.token");
+  }
+
+  /** @throws coordinator.unreachable */
+  async status(): Promise<FederationStatus> {
+    const token = (await readFile(this.#tokenFile, "utf8")).trim();
+    const response = await fetch(this.#url, { headers: { authorization: `Bearer ${token}` } }).catch(
+      (cause: unknown) => {
+        throw new ConsiliumError("coordinator.unreachable", { cause });
+      },
+    );
+    if (!response.ok) throw new ConsiliumError("coordinator.unreachable", { detail: `(${response.status})` });
+    return federationStatusSchema.parse(await response.json());
+  }
+
+  /** Calls back until `work` settles. A status that cannot be had is passed over: `work` knows if it matters. */
+  async during<T>(work: Promise<T>, onStatus: (status: FederationStatus) => void): Promise<T> {
+    const settled = work.then(
+      () => true,
+      () => true,
+    );
+    do {
+      const status = await this.status().catch(() => null);
+      if (status !== null) onStatus(status);
+    } while (!(await Promise.race([settled, sleep(EVERY_MS, false)])));
+    return work;
+  }
+}
+
+/** One line on where the federation stands. */
+export function standing(status: FederationStatus): string {
+  const losses = lossesOf(status);
+  const [first, last] = [losses[0], losses.at(-1)];
+  const sites = status.sites.map(({ site, phase, done, total }) =>
+    phase === "training" && total > 0 ? `${site} ${Math.round((100 * done) / total)} %` : `${site} ${phase}`,
+  );
+  return [
+    `round ${status.round} of ${status.rounds}`,
+    ...(first === undefined || last === undefined
+      ? []
+      : [`loss ${last.toFixed(3)}${losses.length > 1 ? ` (${percent(last / first - 1)})` : ""}`]),
+    ...sites,
+  ].join(" · ");
+}
+
+/** Loss of each round that has one, in order. */
+export function lossesOf({ history }: FederationStatus): number[] {
+  return [...history].sort((a, b) => a.round - b.round).flatMap(({ loss }) => (loss === null ? [] : [loss]));
+}
+
+/** Relative fall from the first round's loss to the last one's; null before the second round. */
+export function lossFall(losses: readonly number[]): number | null {
+  const [first, last] = [losses[0], losses.at(-1)];
+  return first === undefined || last === undefined || losses.length < 2 ? null : 1 - last / first;
+}
+
+const percent = (change: number): string => `${change > 0 ? "+" : "−"}${Math.abs(100 * change).toFixed(0)} %`;
