@@ -74,8 +74,9 @@ export async function openImageCache(dir: string): Promise<CachedImages> {
   return { sizePx, records, read, close };
 }
 
-function withoutChecksum({ crc: _, ...record }: StoredRecord): CachedRecord {
-  return record;
+function withoutChecksum(stored: StoredRecord): CachedRecord {
+  const { image, patient, modality, view, bodyPart, rows, columns } = stored;
+  return { image, patient, modality, view, bodyPart, rows, columns };
 }
 
 async function readOrMissing(path: string): Promise<string> {

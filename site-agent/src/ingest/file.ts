@@ -1,0 +1,74 @@
+/** Reads a DICOM file from disk: no more of it than needed to see that it is none, or not for us. */
+import { open, type FileHandle } from "node:fs/promises";
+import { ConsiliumError } from "@consilium/shared/errors";
+import { readHeader, type DicomHeader, type Identifiers } from "./header.ts";
+import { looksLikeDicom } from "./part10.ts";
+
+/** Holds the header of nearly every file, and the whole of many. */
+const HEAD_BYTES = 512 * 1024;
+/** What Node can hold in one buffer on every platform, and more than any single image. */
+const MAX_FILE_BYTES = 2 ** 31 - 1;
+
+/**
+ * The header of the file at `path`. Its bytes are complete if `isWanted` says so of the header, which may be read before
+ * the pixels are.
+ * @throws dicom.unreadable, and what readHeader throws
+ */
+export async function readDicomFile(
+  path: string,
+  onIdentifiers: (identifiers: Identifiers) => void,
+  isWanted: (header: DicomHeader) => boolean,
+): Promise<DicomHeader> {
+  const file = await openForReading(path);
+  try {
+    const size = await sizeOf(file);
+    const head = await read(file, 0, Math.min(size, HEAD_BYTES));
+    if (!looksLikeDicom(head)) throw new ConsiliumError("dicom.not-dicom");
+    if (size <= HEAD_BYTES) return readHeader(head, onIdentifiers);
+    const early = tryHeader(head, onIdentifiers);
+    if (early !== null && !isWanted(early)) return early;
+    if (size > MAX_FILE_BYTES) throw new ConsiliumError("dicom.unsupported", { detail: "(file size)" });
+    return readHeader(await read(file, 0, size), onIdentifiers);
+  } finally {
+    await file.close();
+  }
+}
+
+/** The header if the head of the file holds all of it; else null, and the whole file decides. */
+function tryHeader(head: Uint8Array, onIdentifiers: (identifiers: Identifiers) => void): DicomHeader | null {
+  try {
+    const header = readHeader(head, onIdentifiers);
+    return header.syntax.deflated ? null : header;
+  } catch (error) {
+    if (error instanceof ConsiliumError && error.code === "dicom.truncated") return null;
+    throw error;
+  }
+}
+
+async function openForReading(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, "r");
+  } catch (cause) {
+    throw new ConsiliumError("dicom.unreadable", { cause });
+  }
+}
+
+async function sizeOf(file: FileHandle): Promise<number> {
+  const { size } = await file.stat();
+  return size;
+}
+
+/** @throws dicom.unreadable on a failing disk, or a file that shrinks as it is read */
+async function read(file: FileHandle, position: number, length: number): Promise<Uint8Array> {
+  const buffer = new Uint8Array(length);
+  try {
+    for (let done = 0; done < length;) {
+      const { bytesRead } = await file.read(buffer, done, length - done, position + done);
+      if (bytesRead === 0) throw new Error("the file shrank");
+      done += bytesRead;
+    }
+  } catch (cause) {
+    throw new ConsiliumError("dicom.unreadable", { cause });
+  }
+  return buffer;
+}

@@ -1,0 +1,79 @@
+/** One file to one cache record: header, decision, pixels, grey, square. What it returns holds nothing identifying. */
+import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
+import type { CachedRecord } from "../dataset/cache-format.ts";
+import { anonymousPatientKey, fileKey, imageKey, patientKey } from "../dataset/keys.ts";
+import { decodeImage } from "./decode.ts";
+import { readDicomFile } from "./file.ts";
+import type { FoundFile } from "./folder.ts";
+import { toGrey } from "./grey.ts";
+import type { DicomHeader, Identifiers } from "./header.ts";
+import { fitToSquare } from "./resize.ts";
+
+/** What became of a file. `key` is the image's, or the file's where the header names no image. */
+export type ReadResult =
+  | {
+      readonly outcome: "read";
+      readonly key: string;
+      readonly record: CachedRecord;
+      readonly pixels: Uint8Array;
+    }
+  /** Cached by an earlier ingest; not decoded again. */
+  | { readonly outcome: "cached"; readonly key: string }
+  | { readonly outcome: "quarantined"; readonly key: string; readonly code: ErrorCode };
+
+export interface ReadOptions {
+  readonly secret: Uint8Array;
+  readonly sizePx: number;
+  /** Whether the cache holds an image already. */
+  readonly isCached: (key: string) => boolean;
+}
+
+/** Never throws for what a file may hold: that becomes `quarantined`. */
+export async function readImage(file: FoundFile, options: ReadOptions): Promise<ReadResult> {
+  const { secret, sizePx, isCached } = options;
+  let key = fileKey(secret, file.relativePath);
+  const onIdentifiers = ({ sopInstanceUid }: Identifiers): void => {
+    if (sopInstanceUid !== "") key = imageKey(secret, sopInstanceUid);
+  };
+  try {
+    const header = await readDicomFile(
+      file.path,
+      onIdentifiers,
+      (early) => refusal(early) === null && !isCached(imageKey(secret, early.identifiers.sopInstanceUid)),
+    );
+    const refused = refusal(header);
+    if (refused !== null) throw refused;
+    if (isCached(key)) return { outcome: "cached", key };
+    const grey = toGrey(await decodeImage(header), header.grey);
+    const record: CachedRecord = {
+      image: key,
+      patient: patientOf(header, key, secret),
+      modality: header.modality,
+      view: header.view,
+      bodyPart: header.bodyPart,
+      rows: header.format.rows,
+      columns: header.format.columns,
+    };
+    return { outcome: "read", key, record, pixels: fitToSquare(grey, sizePx) };
+  } catch (error) {
+    // Anything unforeseen in one file is that file's failure: the others go on.
+    const code = error instanceof ConsiliumError ? error.code : "dicom.decode-failed";
+    return { outcome: "quarantined", key, code };
+  }
+}
+
+/** Why an image is set aside by its header alone, or null. */
+function refusal(header: DicomHeader): ConsiliumError | null {
+  if (header.identifiers.sopInstanceUid === "")
+    return new ConsiliumError("dicom.unsupported", { detail: "(no SOP Instance UID)" });
+  if (header.mayCarryText) return new ConsiliumError("dicom.burned-in");
+  if (header.frames !== 1) return new ConsiliumError("dicom.multi-frame");
+  return null;
+}
+
+/** Images without a patient id are kept together by study, and alone where even that is missing. */
+function patientOf({ identifiers }: DicomHeader, image: string, secret: Uint8Array): string {
+  const { issuer, patientId, studyInstanceUid } = identifiers;
+  if (patientId !== "") return patientKey(secret, issuer, patientId);
+  return anonymousPatientKey(secret, studyInstanceUid === "" ? image : studyInstanceUid);
+}
