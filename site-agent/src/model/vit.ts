@@ -102,15 +102,21 @@ export function encodeTokens(parameters: ParameterTensors, x: Tensor, { depth, h
 
 /** One pre-norm transformer block, [N, T, D] -> [N, T, D]. */
 export function block(parameters: ParameterTensors, name: string, x: Tensor, heads: number): Tensor {
-  const qkv = apply(linear, parameters, `${name}.attn.qkv`, apply(layerNorm, parameters, `${name}.norm1`, x)); // [N, T, 3 D]
-  x = tf.add(x, apply(linear, parameters, `${name}.attn.proj`, selfAttention(qkv, heads)));
-  const hidden = apply(
-    linear,
-    parameters,
-    `${name}.mlp.fc1`,
-    apply(layerNorm, parameters, `${name}.norm2`, x),
-  );
-  return tf.add(x, apply(linear, parameters, `${name}.mlp.fc2`, gelu(hidden)));
+  return mixChannels(parameters, name, mixTokens(parameters, name, x, heads));
+}
+
+/** The block's first half: tokens look at each other, [N, T, D] -> [N, T, D]. */
+export function mixTokens(parameters: ParameterTensors, name: string, x: Tensor, heads: number): Tensor {
+  const normed = apply(layerNorm, parameters, `${name}.norm1`, x);
+  const qkv = apply(linear, parameters, `${name}.attn.qkv`, normed); // [N, T, 3 D]
+  return tf.add(x, apply(linear, parameters, `${name}.attn.proj`, selfAttention(qkv, heads)));
+}
+
+/** The block's second half: each token for itself, [N, T, D] -> [N, T, D]. */
+export function mixChannels(parameters: ParameterTensors, name: string, x: Tensor): Tensor {
+  const normed = apply(layerNorm, parameters, `${name}.norm2`, x);
+  const hidden = gelu(apply(linear, parameters, `${name}.mlp.fc1`, normed)); // [N, T, 4 D]
+  return tf.add(x, apply(linear, parameters, `${name}.mlp.fc2`, hidden));
 }
 
 /** Calls a layer with the weight and bias of that name. */

@@ -24,6 +24,8 @@ import {
   embedPatches,
   encodeTokens,
   linearParameters,
+  mixChannels,
+  mixTokens,
   normParameters,
   parameter,
   patchify,
@@ -212,10 +214,12 @@ function decodeMasked(
   );
   const masked = tf.add(parameter(weights, "mask_token"), keepLast(where, patches, visible)); // [N, M, W]
   let x = tf.concat([known, masked], 1); // [N, 1 + L, W]
-  for (let i = 0; i < depth; i++) x = block(weights, `decoder_blocks.${i}`, x, heads);
-  // Norm and prediction go token by token, so only those that count in the loss are worth it.
-  const wanted = keepLast(x, 1 + patches, 1 + visible); // [N, M, W]
-  return apply(linear, weights, "decoder_pred", apply(layerNorm, weights, "decoder_norm", wanted));
+  for (let i = 0; i < depth - 1; i++) x = block(weights, `decoder_blocks.${i}`, x, heads);
+  const last = `decoder_blocks.${depth - 1}`;
+  x = mixTokens(weights, last, x, heads);
+  // From here on tokens do not meet any more, so only those that count in the loss are worth the work.
+  x = mixChannels(weights, last, keepLast(x, 1 + patches, 1 + visible)); // [N, M, W]
+  return apply(linear, weights, "decoder_pred", apply(layerNorm, weights, "decoder_norm", x));
 }
 
 /** Each patch by its own mean and (unbiased, as in the paper's code) variance, [N, M, P]. */
