@@ -33,7 +33,7 @@ export function drawToy({ images, sizePx, seed, imagesPerPatient = 1 }: ToyOptio
       Uint8Array.from({ length: sizePx * sizePx }, (_, at) => {
         const row = Math.floor(at / sizePx);
         const bright = row >= band && row < band + sizePx / 5 ? 90 : 0;
-        return Math.min(255, Math.max(0, 70 + bright + 25 * random.normal()));
+        return Math.min(255, Math.max(0, 70 + bright + 15 * random.normal()));
       }),
     );
   }
