@@ -60,7 +60,7 @@ export interface LossCurves {
   readonly sites: readonly { readonly site: string; readonly losses: readonly (number | null)[] }[];
 }
 
-/** The open round has no global loss until all have answered, but sites that train already show theirs. */
+/** A round has a global loss once it has a model, but sites that train in it already show theirs. */
 export function lossCurves(status: FederationStatus): LossCurves {
   const byRound = new Map<number, RoundStatus>();
   for (const round of status.history) byRound.set(round.round, round);
@@ -68,7 +68,7 @@ export function lossCurves(status: FederationStatus): LossCurves {
   const open = currentRound(status);
   return {
     rounds: rounds.map(({ round }) => round),
-    global: rounds.map(({ loss, closedAt }) => (closedAt === null ? null : loss)),
+    global: rounds.map(({ loss, checkpoint }) => (checkpoint === null ? null : loss)),
     sites: status.sites.map(({ site, loss, phase }) => ({
       site,
       losses: rounds.map((round) => {
@@ -146,7 +146,7 @@ export function roundCells(status: FederationStatus): readonly RoundCell[] {
 export function phaseTitle({ phase, round, rounds }: FederationStatus): string {
   switch (phase) {
     case "waiting":
-      return round === 0 ? "Waiting for hospitals" : `Paused before round ${round} of ${rounds}`;
+      return round === 0 ? "Waiting for sites" : `Paused after round ${round} of ${rounds}`;
     case "open":
       return `Training, round ${round} of ${rounds}`;
     case "aggregating":

@@ -38,15 +38,15 @@ export function describePlan(plan: Plan, parameters: number | null): readonly Pl
       text: `Masked autoencoding: ${percent(pretext.maskRatio)} of each image is hidden and the model draws it again. No label is used.`,
     },
     {
-      label: "At each hospital",
+      label: "At each site",
       text: `${training.localEpochs === 1 ? "One pass" : `${training.localEpochs} passes`} over its own images a round, ${training.batchSize} at a time; learning rate up to ${training.learningRate}; optimiser state ${training.optimizerState === "keep" ? "is kept between rounds" : "starts anew each round"}.`,
     },
     {
       label: "Together",
-      text: `The updates are averaged, weighted by images (federated averaging). A round needs ${plan.minSites} ${plan.minSites === 1 ? "hospital" : "hospitals"} and closes after ${limit(plan.roundDeadlineMs)} at the latest.`,
+      text: `The updates are averaged, weighted by images (federated averaging). A round needs ${plan.minSites} ${plan.minSites === 1 ? "site" : "sites"} and closes after ${limit(plan.roundDeadlineMs)} at the latest.`,
     },
     {
-      label: "What leaves a hospital",
+      label: "What leaves a site",
       text: `Weight updates${parameters === null ? "" : ` (about ${formatBytes(parameters * BYTES_PER_WEIGHT)} a round)`}, encrypted for the coordinator and signed; with them the number of images, the loss, timings and progress. Images, labels, names and headers stay.`,
     },
   ];
@@ -60,4 +60,4 @@ function keepUnitsWithNumbers(text: string): string {
 
 /** Said plainly wherever the plan is summarised. */
 export const WHAT_THE_COORDINATOR_CAN_READ =
-  "In this version the coordinator can read each hospital's update. Secure aggregation, which hides them, is not part of it yet.";
+  "In this version the coordinator can read each site's update. Secure aggregation, which hides them, is not part of it yet.";

@@ -26,7 +26,7 @@ export function lineChart(lines: readonly Line[], options: { label: string; xNam
   const xTicks = ticks(Math.min(...xs), Math.max(...xs), step);
   const yTicks = ticks(y.from, y.to, tickStep((y.to - y.from) / 5, false));
   const digits = yTicks.some((tick) => Math.abs(tick * 100 - Math.round(tick * 100)) > 1e-6) ? 3 : 2;
-  return markup`<svg class="chart" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${options.label}">
+  return markup`<div class="scroll"><svg class="chart" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${options.label}">
     ${yTicks.map(
       (
         tick,
@@ -41,7 +41,7 @@ export function lineChart(lines: readonly Line[], options: { label: string; xNam
         ${own.length <= 40 ? own.map((p) => markup`<circle cx="${at(x, p.x)}" cy="${at(y, p.y)}" r="2.2"/>`) : null}
       </g>`,
     )}
-  </svg>`;
+  </svg></div>`;
 }
 
 export interface Whisker {
@@ -77,7 +77,7 @@ export function whiskerChart(
     return markup`<text class="group" x="0" y="${start + 16}">${name}</text>
       ${whiskers.map((whisker, index) => drawWhisker(whisker, start + index * rowPx + rowPx / 2, x, box.right))}`;
   });
-  return markup`<svg class="chart" viewBox="0 0 ${WIDTH} ${bottom + 40}" role="img" aria-label="${options.label}">
+  return markup`<div class="scroll"><svg class="chart" viewBox="0 0 ${WIDTH} ${bottom + 40}" role="img" aria-label="${options.label}">
     ${ticks(from, 1, 0.1).map((tick) => {
       const isChance = Math.abs(tick - options.chance) < 1e-9;
       return markup`<line class="${isChance ? "grid chance" : "grid"}" x1="${at(x, tick)}" x2="${at(x, tick)}" y1="${box.top}" y2="${bottom}"/>
@@ -85,7 +85,7 @@ export function whiskerChart(
     })}
     <text class="tick" x="${(box.left + box.right) / 2}" y="${bottom + 34}" text-anchor="middle">${options.axis}</text>
     ${drawn}
-  </svg>`;
+  </svg></div>`;
 }
 
 function drawWhisker(

@@ -10,7 +10,7 @@ export function checksSection({ checks }: DemoReport): Markup | null {
   if (checks.length === 0) return null;
   return section(
     "Checks",
-    markup`<div class="scroll"><table>
+    markup`<div class="scroll"><table class="checks">
       <thead><tr><th scope="col">What</th><th scope="col">Target</th><th scope="col">Measured</th><th scope="col"></th></tr></thead>
       <tbody>${checks.map(
         ({
@@ -43,7 +43,7 @@ export function hospitalsSection({ hospitals, data }: DemoReport): Markup {
           <th scope="row">${hospital.site}</th>
           <td>${hospital.look}</td>
           <td><ul class="list">${hospital.transferSyntaxes.map(
-            ({ name, files }) => markup`<li>${name} <span class="dim">${count(files)}</span></li>`,
+            ({ name, files }) => markup`<li>${count(files)} × ${name}</li>`,
           )}</ul><span class="dim">${hospital.photometricInterpretations.join(", ")}</span></td>
           <td class="number">${count(hospital.used)} <span class="dim">of ${count(hospital.files)}</span></td>
           <td>${setAside(hospital)}</td>
@@ -89,8 +89,8 @@ export function outflowSection({ outflows }: DemoReport): Markup | null {
         ),
       )}</tbody>
     </table></div>`,
-    markup`<p class="note">Together ${formatBytes(outflows.reduce((sum, outflow) => sum + sentBytes(outflow), 0))}. No image, label, file name or
-      patient's identifier is among it.</p>`,
+    markup`<p class="note">Together ${formatBytes(outflows.reduce((sum, outflow) => sum + sentBytes(outflow), 0))}. Images,
+      labels, file names and patients' identifiers are no part of it.</p>`,
     markup`<p class="caution">In this version the coordinator can read each hospital's update. Secure aggregation, which hides single
       updates from it, is not part of it yet.</p>`,
   );

@@ -2,7 +2,7 @@
 import { formatBytes, formatDurationMs } from "@consilium/shared/units";
 import { markup, type Markup } from "./markup.ts";
 import { checksSection, hospitalsSection, outflowSection, recordSection } from "./record.ts";
-import { number3, percent, picturesSection, resultsSection, signed, trainingSection } from "./sections.ts";
+import { number3, percent, picturesSection, resultsSection, trainingSection } from "./sections.ts";
 import { STYLE } from "./style.ts";
 import { headline, lossFall, sentBytes } from "./summary.ts";
 import type { DemoReport } from "./types.ts";
@@ -25,12 +25,12 @@ export function renderReport(report: DemoReport): string {
 <main>
 ${top(report)}
 ${figures(report)}
-${checksSection(report)}
 ${resultsSection(report)}
 ${trainingSection(report)}
 ${picturesSection(report)}
 ${hospitalsSection(report)}
 ${outflowSection(report)}
+${checksSection(report)}
 ${recordSection(report)}
 ${footer(report)}
 </main>
@@ -72,11 +72,9 @@ function figures(report: DemoReport): Markup {
       means?.global == null
         ? null
         : figure(
-            "AUROC, federated encoder",
+            "AUROC, federated",
             number3(means.global),
-            means.scratch === null
-              ? "mean over hospitals"
-              : `${signed(means.global - means.scratch)} against from scratch`,
+            means.scratch === null ? "mean over hospitals" : `from scratch ${number3(means.scratch)}`,
           )
     }
     ${fall === null ? null : figure("Reconstruction loss", percent(fall.change), `${number3(fall.first)} to ${number3(fall.last)}`)}

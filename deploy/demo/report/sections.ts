@@ -27,7 +27,7 @@ export function resultsSection(report: DemoReport): Markup | null {
     "Does the federated encoder help?",
     markup`<p class="note">${report.question}. The same network is trained on the few labels of each hospital, once from random
       weights, once from an encoder that learned from this hospital's images alone, once from the federated encoder,
-      and measured on patients that none of them has seen.</p>`,
+      and measured on other patients.</p>`,
     ...modes.flatMap((mode) => [
       markup`<h3>${MODE_TEXT[mode]}</h3>`,
       whiskerChart(whiskerGroups(report, mode), {
@@ -70,15 +70,20 @@ function resultsTable(report: DemoReport, mode: EvaluationRow["mode"]): Markup {
     const best = Math.max(...all.map(({ auroc }) => auroc.value));
     return all.map(({ from, auroc, accuracy, seeds }, index) => {
       const gain = scratch === undefined || from === "scratch" ? "" : signed(auroc.value - scratch);
+      const rows = all.length;
       return markup`<tr class="${index > 0 ? "follows" : "first"}">
-        <th scope="row">${index === 0 ? evaluation.site : ""}</th>
-        <td>${ORIGIN_TEXT[from]}</td>
+        ${index > 0 ? null : markup`<th scope="rowgroup" rowspan="${rows}">${evaluation.site}</th>`}
+        <td class="start">${ORIGIN_TEXT[from]}</td>
         <td class="number${auroc.value === best ? " best" : ""}">${interval(auroc)}</td>
         <td class="number">${gain}</td>
         <td class="number">${interval(accuracy)}</td>
-        <td class="number">${index === 0 ? `${count(evaluation.labels.images)} of ${count(evaluation.labels.patients)} patients` : ""}</td>
-        <td class="number">${index === 0 ? count(evaluation.test.images) : ""}</td>
         <td class="number">${seeds.length}</td>
+        ${
+          index > 0
+            ? null
+            : markup`<td class="number" rowspan="${rows}">${images(evaluation.labels)}</td>
+              <td class="number" rowspan="${rows}">${images(evaluation.test)}</td>`
+        }
       </tr>`;
     });
   });
@@ -87,17 +92,23 @@ function resultsTable(report: DemoReport, mode: EvaluationRow["mode"]): Markup {
     <thead><tr>
       <th scope="col">Hospital</th><th scope="col">Starts</th><th scope="col" class="number">AUROC</th>
       <th scope="col" class="number">Gain</th><th scope="col" class="number">Accuracy</th>
-      <th scope="col" class="number">Labelled images</th><th scope="col" class="number">Tested on</th>
-      <th scope="col" class="number">Seeds</th>
+      <th scope="col" class="number">Seeds</th><th scope="col" class="number">Labels from</th>
+      <th scope="col" class="number">Tested on</th>
     </tr></thead>
     <tbody>${siteRows}${references.map(
       ({ name, auroc, accuracy, labels }) => markup`<tr>
         <th scope="row">To compare</th><td>${name}</td><td class="number">${interval(auroc)}</td><td></td>
         <td class="number">${accuracy === null ? "–" : interval(accuracy)}</td>
-        <td class="number">${labels === null ? "–" : count(labels)}</td><td></td><td></td>
+        <td></td>
+        <td class="number">${labels === null ? "–" : `${count(labels)} images`}</td><td></td>
       </tr>`,
     )}</tbody>
   </table></div>`;
+}
+
+/** "24 images of 20 patients" on two lines. */
+function images(set: { readonly images: number; readonly patients: number }): Markup {
+  return markup`${count(set.images)} images<br><span class="dim">${count(set.patients)} patients</span>`;
 }
 
 function interval({ value, low, high }: Interval): Markup {
@@ -130,7 +141,7 @@ export function trainingSection(report: DemoReport): Markup {
   return section(
     "Learning without labels, together",
     markup`<p>${sentence}</p>`,
-    markup`<ul class="legend">${lines.toReversed().map(({ name, className }) => markup`<li class="${className}"><span>${name}</span></li>`)}</ul>`,
+    markup`<ul class="legend">${[...lines.slice(-1), ...lines.slice(0, -1)].map(({ name, className }) => markup`<li class="${className}"><span>${name}</span></li>`)}</ul>`,
     lineChart(lines, { label: `Reconstruction loss by round. ${sentence}`, xName: "round" }),
     markup`<p class="note">Reconstruction loss on the hidden patches, mean over each hospital's local steps; the thick line weighs
       hospitals by their images.</p>`,
@@ -152,7 +163,7 @@ export function picturesSection({ reconstructions, plan }: DemoReport): Markup |
     markup`<div class="pictures">${shown.map(
       ({ site, images }) => markup`<figure><h3>${site}</h3>
         <div class="triples">
-          <div class="triple triple-head"><span>Original</span><span>Seen by the model</span><span>Drawn again</span></div>
+          <div class="triple triple-head"><span>Original</span><span>Masked</span><span>Drawn again</span></div>
           ${images.map(
             ({ original, masked, reconstructed }, index) => markup`<div class="triple">
               <img src="${original}" alt="${site}, image ${index + 1}: original">

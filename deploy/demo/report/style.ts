@@ -35,21 +35,23 @@ a { color: var(--accent); }
 .top .lead { font-size: 17px; color: var(--dim); max-width: 66ch; text-wrap: pretty; }
 .top .lead strong { color: var(--ink); font-weight: 600; }
 section { background: var(--surface); border: 1px solid var(--hairline); border-radius: 10px; padding: 20px 22px; display: grid; gap: 14px; grid-template-columns: minmax(0, 1fr); }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 16px 28px; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 16px 22px; }
 .figures dt, .figures .sub { color: var(--dim); font-size: 13px; line-height: 1.4; }
-.figures dd:not(.sub) { font-size: 25px; font-weight: 650; letter-spacing: -.02em; line-height: 1.3; }
+.figures dd:not(.sub) { font-size: 24px; white-space: nowrap; font-weight: 650; letter-spacing: -.02em; line-height: 1.3; }
 .figures .from { color: var(--dim); font-weight: 500; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 thead th { color: var(--dim); font-weight: 500; font-size: 13px; text-align: left; padding: 0 16px 6px 0; white-space: nowrap; vertical-align: bottom; }
 tbody th, tbody td { border-top: 1px solid var(--hairline); padding: 7px 16px 7px 0; text-align: left; vertical-align: top; font-weight: 400; }
 tbody th { font-weight: 600; white-space: nowrap; }
-tr.follows > td:not(:empty), tr.follows > th:not(:empty) { border-top-style: dashed; }
-tr.follows > :empty { border-top: 0; }
-tr > :last-child { padding-right: 0; }
+tr.follows > * { border-top-style: dotted; }
+tr:not(.follows) > :last-child { padding-right: 0; }
+.start { white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; }
-tbody td.number, thead th.number { text-align: right; }
+tbody td.number, thead th.start { white-space: nowrap; }
+.number { text-align: right; }
 .best { font-weight: 650; }
+.best .dim { font-weight: 400; }
 .list { list-style: none; display: grid; gap: 1px; }
 .ok { color: var(--good); font-weight: 600; white-space: nowrap; }
 .failed { color: var(--bad); font-weight: 600; white-space: nowrap; }
@@ -78,14 +80,14 @@ ${Array.from({ length: 8 }, (_, index) => `.s${index} { color: var(--s${index});
 .triple img { width: 100%; aspect-ratio: 1; display: block; border-radius: 5px; background: #000; }
 .triple-head { color: var(--dim); font-size: 12.5px; }
 .caution { border-left: 3px solid var(--warn); padding-left: 12px; font-size: 14px; max-width: 80ch; }
-.times { display: flex; height: 12px; gap: 2px; border-radius: 4px; overflow: hidden; }
+.times { display: flex; margin: 2px 0 10px; height: 12px; gap: 2px; border-radius: 4px; overflow: hidden; }
 .times span { background: currentColor; min-width: 2px; }
 .two { display: grid; gap: 14px 36px; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); align-items: start; }
 .two tbody tr:first-child > * { border-top: 0; }
 .two tbody td:last-child { text-align: right; overflow-wrap: anywhere; }
 .two tbody th { font-weight: 400; color: var(--dim); }
 footer { color: var(--dim); font-size: 13px; padding: 0 2px; display: flex; flex-wrap: wrap; gap: 4px 20px; }
-@media (max-width: 640px) { main { padding: 22px 12px 36px; } section { padding: 16px 15px; } h1 { font-size: 25px; } .wide { min-width: 560px; } }
+@media (max-width: 640px) { main { padding: 22px 12px 36px; } section { padding: 16px 15px; } h1 { font-size: 25px; } .wide { min-width: 680px; } .chart { min-width: 560px; } .figures { grid-template-columns: 1fr 1fr; } .checks th { white-space: normal; } }
 @media print {
   :root {
     color-scheme: light;
@@ -94,10 +96,16 @@ footer { color: var(--dim); font-size: 13px; padding: 0 2px; display: flex; flex
     --s0: #c8541b; --s1: #2f6fb3; --s2: #8a6d00; --s3: #9b3d82; --s4: #1f8a5f; --s5: #5b56b8; --s6: #a3403f; --s7: #4d6b7a;
     --scratch: #77828d; --own: #a5660a;
   }
+  .scroll { overflow: visible; }
+  .wide, .chart { min-width: 0; }
+  table { font-size: 10.5px; }
+  tbody th, tbody td, thead th { padding-right: 9px; padding-top: 4px; padding-bottom: 4px; }
+  h1 { font-size: 24px; } .top .lead { font-size: 14px; } .figures dd:not(.sub) { font-size: 17px; }
+  .figures { grid-template-columns: repeat(5, 1fr); gap: 10px; }
   body { font-size: 12px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   main { max-width: none; padding: 0; gap: 10px; }
   section { border: 0; border-top: 1px solid var(--hairline); border-radius: 0; padding: 14px 0 6px; }
-  section, tr, .triple, figure { break-inside: avoid; }
+  tr, .triple, figure, .chart, .figures, .caution { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
 }
 `;

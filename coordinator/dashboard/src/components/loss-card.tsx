@@ -20,7 +20,7 @@ export function LossCard({ status }: { readonly status: FederationStatus }): Rea
         <ul className="legend">
           <li>
             <span className="swatch swatch-global" aria-hidden />
-            All hospitals
+            All sites
           </li>
           {curves.sites.map(({ site }, index) => {
             const { color, dashed } = siteLine(index, scheme);

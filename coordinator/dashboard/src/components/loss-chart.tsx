@@ -105,7 +105,7 @@ function readingAt(
   const round = rounds[index];
   if (round === undefined) return null;
   const values = [
-    { name: "All hospitals", loss: global[index] ?? null, color: "var(--ink)" },
+    { name: "All sites", loss: global[index] ?? null, color: "var(--ink)" },
     ...sites.map(({ site, losses }, position) => ({
       name: site,
       loss: losses[index] ?? null,

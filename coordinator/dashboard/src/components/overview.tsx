@@ -72,7 +72,7 @@ function Figures({ status, nowMs }: OverviewProps): ReactNode {
         note={change === null ? "none yet" : `${formatPercentChange(change.change)} since round 1`}
       />
       <Figure
-        label="Hospitals"
+        label="Sites"
         value={`${connected} of ${status.sites.length}`}
         note={connected === status.sites.length ? "all connected" : "connected"}
       />

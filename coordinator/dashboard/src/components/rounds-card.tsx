@@ -19,7 +19,7 @@ export function RoundsCard({ status }: { readonly status: FederationStatus }): R
       </div>
       {rounds.length === 0 ? (
         <p className="empty">
-          None yet: the first one opens when {status.plan.minSites} hospitals are connected.
+          None yet: the first one opens when {status.plan.minSites} sites are connected.
         </p>
       ) : (
         <div className="scroll" tabIndex={0} role="region" aria-label="Rounds, scrollable">

@@ -15,7 +15,7 @@ export function SitesCard({ status, nowMs }: SitesCardProps): ReactNode {
   return (
     <section className="card" aria-labelledby="sites-title">
       <div className="card-head">
-        <h2 id="sites-title">Hospitals</h2>
+        <h2 id="sites-title">Sites</h2>
         <span className="dimmed">Select a name for its fingerprint.</span>
       </div>
       {status.sites.length === 0 ? (
@@ -24,7 +24,7 @@ export function SitesCard({ status, nowMs }: SitesCardProps): ReactNode {
         <table className="sites" role="table">
           <thead role="rowgroup">
             <tr role="row">
-              <th role="columnheader">Hospital</th>
+              <th role="columnheader">Site</th>
               <th role="columnheader">This round</th>
               <th role="columnheader" className="number">
                 Loss
@@ -163,7 +163,7 @@ function lastSeen({ lastSeenAt }: SiteStatus, nowMs: number): string {
 function NobodyYet(): ReactNode {
   return (
     <div className="empty-block">
-      <p>No hospital has joined yet. Make a token for each, and hand it over in person:</p>
+      <p>No site has joined yet. Make a token for each, and hand it over in person:</p>
       <pre>
         {"consilium-coordinator invite --site hospital-a\n"}
         {"consilium-site join --coordinator URL --token TOKEN"}
