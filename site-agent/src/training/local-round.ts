@@ -42,6 +42,7 @@ export async function* trainLocally(
       const done = losses.length;
       // The middle of the step: the very first is not wasted on a rate of zero.
       const scheduled = learningRateAt(schedule, round, (done + 0.5) / steps);
+      // In the first round the plan's own warm-up does this.
       const learningRate = kept === null && round > 1 ? scheduled * restartFactor(done) : scheduled;
       const inputs = task.prepare(readImages(cache, indices, plan.model.channels), random);
       const { loss } = await step.run(inputs, learningRate);
