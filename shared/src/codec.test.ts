@@ -37,6 +37,8 @@ describe("frames", () => {
         const shifted = new Uint8Array(bytes.length + shift).subarray(shift);
         shifted.set(bytes);
         expect(decodeCheckpoint(shifted)).toEqual(checkpoint);
+        // What node:fs gives: a Buffer inside a larger pool.
+        expect(decodeCheckpoint(Buffer.from(shifted.buffer).subarray(shift))).toEqual(checkpoint);
         expect(decodeCheckpointHeader(shifted).valuesOffset).toBe(
           checkpointHeaderBytes(shifted.subarray(0, 12)),
         );

@@ -128,8 +128,8 @@ function headerOf(bytes: Uint8Array, tag: FrameTag): Uint8Array {
   return bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + headerBytes);
 }
 
-/** Copies, because the source need not be aligned to four bytes. */
+/** Copies, because the source need not be aligned to four bytes. (A Buffer's `slice` would not copy.) */
 function valuesAt(bytes: Uint8Array, offset: number, length: number): Float32Array {
   if (bytes.length !== offset + 4 * length) throw new ConsiliumError("frame.wrong-length");
-  return new Float32Array(bytes.slice(offset).buffer);
+  return new Float32Array(new Uint8Array(bytes.subarray(offset)).buffer);
 }
