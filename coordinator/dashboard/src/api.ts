@@ -23,12 +23,8 @@ export type Answer<T> =
     }
   | { readonly ok: false; readonly failure: Failure };
 
-/** Only the name matters here, whatever else a coordinator lists. */
-const listedSchema = z.array(z.object({ federation: federationIdSchema }));
-const listSchema = z.union([
-  listedSchema,
-  z.object({ federations: listedSchema }).transform((o) => o.federations),
-]);
+/** Whole statuses; only the names matter here. */
+const listSchema = z.array(z.object({ federation: federationIdSchema }));
 
 export function listFederations(): Promise<Answer<readonly FederationId[]>> {
   return get(

@@ -62,20 +62,24 @@ export function whiskerChart(
   groups: readonly WhiskerGroup[],
   options: { label: string; axis: string; chance: number },
 ): Markup {
-  const rowPx = 24;
   const gapPx = 16;
   const box = { left: 258, right: WIDTH - 64, top: 8 };
-  const rows = groups.reduce((sum, { whiskers }) => sum + whiskers.length, 0);
-  const bottom = box.top + rows * rowPx + (groups.length - 1) * gapPx;
+  const heights = groups.map(({ whiskers }) => whiskers.map(({ name }) => rowHeightPx(name)));
+  const bottom = box.top + sum(heights.map(sum)) + (groups.length - 1) * gapPx;
   const lows = groups.flatMap(({ whiskers }) => whiskers.map(({ interval }) => interval.low));
   const from = Math.min(options.chance, Math.floor(Math.min(1, ...lows) * 10) / 10);
   const x = scale(from, 1, box.left, box.right);
   let top = box.top;
-  const drawn = groups.map(({ name, whiskers }) => {
-    const start = top;
-    top += whiskers.length * rowPx + gapPx;
-    return markup`<text class="group" x="0" y="${start + 16}">${name}</text>
-      ${whiskers.map((whisker, index) => drawWhisker(whisker, start + index * rowPx + rowPx / 2, x, box.right))}`;
+  const drawn = groups.map(({ name, whiskers }, group) => {
+    const heading = markup`<text class="group" x="0" y="${top + 16}">${name}</text>`;
+    const rows = whiskers.map((whisker, index) => {
+      const heightPx = heights[group]?.[index] ?? 0;
+      const row = drawWhisker(whisker, top + heightPx / 2, x, box.right);
+      top += heightPx;
+      return row;
+    });
+    top += gapPx;
+    return [heading, ...rows];
   });
   return markup`<div class="scroll"><svg class="chart" viewBox="0 0 ${WIDTH} ${bottom + 40}" role="img" aria-label="${options.label}">
     ${ticks(from, 1, 0.1).map((tick) => {
@@ -94,14 +98,38 @@ function drawWhisker(
   x: Scale,
   right: number,
 ): Markup {
+  const lines = wrap(name);
   const [low, high, value] = [interval.low, interval.high, interval.value].map((v) => at(x, v));
   return markup`<g class="${className}">
-    <text class="row" x="${x.low - 12}" y="${y + 4}" text-anchor="end">${name}</text>
+    ${lines.map((line, index) => {
+      const baseline = y + 4 + (index - (lines.length - 1) / 2) * LINE_PX;
+      return markup`<text class="row" x="${x.low - 12}" y="${baseline}" text-anchor="end">${line}</text>`;
+    })}
     <path class="whisker" d="M${low ?? 0} ${y}H${high ?? 0}M${low ?? 0} ${y - 4}v8M${high ?? 0} ${y - 4}v8"/>
     ${runs.length > 1 ? runs.map((run) => markup`<circle class="run" cx="${at(x, run)}" cy="${y}" r="2.4"/>`) : null}
     <circle cx="${value ?? 0}" cy="${y}" r="5"/>
     <text class="value" x="${right + 14}" y="${y + 4}">${interval.value.toFixed(3)}</text>
   </g>`;
+}
+
+const LINE_PX = 15;
+const LINE_CHARACTERS = 27;
+const MOST_LINES = 3;
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+const rowHeightPx = (name: string): number => 9 + LINE_PX * wrap(name).length;
+
+/** SVG does not wrap. What does not fit is in the table below the chart. */
+function wrap(name: string): readonly string[] {
+  const lines: string[] = [];
+  for (const word of name.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + word.length < LINE_CHARACTERS)
+      lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  const shown = lines.slice(0, MOST_LINES);
+  return shown.length === lines.length ? shown : [...shown.slice(0, -1), `${shown.at(-1) ?? ""} …`];
 }
 
 interface Scale {

@@ -9,7 +9,7 @@ export function FailureNotice({ failure }: { readonly failure: Failure }): React
       return (
         <Notice title="This page is locked">
           <p>Open it with the address that the coordinator printed when it started. It looks like this:</p>
-          <pre>http://127.0.0.1:8080/?token=…</pre>
+          <pre>{location.origin}/?token=…</pre>
           <p className="dimmed">
             The token in it is for the coordinator's operators. This browser keeps it in a cookie from then
             on.
