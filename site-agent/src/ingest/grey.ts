@@ -1,15 +1,17 @@
 /**
- * Stored values to grey: 0 is air and 255 is bone, whatever the vendor. Order: padding is masked, colour becomes
- * luminance, the modality's rescale applies, the profile's window is set, MONOCHROME1 is turned around.
+ * Stored values to grey: 0 is air and 255 is bone, whatever the vendor. Order: colour becomes luminance, padding is
+ * masked, the modality's table or rescale applies, the profile sets the range, MONOCHROME1 is turned around.
+ *
+ * All of this depends on a pixel's value alone, so it is worked out once per value and not once per pixel.
  */
 import { ConsiliumError } from "@consilium/shared/errors";
-import type { StoredImage } from "./decode.ts";
+import type { StoredImage, StoredValues } from "./decode.ts";
 import type { GreyHints, LookupTable } from "./header.ts";
 import type { GreyImage } from "./resize.ts";
 
 /** How the range that becomes 0 .. 255 is found. */
 export type GreyProfile =
-  /** From the image itself: vendors' windows differ from site to site. */
+  /** From the image itself, as vendors' windows differ from site to site. Shares of the pixels. */
   | { readonly range: "percentile"; readonly low: number; readonly high: number }
   /** Fixed, in rescaled units (HU for CT). */
   | { readonly range: "window"; readonly center: number; readonly width: number }
@@ -27,6 +29,9 @@ const PROFILES: ReadonlyMap<string, GreyProfile> = new Map<string, GreyProfile>(
   ["CT", { range: "window", center: -600, width: 1500 }],
 ]);
 
+/** Beyond this many different values (32-bit images) neighbours share a level. */
+const MAX_LEVELS = 65_536;
+
 export function greyProfile(modality: string): GreyProfile {
   return PROFILES.get(modality) ?? { range: "header" };
 }
@@ -35,110 +40,156 @@ export function greyProfile(modality: string): GreyProfile {
  * @returns rows x columns values in 0 .. 255, not rounded, so that resampling rounds once; masked pixels are 0
  * @throws dicom.flat if there is no contrast
  */
-export function toGrey(image: StoredImage, hints: GreyHints): GreyImage {
+export function toGrey(image: StoredImage, imageHints: GreyHints): GreyImage {
   const { rows, columns, photometric } = image;
-  const stored = monochrome(image);
-  const isMasked = maskOf(hints.padding);
-  const values = hints.modalityLut === null ? stored : lookedUp(stored, hints.modalityLut);
-  const { slope, intercept } = hints.modalityLut === null ? hints.rescale : { slope: 1, intercept: 0 };
-  const [low, high] = storedRange(values, stored, isMasked, hints, slope, intercept);
-  if (!(high > low)) throw new ConsiliumError("dicom.flat");
-
-  // A negative slope turns the image around, and so does MONOCHROME1; both together do not.
-  const inverted = slope < 0 !== (photometric === "MONOCHROME1");
-  const scale = 255 / (high - low);
+  // Padding, rescale and window are defined for single-sample images only (PS3.3 C.7.5.1.1.2, C.11).
+  const hints = image.samples === 1 ? imageHints : colourHints(imageHints);
+  const levels = countLevels(image.samples === 1 ? image.values : luminance(image));
+  const outputs = rescaledLevels(levels, hints);
+  const [low, high] = outputRange(levels, outputs, hints);
+  const table = greyTable(outputs, low, high, photometric === "MONOCHROME1");
+  assertContrast(levels, outputs, table);
+  const { values, least, step } = levels;
   const grey = new Float32Array(rows * columns);
-  let least = 255;
-  let most = 0;
-  for (let i = 0; i < grey.length; i++) {
-    if (isMasked?.(stored[i] ?? 0) === true) continue;
-    const level = ((values[i] ?? 0) - low) * scale;
-    const clamped = level < 0 ? 0 : level > 255 ? 255 : level;
-    const value = inverted ? 255 - clamped : clamped;
-    grey[i] = value;
-    if (value < least) least = value;
-    if (value > most) most = value;
-  }
-  if (!(most > least)) throw new ConsiliumError("dicom.flat");
+  for (let i = 0; i < grey.length; i++) grey[i] = table[levelOf(values[i] ?? 0, least, step)] ?? 0;
   return { rows, columns, values: grey };
 }
 
-type Values = Exclude<ArrayLike<number>, string>;
+function colourHints({ modality }: GreyHints): GreyHints {
+  return { modality, padding: null, rescale: { slope: 1, intercept: 0 }, modalityLut: null, window: null };
+}
 
-/** Luminance of colour images (ITU-R BT.601, which YBR_FULL is defined by: PS3.3 C.7.6.3.1.2). */
-function monochrome({ values, samples, photometric }: StoredImage): Values {
-  if (samples === 1) return values;
-  const grey = new Float32Array(values.length / 3);
+/** Steps of luminance per stored step: rounding costs less than the last bit of the result. */
+const LUMINANCE_STEPS = 8;
+
+/** ITU-R BT.601, by which YBR_FULL is defined (PS3.3 C.7.6.3.1.2); of YBR_FULL it is the first sample as it stands. */
+function luminance({ values, photometric }: StoredImage): StoredValues {
+  const grey = new Int32Array(values.length / 3);
+  const isYbr = photometric === "YBR_FULL";
   for (let i = 0; i < grey.length; i++) {
-    const at = i * 3;
-    grey[i] =
-      photometric === "YBR_FULL"
-        ? (values[at] ?? 0)
-        : 0.299 * (values[at] ?? 0) + 0.587 * (values[at + 1] ?? 0) + 0.114 * (values[at + 2] ?? 0);
+    const first = values[i * 3] ?? 0;
+    grey[i] = isYbr
+      ? first
+      : Math.round(
+          LUMINANCE_STEPS *
+            (0.299 * first + 0.587 * (values[i * 3 + 1] ?? 0) + 0.114 * (values[i * 3 + 2] ?? 0)),
+        );
   }
   return grey;
 }
 
-function maskOf(padding: GreyHints["padding"]): ((stored: number) => boolean) | null {
-  if (padding === null) return null;
-  const { low, high } = padding;
-  return (stored) => stored >= low && stored <= high;
+/** The different values of an image, ascending, and how many pixels have each. Level i stands for least + i * step. */
+interface Levels {
+  readonly values: StoredValues;
+  readonly least: number;
+  readonly step: number;
+  readonly counts: Uint32Array;
 }
 
-function lookedUp(stored: Values, { first, values }: LookupTable): Values {
-  const out = new Uint16Array(stored.length);
-  const last = values.length - 1;
-  for (let i = 0; i < out.length; i++) {
-    const at = Math.round(stored[i] ?? 0) - first;
-    out[i] = values[at < 0 ? 0 : at > last ? last : at] ?? 0;
+function countLevels(values: StoredValues): Levels {
+  let least = values[0] ?? 0;
+  let most = least;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? 0;
+    if (value < least) least = value;
+    if (value > most) most = value;
   }
-  return out;
+  const span = most - least;
+  const step = span < MAX_LEVELS ? 1 : span / (MAX_LEVELS - 1);
+  const counts = new Uint32Array(Math.floor(span / step) + 1);
+  for (let i = 0; i < values.length; i++) {
+    const level = levelOf(values[i] ?? 0, least, step);
+    counts[level] = (counts[level] ?? 0) + 1;
+  }
+  return { values, least, step, counts };
 }
 
-/** The values that become 0 and 255, before rescaling: rescaling is linear, so the range is brought to the values. */
-function storedRange(
-  values: Values,
-  stored: Values,
-  isMasked: ((stored: number) => boolean) | null,
-  hints: GreyHints,
-  slope: number,
-  intercept: number,
-): readonly [number, number] {
+/** Without the division where every value has a level of its own. */
+function levelOf(value: number, least: number, step: number): number {
+  return step === 1 ? value - least : Math.floor((value - least) / step);
+}
+
+/** Each level in rescaled units, or NaN where it is padding. */
+function rescaledLevels({ least, step, counts }: Levels, hints: GreyHints): Float64Array {
+  const { padding, rescale, modalityLut } = hints;
+  const outputs = new Float64Array(counts.length);
+  for (let level = 0; level < outputs.length; level++) {
+    const stored = least + level * step;
+    const isPadding = padding !== null && stored >= padding.low && stored <= padding.high;
+    const output =
+      modalityLut === null ? stored * rescale.slope + rescale.intercept : lookUp(modalityLut, stored);
+    outputs[level] = isPadding ? NaN : output;
+  }
+  return outputs;
+}
+
+function lookUp({ first, values }: LookupTable, stored: number): number {
+  const at = Math.min(values.length - 1, Math.max(0, Math.round(stored) - first));
+  return values[at] ?? 0;
+}
+
+/** The rescaled values that become 0 and 255. */
+function outputRange(levels: Levels, outputs: Float64Array, hints: GreyHints): readonly [number, number] {
   const profile = greyProfile(hints.modality);
   const window = profile.range === "window" ? profile : profile.range === "header" ? hints.window : null;
   if (window !== null) {
-    // PS3.3 C.11.2.1.2: center and width span center - 0.5 -+ (width - 1) / 2.
-    const ends = [-1, 1].map(
-      (side) => (window.center - 0.5 + (side * (window.width - 1)) / 2 - intercept) / slope,
-    );
-    return [Math.min(...ends), Math.max(...ends)];
+    // PS3.3 C.11.2.1.2.1: from center - 0.5 - (width - 1) / 2 to center - 0.5 + (width - 1) / 2.
+    const half = Math.max(0.5, (window.width - 1) / 2);
+    return [window.center - 0.5 - half, window.center - 0.5 + half];
   }
   const { low, high } = profile.range === "percentile" ? profile : PERCENTILES;
-  const sorted = sortedUnmasked(values, stored, isMasked);
-  if (sorted.length === 0) throw new ConsiliumError("dicom.flat");
-  const range = [quantile(sorted, low), quantile(sorted, high)] as const;
+  const ranked = rank(levels, outputs);
+  const range = [quantile(ranked, low), quantile(ranked, high)] as const;
   // A few bright pixels on black: the percentiles see none of them.
-  return range[1] > range[0] ? range : [sorted[0] ?? 0, sorted[sorted.length - 1] ?? 0];
+  return range[1] > range[0] ? range : [quantile(ranked, 0), quantile(ranked, 1)];
 }
 
-function sortedUnmasked(
-  values: Values,
-  stored: Values,
-  isMasked: ((stored: number) => boolean) | null,
-): Float32Array {
-  const kept = new Float32Array(values.length);
-  let count = 0;
-  for (let i = 0; i < values.length; i++) {
-    if (isMasked?.(stored[i] ?? 0) === true) continue;
-    kept[count++] = values[i] ?? 0;
+/** Rescaled values that occur, ascending, and how many pixels have at most each. */
+interface Ranked {
+  readonly outputs: readonly number[];
+  readonly upTo: readonly number[];
+}
+
+function rank({ counts }: Levels, outputs: Float64Array): Ranked {
+  const present: number[] = [];
+  for (let level = 0; level < counts.length; level++)
+    if ((counts[level] ?? 0) > 0 && !Number.isNaN(outputs[level])) present.push(level);
+  if (present.length === 0) throw new ConsiliumError("dicom.flat");
+  present.sort((a, b) => (outputs[a] ?? 0) - (outputs[b] ?? 0));
+  let sum = 0;
+  return {
+    outputs: present.map((level) => outputs[level] ?? 0),
+    upTo: present.map((level) => (sum += counts[level] ?? 0)),
+  };
+}
+
+/** Linear between the two nearest pixels in order of value, as NumPy does by default. */
+function quantile({ outputs, upTo }: Ranked, share: number): number {
+  const position = share * ((upTo.at(-1) ?? 1) - 1);
+  const at = (place: number): number => outputs[upTo.findIndex((end) => end > place)] ?? 0;
+  const below = at(Math.floor(position));
+  return below + (at(Math.ceil(position)) - below) * (position - Math.floor(position));
+}
+
+/** Grey of each level; padding is black. */
+function greyTable(outputs: Float64Array, low: number, high: number, inverted: boolean): Float32Array {
+  const table = new Float32Array(outputs.length);
+  for (let level = 0; level < table.length; level++) {
+    const output = outputs[level] ?? NaN;
+    if (Number.isNaN(output)) continue;
+    const share = high > low ? Math.min(1, Math.max(0, (output - low) / (high - low))) : 0;
+    table[level] = 255 * (inverted ? 1 - share : share);
   }
-  return kept.subarray(0, count).sort();
+  return table;
 }
 
-/** Linear between the two nearest of the sorted values. */
-function quantile(sorted: Float32Array, share: number): number {
-  const rank = share * (sorted.length - 1);
-  const below = sorted[Math.floor(rank)] ?? 0;
-  const above = sorted[Math.ceil(rank)] ?? 0;
-  return below + (above - below) * (rank - Math.floor(rank));
+/** @throws dicom.flat if every pixel that counts has the same grey */
+function assertContrast({ counts }: Levels, outputs: Float64Array, table: Float32Array): void {
+  let seen: number | undefined;
+  for (let level = 0; level < counts.length; level++) {
+    if (counts[level] === 0 || Number.isNaN(outputs[level])) continue;
+    if (seen !== undefined && table[level] !== seen) return;
+    seen ??= table[level];
+  }
+  throw new ConsiliumError("dicom.flat");
 }
