@@ -76,13 +76,13 @@ function describeOptions(options: DemoOptions): DemoReport["options"] {
 }
 
 async function describeHospital(
-  { site, folder, labels }: HospitalFolder,
+  { site, images, labels }: HospitalFolder,
   ingested: readonly Ingested[],
   isPhantom: boolean,
 ): Promise<Hospital> {
   const result = ingested.find((each) => each.site === site)?.train;
   if (result === undefined) throw new Error(`${site} was not ingested`);
-  const { transferSyntaxes, photometricInterpretations, bitsStored } = await readFormats(folder);
+  const { transferSyntaxes, photometricInterpretations, bitsStored } = await readFormats(images);
   const phantom = HOSPITALS.find(({ name }) => isPhantom && name === site);
   const matched = result.labels;
   return {

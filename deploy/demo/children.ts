@@ -47,6 +47,8 @@ interface Running {
 
 /** Time for a child to put its affairs in order before it is killed. */
 const GRACE_MS = 4_000;
+/** The dashboard's address holds the operator's token. */
+const TOKEN = /([?&]token=)[^"&\s]+/g;
 const OWN_GROUPS = process.platform !== "win32";
 
 export class Children {
@@ -106,7 +108,7 @@ export class Children {
     let failure: ErrorBody | null = null;
     const tail: string[] = [];
     createInterface({ input: child.stdout }).on("line", (text) => {
-      if (!secret) log.write(`${text}\n`);
+      if (!secret) log.write(`${text.replace(TOKEN, "$1…")}\n`);
       const line = parseLine(text);
       if (line === null) return;
       failure = failureIn(line) ?? failure;

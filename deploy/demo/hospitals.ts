@@ -7,7 +7,8 @@ import dicomParser from "dicom-parser";
 
 export interface HospitalFolder {
   readonly site: SiteId;
-  readonly folder: string;
+  /** Where the images are: its sub-folder `dicom` if it has one. */
+  readonly images: string;
   /** Null if the hospital has no labels. */
   readonly labels: string | null;
 }
@@ -49,12 +50,15 @@ const invalid = (detail: string): ConsiliumError =>
 async function describe(parent: string, name: string): Promise<HospitalFolder> {
   const folder = join(parent, name);
   const labels = join(folder, "labels.csv");
-  const hasLabels = await stat(labels).then(
-    (info) => info.isFile(),
-    () => false,
-  );
-  return { site: siteName(name), folder, labels: hasLabels ? labels : null };
+  const dicom = join(folder, "dicom");
+  const [hasLabels, hasDicom] = await Promise.all([
+    stat(labels).then((info) => info.isFile(), no),
+    stat(dicom).then((info) => info.isDirectory(), no),
+  ]);
+  return { site: siteName(name), images: hasDicom ? dicom : folder, labels: hasLabels ? labels : null };
 }
+
+const no = (): boolean => false;
 
 /** A folder's name as a DNS label. */
 function siteName(name: string): SiteId {
@@ -97,8 +101,8 @@ const HEADER_BYTES = 16 * 1024;
 const SAMPLE = 400;
 
 /** Reads the technical tags alone; files without them are left out. */
-export async function readFormats(folder: string): Promise<Formats> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+export async function readFormats(images: string): Promise<Formats> {
+  const entries = await readdir(images, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith(".dcm"));
   const every = Math.max(1, Math.ceil(files.length / SAMPLE));
   const syntaxes = new Map<string, number>();

@@ -26,8 +26,8 @@ export async function ingestAll(
     const own = hospitals.sites.find((hospital) => hospital.site === site.site);
     if (own === undefined) throw new Error(`no folder belongs to ${site.site}`);
     const report = sayFiles(site.site, say);
-    const train = await site.ingest(own.folder, "train", own.labels, { sizePx, threads: 1 }, report);
-    await site.ingest(test.folder, "test", test.labels, { sizePx, threads: 1 }, report);
+    const train = await site.ingest(own.images, "train", own.labels, { sizePx, threads: 1 }, report);
+    await site.ingest(test.images, "test", test.labels, { sizePx, threads: 1 }, report);
     return { site: site.site, train };
   });
 }
