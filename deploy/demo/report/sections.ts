@@ -55,7 +55,8 @@ function whiskerGroups(report: DemoReport, mode: EvaluationRow["mode"]): readonl
   const references = report.references.filter((reference) => reference.mode === mode);
   if (references.length === 0) return groups;
   const whiskers = references.map(({ name, auroc }) => ({
-    name,
+    // What is in brackets has its place in the table.
+    name: name.replace(/ \(.*\)$/, ""),
     className: "c-reference",
     interval: auroc,
     runs: [],
