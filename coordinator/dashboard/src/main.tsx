@@ -12,7 +12,10 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import "uplot/dist/uPlot.min.css";
 import { App } from "./app.tsx";
-import "./styles.css";
+import "./styles/page.css";
+import "./styles/cards.css";
+import "./styles/tables.css";
+import "./styles/narrow.css";
 import { cssVariables, theme } from "./theme.ts";
 
 const page = document.getElementById("page");

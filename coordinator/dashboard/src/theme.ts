@@ -24,7 +24,7 @@ export const theme = createTheme({
   headings: { fontWeight: "600" },
 });
 
-/** One place for the page's colours; styles.css and the chart use only these names. */
+/** One place for the page's colours; the style sheets and the chart use only these names. */
 export const cssVariables: CSSVariablesResolver = () => ({
   variables: {},
   light: {
