@@ -1,10 +1,11 @@
 /** A forward pass compiled to one graph, with the weights inside. */
-import { ConsiliumError } from "@consilium/shared/errors";
 import { sizeOf, type Graph } from "./graph/ir.ts";
 import { optimize } from "./graph/passes/optimize.ts";
-import { METRIC, SlotArrays, batchName, forwardProgram, weightsName, type Program } from "./program.ts";
+import { batchName, forwardProgram, weightsName, type Program } from "./program.ts";
 import type { CompiledGraph, Provider, TensorArray } from "./providers/provider.ts";
+import { SlotArrays, assertFits } from "./state.ts";
 import { trace } from "./tracer/trace.ts";
+import { metricsOf, settle } from "./train-step.ts";
 import type { Inference, InferenceDefinition, InputArrays, InputSpecs } from "./types.ts";
 
 /** @throws engine.unsupported-op, engine.data-dependent, engine.dynamic-shape, engine.compile-failed */
@@ -32,28 +33,24 @@ class CompiledInference<I extends InputSpecs> implements Inference<I> {
     this.#weights = new SlotArrays(program.layout.slots);
   }
 
-  async run(inputs: InputArrays<I>): Promise<Record<string, Float32Array>> {
+  async run(inputs: InputArrays<I>): Promise<Readonly<Record<string, Float32Array>>> {
     const feeds = new Map<string, TensorArray>();
     for (const slot of this.#program.layout.slots) feeds.set(weightsName(slot), this.#weights.of(slot));
-    for (const name of Object.keys(this.#definition.inputs))
+    for (const name of Object.keys(this.#definition.inputs)) {
       feeds.set(batchName(name), inputs[name] as TensorArray);
-    const results = this.#outputs.map(({ name, value }): [string, Float32Array] => [
-      name,
-      new Float32Array(sizeOf(value.shape)),
-    ]);
-    await this.#compiled.run(feeds, new Map(results));
-    return Object.fromEntries(results.map(([name, values]) => [name.slice(METRIC.length), values]));
+    }
+    const results = new Map(
+      this.#outputs.map(({ name, value }) => [name, new Float32Array(sizeOf(value.shape))]),
+    );
+    await this.#compiled.run(feeds, results);
+    return metricsOf(results);
   }
 
   writeWeights(values: Float32Array): Promise<void> {
-    const { length } = this.#program.layout;
-    if (values.length !== length) {
-      throw new ConsiliumError("frame.wrong-length", {
-        detail: `(${values.length} elements instead of ${length})`,
-      });
-    }
-    this.#weights.write(values);
-    return Promise.resolve();
+    return settle(() => {
+      assertFits(this.#program.layout, values);
+      this.#weights.write(values);
+    });
   }
 
   dispose(): Promise<void> {

@@ -2,7 +2,7 @@
  * One training step, and a forward pass, as TF.js functions from tensors to tensors. The compiled engine traces
  * them, the reference engine calls them: both run the same code.
  */
-import { gather, layOut, scatter, type Layout, type Slot } from "./layout.ts";
+import { layOut, type Layout, type Slot } from "./layout.ts";
 import { adamW, gradientFactor, globalNorm, readSchedule, scheduleLength } from "./optimizer.ts";
 import * as tf from "./tf.ts";
 import type {
@@ -194,35 +194,4 @@ function named(tensors: NamedTensors, name: string): tf.Tensor {
   const tensor = tensors.get(name);
   if (tensor === undefined) throw new RangeError(`there is no tensor ${name}`);
   return tensor;
-}
-
-/** Weights or moments as arrays, one per slot. */
-export class SlotArrays {
-  readonly #slots: readonly Slot[];
-  readonly #arrays: ReadonlyMap<Slot, Float32Array>;
-
-  constructor(slots: readonly Slot[]) {
-    this.#slots = slots;
-    this.#arrays = new Map(slots.map((slot) => [slot, new Float32Array(slot.length)]));
-  }
-
-  of(slot: Slot): Float32Array {
-    const array = this.#arrays.get(slot);
-    if (array === undefined) throw new RangeError(`${slot.name} has no array`);
-    return array;
-  }
-
-  /** Fills the arrays from a vector in parameter order; null fills with zeros. */
-  write(flat: Float32Array | null): void {
-    for (const slot of this.#slots) {
-      if (flat === null) this.of(slot).fill(0);
-      else scatter(slot, flat, this.of(slot));
-    }
-  }
-
-  /** Copies the arrays into a vector in parameter order. */
-  readInto(flat: Float32Array): Float32Array {
-    for (const slot of this.#slots) gather(slot, this.of(slot), flat);
-    return flat;
-  }
 }

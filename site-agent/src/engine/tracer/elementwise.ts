@@ -2,7 +2,8 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { float, type Attributes, type Dtype, type Value } from "../graph/ir.ts";
-import { broadcastShape, kernel, type Inputs, type TracedKernel } from "./kernel.ts";
+import { broadcastShape } from "../graph/shapes.ts";
+import { kernel, type Inputs, type TracedKernel } from "./kernel.ts";
 
 /** ONNX Runtime's arithmetic and comparisons know no bool. */
 const numeric = (graph: GraphBuilder, value: Value): Value =>

@@ -3,7 +3,8 @@
  * names while tracing; on other backends it writes the same with plain operations.
  */
 import { float, int } from "../graph/ir.ts";
-import { kernel, withLength, type Inputs, type TracedKernel } from "./kernel.ts";
+import { withLength } from "../graph/shapes.ts";
+import { kernel, type Inputs, type TracedKernel } from "./kernel.ts";
 
 export const FUSED_LAYER_NORM = "ConsiliumLayerNorm";
 export const FUSED_GELU = "ConsiliumGelu";

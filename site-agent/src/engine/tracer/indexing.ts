@@ -3,7 +3,8 @@ import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { int, sizeOf, type Value } from "../graph/ir.ts";
 import { tracedDtype } from "./elementwise.ts";
-import { kernel, positiveAxis, withLength, type Inputs, type TracedKernel } from "./kernel.ts";
+import { positiveAxis, withLength } from "../graph/shapes.ts";
+import { kernel, type Inputs, type TracedKernel } from "./kernel.ts";
 
 /**
  * x [batch.., a.., n, c..] at indices [batch.., i..] gives [batch.., a.., i.., c..].

@@ -2,7 +2,8 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { int, type Value } from "../graph/ir.ts";
-import { broadcastShape, kernel, type Inputs, type TracedKernel } from "./kernel.ts";
+import { broadcastShape } from "../graph/shapes.ts";
+import { kernel, type Inputs, type TracedKernel } from "./kernel.ts";
 
 /**
  * a [.., M, K] times b [.., K, N], either transposed in its last two axes, batch axes broadcast.

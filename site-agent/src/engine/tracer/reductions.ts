@@ -2,7 +2,8 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { int, type Value } from "../graph/ir.ts";
-import { kernel, positiveAxis, type Inputs, type TracedKernel } from "./kernel.ts";
+import { positiveAxis } from "../graph/shapes.ts";
+import { kernel, type Inputs, type TracedKernel } from "./kernel.ts";
 
 interface ReductionAttributes {
   readonly axis: number | number[];

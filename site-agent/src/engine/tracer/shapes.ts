@@ -2,7 +2,8 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { int, ints, sizeOf, type Value } from "../graph/ir.ts";
-import { kernel, positiveAxis, withLength, type Inputs, type TracedKernel } from "./kernel.ts";
+import { positiveAxis, withLength } from "../graph/shapes.ts";
+import { kernel, type Inputs, type TracedKernel } from "./kernel.ts";
 
 /** @param starts,stops,steps one entry per axis */
 export function slice(

@@ -51,7 +51,7 @@ function withTracer<Result>(work: (backend: TracingBackend) => Result): Result {
 }
 
 /** TF.js' declaration hides that there may be no backend yet. */
-const activeBackend: () => string | null | undefined = tf.getBackend;
+export const activeBackend: () => string | null | undefined = tf.getBackend;
 
 /** For a backend that is ready `setBackend` does its work before it returns its promise. */
 function activate(name: string): void {
