@@ -23,7 +23,7 @@ import { toyCache } from "./testing/toy.ts";
 const config: VitConfig = { imagePx: 16, patchPx: 4, channels: 1, width: 32, depth: 2, heads: 2 };
 const cachePx = 20;
 const optimizer = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clipGlobalNorm: 1 };
-const settings = { ...FINETUNE_SETTINGS, epochs: 1, minSteps: 40, maxSteps: 40, learningRate: 3e-3 };
+const settings = { ...FINETUNE_SETTINGS, epochs: null, minSteps: 40, maxSteps: 40, learningRate: 3e-3 };
 
 function startWeights(seed: number): Float32Array {
   const encoder = initialWeights(vitParameters(config), seed);
@@ -133,11 +133,13 @@ describe("the classifier", () => {
     await inference.dispose();
   });
 
-  it("bounds the number of steps", () => {
-    const bounds = { epochs: 10, batchSize: 16, minSteps: 50, maxSteps: 200 };
+  it("bounds the number of steps, unless the epochs are given", () => {
+    const bounds = { epochs: null, usualEpochs: 10, batchSize: 16, minSteps: 50, maxSteps: 200 };
     expect(fitSteps(9, bounds)).toBe(50);
     expect(fitSteps(160, bounds)).toBe(100);
     expect(fitSteps(4000, bounds)).toBe(200);
+    expect(fitSteps(40, { ...bounds, epochs: 3 })).toBe(8);
+    expect(fitSteps(4000, { ...bounds, epochs: 3 })).toBe(750);
   });
 
   it("has as many head weights as its shapes say", () => {

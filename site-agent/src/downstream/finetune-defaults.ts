@@ -2,7 +2,8 @@
 import type { FinetuneOptions, FinetuneSettings } from "./types.ts";
 
 export const FINETUNE_SETTINGS: FinetuneSettings = {
-  epochs: 80,
+  epochs: null,
+  usualEpochs: 80,
   minSteps: 100,
   maxSteps: 1000,
   batchSize: 16,

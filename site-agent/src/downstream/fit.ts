@@ -21,17 +21,19 @@ export interface FitTask {
   readonly seed: number;
 }
 
-/** Steps for a number of labels: so many epochs, within bounds. */
+/** Steps for a number of labels. */
 export function fitSteps(
   images: number,
   {
     epochs,
+    usualEpochs,
     batchSize,
     minSteps,
     maxSteps,
-  }: Pick<FinetuneSettings, "epochs" | "batchSize" | "minSteps" | "maxSteps">,
+  }: Pick<FinetuneSettings, "epochs" | "usualEpochs" | "batchSize" | "minSteps" | "maxSteps">,
 ): number {
-  return Math.min(maxSteps, Math.max(minSteps, Math.ceil((epochs * images) / batchSize)));
+  const steps = Math.ceil(((epochs ?? usualEpochs) * images) / batchSize);
+  return epochs === null ? Math.min(maxSteps, Math.max(minSteps, steps)) : steps;
 }
 
 /**

@@ -14,8 +14,9 @@ export type DownstreamMode = "probe" | "finetune";
 
 /** How the whole network is trained. The defaults are in finetune-defaults.ts, with how they were found. */
 export interface FinetuneSettings {
-  /** Passes over the labels; minSteps and maxSteps bound what follows from them. */
-  readonly epochs: number;
+  /** Passes over the labels, exactly; null takes usualEpochs, but at least minSteps and at most maxSteps. */
+  readonly epochs: number | null;
+  readonly usualEpochs: number;
   readonly minSteps: number;
   readonly maxSteps: number;
   readonly batchSize: number;
