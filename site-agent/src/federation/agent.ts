@@ -349,7 +349,9 @@ export function phaseOf({ link, work }: AgentState): AgentPhase {
 function waitingFor(error: ConsiliumError): string {
   switch (error.code) {
     case "coordinator.unreachable":
-      return "the coordinator does not answer";
+      return ["the coordinator does not answer", ...(error.detail === undefined ? [] : [error.detail])].join(
+        " ",
+      );
     case "disk.full":
       return "a disk is full";
     default:

@@ -2,7 +2,7 @@
  * AdamW's moments on disk, tied to the round after which they stood:
  *
  *     0   4  length H of the header, little-endian
- *     4   H  header as JSON: plan, round, attempt, step, elements, SHA-256 of what follows
+ *     4   H  header as JSON: plan, round, attempt, step, elements, SHA-256 of these and of what follows
  *   4+H      first moment, then second moment, float32 little-endian
  *
  * They never leave the site. Damaged moments count as none: training goes on with fresh ones.
@@ -29,16 +29,8 @@ export type KeptMoments = MomentsOrigin & { readonly state: OptimizerState };
 export function encodeMoments(origin: MomentsOrigin, state: OptimizerState): Uint8Array[] {
   const moments = [bytesOf(state.firstMoment), bytesOf(state.secondMoment)];
   const { planHash, round, attempt } = origin;
-  const header = Buffer.from(
-    canonicalJson({
-      planHash,
-      round,
-      attempt,
-      step: state.step,
-      elements: state.firstMoment.length,
-      sha256: sha256(...moments),
-    }),
-  );
+  const fields = { planHash, round, attempt, step: state.step, elements: state.firstMoment.length };
+  const header = Buffer.from(canonicalJson({ ...fields, sha256: sha256(canonicalJson(fields), ...moments) }));
   const length = Buffer.alloc(4);
   length.writeUInt32LE(header.length);
   return [length, header, ...moments];
@@ -51,9 +43,10 @@ export function decodeMoments(bytes: Uint8Array): KeptMoments | null {
   const start = 4 + view.readUInt32LE(0);
   const header = headerSchema.safeParse(parseJson(view.toString("utf8", 4, start)));
   if (!header.success) return null;
-  const { planHash, round, attempt, step, elements } = header.data;
+  const { sha256: expected, ...fields } = header.data;
+  const { planHash, round, attempt, step, elements } = fields;
   const body = view.subarray(start);
-  if (body.length !== 8 * elements || sha256(body) !== header.data.sha256) return null;
+  if (body.length !== 8 * elements || sha256(canonicalJson(fields), body) !== expected) return null;
   return {
     planHash,
     round,

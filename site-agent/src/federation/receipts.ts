@@ -14,7 +14,7 @@ const receiptSchema = z.strictObject({
   federation: federationIdSchema,
   kind: z.enum(["enrolment", "genesis", "contribution"]),
   /** `sending` before the first byte; then what became of it. */
-  state: z.enum(["sending", "accepted", "duplicate", "stale", "interrupted"]),
+  state: z.enum(["sending", "accepted", "duplicate", "stale", "refused", "interrupted"]),
   /** 0 outside rounds. */
   round: z.int().min(0),
   attempt: z.int().min(0),
@@ -28,6 +28,10 @@ const lineSchema = z.strictObject({ ...receiptSchema.shape, previous: sha256Sche
 
 /** Stands before the first line. */
 const CHAIN_START = sha256("consilium/1 receipts");
+
+/** The state of an object whose sending ended in an error. */
+export const failedState = ({ retry }: ConsiliumError): "refused" | "interrupted" =>
+  retry ? "interrupted" : "refused";
 
 export interface Receipts {
   add(receipt: Receipt): Promise<void>;

@@ -18,7 +18,7 @@ import { fetchCheckpoint } from "./download.ts";
 import type { Http } from "./http.ts";
 import type { Task } from "./machine.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Receipt, Receipts } from "./receipts.ts";
+import { failedState, type Receipt, type Receipts } from "./receipts.ts";
 import type { Membership } from "./session.ts";
 import type { Link } from "./transport.ts";
 import { chunkBytesFor, uploadObject } from "./upload.ts";
@@ -257,8 +257,9 @@ export class Tasks {
       await record(outcome, about.bytes);
       return outcome;
     } catch (error) {
-      await record("interrupted", sentBytes());
-      throw toConsiliumError(error);
+      const known = toConsiliumError(error);
+      await record(signal.aborted ? "interrupted" : failedState(known), sentBytes());
+      throw known;
     } finally {
       const seconds = (nowMs() - startedMs) / 1000;
       if (sentBytes() > 0 && seconds > 0) this.#bytesPerSecond = sentBytes() / seconds;

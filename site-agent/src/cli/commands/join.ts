@@ -1,11 +1,12 @@
 import { sha256 } from "@consilium/shared/canonical";
 import { fingerprint } from "@consilium/shared/crypto/identity";
+import { toConsiliumError } from "@consilium/shared/errors";
 import { parsePlan, planHash } from "@consilium/shared/plan";
 import { parseToken } from "@consilium/shared/protocol/token";
 import type { Command } from "commander";
 import { parseCoordinatorUrl } from "../../config.ts";
 import { enrol } from "../../federation/enrol.ts";
-import { receiptsFile } from "../../federation/receipts.ts";
+import { failedState, receiptsFile } from "../../federation/receipts.ts";
 import { handle, siteCommand } from "../context.ts";
 import type { CliPorts } from "../ports.ts";
 
@@ -49,7 +50,10 @@ this site keeps: from then on nobody else can pose as the coordinator. Compare t
     } as const;
     const at = (): string => new Date(ports.nowMs()).toISOString();
     await receipts.add({ ...leaves, at: at(), state: "sending" });
-    const enrolment = await send();
+    const enrolment = await send().catch(async (error: unknown) => {
+      await receipts.add({ ...leaves, at: at(), state: failedState(toConsiliumError(error)) });
+      throw error;
+    });
     await home.enrol(enrolment);
     await receipts.add({ ...leaves, at: at(), state: "accepted" });
 

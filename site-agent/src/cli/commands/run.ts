@@ -3,7 +3,7 @@ import { formatBytes } from "@consilium/shared/units";
 import path from "node:path";
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
-import { runAgent, type AgentReport } from "../../federation/agent.ts";
+import type { AgentReport } from "../../federation/agent.ts";
 import { checkpointFolder } from "../../federation/checkpoints.ts";
 import { httpClient } from "../../federation/http.ts";
 import { outboxFolder } from "../../federation/outbox.ts";
@@ -38,6 +38,7 @@ answer, it keeps trying.`,
     const identity = await home.identity();
     const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
     // Loaded here, so that `--help` and the small commands do not wait for the engine.
+    const { runAgent } = await import("../../federation/agent.ts");
     const { createTrainer } = await import("../../training/trainer.ts");
     const trainer = createTrainer();
     try {

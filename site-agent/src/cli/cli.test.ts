@@ -1,0 +1,197 @@
+/** The command line as a person meets it; where the process matters, in a process of its own. */
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createIdentity } from "@consilium/shared/crypto/identity";
+import { toBase64Url } from "@consilium/shared/crypto/encoding";
+import type { FederationId, SiteId } from "@consilium/shared/ids";
+import { formatToken } from "@consilium/shared/protocol/token";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runCli } from "./program.ts";
+
+const BIN = path.resolve(import.meta.dirname, "../../bin/consilium-site.mjs");
+
+interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function spawned(...args: readonly string[]): Promise<Outcome> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [BIN, ...args], (error, stdout, stderr) => {
+      resolve({ code: typeof error?.code === "number" ? error.code : 0, stdout, stderr });
+    });
+  });
+}
+
+/** The same without the second that a process takes to start. */
+async function site(...args: readonly string[]): Promise<Outcome> {
+  const written = { stdout: "", stderr: "" };
+  const terminal = (name: keyof typeof written) => ({
+    write: (text: string) => void (written[name] += text),
+    isTTY: false,
+    columns: 80,
+  });
+  const code = await runCli(args, {
+    env: {},
+    userHome: folder,
+    nodeVersion: "20.19.0",
+    cores: 2,
+    memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
+    processId: 1,
+    isProcessAlive: () => false,
+    stdout: terminal("stdout"),
+    stderr: terminal("stderr"),
+    fetch,
+    random: (length) => new Uint8Array(randomBytes(length)),
+    nowMs: Date.now,
+    sleep: () => Promise.resolve(),
+    signal: new AbortController().signal,
+  });
+  return { code, ...written };
+}
+
+let folder: string;
+let home: string;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "consilium-cli-"));
+  home = path.join(folder, "CANARY-home");
+  const { code, stdout, stderr } = await spawned("init", "--site", "st-mary", "--home", home);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toContain("home of st-mary");
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Three lines, a code, a next step; no stack, and none of the paths that were given. */
+function expectThreeLines({ code, stdout, stderr }: Outcome, errorCode: string): void {
+  expect(code).toBe(1);
+  expect(stdout).toBe("");
+  const lines = stderr.trimEnd().split("\n");
+  expect(lines).toHaveLength(3);
+  expect(lines[1]).toBe(`  code: ${errorCode}`);
+  expect(lines[2]).toMatch(/^ {2}next: \S/);
+  expect(stderr).not.toContain("CANARY");
+  expect(stderr).not.toMatch(/^\s+at /m);
+}
+
+const token = (secret: number, invited = "st-mary"): string =>
+  formatToken({
+    federation: "lungs" as FederationId,
+    site: invited as SiteId,
+    coordinator: createIdentity((length) => new Uint8Array(length).fill(5)).public,
+    secret: toBase64Url(new Uint8Array(32).fill(secret)),
+  });
+
+describe("help", () => {
+  it("teaches the first steps", async () => {
+    const { code, stdout } = await spawned("--help");
+    expect(code).toBe(0);
+    for (const command of ["init", "join", "ingest", "run", "finetune", "doctor"]) {
+      expect(stdout).toContain(`consilium-site ${command}`);
+    }
+  });
+
+  it("of each command has examples", async () => {
+    const commands = [
+      "init",
+      "join",
+      "ingest",
+      "run",
+      "pretrain",
+      "finetune",
+      "reconstruct",
+      "export",
+      "doctor",
+    ];
+    for (const command of commands) {
+      const { code, stdout } = await site(command, "--help");
+      expect(code).toBe(0);
+      expect(stdout).toContain(`Examples:\n  consilium-site ${command}`);
+    }
+  });
+});
+
+describe("a mistake ends in a code and a next step", () => {
+  it("a home that is there", async () => {
+    expectThreeLines(await site("init", "--site", "st-mary", "--home", home), "home.exists");
+  });
+
+  it("a home that is not there", async () => {
+    const nowhere = path.join(folder, "CANARY-nowhere");
+    expectThreeLines(await site("run", "--home", nowhere), "home.missing");
+    expect(await readdir(folder)).toEqual(["CANARY-home"]);
+  });
+
+  it("half a token", async () => {
+    const url = "http://127.0.0.1:1";
+    expectThreeLines(
+      await spawned("join", "--coordinator", url, "--token", "CANARY", "--home", home),
+      "enrolment.token-unknown",
+    );
+  });
+
+  it("another site's token", async () => {
+    const args = ["join", "--coordinator", "http://127.0.0.1:1", "--token", token(1, "st-john")];
+    expectThreeLines(await site(...args, "--home", home), "config.invalid");
+  });
+
+  it("a coordinator that is not there", async () => {
+    const args = ["join", "--coordinator", "http://127.0.0.1:1", "--token", token(1)];
+    expectThreeLines(await site(...args, "--home", home), "coordinator.unreachable");
+  });
+
+  it("a folder that is not there", async () => {
+    const args = ["ingest", path.join(folder, "CANARY-images"), "--size", "32", "--home", home];
+    expectThreeLines(await spawned(...args), "ingest.folder-missing");
+  });
+
+  it("no federation yet", async () => {
+    expectThreeLines(await site("run", "--home", home), "home.not-joined");
+  });
+
+  it("an option that does not exist, or a number that is none", async () => {
+    expectThreeLines(await site("run", "--turbo", "--home", home), "config.invalid");
+    expectThreeLines(await site("run", "--threads", "many", "--home", home), "config.invalid");
+    expectThreeLines(await site("init", "--home", home), "config.invalid");
+    expectThreeLines(await site("fly"), "config.invalid");
+  });
+});
+
+it("with --json the error is one line on standard output, too", async () => {
+  const { code, stdout } = await site("run", "--home", home, "--json");
+  expect(code).toBe(1);
+  expect(JSON.parse(stdout)).toMatchObject({ event: "error", code: "home.not-joined", culprits: [] });
+});
+
+it("doctor looks at everything and says what to do", async () => {
+  const { code, stdout } = await site("doctor", "--home", home, "--json");
+  expect(code).toBe(0);
+  const { findings } = JSON.parse(stdout) as {
+    findings: { what: string; status: string; next: string | null }[];
+  };
+  expect(findings.map(({ what }) => what)).toEqual(
+    expect.arrayContaining([
+      "node",
+      "onnx runtime",
+      "cores",
+      "memory",
+      "disk",
+      "site",
+      "secret keys",
+      "federation",
+    ]),
+  );
+  for (const { status, next } of findings) expect(next === null).toBe(status === "ok");
+});
+
+it("receipts name what leaves before it leaves, also when nobody answers", async () => {
+  const { stdout } = await site("receipts", "--home", home, "--json");
+  const { receipts } = JSON.parse(stdout) as { receipts: { kind: string; state: string }[] };
+  expect(receipts.map(({ kind, state }) => `${kind} ${state}`)).toEqual([
+    "enrolment sending",
+    "enrolment interrupted",
+  ]);
+});
