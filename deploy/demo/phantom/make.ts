@@ -1,6 +1,6 @@
 /** Makes all the hospitals, a few at a time, each in a thread of its own. */
 import { join } from "node:path";
-import { startThread } from "../../../site-agent/src/threads.ts";
+import { startThread } from "@consilium/shared/threads";
 import { imagesOf, type PhantomOptions } from "./hospital.ts";
 import { HOSPITALS } from "./vendors.ts";
 

@@ -1,7 +1,7 @@
 /** Threads that read files, each with a time limit per file: one that hangs or dies is replaced and its file named. */
 import type { Worker } from "node:worker_threads";
 import { fileKey } from "../dataset/keys.ts";
-import { startThread } from "../threads.ts";
+import { startThread } from "@consilium/shared/threads";
 import type { FoundFile } from "./folder.ts";
 import type { ReadResult } from "./read-image.ts";
 
