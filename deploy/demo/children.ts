@@ -203,8 +203,8 @@ function failureIn(line: JsonLine): ErrorBody | null {
 function failureInText(tail: readonly string[]): ErrorBody | null {
   const at = tail.findLastIndex((line) => line.startsWith("  code: "));
   const [message, code, next] = [tail[at - 1], tail[at], tail[at + 1]];
-  if (at < 1 || message === undefined || code === undefined) return null;
-  return { code: code.slice(8), message, next: next?.replace(/^ {2}next: /, "") ?? "", culprits: [] };
+  if (message === undefined || code === undefined || next?.startsWith("  next: ") !== true) return null;
+  return { code: code.slice(8), message, next: next.slice(8), culprits: [] };
 }
 
 function unexplained(what: string): ErrorBody {

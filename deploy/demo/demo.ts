@@ -134,9 +134,18 @@ async function trainTogether(
   say: (text: string) => void,
 ): Promise<FederationStatus> {
   const watch = new FederationWatch(coordinator.url, coordinatorHome);
-  const agents = Promise.all(sites.map((site) => site.takePart()));
+  // What a site waits for, in its own words, until it goes on.
+  const notes = new Map<string, string>();
+  const agents = Promise.all(
+    sites.map((site) =>
+      site.takePart(({ note }) => {
+        if (typeof note === "string") notes.set(site.site, `${site.site}: ${note}`);
+        else notes.delete(site.site);
+      }),
+    ),
+  );
   await watch.during(Promise.race([agents, coordinator.failed]), (status) => {
-    say(standing(status));
+    say([standing(status), ...notes.values()].join(" · "));
   });
   return watch.status();
 }
