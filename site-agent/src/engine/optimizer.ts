@@ -70,6 +70,7 @@ export function readSchedule(values: tf.Tensor, scales: readonly number[]): Sche
 
 /** Global L2 norm over all gradients. */
 export function globalNorm(gradients: readonly tf.Tensor[]): tf.Tensor {
+  if (gradients.length === 0) return tf.scalar(0);
   const squares = gradients.map((gradient) => tf.sum(tf.square(gradient)));
   return tf.sqrt(tf.addN(squares));
 }

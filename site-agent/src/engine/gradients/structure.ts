@@ -4,26 +4,29 @@ import { none, rule, ruleOfMany, sumToShape, type InputGradients, type Saved } f
 
 const { mul, sub, div, cast, matMul, reshape } = tf;
 
+/** null means all. */
+type Axes = number | number[] | null;
+
 interface AxisAttributes {
-  readonly axis: number | number[];
+  readonly axis: Axes;
 }
 
 /** TF.js' Max calls its axes by another name than Min. */
 interface ExtremeAttributes {
-  readonly axis?: number | number[];
-  readonly reductionIndices?: number | number[];
+  readonly axis?: Axes;
+  readonly reductionIndices?: Axes;
 }
 
 /** `shape` with the reduced axes kept as 1, and how many elements went into each result. */
-function reduced(shape: readonly number[], axis: number | number[]): { kept: number[]; count: number } {
-  const axes = tf.util.parseAxisParam(axis, [...shape]);
+function reduced(shape: readonly number[], axis: Axes): { kept: number[]; count: number } {
+  const axes = axis === null ? shape.map((_, i) => i) : tf.util.parseAxisParam(axis, [...shape]);
   return {
     kept: shape.map((length, i) => (axes.includes(i) ? 1 : length)),
     count: axes.reduce((count, i) => count * (shape[i] ?? 1), 1),
   };
 }
 
-const spread = (dy: tf.Tensor, shape: readonly number[], axis: number | number[]): tf.Tensor =>
+const spread = (dy: tf.Tensor, shape: readonly number[], axis: Axes): tf.Tensor =>
   tf.broadcastTo(reshape(dy, reduced(shape, axis).kept), [...shape]);
 
 /** Of several equal extremes each gets the whole gradient, as in TF.js. */
@@ -31,7 +34,7 @@ const extreme = (name: string): tf.GradConfig =>
   rule(name, { inputs: ["x"], output: true }, (dy, saved, { axis, reductionIndices }: ExtremeAttributes) => ({
     x: () => {
       const x = saved.at(0);
-      const { kept } = reduced(x.shape, reductionIndices ?? axis ?? []);
+      const { kept } = reduced(x.shape, reductionIndices ?? axis ?? null);
       const hit = tf.equal(x, reshape(saved.at(1), kept));
       return mul(reshape(dy, kept), cast(hit, "float32"));
     },

@@ -144,7 +144,11 @@ const cutKernels: readonly TracedKernel[] = [
     const stops = plan.end.map((stop, axis) =>
       (plan.strides[axis] ?? 1) < 0 && stop < 0 ? -(x.shape[axis] ?? 0) - 1 : stop,
     );
-    const cut = slice(graph, x, plan.begin, stops, plan.strides, plan.finalShapeSparse);
+    const lengths = plan.begin.map((start, axis) => {
+      const stop = plan.end[axis] ?? 0;
+      return Math.max(0, Math.ceil((stop - start) / (plan.strides[axis] ?? 1)));
+    });
+    const cut = slice(graph, x, plan.begin, stops, plan.strides, lengths);
     return graph.reshape(cut, plan.finalShape);
   }),
   kernel(tf.PadV2, (graph, { x }: Inputs<"x">, { paddings, constantValue }: tf.PadV2Attrs) => {

@@ -1,0 +1,118 @@
+import { describe, expect, it } from "vitest";
+import { Random } from "../dataset/random.ts";
+import { attention, gelu, layerNorm, linear, selfAttention } from "./nn.ts";
+import {
+  expectSame,
+  expectSameWithGradients,
+  expectTrueGradients,
+  traceCase,
+  uniform,
+  withGradients,
+  type Case,
+  type TensorFunction,
+} from "./testing/compare.ts";
+import { optimize } from "./graph/passes/optimize.ts";
+import * as tf from "./tf.ts";
+
+type Three = [tf.Tensor, tf.Tensor, tf.Tensor];
+
+describe("layers, traced and on TF.js' CPU backend, with gradients", () => {
+  it("linear, on any rank", async () => {
+    const random = new Random(1);
+    const weights = [uniform(random, [4, 3]), uniform(random, [3])];
+    for (const shape of [[4], [5, 4], [2, 3, 4], [2, 1, 3, 4]]) {
+      const inputs = [uniform(random, shape), ...weights];
+      await expectSameWithGradients({ inputs, run: (...t) => linear(...(t as Three)) });
+    }
+  });
+
+  it("layerNorm", async () => {
+    const random = new Random(2);
+    for (const shape of [
+      [1, 6],
+      [4, 6],
+      [2, 3, 8],
+    ]) {
+      const width = shape.at(-1) ?? 1;
+      const inputs = [uniform(random, shape), uniform(random, [width]), uniform(random, [width])];
+      await expectSameWithGradients({ inputs, run: (...t) => layerNorm(...(t as Three)) });
+    }
+  });
+
+  it("gelu, out to where it is 0 or the identity", async () => {
+    const inputs = [uniform(new Random(3), [5, 7], -6, 6)];
+    await expectSameWithGradients({ inputs, run: (x) => gelu(x) });
+  });
+
+  it("attention, with keys of another length", async () => {
+    const random = new Random(4);
+    const inputs = [
+      uniform(random, [2, 3, 4, 5]),
+      uniform(random, [2, 3, 6, 5]),
+      uniform(random, [2, 3, 6, 2]),
+    ];
+    await expectSameWithGradients({ inputs, run: (...t) => attention(...(t as Three)) });
+    await expectSameWithGradients({
+      inputs,
+      run: (...t) => {
+        const [q, k, v] = t as Three;
+        return attention(q, k, v, 0.3);
+      },
+    });
+  });
+
+  it("selfAttention is attention of each head by itself", async () => {
+    const random = new Random(5);
+    const inputs = [uniform(random, [2, 5, 12])];
+    await expectSameWithGradients({ inputs, run: (qkv) => selfAttention(qkv, 2) });
+    const difference: TensorFunction = (x) => {
+      const qkv = x;
+      const head = (which: number, start: number): tf.Tensor =>
+        tf.slice(qkv, [0, 0, 4 * which + start], [2, 5, 2]);
+      const heads = [0, 2].map((start) => attention(head(0, start), head(1, start), head(2, start)));
+      return tf.sub(selfAttention(qkv, 2), tf.concat(heads, 2));
+    };
+    await expectSame({ inputs, run: (x) => tf.add(difference(x) as tf.Tensor, 1) }, 1e-6);
+  });
+});
+
+/** A pre-norm block: every operation of a vision transformer. */
+function block(...tensors: tf.Tensor[]): tf.Tensor {
+  const get = (index: number): tf.Tensor => {
+    const tensor = tensors[index];
+    if (tensor === undefined) throw new RangeError(`weight ${index} is missing`);
+    return tensor;
+  };
+  const norm1 = layerNorm(get(0), get(1), get(2));
+  const mixed = selfAttention(linear(norm1, get(3), get(4)), 2);
+  const y = tf.add(get(0), linear(mixed, get(5), get(6)));
+  const hidden = gelu(linear(layerNorm(y, get(7), get(8)), get(9), get(10)));
+  return tf.add(y, linear(hidden, get(11), get(12)));
+}
+
+describe("a transformer block", () => {
+  const random = new Random(6);
+  const [batch, length, width] = [2, 3, 4];
+  const shapes = [
+    [batch, length, width],
+    ...[[width], [width], [width, 3 * width], [3 * width], [width, width], [width]],
+    ...[[width], [width], [width, 4 * width], [4 * width], [4 * width, width], [width]],
+  ];
+  const test: Case = { inputs: shapes.map((shape) => uniform(random, shape, -1, 1)), run: block };
+
+  it("has TF.js' own gradients within 1e-5 relative", async () => {
+    await expectSame(withGradients(test), 1e-5);
+  });
+
+  it("has the gradients that float64 finite differences give", () => {
+    expectTrueGradients(optimize(traceCase(withGradients(test))), test.inputs, 1e-6);
+  });
+
+  it("is traced into few operators", () => {
+    const graph = optimize(traceCase(test));
+    const count = (op: string): number => graph.nodes.filter((node) => node.op === op).length;
+    expect(count("LayerNormalization")).toBe(2);
+    expect(count("Gemm") + count("MatMul")).toBeLessThanOrEqual(6);
+    expect(graph.nodes.length).toBeLessThan(40);
+  });
+});
