@@ -1,0 +1,53 @@
+/** A checkpoint frame as a stream: its layout first, then its values. */
+import { checkpointHeaderBytes, decodeCheckpointHeader } from "@consilium/shared/codec";
+import { ConsiliumError } from "@consilium/shared/errors";
+import { vectorLength, type Manifest } from "@consilium/shared/manifest";
+import { firstNotFinite, headerAndFloats, type ByteSource } from "./float-stream.ts";
+import { tensorAt } from "./update-stream.ts";
+
+/** Bytes that tell how long a checkpoint's header is. */
+const PREFIX_BYTES = 12;
+
+export interface CheckpointHead {
+  readonly manifest: Manifest;
+  /** The frame's bytes before the values. */
+  readonly header: Uint8Array;
+}
+
+/** Reads no further than the header. @throws frame.bad-tag, frame.wrong-length */
+export async function readCheckpointHead(source: ByteSource): Promise<CheckpointHead> {
+  let bytes: Uint8Array = new Uint8Array(0);
+  for await (const piece of source) {
+    bytes = bytes.length === 0 ? piece : Buffer.concat([bytes, piece]);
+    if (bytes.length < PREFIX_BYTES) continue;
+    const headerBytes = checkpointHeaderBytes(bytes);
+    if (bytes.length < headerBytes) continue;
+    const header = bytes.slice(0, headerBytes);
+    return { manifest: decodeCheckpointHeader(header).manifest, header };
+  }
+  throw new ConsiliumError("frame.wrong-length");
+}
+
+/**
+ * The values after a header that has been read before.
+ * @throws frame.wrong-length, vector.not-finite
+ */
+export async function* checkpointValues(
+  source: ByteSource,
+  { manifest, header }: CheckpointHead,
+): AsyncGenerator<{ readonly offset: number; readonly values: Float32Array }, void, undefined> {
+  const expected = vectorLength(manifest);
+  let offset = 0;
+  for await (const part of headerAndFloats(source, header.length)) {
+    if ("header" in part) continue;
+    const { values } = part;
+    if (offset + values.length > expected) throw new ConsiliumError("frame.wrong-length");
+    const bad = firstNotFinite(values);
+    if (bad >= 0) {
+      throw new ConsiliumError("vector.not-finite", { culprits: [tensorAt(manifest, offset + bad)] });
+    }
+    yield { offset, values };
+    offset += values.length;
+  }
+  if (offset !== expected) throw new ConsiliumError("frame.wrong-length");
+}

@@ -1,0 +1,82 @@
+/** The heavy work, as values that can be posted to a worker thread. */
+import { createHash } from "node:crypto";
+import { openStream } from "@consilium/shared/crypto/envelope";
+import type { Identity } from "@consilium/shared/crypto/identity";
+import { ConsiliumError } from "@consilium/shared/errors";
+import type { FederationId, Sha256, SiteId, UploadId } from "@consilium/shared/ids";
+import type { Blobs, StoredBlob } from "../blobs/blobs.ts";
+import { checkCheckpoint, checkUpdate, fold, type CheckJob, type FoldJob } from "./fold.ts";
+import type { ByteSource } from "./float-stream.ts";
+
+export type Task =
+  | { readonly task: "fold"; readonly job: FoldJob }
+  | {
+      readonly task: "check-update";
+      readonly job: CheckJob;
+      readonly upload: UploadId;
+      readonly sha256: Sha256;
+    }
+  | { readonly task: "open-genesis"; readonly job: GenesisJob };
+
+/** A sealed initial model that has arrived. */
+export interface GenesisJob {
+  readonly federation: FederationId;
+  readonly site: SiteId;
+  readonly upload: UploadId;
+  readonly sealedSha256: Sha256;
+  /** Of the checkpoint inside. */
+  readonly sha256: Sha256;
+}
+
+/** What the service asks of it; in production a worker thread does it, so that heartbeats go on. */
+export interface Aggregator {
+  /** @throws an update's own error with the site as its first culprit; then nothing was written */
+  fold(job: FoldJob): Promise<StoredBlob>;
+  /** Whether a finished upload is what its header says. @throws hash.mismatch, and as updateValues */
+  checkUpdate(job: CheckJob, upload: UploadId, sha256: Sha256): Promise<void>;
+  /** Opens the initial model and stores it as a blob. @throws hash.mismatch, and as openStream and checkpointValues */
+  openGenesis(job: GenesisJob): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface TaskPorts {
+  readonly blobs: Blobs;
+  readonly reader: Identity;
+}
+
+/** @returns the new blob of a fold; null for checks */
+export async function runTask(task: Task, { blobs, reader }: TaskPorts): Promise<StoredBlob | null> {
+  switch (task.task) {
+    case "fold":
+      return fold(task.job, blobs, reader);
+    case "check-update": {
+      const staged = await blobs.stage(task.upload);
+      await assertHash(staged.read(), task.sha256);
+      await checkUpdate(task.job, staged.read(), blobs, reader);
+      return null;
+    }
+    case "open-genesis":
+      await openGenesis(task.job, blobs, reader);
+      return null;
+  }
+}
+
+async function openGenesis(job: GenesisJob, blobs: Blobs, reader: Identity): Promise<void> {
+  const { federation, site } = job;
+  const staged = await blobs.stage(job.upload);
+  await assertHash(staged.read(), job.sealedSha256);
+  const context = { kind: "genesis", federation, round: 0, attempt: 0, site };
+  const frame = () => openStream(staged.read(), reader, context);
+  await checkCheckpoint(frame);
+  const { sha256 } = await blobs.write(frame());
+  if (sha256 !== job.sha256) {
+    await blobs.remove(sha256);
+    throw new ConsiliumError("hash.mismatch", { culprits: [site] });
+  }
+}
+
+async function assertHash(source: ByteSource, expected: Sha256): Promise<void> {
+  const hash = createHash("sha256");
+  for await (const piece of source) hash.update(piece);
+  if (hash.digest("hex") !== expected) throw new ConsiliumError("hash.mismatch");
+}

@@ -1,0 +1,95 @@
+/** The aggregator in a worker thread of its own, started with the coordinator and again after a crash. */
+import type { Worker } from "node:worker_threads";
+import type { Identity } from "@consilium/shared/crypto/identity";
+import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
+import { startThread } from "@consilium/shared/threads";
+import type { StoredBlob } from "../blobs/blobs.ts";
+import type { Aggregator, Task } from "./tasks.ts";
+
+export interface AggregationThreadData {
+  readonly blobsRoot: string;
+  readonly signingSeed: Uint8Array;
+  readonly sealingSecret: Uint8Array;
+}
+
+export interface TaskRequest {
+  readonly id: number;
+  readonly task: Task;
+}
+
+export type TaskResponse =
+  | { readonly id: number; readonly ok: true; readonly result: StoredBlob | null }
+  | {
+      readonly id: number;
+      readonly ok: false;
+      readonly code: ErrorCode;
+      readonly detail: string | undefined;
+      readonly culprits: readonly string[];
+    };
+
+interface Pending {
+  readonly resolve: (result: StoredBlob | null) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export function startAggregationThread(blobsRoot: string, identity: Identity): Aggregator {
+  const data: AggregationThreadData = {
+    blobsRoot,
+    signingSeed: identity.signingSeed,
+    sealingSecret: identity.sealingSecret,
+  };
+  const pending = new Map<number, Pending>();
+  let lastId = 0;
+  let worker: Worker | null = null;
+
+  function failAll(error: unknown): void {
+    for (const { reject } of pending.values()) reject(error);
+    pending.clear();
+  }
+
+  function start(): Worker {
+    const started = startThread(new URL("./worker.ts", import.meta.url), data);
+    started.on("message", (response: TaskResponse) => {
+      const waiting = pending.get(response.id);
+      pending.delete(response.id);
+      if (response.ok) waiting?.resolve(response.result);
+      else waiting?.reject(failure(response));
+    });
+    started.on("error", failAll);
+    started.on("exit", () => {
+      if (worker === started) worker = null;
+      failAll(new ConsiliumError("internal", { detail: "(the aggregation thread ended)" }));
+    });
+    return started;
+  }
+
+  function request(task: Task): Promise<StoredBlob | null> {
+    worker ??= start();
+    const id = ++lastId;
+    const answer = new Promise<StoredBlob | null>((resolve, reject) => pending.set(id, { resolve, reject }));
+    worker.postMessage({ id, task } satisfies TaskRequest);
+    return answer;
+  }
+
+  worker = start();
+  return {
+    async fold(job) {
+      const blob = await request({ task: "fold", job });
+      if (blob === null) throw new Error("a fold answers with a blob");
+      return blob;
+    },
+    async checkUpdate(job, upload, sha256) {
+      await request({ task: "check-update", job, upload, sha256 });
+    },
+    async openGenesis(job) {
+      await request({ task: "open-genesis", job });
+    },
+    async close() {
+      await worker?.terminate();
+    },
+  };
+}
+
+function failure({ code, detail, culprits }: Extract<TaskResponse, { ok: false }>): ConsiliumError {
+  return new ConsiliumError(code, { culprits, ...(detail === undefined ? {} : { detail }) });
+}

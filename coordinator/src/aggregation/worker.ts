@@ -1,0 +1,29 @@
+/** Entry of the aggregation thread: tasks in, results or typed errors out. */
+import { parentPort, workerData } from "node:worker_threads";
+import { identityFromSecrets } from "@consilium/shared/crypto/identity";
+import { toConsiliumError } from "@consilium/shared/errors";
+import { attachFileBlobs } from "../blobs/fs.ts";
+import { runTask } from "./tasks.ts";
+import type { AggregationThreadData, TaskRequest, TaskResponse } from "./thread.ts";
+
+const { blobsRoot, signingSeed, sealingSecret } = workerData as AggregationThreadData;
+const ports = {
+  blobs: attachFileBlobs(blobsRoot),
+  reader: identityFromSecrets(signingSeed, sealingSecret),
+};
+
+parentPort?.on("message", ({ id, task }: TaskRequest) => {
+  void runTask(task, ports).then(
+    (result) => {
+      answer({ id, ok: true, result });
+    },
+    (error: unknown) => {
+      const { code, detail, culprits } = toConsiliumError(error);
+      answer({ id, ok: false, code, detail, culprits });
+    },
+  );
+});
+
+function answer(response: TaskResponse): void {
+  parentPort?.postMessage(response);
+}

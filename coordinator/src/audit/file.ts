@@ -1,0 +1,69 @@
+/**
+ * audit.jsonl: the readable copy of the audit log. The store holds the lines in the same transaction as what they tell
+ * of; this file follows it, so that a crash between the two is healed at the next start.
+ */
+import { open, readFile, truncate } from "node:fs/promises";
+import { parseLine, verifyChain, type AuditLine, type ChainCheck } from "./chain.ts";
+
+export interface AuditSource {
+  auditAfter(seq: number): Promise<readonly AuditLine[]>;
+}
+
+export class AuditFile {
+  readonly #file: string;
+  readonly #source: AuditSource;
+  #written: number;
+  #queue: Promise<void> = Promise.resolve();
+
+  private constructor(file: string, source: AuditSource, written: number) {
+    this.#file = file;
+    this.#source = source;
+    this.#written = written;
+  }
+
+  /** Cuts off a line that a crash left unfinished and writes what is missing. */
+  static async open(file: string, source: AuditSource): Promise<AuditFile> {
+    const text = await readText(file);
+    const whole = text.slice(0, text.lastIndexOf("\n") + 1);
+    if (whole.length < text.length) await truncate(file, Buffer.byteLength(whole));
+    const last = whole.trimEnd().split("\n").at(-1) ?? "";
+    const audit = new AuditFile(file, source, parseLine(last)?.seq ?? 0);
+    await audit.follow();
+    return audit;
+  }
+
+  /** Appends what the store has and the file has not; on disk when the promise resolves. */
+  follow(): Promise<void> {
+    this.#queue = this.#queue.catch(() => undefined).then(() => this.#append());
+    return this.#queue;
+  }
+
+  async #append(): Promise<void> {
+    const lines = await this.#source.auditAfter(this.#written);
+    const last = lines.at(-1);
+    if (last === undefined) return;
+    const handle = await open(this.#file, "a", 0o600);
+    try {
+      await handle.appendFile(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    this.#written = last.seq;
+  }
+}
+
+/** Checks the file's chain from its first line. */
+export async function verifyAuditFile(file: string): Promise<ChainCheck> {
+  const text = await readText(file);
+  return verifyChain(text === "" ? [] : text.replace(/\n$/, "").split("\n"));
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return "";
+    throw error;
+  }
+}

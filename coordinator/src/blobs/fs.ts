@@ -1,0 +1,210 @@
+/**
+ * Blobs on a file system: `sha256/ab/abcd...`. The order that makes an object durable: write to a temporary name, fsync,
+ * rename, fsync the folder. What has a final name is whole.
+ */
+import { createHash, randomUUID } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import path from "node:path";
+import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
+import { sha256Schema, uploadIdSchema, type Sha256, type UploadId } from "@consilium/shared/ids";
+import type { Blobs, ByteRange, Staged, StoredBlob } from "./blobs.ts";
+
+const READ_BYTES = 1024 * 1024;
+const PART = ".part";
+
+/**
+ * For the one owner of the folder: clears away what a crash left half-written, which has no name and no row.
+ * @param root an own folder; made when absent
+ */
+export async function openFileBlobs(root: string): Promise<Blobs> {
+  const folders = foldersOf(root);
+  await rm(folders.temporary, { recursive: true, force: true });
+  for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true, mode: 0o700 });
+  return new FileBlobs(folders);
+}
+
+/** For a worker of the owner. */
+export function attachFileBlobs(root: string): Blobs {
+  return new FileBlobs(foldersOf(root));
+}
+
+function foldersOf(root: string): Folders {
+  return {
+    objects: path.join(root, "sha256"),
+    temporary: path.join(root, "temporary"),
+    uploads: path.join(root, "uploads"),
+  };
+}
+
+type Folders = Readonly<Record<"objects" | "temporary" | "uploads", string>>;
+
+class FileBlobs implements Blobs {
+  readonly #folders: Folders;
+
+  constructor(folders: Folders) {
+    this.#folders = folders;
+  }
+
+  async write(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<StoredBlob> {
+    const file = path.join(this.#folders.temporary, randomUUID());
+    try {
+      return await this.#write(file, source);
+    } catch (error) {
+      await rm(file, { force: true });
+      throw typed(error);
+    }
+  }
+
+  async #write(file: string, source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<StoredBlob> {
+    const hash = createHash("sha256");
+    let sizeBytes = 0;
+    const handle = await open(file, "wx", 0o600);
+    try {
+      for await (const piece of source) {
+        hash.update(piece);
+        await writeFully(handle, piece, sizeBytes);
+        sizeBytes += piece.length;
+      }
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    const sha256 = hash.digest("hex") as Sha256;
+    await this.#name(file, sha256);
+    return { sha256, sizeBytes };
+  }
+
+  async *read(sha256: Sha256, range?: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
+    if (range !== undefined && range.end <= range.start) return;
+    const bounds = range === undefined ? {} : { start: range.start, end: range.end - 1 };
+    try {
+      yield* readFile(this.#fileOf(sha256), bounds);
+    } catch (error) {
+      throw isMissing(error) ? new ConsiliumError("blob.unknown") : typed(error);
+    }
+  }
+
+  async sizeOf(sha256: Sha256): Promise<number | null> {
+    return sizeOrNull(this.#fileOf(sha256));
+  }
+
+  async remove(sha256: Sha256): Promise<void> {
+    await rm(this.#fileOf(sha256), { force: true });
+  }
+
+  async list(): Promise<readonly Sha256[]> {
+    const files = await readdir(this.#folders.objects, { recursive: true });
+    return files.flatMap((file) => sha256Schema.safeParse(path.basename(file)).data ?? []).sort();
+  }
+
+  async stage(upload: UploadId): Promise<Staged> {
+    const file = path.join(this.#folders.uploads, upload + PART);
+    const handle = await open(file, "a", 0o600).catch((error: unknown) => {
+      throw typed(error);
+    });
+    await handle.close();
+    return new StagedFile(file, (sha256) => this.#name(file, sha256));
+  }
+
+  async staged(): Promise<readonly UploadId[]> {
+    const files = await readdir(this.#folders.uploads);
+    return files.flatMap((file) => uploadIdSchema.safeParse(path.basename(file, PART)).data ?? []).sort();
+  }
+
+  /** Gives a file that is already fsynced its final name. */
+  async #name(file: string, sha256: Sha256): Promise<void> {
+    const target = this.#fileOf(sha256);
+    const folder = path.dirname(target);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await rename(file, target);
+    for (const changed of [folder, this.#folders.objects]) await syncFolder(changed);
+  }
+
+  #fileOf(sha256: Sha256): string {
+    return path.join(this.#folders.objects, sha256.slice(0, 2), sha256);
+  }
+}
+
+class StagedFile implements Staged {
+  readonly #file: string;
+  readonly #name: (sha256: Sha256) => Promise<void>;
+
+  constructor(file: string, name: (sha256: Sha256) => Promise<void>) {
+    this.#file = file;
+    this.#name = name;
+  }
+
+  async writeAt(offset: number, bytes: Uint8Array): Promise<void> {
+    try {
+      const handle = await open(this.#file, "r+");
+      try {
+        await writeFully(handle, bytes, offset);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      throw isMissing(error) ? new ConsiliumError("upload.unknown") : typed(error);
+    }
+  }
+
+  async sizeBytes(): Promise<number> {
+    return (await sizeOrNull(this.#file)) ?? 0;
+  }
+
+  read(): AsyncIterable<Uint8Array> {
+    return readFile(this.#file, {});
+  }
+
+  promote(sha256: Sha256): Promise<void> {
+    return this.#name(sha256);
+  }
+
+  async discard(): Promise<void> {
+    await rm(this.#file, { force: true });
+  }
+}
+
+async function* readFile(
+  file: string,
+  bounds: { readonly start?: number; readonly end?: number },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const stream = createReadStream(file, { ...bounds, highWaterMark: READ_BYTES });
+  for await (const piece of stream) yield piece as Buffer;
+}
+
+async function writeFully(handle: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, offset + done);
+    done += bytesWritten;
+  }
+}
+
+/** A rename is durable only once its folder is. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function sizeOrNull(file: string): Promise<number | null> {
+  try {
+    return (await stat(file)).size;
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw typed(error);
+  }
+}
+
+const isMissing = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && error.code === "ENOENT";
+
+/** A full disk is in the table; other file errors keep their own code for the log. */
+const typed = (error: unknown): unknown => {
+  const known = toConsiliumError(error);
+  return known.code === "internal" ? error : known;
+};

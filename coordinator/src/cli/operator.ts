@@ -1,0 +1,105 @@
+/** `invite` and `status`: the operator's commands, over the HTTP API of the coordinator that runs on this home folder. */
+import { ConsiliumError, ERRORS, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
+import {
+  errorBodySchema,
+  federationStatusSchema,
+  invitationReplySchema,
+  type FederationStatus,
+} from "@consilium/shared/protocol/http";
+import { formatBytes } from "@consilium/shared/units";
+import { z } from "zod";
+import { readOperatorAccess } from "../home.ts";
+import { say, type Terminal } from "./terminal.ts";
+
+export interface OperatorOptions {
+  readonly home: string;
+  readonly federation?: string;
+}
+
+export async function invite(
+  options: OperatorOptions & { readonly site: string; readonly validDays: number },
+  terminal: Terminal,
+): Promise<void> {
+  const call = await operatorApi(options.home);
+  const federation = await chooseFederation(options.federation, call);
+  const body = { site: options.site, validForMs: Math.round(options.validDays * 24 * 3600_000) };
+  const reply = await call(invitationReplySchema, `/api/federations/${federation}/invitations`, body);
+  say(
+    terminal,
+    { event: "result", federation, ...reply },
+    [
+      `Hand this to ${reply.site} over a channel you trust; it works once, until ${reply.expiresAt}:`,
+      "",
+      `  consilium-site join --coordinator URL --token ${reply.token}`,
+    ].join("\n"),
+  );
+}
+
+export async function status(options: OperatorOptions, terminal: Terminal): Promise<void> {
+  const call = await operatorApi(options.home);
+  const all = await call(z.array(federationStatusSchema), "/api/federations");
+  const chosen = all.filter(
+    ({ federation }) => options.federation === undefined || federation === options.federation,
+  );
+  if (chosen.length === 0) throw new ConsiliumError("federation.unknown");
+  say(terminal, { event: "result", federations: chosen }, chosen.map(describeStatus).join("\n\n"));
+}
+
+type Call = <T extends z.ZodType>(schema: T, path: string, body?: object) => Promise<z.infer<T>>;
+
+async function operatorApi(home: string): Promise<Call> {
+  const { url, token } = await readOperatorAccess(home);
+  return async (schema, path, body) => {
+    const headers = { authorization: `Bearer ${token}` };
+    const response = await fetch(
+      url + path,
+      body === undefined
+        ? { headers }
+        : {
+            method: "POST",
+            headers: { ...headers, "content-type": "application/json" },
+            body: JSON.stringify(body),
+          },
+    ).catch((error: unknown) => {
+      // fetch hides the socket's own error one level down.
+      throw toConsiliumError(error instanceof Error ? (error.cause ?? error) : error);
+    });
+    const value: unknown = await response.json();
+    if (response.ok) return schema.parse(value);
+    const problem = errorBodySchema.safeParse(value).data;
+    const known = problem !== undefined && isErrorCode(problem.code);
+    throw new ConsiliumError(known ? (problem.code as ErrorCode) : "internal", {
+      culprits: problem?.culprits ?? [],
+    });
+  };
+}
+
+const isErrorCode = (code: string): boolean => Object.hasOwn(ERRORS, code);
+
+/** With a single federation there is nothing to choose. */
+async function chooseFederation(named: string | undefined, call: Call): Promise<string> {
+  if (named !== undefined) return named;
+  const all = await call(z.array(federationStatusSchema), "/api/federations");
+  const [only] = all;
+  if (only === undefined || all.length > 1) {
+    throw new ConsiliumError("config.invalid", {
+      detail: `(name one with --federation: ${all.map(({ federation }) => federation).join(", ")})`,
+      culprits: ["federation"],
+    });
+  }
+  return only.federation;
+}
+
+function describeStatus(status: FederationStatus): string {
+  const loss = status.history.findLast((round) => round.loss !== null)?.loss ?? null;
+  const head = [
+    `${status.federation}: ${status.plan.title}`,
+    `  ${status.summary}`,
+    `  round ${status.round} of ${status.rounds}, loss ${loss === null ? "-" : loss.toFixed(4)}, coordinator ${status.coordinatorFingerprint}`,
+  ];
+  const sites = status.sites.map(
+    (site) =>
+      `  ${site.connected ? "*" : " "} ${site.site.padEnd(20)} ${site.phase.padEnd(10)} ${site.contributions} updates, ${formatBytes(site.receivedBytes)}`,
+  );
+  return [...head, ...sites].join("\n");
+}

@@ -1,0 +1,74 @@
+/** `plan`: writes a federation plan with every default filled in, for people to read before they sign up to it. */
+import { writeFile } from "node:fs/promises";
+import { parsePlan, planHash } from "@consilium/shared/plan";
+import { ConsiliumError } from "@consilium/shared/errors";
+import { say, type Terminal } from "./terminal.ts";
+
+export interface PlanOptions {
+  readonly federation: string;
+  readonly title: string;
+  readonly rounds: number;
+  readonly minSites?: number;
+  readonly deadlineMinutes?: number;
+  readonly seed?: number;
+  readonly size?: string;
+  readonly imagePx?: number;
+  readonly patchPx?: number;
+  readonly cachePx?: number;
+  readonly localEpochs?: number;
+  readonly batchSize?: number;
+  readonly learningRate?: number;
+  readonly warmupRounds?: number;
+  readonly maskRatio?: number;
+  readonly out?: string;
+  readonly force?: boolean;
+}
+
+/** @throws plan.invalid, config.invalid if the file exists */
+export async function writePlan(options: PlanOptions, terminal: Terminal): Promise<void> {
+  const plan = parsePlan(
+    withoutUndefined({
+      federation: options.federation,
+      title: options.title,
+      rounds: options.rounds,
+      minSites: options.minSites,
+      roundDeadlineMs:
+        options.deadlineMinutes === undefined ? undefined : Math.round(options.deadlineMinutes * 60_000),
+      seed: options.seed,
+      cachePx: options.cachePx,
+      model: withoutUndefined({ size: options.size, imagePx: options.imagePx, patchPx: options.patchPx }),
+      pretext: withoutUndefined({ task: "mae", maskRatio: options.maskRatio }),
+      training: withoutUndefined({
+        localEpochs: options.localEpochs,
+        batchSize: options.batchSize,
+        learningRate: options.learningRate,
+        warmupRounds: options.warmupRounds ?? Math.min(1, options.rounds),
+      }),
+    }),
+  );
+  const text = `${JSON.stringify(plan, null, 2)}\n`;
+  if (options.out === undefined) {
+    terminal.print(text.trimEnd());
+    return;
+  }
+  try {
+    await writeFile(options.out, text, { flag: options.force === true ? "w" : "wx" });
+  } catch (cause) {
+    const exists = cause instanceof Error && "code" in cause && cause.code === "EEXIST";
+    throw new ConsiliumError("config.invalid", {
+      detail: exists ? "(the file exists; --force replaces it)" : "(the plan cannot be written there)",
+      culprits: ["out"],
+      cause,
+    });
+  }
+  const hash = planHash(plan);
+  say(
+    terminal,
+    { event: "result", federation: plan.federation, planHash: hash },
+    `Plan ${hash.slice(0, 12)} written.`,
+  );
+}
+
+function withoutUndefined<T extends object>(value: T): Partial<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as Partial<T>;
+}

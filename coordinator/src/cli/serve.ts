@@ -1,0 +1,80 @@
+/** `serve`: runs the coordinator until it is told to stop, and says what happens. */
+import { readFile } from "node:fs/promises";
+import { ConsiliumError } from "@consilium/shared/errors";
+import { parsePlan, type Plan } from "@consilium/shared/plan";
+import type { Logger } from "pino";
+import { startCoordinator, type Coordinator } from "../app.ts";
+import { factData } from "../audit/events.ts";
+import type { Fact } from "../federation/types.ts";
+import { say, type Terminal } from "./terminal.ts";
+
+export interface ServeOptions {
+  readonly home: string;
+  readonly host: string;
+  readonly port: string;
+  /** A file. */
+  readonly plan?: string;
+  readonly gatherMs?: string;
+}
+
+export async function serve(
+  { plan: planFile, ...settings }: ServeOptions,
+  logger: Logger,
+  terminal: Terminal,
+): Promise<Coordinator> {
+  const coordinator = await startCoordinator({
+    ...settings,
+    logger,
+    plan: planFile === undefined ? undefined : await readPlan(planFile),
+    onFact: (federation, fact) => {
+      say(terminal, { event: fact.fact, federation, ...factData(fact) }, describeFact(fact));
+    },
+  });
+  const { url, dashboardUrl } = coordinator;
+  say(
+    terminal,
+    { event: "listening", url, dashboardUrl },
+    `Listening on ${url}\nDashboard: ${dashboardUrl}\nInvite a site: consilium-coordinator invite --site NAME`,
+  );
+  return coordinator;
+}
+
+/** @throws config.invalid, plan.invalid */
+export async function readPlan(file: string): Promise<Plan> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(file, "utf8"));
+  } catch (cause) {
+    const detail = cause instanceof SyntaxError ? "(the plan is not JSON)" : "(the plan file cannot be read)";
+    throw new ConsiliumError("config.invalid", { detail, culprits: ["plan"], cause });
+  }
+  return parsePlan(value);
+}
+
+function describeFact(fact: Fact): string {
+  switch (fact.fact) {
+    case "genesis.stored":
+      return "The initial model is here.";
+    case "round.opened":
+      return `Round ${fact.round}${fact.attempt > 1 ? `, attempt ${fact.attempt}` : ""}: open for ${fact.cohort.join(", ")}.`;
+    case "contribution.accepted": {
+      const { round, site, examples, metrics } = fact.header.body;
+      return `Round ${round}: update of ${site} (${examples} images, loss ${metrics.loss.toFixed(4)}).`;
+    }
+    case "contribution.dropped":
+      return `Round ${fact.round}: update of ${fact.site} dropped (${fact.reason}).`;
+    case "round.closed":
+      return fact.excluded.length === 0
+        ? `Round ${fact.round}: complete.`
+        : `Round ${fact.round}: closed without ${excludedText(fact)}.`;
+    case "round.abandoned":
+      return `Round ${fact.round}: too few updates; without ${excludedText(fact)}. It is tried again.`;
+    case "round.aggregated":
+      return `Round ${fact.round}: averaged, global model ${fact.record.body.sha256.slice(0, 12)}.`;
+    case "federation.finished":
+      return `Finished; global model ${fact.checkpoint.slice(0, 12)}.`;
+  }
+}
+
+const excludedText = ({ excluded }: Extract<Fact, { fact: "round.closed" | "round.abandoned" }>): string =>
+  excluded.map(({ site, reason }) => `${site} (${reason})`).join(", ");

@@ -1,0 +1,33 @@
+/** The coordinator's settings: parsed once, frozen, passed on as values. */
+import { ConsiliumError } from "@consilium/shared/errors";
+import { z } from "zod";
+
+export const serveConfigSchema = z.strictObject({
+  home: z.string().min(1),
+  host: z.string().min(1).default("127.0.0.1"),
+  /** 0 takes a free one. */
+  port: z.coerce.number().int().min(0).max(65_535).default(8470),
+  logLevel: z.enum(["silent", "fatal", "error", "warn", "info", "debug", "trace"]).default("info"),
+  /** When enough sites are there but not all of the roster, how long the others are waited for. */
+  gatherMs: z.coerce.number().int().min(0).default(3_000),
+  /** Sockets that one network address may hold open; a hospital's proxy may stand for several sites. */
+  maxSocketsPerAddress: z.coerce.number().int().min(2).default(1_024),
+  /** The largest initial model that is taken, sealed. */
+  maxModelBytes: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(2 * 1024 ** 3),
+});
+
+export type ServeConfig = Readonly<z.infer<typeof serveConfigSchema>>;
+
+/** @throws config.invalid, naming each wrong setting */
+export function parseConfig(input: z.input<typeof serveConfigSchema>): ServeConfig {
+  const parsed = serveConfigSchema.safeParse(input);
+  if (parsed.success) return Object.freeze(parsed.data);
+  throw new ConsiliumError("config.invalid", {
+    detail: parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; "),
+    culprits: parsed.error.issues.map(({ path }) => path.join(".")),
+  });
+}

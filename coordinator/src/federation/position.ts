@@ -1,0 +1,67 @@
+/** Where the federation stands, as one site is told. */
+import { sign, type Identity } from "@consilium/shared/crypto/identity";
+import type { Signed } from "@consilium/shared/crypto/signed";
+import type { FederationId, Sha256, SiteId } from "@consilium/shared/ids";
+import type { FederationPosition } from "@consilium/shared/protocol/events";
+import type { CheckpointRecord, RoundOpening } from "@consilium/shared/protocol/round";
+import type { FederationState, OpenPosition } from "./types.ts";
+
+/** Signs each opening once; all sites of the cohort are shown the same bytes. */
+export class OpeningSigner {
+  readonly #identity: Identity;
+  readonly #federation: FederationId;
+  readonly #planHash: Sha256;
+  #newest: Signed<RoundOpening> | null = null;
+
+  constructor(identity: Identity, federation: FederationId, planHash: Sha256) {
+    this.#identity = identity;
+    this.#federation = federation;
+    this.#planHash = planHash;
+  }
+
+  opening({ round, attempt, base, cohort }: OpenPosition): Signed<RoundOpening> {
+    const newest = this.#newest;
+    if (newest?.body.round === round && newest.body.attempt === attempt) return newest;
+    const body = {
+      federation: this.#federation,
+      round,
+      attempt,
+      base,
+      planHash: this.#planHash,
+      cohort: [...cohort],
+    };
+    this.#newest = sign("round-opening", body, this.#identity);
+    return this.#newest;
+  }
+}
+
+export function positionFor(
+  site: SiteId,
+  { position, genesis, genesisClaim }: FederationState,
+  {
+    openings,
+    newest,
+    nowMs,
+  }: {
+    readonly openings: OpeningSigner;
+    readonly newest: Signed<CheckpointRecord> | undefined;
+    readonly nowMs: number;
+  },
+): FederationPosition {
+  switch (position.phase) {
+    case "waiting":
+      return { phase: "waiting", genesisWanted: genesis === null && genesisClaim?.site === site };
+    case "open":
+      return {
+        phase: "open",
+        opening: openings.opening(position),
+        remainingMs: Math.max(0, position.deadlineAtMs - nowMs),
+        contributed: position.contributions.some((contribution) => contribution.site === site),
+      };
+    case "aggregating":
+      return { phase: "aggregating", round: position.round };
+    case "finished":
+      if (newest === undefined) throw new Error("a finished federation has a global model");
+      return { phase: "finished", checkpoint: newest };
+  }
+}

@@ -1,0 +1,57 @@
+/** The reducer's state out of the store's rows. */
+import type { Attempt, Round, SiteId } from "@consilium/shared/ids";
+import type { CheckpointRecord } from "@consilium/shared/protocol/round";
+import type { RoundRow } from "../store/store.ts";
+import { FIRST_ATTEMPT, initialState } from "./reducer.ts";
+import type { FederationState, Position, Rules } from "./types.ts";
+
+export interface StoredFederation {
+  readonly roster: readonly SiteId[];
+  /** Ordered by round; the first is the initial model. */
+  readonly checkpoints: readonly CheckpointRecord[];
+  /** Ordered by round and attempt. */
+  readonly rounds: readonly RoundRow[];
+}
+
+/** As it was after the last commit; follow with the event `coordinator.recovered`. */
+export function restoreState(
+  rules: Rules,
+  { roster, checkpoints, rounds }: StoredFederation,
+): FederationState {
+  return {
+    ...initialState(rules),
+    roster: [...roster].sort(),
+    genesis: checkpoints.at(0)?.sha256 ?? null,
+    checkpoint: checkpoints.at(-1)?.sha256 ?? null,
+    position: restorePosition(rules, rounds.at(-1)),
+  };
+}
+
+function restorePosition(rules: Rules, last: RoundRow | undefined): Position {
+  if (last === undefined) return initialState(rules).position;
+  const { round, attempt, base, cohort, openedAtMs, contributions, excluded } = last;
+  switch (last.outcome) {
+    case "open": {
+      const deadlineAtMs = openedAtMs + rules.roundDeadlineMs;
+      return {
+        phase: "open",
+        round,
+        attempt,
+        base,
+        cohort,
+        openedAtMs,
+        deadlineAtMs,
+        contributions,
+        refused: [],
+      };
+    }
+    case "closed":
+      return { phase: "aggregating", round, attempt, base, cohort, openedAtMs, contributions, excluded };
+    case "abandoned":
+      return { phase: "waiting", round, attempt: (attempt + 1) as Attempt, gathering: false };
+    case "aggregated":
+      return round >= rules.rounds
+        ? { phase: "finished" }
+        : { phase: "waiting", round: (round + 1) as Round, attempt: FIRST_ATTEMPT, gathering: false };
+  }
+}

@@ -1,0 +1,111 @@
+/** The federation as operators and the dashboard see it. */
+import type { Sha256, SiteId } from "@consilium/shared/ids";
+import type { Plan } from "@consilium/shared/plan";
+import type { FederationStatus, RoundStatus, SiteStatus } from "@consilium/shared/protocol/http";
+import { isoTime } from "../clock.ts";
+import type { RoundRow, SiteTotals } from "../store/store.ts";
+import type { LiveSite } from "./live.ts";
+import type { Contribution, FederationState } from "./types.ts";
+
+export interface StatusParts {
+  readonly plan: Plan;
+  readonly planHash: Sha256;
+  readonly coordinatorFingerprint: string;
+  readonly parameters: number | null;
+  readonly state: FederationState;
+  /** Ordered by round and attempt. */
+  readonly rounds: readonly RoundRow[];
+  readonly sites: readonly {
+    readonly site: SiteId;
+    readonly fingerprint: string;
+    readonly live: LiveSite;
+    readonly totals: SiteTotals | undefined;
+  }[];
+}
+
+export function federationStatus(parts: StatusParts): FederationStatus {
+  const { plan, state } = parts;
+  const { position } = state;
+  const last = parts.rounds.at(-1);
+  return {
+    federation: plan.federation,
+    plan: plan,
+    planHash: parts.planHash,
+    coordinatorFingerprint: parts.coordinatorFingerprint,
+    phase: position.phase,
+    summary: summarise(state),
+    round: "round" in position && position.phase !== "waiting" ? position.round : (last?.round ?? 0),
+    rounds: plan.rounds,
+    attempt: "attempt" in position && position.phase !== "waiting" ? position.attempt : (last?.attempt ?? 0),
+    deadlineAt: position.phase === "open" ? isoTime(position.deadlineAtMs) : null,
+    checkpoint: state.checkpoint,
+    parameters: parts.parameters,
+    sites: parts.sites.map(({ site, fingerprint, live, totals }): SiteStatus => {
+      const connected = state.connected.includes(site);
+      return {
+        site,
+        fingerprint,
+        connected,
+        lastSeenAt: live.lastSeenAtMs === null ? null : isoTime(live.lastSeenAtMs),
+        phase: live.phase,
+        done: live.done,
+        total: live.total,
+        loss: live.loss,
+        examples: live.examples,
+        contributions: totals?.contributions ?? 0,
+        receivedBytes: totals?.receivedBytes ?? 0,
+      };
+    }),
+    history: parts.rounds.map(roundStatus),
+  };
+}
+
+function roundStatus(row: RoundRow): RoundStatus {
+  return {
+    round: row.round,
+    attempt: row.attempt,
+    openedAt: isoTime(row.openedAtMs),
+    closedAt: row.closedAtMs === null ? null : isoTime(row.closedAtMs),
+    loss: weightedLoss(row.contributions),
+    contributions: row.contributions.map(({ site, examples, metrics }) => ({ site, examples, metrics })),
+    excluded: row.excluded.map(({ site, reason }) => ({ site, reason })),
+    checkpoint: row.checkpoint,
+  };
+}
+
+/** Mean loss, weighted by examples; null without contributions. */
+function weightedLoss(contributions: readonly Contribution[]): number | null {
+  const examples = contributions.reduce((sum, contribution) => sum + contribution.examples, 0);
+  if (examples === 0) return null;
+  return contributions.reduce(
+    (sum, contribution) => sum + (contribution.metrics.loss * contribution.examples) / examples,
+    0,
+  );
+}
+
+/** One sentence on what is being waited for. */
+export function summarise(state: FederationState): string {
+  const { position, rules, connected, roster } = state;
+  switch (position.phase) {
+    case "waiting":
+      if (roster.length < rules.minSites) {
+        return `Waiting for sites to join: ${roster.length} of at least ${rules.minSites} enrolled.`;
+      }
+      if (connected.length < rules.minSites) {
+        return `Waiting for sites: ${connected.length} of at least ${rules.minSites} connected.`;
+      }
+      if (state.genesis === null) {
+        return `Waiting for the initial model from ${state.genesisClaim?.site ?? "a site"}.`;
+      }
+      return `Round ${position.round} opens in a moment; ${connected.length} of ${roster.length} sites are there.`;
+    case "open": {
+      const { contributions, cohort } = position;
+      const missing = cohort.filter((site) => !contributions.some((one) => one.site === site));
+      return `Round ${position.round}: ${contributions.length} of ${cohort.length} updates are here; waiting for ${missing.join(", ")}.`;
+    }
+    case "aggregating":
+      return `Round ${position.round}: averaging ${position.contributions.length} updates.`;
+    case "finished":
+      return `Finished after ${rules.rounds} rounds.`;
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * The words of the round reducer: what state a federation is in, what can happen to it (events), what is recorded about
+ * it (facts: persisted and audited in one transaction) and what is done because of it (effects: run after the commit).
+ */
+import type { Signed } from "@consilium/shared/crypto/signed";
+import type { Attempt, Round, Sha256, SiteId } from "@consilium/shared/ids";
+import type {
+  CheckpointRecord,
+  ContributionHeader,
+  ContributionMetrics,
+} from "@consilium/shared/protocol/round";
+
+/** The parts of the plan, and of the coordinator's settings, that decide how rounds follow each other. */
+export interface Rules {
+  readonly rounds: number;
+  readonly minSites: number;
+  readonly roundDeadlineMs: number;
+  /** When enough sites are there but not all of the roster, how long the others are waited for. */
+  readonly gatherMs: number;
+}
+
+/** An accepted contribution; its sealed update lies in the blob store. */
+export interface Contribution {
+  readonly site: SiteId;
+  readonly examples: number;
+  readonly metrics: ContributionMetrics;
+  readonly sealedSha256: Sha256;
+  readonly sealedBytes: number;
+}
+
+/** A site of the cohort that is not in the aggregate. */
+export interface Exclusion {
+  readonly site: SiteId;
+  /** An error code, or a few words. */
+  readonly reason: string;
+}
+
+export interface WaitingPosition {
+  readonly phase: "waiting";
+  /** The round and attempt that open next. */
+  readonly round: Round;
+  readonly attempt: Attempt;
+  /** Enough sites are there; the rest of the roster is given a moment. */
+  readonly gathering: boolean;
+}
+
+export interface OpenPosition {
+  readonly phase: "open";
+  readonly round: Round;
+  readonly attempt: Attempt;
+  readonly base: Sha256;
+  readonly cohort: readonly SiteId[];
+  readonly openedAtMs: number;
+  readonly deadlineAtMs: number;
+  /** Ordered by site. */
+  readonly contributions: readonly Contribution[];
+  /** Sites whose update was looked at and refused; they may still send a better one. */
+  readonly refused: readonly Exclusion[];
+}
+
+export interface AggregatingPosition {
+  readonly phase: "aggregating";
+  readonly round: Round;
+  readonly attempt: Attempt;
+  readonly base: Sha256;
+  readonly cohort: readonly SiteId[];
+  readonly openedAtMs: number;
+  readonly contributions: readonly Contribution[];
+  readonly excluded: readonly Exclusion[];
+}
+
+export interface FinishedPosition {
+  readonly phase: "finished";
+}
+
+export type Position = WaitingPosition | OpenPosition | AggregatingPosition | FinishedPosition;
+
+export interface FederationState {
+  readonly rules: Rules;
+  /** Enrolled sites, ordered. */
+  readonly roster: readonly SiteId[];
+  /** Sites with a live control connection that said hello, ordered. */
+  readonly connected: readonly SiteId[];
+  /** Who has been asked for the initial model, and the hash that site derived; null once it is here. */
+  readonly genesisClaim: { readonly site: SiteId; readonly sha256: Sha256 } | null;
+  /** The initial model, once uploaded. */
+  readonly genesis: Sha256 | null;
+  /** The newest global model. */
+  readonly checkpoint: Sha256 | null;
+  readonly position: Position;
+}
+
+export type FederationEvent = { readonly atMs: number } & (
+  | { readonly type: "site.enrolled"; readonly site: SiteId }
+  | { readonly type: "site.connected"; readonly site: SiteId; readonly genesis: Sha256 }
+  | { readonly type: "site.disconnected"; readonly site: SiteId }
+  | { readonly type: "genesis.uploaded"; readonly record: Signed<CheckpointRecord> }
+  | { readonly type: "contribution.received"; readonly header: Signed<ContributionHeader> }
+  | {
+      readonly type: "contribution.refused";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly site: SiteId;
+      readonly reason: string;
+    }
+  /** An accepted contribution cannot be read any more. */
+  | {
+      readonly type: "contribution.lost";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly site: SiteId;
+      readonly reason: string;
+    }
+  | { readonly type: "deadline.passed"; readonly round: Round; readonly attempt: Attempt }
+  | { readonly type: "gathering.ended" }
+  | {
+      readonly type: "round.aggregated";
+      readonly attempt: Attempt;
+      readonly record: Signed<CheckpointRecord>;
+    }
+  /** The coordinator has started again; nobody is connected. */
+  | { readonly type: "coordinator.recovered" }
+);
+
+export type Fact =
+  | { readonly fact: "genesis.stored"; readonly record: Signed<CheckpointRecord> }
+  | {
+      readonly fact: "round.opened";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly base: Sha256;
+      readonly cohort: readonly SiteId[];
+    }
+  | { readonly fact: "contribution.accepted"; readonly header: Signed<ContributionHeader> }
+  | {
+      readonly fact: "contribution.dropped";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly site: SiteId;
+      readonly reason: string;
+    }
+  /** No more contributions; `excluded` says who of the cohort is missing and why. */
+  | {
+      readonly fact: "round.closed";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly excluded: readonly Exclusion[];
+    }
+  /** Too few contributions: the round is tried again. */
+  | {
+      readonly fact: "round.abandoned";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly excluded: readonly Exclusion[];
+    }
+  | {
+      readonly fact: "round.aggregated";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly record: Signed<CheckpointRecord>;
+    }
+  | { readonly fact: "federation.finished"; readonly checkpoint: Sha256 };
+
+export type Effect =
+  | {
+      readonly effect: "await-deadline";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly afterMs: number;
+    }
+  | { readonly effect: "await-gathering"; readonly afterMs: number }
+  | { readonly effect: "aggregate"; readonly position: AggregatingPosition }
+  /** Sealed updates and unfinished uploads of rounds that are over serve nobody. */
+  | { readonly effect: "discard-spent" };
+
+export interface Transition {
+  readonly state: FederationState;
+  readonly facts: readonly Fact[];
+  readonly effects: readonly Effect[];
+}

@@ -1,0 +1,88 @@
+/** The HTTP side as one fastify application, ready to be listened with or injected into. */
+import cookie from "@fastify/cookie";
+import swagger from "@fastify/swagger";
+import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "@fastify/type-provider-zod";
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import type { Blobs } from "./blobs/blobs.ts";
+import type { Clock } from "./clock.ts";
+import type { Federations } from "./federation/registry.ts";
+import type { Enrolment } from "./governance/enrolment.ts";
+import type { Operators } from "./governance/operator.ts";
+import type { Sessions } from "./governance/sessions.ts";
+import { Access } from "./routes/access.ts";
+import { blobRoutes } from "./routes/blobs.ts";
+import { handleErrors } from "./routes/errors.ts";
+import { metricsRoutes, type Metrics } from "./routes/metrics.ts";
+import { operatorRoutes } from "./routes/operators.ts";
+import { servePage } from "./routes/page.ts";
+import { siteRoutes } from "./routes/sites.ts";
+import type { Store } from "./store/store.ts";
+
+export interface HttpPorts {
+  readonly store: Store;
+  readonly blobs: Blobs;
+  readonly federations: Federations;
+  readonly enrolment: Enrolment;
+  readonly sessions: Sessions;
+  readonly operators: Operators;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly logger: FastifyBaseLogger;
+  readonly dashboardFolder: string;
+}
+
+/** The largest message is a signed header of about a kilobyte. */
+const MAX_BODY_BYTES = 64 * 1024;
+
+/** Mantine sets styles on elements; scripts come from here alone. */
+const SECURITY_HEADERS = {
+  "content-security-policy":
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; " +
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+  "referrer-policy": "no-referrer",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+};
+
+export async function createHttp(ports: HttpPorts): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: ports.logger,
+    // Fastify's own request log holds addresses and queries; ours (routes/metrics.ts) holds the route.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: MAX_BODY_BYTES,
+    forceCloseConnections: true,
+    // Slow senders of headers and bodies are let go.
+    requestTimeout: 30_000,
+    http: { headersTimeout: 10_000 },
+  });
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  handleErrors(app);
+  app.addHook("onRequest", async (_request, reply) => {
+    reply.headers(SECURITY_HEADERS);
+  });
+  await app.register(cookie);
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "Consilium coordinator",
+        description: "Everything small. Updates travel over socket.io, see docs/architecture.md.",
+        version: "1",
+      },
+    },
+    transform: jsonSchemaTransform,
+  });
+  const access = new Access(ports.operators, ports.sessions);
+  metricsRoutes(app, ports.metrics, access);
+  await app.register(siteRoutes(ports));
+  await app.register(operatorRoutes({ ...ports, access }));
+  await app.register(blobRoutes({ ...ports, access }));
+  app.get("/api/openapi.json", { schema: { hide: true } }, () => app.swagger());
+  await app.register(async (scope) => {
+    await servePage(scope, { operators: ports.operators, folder: ports.dashboardFolder });
+  });
+  return app;
+}

@@ -1,0 +1,227 @@
+/**
+ * The socket gateway: authenticate before anything is decoded, parse, call the service, nothing else. Sockets hold no
+ * state that matters; whoever reconnects asks for the position again.
+ */
+import type { IncomingMessage, Server as HttpServer } from "node:http";
+import type { SiteId } from "@consilium/shared/ids";
+import {
+  BULK_NAMESPACE,
+  CONTROL_NAMESPACE,
+  helloSchema,
+  MAX_UPLOAD_CHUNK_BYTES,
+  progressSchema,
+  uploadBeginSchema,
+  uploadChunkSchema,
+  uploadCommitSchema,
+  type FederationPosition,
+} from "@consilium/shared/protocol/events";
+import { toConsiliumError } from "@consilium/shared/errors";
+import type { Logger } from "pino";
+import { Server, type Namespace, type Socket } from "socket.io";
+import type { Federations } from "../federation/registry.ts";
+import type { FederationService } from "../federation/service.ts";
+import type { Session, Sessions } from "../governance/sessions.ts";
+import { answer, parseMessage } from "./handlers.ts";
+import { limitedParser } from "./parser.ts";
+import type { Uploads } from "./uploads.ts";
+
+export interface GatewayPorts {
+  readonly sessions: Sessions;
+  readonly federations: Federations;
+  readonly uploads: Uploads;
+  readonly logger: Logger;
+  /** Sockets that one network address may hold open. */
+  readonly maxSocketsPerAddress: number;
+}
+
+/** A chunk, its message and the packet around them. */
+const MAX_MESSAGE_BYTES = MAX_UPLOAD_CHUNK_BYTES + 64 * 1024;
+
+interface ControlSocket {
+  readonly socket: Socket;
+  /** What the site was told last, so that nothing is pushed twice. */
+  told: string;
+}
+
+export class Gateway {
+  readonly #ports: GatewayPorts;
+  readonly #io: Server;
+  readonly #sessionOf = new WeakMap<IncomingMessage, Session>();
+  readonly #socketsByAddress = new Map<string, number>();
+  /** Control sockets that said hello, by federation and site. */
+  readonly #control = new Map<string, ControlSocket>();
+  readonly #unsubscribe: (() => void)[] = [];
+
+  /** @param server not listening yet */
+  constructor(server: HttpServer, ports: GatewayPorts) {
+    this.#ports = ports;
+    this.#io = new Server(server, {
+      transports: ["websocket"],
+      allowUpgrades: false,
+      perMessageDeflate: false,
+      httpCompression: false,
+      serveClient: false,
+      connectTimeout: 5_000,
+      pingInterval: 25_000,
+      pingTimeout: 60_000,
+      maxHttpBufferSize: MAX_MESSAGE_BYTES,
+      parser: limitedParser,
+      allowRequest: (request, decide) => {
+        this.#authenticate(request, decide);
+      },
+    });
+    this.#io.engine.on("connection", (raw: { request: IncomingMessage; on: typeof server.on }) => {
+      this.#countAddress(raw);
+    });
+    // Nobody has business in the root namespace.
+    this.#io.on("connection", (socket) => socket.disconnect(true));
+    this.#serve(CONTROL_NAMESPACE, (socket, session) => {
+      this.#serveControl(socket, session);
+    });
+    this.#serve(BULK_NAMESPACE, (socket, session) => {
+      this.#serveBulk(socket, session);
+    });
+    for (const service of ports.federations.all()) {
+      this.#unsubscribe.push(
+        service.subscribe(() => {
+          this.#pushPositions(service);
+        }),
+      );
+    }
+  }
+
+  get connections(): number {
+    return this.#io.engine.clientsCount;
+  }
+
+  close(): void {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.#io.disconnectSockets(true);
+    this.#io.engine.close();
+  }
+
+  #authenticate(
+    request: IncomingMessage,
+    decide: (problem: string | null | undefined, allowed: boolean) => void,
+  ): void {
+    const { sessions, maxSocketsPerAddress, logger } = this.#ports;
+    const session = sessions.authenticate(request.headers.authorization);
+    if (session === null) {
+      decide("auth.required", false);
+      return;
+    }
+    if ((this.#socketsByAddress.get(addressOf(request)) ?? 0) >= maxSocketsPerAddress) {
+      logger.warn({ site: session.site }, "too many sockets from one address");
+      decide("too many sockets", false);
+      return;
+    }
+    this.#sessionOf.set(request, session);
+    decide(null, true);
+  }
+
+  #countAddress(raw: { request: IncomingMessage; on(event: "close", listener: () => void): unknown }): void {
+    const address = addressOf(raw.request);
+    this.#socketsByAddress.set(address, (this.#socketsByAddress.get(address) ?? 0) + 1);
+    raw.on("close", () => {
+      const left = (this.#socketsByAddress.get(address) ?? 1) - 1;
+      if (left > 0) this.#socketsByAddress.set(address, left);
+      else this.#socketsByAddress.delete(address);
+    });
+  }
+
+  #serve(namespace: string, serve: (socket: Socket, session: Session) => void): Namespace {
+    return this.#io.of(namespace).on("connection", (socket) => {
+      const session = this.#sessionOf.get(socket.request);
+      if (session === undefined) socket.disconnect(true);
+      else serve(socket, session);
+    });
+  }
+
+  #serveControl(socket: Socket, session: Session): void {
+    const { federations, logger } = this.#ports;
+    const { site } = session;
+    const service = federations.get(session.federation);
+    const key = `${session.federation}/${site}`;
+    const log = logger.child({ federation: session.federation, site });
+
+    socket.on("hello", (message: unknown, ack: unknown) => {
+      answer(ack, log, async () => {
+        const hello = parseMessage(helloSchema, message);
+        const position = await service.hello(site, hello);
+        const previous = this.#control.get(key);
+        this.#control.set(key, { socket, told: toldKey(position) });
+        // The older socket may be half-open: its other end is long gone.
+        if (previous !== undefined && previous.socket !== socket) previous.socket.disconnect(true);
+        log.info({ software: hello.software, examples: hello.examples }, "site connected");
+        return { position };
+      });
+    });
+    socket.on("position", (ack: unknown) => {
+      answer(ack, log, () => ({ position: service.position(site) }));
+    });
+    socket.on("progress", (message: unknown) => {
+      const progress = progressSchema.safeParse(message);
+      if (progress.success) service.progress(site, progress.data);
+    });
+    socket.on("disconnect", (reason) => {
+      if (this.#control.get(key)?.socket !== socket) return;
+      this.#control.delete(key);
+      log.info({ reason }, "site disconnected");
+      service.disconnected(site).catch((error: unknown) => {
+        log.debug({ code: toConsiliumError(error).code }, "the federation is closed already");
+      });
+    });
+  }
+
+  #serveBulk(socket: Socket, session: Session): void {
+    const { uploads, logger } = this.#ports;
+    const log = logger.child({ federation: session.federation, site: session.site });
+
+    socket.on("upload.begin", (message: unknown, ack: unknown) => {
+      answer(ack, log, () => uploads.begin(parseMessage(uploadBeginSchema, message), session));
+    });
+    socket.on("upload.chunk", (message: unknown, bytes: unknown, ack: unknown) => {
+      answer(ack, log, async () => {
+        const chunk = parseMessage(uploadChunkSchema, message);
+        await uploads.chunk(chunk, bytes instanceof Uint8Array ? bytes : new Uint8Array(0), session);
+        return {};
+      });
+    });
+    socket.on("upload.commit", (message: unknown, ack: unknown) => {
+      answer(ack, log, async () => {
+        const { upload } = parseMessage(uploadCommitSchema, message);
+        return { outcome: await uploads.commit(upload, session) };
+      });
+    });
+  }
+
+  #pushPositions(service: FederationService): void {
+    for (const [key, control] of this.#control) {
+      const [federation, site] = key.split("/");
+      if (federation !== service.federation) continue;
+      const position = service.position(site as SiteId);
+      const told = toldKey(position);
+      if (told === control.told) continue;
+      control.told = told;
+      control.socket.emit("position", position);
+    }
+  }
+}
+
+/** What makes a position worth telling again; the time that is left does not. */
+function toldKey(position: FederationPosition): string {
+  switch (position.phase) {
+    case "waiting":
+      return `waiting ${String(position.genesisWanted)}`;
+    case "open": {
+      const { round, attempt } = position.opening.body;
+      return `open ${round} ${attempt} ${String(position.contributed)}`;
+    }
+    case "aggregating":
+      return `aggregating ${position.round}`;
+    case "finished":
+      return "finished";
+  }
+}
+
+const addressOf = (request: IncomingMessage): string => request.socket.remoteAddress ?? "unknown";

@@ -1,0 +1,284 @@
+/**
+ * Chunked uploads that survive cut connections and a restarted coordinator. A chunk is acknowledged once its bytes are on
+ * disk and its row says so; an upload is accepted once it has been looked through, is durable under its hash and is
+ * counted, in this order.
+ */
+import { sha256 } from "@consilium/shared/canonical";
+import { toBase64Url } from "@consilium/shared/crypto/encoding";
+import type { RandomBytes } from "@consilium/shared/crypto/identity";
+import { ConsiliumError, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
+import type { Sha256, UploadId } from "@consilium/shared/ids";
+import type { UploadBegin, UploadChunk, UploadOutcome } from "@consilium/shared/protocol/events";
+import type { Logger } from "pino";
+import type { Aggregator } from "../aggregation/tasks.ts";
+import type { Blobs, Staged } from "../blobs/blobs.ts";
+import type { Federations } from "../federation/registry.ts";
+import type { FederationService } from "../federation/service.ts";
+import type { Session } from "../governance/sessions.ts";
+import type { Store, UploadRow } from "../store/store.ts";
+
+export interface UploadPorts {
+  readonly store: Store;
+  readonly blobs: Blobs;
+  readonly aggregator: Aggregator;
+  readonly federations: Federations;
+  readonly random: RandomBytes;
+  readonly logger: Logger;
+  /** The initial model's size is not known before it is here. */
+  readonly maxGenesisBytes: number;
+}
+
+export type BegunUpload =
+  | { readonly upload: UploadId; readonly chunkBytes: number; readonly have: string }
+  | { readonly outcome: UploadOutcome };
+
+/** An update with one of these can never be counted, so its round need not wait for it. */
+const HOPELESS: ReadonlySet<ErrorCode> = new Set(["vector.not-finite", "manifest.mismatch", "frame.bad-tag"]);
+
+interface ActiveUpload {
+  readonly row: UploadRow;
+  readonly staged: Staged;
+  readonly have: Set<number>;
+  /** The bytes were promoted to a blob before a crash; only the row is missing. */
+  readonly promoted: boolean;
+  /** Chunks being written; a commit waits for them. */
+  readonly writing: Set<Promise<void>>;
+  commit: Promise<UploadOutcome> | null;
+}
+
+export class Uploads {
+  readonly #ports: UploadPorts;
+  readonly #active = new Map<UploadId, Promise<ActiveUpload>>();
+  /** Begin calls, one at a time: they look for an upload of the same object before making one. */
+  #beginning: Promise<unknown> = Promise.resolve();
+
+  constructor(ports: UploadPorts) {
+    this.#ports = ports;
+  }
+
+  /**
+   * Starts or resumes.
+   * @throws as FederationService.admit and admitGenesis, disk.full
+   */
+  begin(message: UploadBegin, session: Session): Promise<BegunUpload> {
+    const result = this.#beginning.then(() => this.#begin(message, session));
+    this.#beginning = result.catch(() => undefined);
+    return result;
+  }
+
+  async #begin({ object, chunkBytes }: UploadBegin, session: Session): Promise<BegunUpload> {
+    const service = this.#ports.federations.get(session.federation);
+    const verdict = await this.#admit(object, service, session);
+    if (verdict !== "wanted") return { outcome: verdict };
+
+    const mine = (await this.#ports.store.uploads()).filter(
+      (row) =>
+        row.federation === session.federation && row.site === session.site && row.object.kind === object.kind,
+    );
+    let row = mine.find((other) => sameObject(other.object, object));
+    // One upload of a kind at a time: a site that trained again has no use for what it had begun.
+    for (const other of mine) if (other !== row) await this.#remove(other.upload);
+    if (row === undefined) {
+      row = {
+        upload: Buffer.from(this.#ports.random(16)).toString("hex") as UploadId,
+        federation: session.federation,
+        site: session.site,
+        object,
+        sizeBytes: sealedOf(object).sealedBytes,
+        chunkBytes,
+      };
+      await this.#ports.store.createUpload(row);
+    }
+    const { have, promoted } = await this.#activate(row);
+    const total = chunkCount(row);
+    const bitmap = promoted ? bitmapOf(Array.from({ length: total }).keys(), total) : bitmapOf(have, total);
+    return { upload: row.upload, chunkBytes: row.chunkBytes, have: bitmap };
+  }
+
+  /** Idempotent. @throws upload.unknown, upload.bad-chunk, disk.full */
+  async chunk(
+    { upload, seq, sha256: expected }: UploadChunk,
+    bytes: Uint8Array,
+    session: Session,
+  ): Promise<void> {
+    const active = await this.#find(upload, session);
+    const { row, staged, have } = active;
+    if (have.has(seq) || active.promoted) return;
+    const wellFormed = seq < chunkCount(row) && bytes.length === chunkLength(row, seq);
+    if (!wellFormed || sha256(bytes) !== expected) {
+      throw new ConsiliumError("upload.bad-chunk", { culprits: [session.site] });
+    }
+    const written = staged
+      .writeAt(seq * row.chunkBytes, bytes)
+      .then(() => this.#ports.store.addChunk(upload, seq))
+      .then(() => {
+        have.add(seq);
+      });
+    active.writing.add(written);
+    try {
+      await written;
+    } finally {
+      active.writing.delete(written);
+    }
+  }
+
+  /**
+   * @throws upload.unknown, upload.bad-chunk (some are missing), hash.mismatch, envelope.invalid, frame.bad-tag,
+   * frame.wrong-length, manifest.mismatch, vector.not-finite, disk.full
+   */
+  async commit(upload: UploadId, session: Session): Promise<UploadOutcome> {
+    const active = await this.#find(upload, session);
+    active.commit ??= this.#commit(active, session).finally(() => {
+      active.commit = null;
+    });
+    return active.commit;
+  }
+
+  /** Forgets uploads of rounds that are over, and bytes without a row. */
+  async sweep(): Promise<void> {
+    const { store, blobs, federations } = this.#ports;
+    const rows = await store.uploads();
+    for (const row of rows) {
+      const service = federations.get(row.federation);
+      if (!(await this.#mayGoOn(row, service))) await this.#remove(row.upload);
+    }
+    const known = new Set(rows.map((row) => row.upload));
+    for (const upload of await blobs.staged()) {
+      if (!known.has(upload) && !this.#active.has(upload)) await (await blobs.stage(upload)).discard();
+    }
+  }
+
+  /** Objects that a crash may have left between their file and their row. */
+  async promisedBlobs(): Promise<readonly Sha256[]> {
+    return (await this.#ports.store.uploads()).map(({ object }) => sealedOf(object).sealedSha256);
+  }
+
+  async #admit(
+    object: UploadBegin["object"],
+    service: FederationService,
+    { site }: Pick<Session, "site">,
+  ): Promise<UploadOutcome | "wanted"> {
+    if (object.kind === "contribution") return service.admit(object.header, site);
+    if (object.sealedBytes > this.#ports.maxGenesisBytes) {
+      throw new ConsiliumError("upload.too-large", { culprits: [site] });
+    }
+    return service.admitGenesis(site, object.sha256);
+  }
+
+  async #mayGoOn(row: UploadRow, service: FederationService): Promise<boolean> {
+    // Right after a restart no site is connected yet that could be asked for the initial model.
+    if (row.object.kind === "genesis") return service.lacksGenesis;
+    return (await service.admit(row.object.header, row.site).catch(() => "stale")) === "wanted";
+  }
+
+  async #commit(active: ActiveUpload, session: Session): Promise<UploadOutcome> {
+    const { row, staged, have } = active;
+    const { aggregator, federations } = this.#ports;
+    await Promise.all(active.writing);
+    const service = federations.get(row.federation);
+    if (!active.promoted && have.size !== chunkCount(row)) {
+      throw new ConsiliumError("upload.bad-chunk", { detail: "(some are missing)", culprits: [row.site] });
+    }
+    const { object } = row;
+    let outcome: UploadOutcome;
+    try {
+      if (object.kind === "genesis") {
+        const { federation, site, upload } = row;
+        const { sha256: frame, sealedSha256 } = object;
+        await aggregator.openGenesis({ federation, site, upload, sealedSha256, sha256: frame });
+        outcome = await service.acceptGenesis(object.sha256);
+      } else {
+        const { body } = object.header;
+        if (!active.promoted) {
+          await aggregator.checkUpdate(body, row.upload, body.sealedSha256);
+          await staged.promote(body.sealedSha256);
+        }
+        outcome = await service.contribute(object.header);
+        if (outcome === "stale") await this.#ports.blobs.remove(body.sealedSha256);
+      }
+    } catch (error) {
+      await this.#refuse(row, service, error);
+      throw error;
+    }
+    await this.#remove(row.upload);
+    this.#ports.logger.debug({ site: session.site, outcome, sizeBytes: row.sizeBytes }, "upload committed");
+    return outcome;
+  }
+
+  /** What was looked at and found wrong is not kept; what failed for a reason of this machine is. */
+  async #refuse(row: UploadRow, service: FederationService, error: unknown): Promise<void> {
+    const { code } = toConsiliumError(error);
+    if (code === "internal" || code === "disk.full") return;
+    this.#ports.logger.warn({ federation: row.federation, site: row.site, code }, "upload refused");
+    await this.#remove(row.upload);
+    if (row.object.kind === "contribution" && HOPELESS.has(code)) {
+      await service.refuse(row.object.header.body, code);
+    }
+  }
+
+  /** Only the site that began it may go on with it. */
+  async #find(upload: UploadId, session: Session): Promise<ActiveUpload> {
+    const active = await (this.#active.get(upload) ?? this.#load(upload));
+    if (active?.row.site !== session.site || active.row.federation !== session.federation) {
+      throw new ConsiliumError("upload.unknown", { culprits: [session.site] });
+    }
+    return active;
+  }
+
+  async #load(upload: UploadId): Promise<ActiveUpload | null> {
+    const row = await this.#ports.store.upload(upload);
+    return row === null ? null : this.#activate(row);
+  }
+
+  #activate(row: UploadRow): Promise<ActiveUpload> {
+    const known = this.#active.get(row.upload);
+    if (known !== undefined) return known;
+    const opened = this.#open(row);
+    this.#active.set(row.upload, opened);
+    opened.catch(() => this.#active.delete(row.upload));
+    return opened;
+  }
+
+  async #open(row: UploadRow): Promise<ActiveUpload> {
+    const { store, blobs } = this.#ports;
+    const promoted = (await blobs.sizeOf(sealedOf(row.object).sealedSha256)) === row.sizeBytes;
+    const staged = await blobs.stage(row.upload);
+    const size = await staged.sizeBytes();
+    // Rows of chunks whose bytes a damaged disk has lost do not count.
+    const have = (await store.chunks(row.upload)).filter(
+      (seq) => seq * row.chunkBytes + chunkLength(row, seq) <= size,
+    );
+    return { row, staged, have: new Set(have), promoted, writing: new Set(), commit: null };
+  }
+
+  async #remove(upload: UploadId): Promise<void> {
+    const active = this.#active.get(upload);
+    this.#active.delete(upload);
+    await this.#ports.store.removeUpload(upload);
+    const staged = (await active)?.staged ?? (await this.#ports.blobs.stage(upload));
+    await staged.discard();
+  }
+}
+
+const sealedOf = (
+  object: UploadBegin["object"],
+): { readonly sealedSha256: Sha256; readonly sealedBytes: number } =>
+  object.kind === "genesis" ? object : object.header.body;
+
+const sameObject = (a: UploadBegin["object"], b: UploadBegin["object"]): boolean =>
+  sealedOf(a).sealedSha256 === sealedOf(b).sealedSha256;
+
+function chunkCount({ sizeBytes, chunkBytes }: UploadRow): number {
+  return Math.ceil(sizeBytes / chunkBytes);
+}
+
+function chunkLength({ sizeBytes, chunkBytes }: UploadRow, seq: number): number {
+  return Math.min(chunkBytes, sizeBytes - seq * chunkBytes);
+}
+
+/** Bit i of byte floor(i / 8), least significant first, as base64url. */
+function bitmapOf(have: Iterable<number>, total: number): string {
+  const bytes = new Uint8Array(Math.ceil(total / 8));
+  for (const seq of have) bytes[seq >> 3] = (bytes[seq >> 3] ?? 0) | (1 << (seq & 7));
+  return toBase64Url(bytes);
+}

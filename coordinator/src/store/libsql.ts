@@ -1,0 +1,340 @@
+/** The store on libsql: one file, one connection, so that transactions never meet. */
+import type { Json } from "@consilium/shared/canonical";
+import { signedSchema } from "@consilium/shared/crypto/signed";
+import { ConsiliumError } from "@consilium/shared/errors";
+import {
+  federationIdSchema,
+  roundSchema,
+  attemptSchema,
+  sha256Schema,
+  siteIdSchema,
+  uploadIdSchema,
+  type FederationId,
+} from "@consilium/shared/ids";
+import { planSchema } from "@consilium/shared/plan-schema";
+import { uploadBeginSchema } from "@consilium/shared/protocol/events";
+import { checkpointRecordSchema, contributionHeaderSchema } from "@consilium/shared/protocol/round";
+import { z } from "zod";
+import { auditLineSchema, chain, EMPTY_CHAIN, type AuditEvent } from "../audit/chain.ts";
+import { toContribution } from "../federation/ledger.ts";
+import type { Contribution, Fact } from "../federation/types.ts";
+import { SqlDatabase } from "./database.ts";
+import type { FederationRow, InvitationRow, RoundRow, SiteRow, Store, UploadRow } from "./store.ts";
+
+/** A column that holds JSON of this shape. */
+function jsonColumn<T extends z.ZodType>(schema: T) {
+  return z
+    .string()
+    .transform((text): unknown => JSON.parse(text))
+    .pipe(schema);
+}
+
+const exclusionsSchema = z.array(z.strictObject({ site: siteIdSchema, reason: z.string() })).readonly();
+
+const federationRow = z
+  .object({
+    federation: federationIdSchema,
+    plan: jsonColumn(signedSchema(planSchema)),
+    plan_hash: sha256Schema,
+  })
+  .transform(({ federation, plan, plan_hash }): FederationRow => ({ federation, plan, planHash: plan_hash }));
+
+const invitationRow = z
+  .object({
+    secret_hash: sha256Schema,
+    federation: federationIdSchema,
+    site: siteIdSchema,
+    expires_at_ms: z.int(),
+    used_at_ms: z.int().nullable(),
+  })
+  .transform((row): InvitationRow => ({
+    secretHash: row.secret_hash,
+    federation: row.federation,
+    site: row.site,
+    expiresAtMs: row.expires_at_ms,
+    usedAtMs: row.used_at_ms,
+  }));
+
+const siteRow = z
+  .object({
+    federation: federationIdSchema,
+    site: siteIdSchema,
+    signing_key: z.string(),
+    sealing_key: z.string(),
+    enrolled_at_ms: z.int(),
+  })
+  .transform((row): SiteRow => ({
+    federation: row.federation,
+    site: row.site,
+    identity: { signingKey: row.signing_key, sealingKey: row.sealing_key },
+    enrolledAtMs: row.enrolled_at_ms,
+  }));
+
+const roundRow = z
+  .object({
+    round: roundSchema,
+    attempt: attemptSchema,
+    base: sha256Schema,
+    cohort: jsonColumn(z.array(siteIdSchema).readonly()),
+    outcome: z.enum(["open", "closed", "aggregated", "abandoned"]),
+    opened_at_ms: z.int(),
+    closed_at_ms: z.int().nullable(),
+    excluded: jsonColumn(exclusionsSchema),
+    checkpoint: sha256Schema.nullable(),
+  })
+  .transform((row): Omit<RoundRow, "contributions"> => ({
+    round: row.round,
+    attempt: row.attempt,
+    base: row.base,
+    cohort: row.cohort,
+    outcome: row.outcome,
+    openedAtMs: row.opened_at_ms,
+    closedAtMs: row.closed_at_ms,
+    excluded: row.excluded,
+    checkpoint: row.checkpoint,
+  }));
+
+const headerRow = z.object({ header: jsonColumn(signedSchema(contributionHeaderSchema)) });
+const recordRow = z.object({ record: jsonColumn(signedSchema(checkpointRecordSchema)) });
+const lineRow = z.object({ line: jsonColumn(auditLineSchema) });
+const totalsRow = z.object({ site: siteIdSchema, contributions: z.int(), receivedBytes: z.int() });
+
+const uploadRow = z
+  .object({
+    upload: uploadIdSchema,
+    federation: federationIdSchema,
+    site: siteIdSchema,
+    object: jsonColumn(uploadBeginSchema.shape.object),
+    size_bytes: z.int(),
+    chunk_bytes: z.int(),
+  })
+  .transform(({ size_bytes, chunk_bytes, ...row }): UploadRow => ({
+    ...row,
+    sizeBytes: size_bytes,
+    chunkBytes: chunk_bytes,
+  }));
+
+/** @param file the database; made when absent */
+export function openLibsqlStore(file: string): Store {
+  const db = new SqlDatabase(file);
+
+  /** Inside a transaction. */
+  function append(events: readonly AuditEvent[]): void {
+    let head = db.first(lineRow, "SELECT line FROM audit ORDER BY seq DESC LIMIT 1")?.line ?? EMPTY_CHAIN;
+    for (const event of events) {
+      const line = chain(head, event);
+      db.run("INSERT INTO audit (seq, line) VALUES (?, ?)", [line.seq, JSON.stringify(line)]);
+      head = line;
+    }
+  }
+
+  const written = <T>(write: () => T): Promise<T> =>
+    new Promise((resolve) => {
+      resolve(db.transaction(write));
+    });
+  const read = <T>(query: () => T): Promise<T> =>
+    new Promise((resolve) => {
+      resolve(query());
+    });
+
+  return {
+    createFederation: ({ federation, plan, planHash }, audit) =>
+      written(() => {
+        const values = [federation, json(plan), planHash];
+        db.run("INSERT INTO federations (federation, plan, plan_hash) VALUES (?, ?, ?)", values);
+        append([audit]);
+      }),
+    federations: () => read(() => db.all(federationRow, "SELECT * FROM federations ORDER BY federation")),
+
+    createInvitation: (row, audit) =>
+      written(() => {
+        db.run(
+          "INSERT INTO invitations (secret_hash, federation, site, expires_at_ms, used_at_ms) VALUES (?, ?, ?, ?, ?)",
+          [row.secretHash, row.federation, row.site, row.expiresAtMs, row.usedAtMs],
+        );
+        append([audit]);
+      }),
+    invitation: (secretHash) =>
+      read(() => db.first(invitationRow, "SELECT * FROM invitations WHERE secret_hash = ?", [secretHash])),
+    enrol: ({ federation, site, identity, enrolledAtMs }, secretHash, audit) =>
+      written(() => {
+        const used = db.run(
+          "UPDATE invitations SET used_at_ms = ? WHERE secret_hash = ? AND used_at_ms IS NULL",
+          [enrolledAtMs, secretHash],
+        );
+        if (used !== 1) throw new ConsiliumError("enrolment.token-used", { culprits: [site] });
+        db.run(
+          "INSERT INTO sites (federation, site, signing_key, sealing_key, enrolled_at_ms) VALUES (?, ?, ?, ?, ?)",
+          [federation, site, identity.signingKey, identity.sealingKey, enrolledAtMs],
+        );
+        append([audit]);
+      }),
+    sites: (federation) =>
+      read(() => db.all(siteRow, "SELECT * FROM sites WHERE federation = ? ORDER BY site", [federation])),
+
+    commit: (federation, facts, atMs, audit) =>
+      written(() => {
+        for (const fact of facts) writeFact(db, federation, fact, atMs);
+        append(audit);
+      }),
+    rounds: (federation) =>
+      read(() => {
+        const attempts = db.all(
+          roundRow,
+          "SELECT * FROM rounds WHERE federation = ? ORDER BY round, attempt",
+          [federation],
+        );
+        const headers = db.all(
+          headerRow,
+          "SELECT header FROM contributions WHERE federation = ? ORDER BY site",
+          [federation],
+        );
+        const byAttempt = new Map<string, Contribution[]>();
+        for (const { header } of headers) {
+          const key = `${header.body.round}/${header.body.attempt}`;
+          byAttempt.set(key, [...(byAttempt.get(key) ?? []), toContribution(header.body)]);
+        }
+        return attempts.map((row) => ({
+          ...row,
+          contributions: byAttempt.get(`${row.round}/${row.attempt}`) ?? [],
+        }));
+      }),
+    checkpoints: (federation) =>
+      read(() =>
+        db
+          .all(recordRow, "SELECT record FROM checkpoints WHERE federation = ? ORDER BY round", [federation])
+          .map(({ record }) => record),
+      ),
+    isCheckpoint: (sha256, federation) =>
+      read(() => {
+        const rows = db.all(
+          z.object({ federation: federationIdSchema }),
+          "SELECT federation FROM checkpoints WHERE sha256 = ?",
+          [sha256],
+        );
+        return rows.some((row) => federation === null || row.federation === federation);
+      }),
+    contribution: (federation, site, round, attempt) =>
+      read(
+        () =>
+          db.first(
+            headerRow,
+            "SELECT header FROM contributions WHERE federation = ? AND site = ? AND round = ? AND attempt = ?",
+            [federation, site, round, attempt],
+          )?.header ?? null,
+      ),
+    contributionTotals: (federation) =>
+      read(() =>
+        db.all(
+          totalsRow,
+          `SELECT site, COUNT(*) AS contributions, SUM(sealed_bytes) AS receivedBytes
+           FROM contributions WHERE federation = ? GROUP BY site ORDER BY site`,
+          [federation],
+        ),
+      ),
+
+    createUpload: (row) =>
+      written(() => {
+        db.run(
+          "INSERT INTO uploads (upload, federation, site, object, size_bytes, chunk_bytes) VALUES (?, ?, ?, ?, ?, ?)",
+          [row.upload, row.federation, row.site, json(row.object), row.sizeBytes, row.chunkBytes],
+        );
+      }),
+    uploads: () => read(() => db.all(uploadRow, "SELECT * FROM uploads ORDER BY upload")),
+    upload: (upload) => read(() => db.first(uploadRow, "SELECT * FROM uploads WHERE upload = ?", [upload])),
+    addChunk: (upload, seq) =>
+      written(() => {
+        db.run("INSERT OR IGNORE INTO upload_chunks (upload, seq) VALUES (?, ?)", [upload, seq]);
+      }),
+    chunks: (upload) =>
+      read(() =>
+        db
+          .all(z.object({ seq: z.int() }), "SELECT seq FROM upload_chunks WHERE upload = ? ORDER BY seq", [
+            upload,
+          ])
+          .map(({ seq }) => seq),
+      ),
+    removeUpload: (upload) =>
+      written(() => {
+        db.run("DELETE FROM uploads WHERE upload = ?", [upload]);
+      }),
+
+    auditAfter: (seq) =>
+      read(() =>
+        db.all(lineRow, "SELECT line FROM audit WHERE seq > ? ORDER BY seq", [seq]).map(({ line }) => line),
+      ),
+
+    close: () => {
+      db.close();
+    },
+  };
+}
+
+function writeFact(db: SqlDatabase, federation: FederationId, fact: Fact, atMs: number): void {
+  switch (fact.fact) {
+    case "genesis.stored":
+      writeCheckpoint(db, federation, fact.record, atMs);
+      return;
+    case "round.opened":
+      db.run(
+        `INSERT INTO rounds (federation, round, attempt, base, cohort, outcome, opened_at_ms)
+         VALUES (?, ?, ?, ?, ?, 'open', ?)`,
+        [federation, fact.round, fact.attempt, fact.base, json(fact.cohort), atMs],
+      );
+      return;
+    case "contribution.accepted": {
+      const { round, attempt, site, sealedBytes } = fact.header.body;
+      db.run(
+        `INSERT INTO contributions (federation, round, attempt, site, header, sealed_bytes, received_at_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?)`,
+        [federation, round, attempt, site, json(fact.header), sealedBytes, atMs],
+      );
+      return;
+    }
+    case "contribution.dropped":
+      db.run("DELETE FROM contributions WHERE federation = ? AND round = ? AND attempt = ? AND site = ?", [
+        federation,
+        fact.round,
+        fact.attempt,
+        fact.site,
+      ]);
+      return;
+    case "round.closed":
+      db.run(
+        "UPDATE rounds SET outcome = 'closed', excluded = ? WHERE federation = ? AND round = ? AND attempt = ?",
+        [json(fact.excluded), federation, fact.round, fact.attempt],
+      );
+      return;
+    case "round.abandoned":
+      db.run(
+        `UPDATE rounds SET outcome = 'abandoned', excluded = ?, closed_at_ms = ?
+         WHERE federation = ? AND round = ? AND attempt = ?`,
+        [json(fact.excluded), atMs, federation, fact.round, fact.attempt],
+      );
+      return;
+    case "round.aggregated":
+      db.run(
+        `UPDATE rounds SET outcome = 'aggregated', checkpoint = ?, closed_at_ms = ?
+         WHERE federation = ? AND round = ? AND attempt = ?`,
+        [fact.record.body.sha256, atMs, federation, fact.round, fact.attempt],
+      );
+      writeCheckpoint(db, federation, fact.record, atMs);
+      return;
+    case "federation.finished":
+      return;
+  }
+}
+
+function writeCheckpoint(
+  db: SqlDatabase,
+  federation: FederationId,
+  record: z.infer<typeof recordRow>["record"],
+  atMs: number,
+): void {
+  db.run(
+    "INSERT INTO checkpoints (federation, round, sha256, record, created_at_ms) VALUES (?, ?, ?, ?, ?)",
+    [federation, record.body.round, record.body.sha256, json(record), atMs],
+  );
+}
+
+const json = (value: Json | object): string => JSON.stringify(value);

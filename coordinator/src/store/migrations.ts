@@ -1,0 +1,84 @@
+/** The schema, as steps that are applied once and in order. A released step is never edited. */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE federations (
+    federation TEXT PRIMARY KEY,
+    plan       TEXT NOT NULL,
+    plan_hash  TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE invitations (
+    secret_hash   TEXT PRIMARY KEY,
+    federation    TEXT NOT NULL REFERENCES federations,
+    site          TEXT NOT NULL,
+    expires_at_ms INTEGER NOT NULL,
+    used_at_ms    INTEGER
+  ) STRICT;
+
+  CREATE TABLE sites (
+    federation     TEXT NOT NULL REFERENCES federations,
+    site           TEXT NOT NULL,
+    signing_key    TEXT NOT NULL,
+    sealing_key    TEXT NOT NULL,
+    enrolled_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (federation, site)
+  ) STRICT;
+
+  CREATE TABLE checkpoints (
+    federation    TEXT NOT NULL REFERENCES federations,
+    round         INTEGER NOT NULL,
+    sha256        TEXT NOT NULL,
+    record        TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (federation, round)
+  ) STRICT;
+  CREATE INDEX checkpoints_by_hash ON checkpoints (sha256);
+
+  CREATE TABLE rounds (
+    federation   TEXT NOT NULL REFERENCES federations,
+    round        INTEGER NOT NULL,
+    attempt      INTEGER NOT NULL,
+    base         TEXT NOT NULL,
+    cohort       TEXT NOT NULL,
+    outcome      TEXT NOT NULL CHECK (outcome IN ('open', 'closed', 'aggregated', 'abandoned')),
+    opened_at_ms INTEGER NOT NULL,
+    closed_at_ms INTEGER,
+    excluded     TEXT NOT NULL DEFAULT '[]',
+    checkpoint   TEXT,
+    PRIMARY KEY (federation, round, attempt)
+  ) STRICT;
+
+  CREATE TABLE contributions (
+    federation     TEXT NOT NULL,
+    round          INTEGER NOT NULL,
+    attempt        INTEGER NOT NULL,
+    site           TEXT NOT NULL,
+    header         TEXT NOT NULL,
+    sealed_bytes   INTEGER NOT NULL,
+    received_at_ms INTEGER NOT NULL,
+    UNIQUE (federation, round, attempt, site),
+    FOREIGN KEY (federation, round, attempt) REFERENCES rounds,
+    FOREIGN KEY (federation, site) REFERENCES sites
+  ) STRICT;
+
+  CREATE TABLE uploads (
+    upload      TEXT PRIMARY KEY,
+    federation  TEXT NOT NULL REFERENCES federations,
+    site        TEXT NOT NULL,
+    object      TEXT NOT NULL,
+    size_bytes  INTEGER NOT NULL,
+    chunk_bytes INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE upload_chunks (
+    upload TEXT NOT NULL REFERENCES uploads ON DELETE CASCADE,
+    seq    INTEGER NOT NULL,
+    PRIMARY KEY (upload, seq)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE audit (
+    seq  INTEGER PRIMARY KEY,
+    line TEXT NOT NULL
+  ) STRICT;
+  `,
+];

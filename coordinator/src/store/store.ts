@@ -1,0 +1,112 @@
+/**
+ * What the coordinator keeps of its federations. Rows only; bytes are in the blob store. Every method that writes is one
+ * transaction, durable when its promise resolves.
+ */
+import type { PublicIdentity, Signed } from "@consilium/shared/crypto/signed";
+import type { Attempt, FederationId, Round, Sha256, SiteId, UploadId } from "@consilium/shared/ids";
+import type { Plan } from "@consilium/shared/plan";
+import type { UploadBegin } from "@consilium/shared/protocol/events";
+import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
+import type { AuditEvent, AuditLine } from "../audit/chain.ts";
+import type { Contribution, Exclusion, Fact } from "../federation/types.ts";
+
+export interface FederationRow {
+  readonly federation: FederationId;
+  readonly plan: Signed<Plan>;
+  readonly planHash: Sha256;
+}
+
+export interface SiteRow {
+  readonly federation: FederationId;
+  readonly site: SiteId;
+  readonly identity: PublicIdentity;
+  readonly enrolledAtMs: number;
+}
+
+export interface InvitationRow {
+  /** SHA-256 of the token's secret; the secret itself is shown once and kept nowhere. */
+  readonly secretHash: Sha256;
+  readonly federation: FederationId;
+  readonly site: SiteId;
+  readonly expiresAtMs: number;
+  readonly usedAtMs: number | null;
+}
+
+export type RoundOutcome = "open" | "closed" | "aggregated" | "abandoned";
+
+/** One attempt at a round. */
+export interface RoundRow {
+  readonly round: Round;
+  readonly attempt: Attempt;
+  readonly base: Sha256;
+  readonly cohort: readonly SiteId[];
+  readonly outcome: RoundOutcome;
+  readonly openedAtMs: number;
+  /** When it was aggregated or abandoned. */
+  readonly closedAtMs: number | null;
+  readonly excluded: readonly Exclusion[];
+  readonly checkpoint: Sha256 | null;
+  /** Ordered by site. */
+  readonly contributions: readonly Contribution[];
+}
+
+export interface UploadRow {
+  readonly upload: UploadId;
+  readonly federation: FederationId;
+  readonly site: SiteId;
+  readonly object: UploadBegin["object"];
+  readonly sizeBytes: number;
+  readonly chunkBytes: number;
+}
+
+/** @see contributionTotals */
+export interface SiteTotals {
+  readonly site: SiteId;
+  readonly contributions: number;
+  readonly receivedBytes: number;
+}
+
+export interface Store {
+  createFederation(row: FederationRow, audit: AuditEvent): Promise<void>;
+  federations(): Promise<readonly FederationRow[]>;
+
+  createInvitation(row: InvitationRow, audit: AuditEvent): Promise<void>;
+  invitation(secretHash: Sha256): Promise<InvitationRow | null>;
+  /** Uses up the invitation and adds the site. @throws enrolment.token-used if someone was faster */
+  enrol(row: SiteRow, secretHash: Sha256, audit: AuditEvent): Promise<void>;
+  sites(federation: FederationId): Promise<readonly SiteRow[]>;
+
+  /** One transition of a federation, with its audit lines. */
+  commit(
+    federation: FederationId,
+    facts: readonly Fact[],
+    atMs: number,
+    audit: readonly AuditEvent[],
+  ): Promise<void>;
+  /** All attempts in order. */
+  rounds(federation: FederationId): Promise<readonly RoundRow[]>;
+  /** Ordered by round; the first is the initial model. */
+  checkpoints(federation: FederationId): Promise<readonly Signed<CheckpointRecord>[]>;
+  /** Of this federation, or of any. */
+  isCheckpoint(sha256: Sha256, federation: FederationId | null): Promise<boolean>;
+  contribution(
+    federation: FederationId,
+    site: SiteId,
+    round: Round,
+    attempt: Attempt,
+  ): Promise<Signed<ContributionHeader> | null>;
+  contributionTotals(federation: FederationId): Promise<readonly SiteTotals[]>;
+
+  createUpload(row: UploadRow): Promise<void>;
+  uploads(): Promise<readonly UploadRow[]>;
+  upload(upload: UploadId): Promise<UploadRow | null>;
+  addChunk(upload: UploadId, seq: number): Promise<void>;
+  /** Chunks that are safe on disk, ascending. */
+  chunks(upload: UploadId): Promise<readonly number[]>;
+  removeUpload(upload: UploadId): Promise<void>;
+
+  /** Lines after `seq`, ascending. */
+  auditAfter(seq: number): Promise<readonly AuditLine[]>;
+
+  close(): void;
+}
