@@ -30,15 +30,19 @@ let native: Promise<{ codecs: NativeCodecs; Context: Context }> | null = null;
 /**
  * Decodes one frame of an encapsulated image, without any colour conversion besides that of JPEG 2000's own
  * component transform.
+ * @param precision bits of a sample as the codestream itself says, at most BitsAllocated
  * @throws dicom.decode-failed
  */
 export async function decodeCompressed(
   encoding: Exclude<Encoding, "native" | "rle">,
   frame: Uint8Array,
   format: PixelFormat,
+  precision: number,
 ): Promise<DecodedFrame> {
   try {
-    return encoding === "jpeg-ls" ? await decodeJpegLs(frame) : await decodeNative(encoding, frame, format);
+    return encoding === "jpeg-ls"
+      ? await decodeJpegLs(frame)
+      : await decodeNative(encoding, frame, format, precision);
   } catch {
     charls = null;
     native = null;
@@ -66,14 +70,17 @@ async function decodeNative(
   encoding: "jpeg" | "jpeg-2000" | "ht-jpeg-2000",
   frame: Uint8Array,
   format: PixelFormat,
+  precision: number,
 ): Promise<DecodedFrame> {
+  // The codestream decides: 8 bits may lie in an image of 16 allocated ones.
+  const bytesPerSample = Math.ceil(precision / 8);
   native ??= loadNative();
   const { codecs, Context } = await native;
   const context = new Context({
     width: format.columns,
     height: format.rows,
-    bitsAllocated: format.bitsAllocated,
-    bitsStored: format.bitsStored,
+    bitsAllocated: bytesPerSample * 8,
+    bitsStored: precision,
     samplesPerPixel: format.samples,
     pixelRepresentation: format.signed ? 1 : 0,
     planarConfiguration: 0,
@@ -88,7 +95,7 @@ async function decodeNative(
         : codecs.decodeHtJpeg2000(context);
   return {
     data: decoded.getDecodedBuffer() ?? new Uint8Array(0),
-    bytesPerSample: Math.ceil((decoded.getBitsAllocated() ?? 0) / 8),
+    bytesPerSample,
     planar: decoded.getPlanarConfiguration() === 1,
   };
 }

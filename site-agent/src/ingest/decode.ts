@@ -51,7 +51,7 @@ export async function decodeImage(header: DicomHeader): Promise<StoredImage> {
   const isJpeg = syntax.encoding === "jpeg" || syntax.encoding === "jpeg-ls";
   const info = isJpeg ? readJpegInfo(frame) : readJpeg2000Info(frame);
   assertDescribed(info, format);
-  const words = decodedWords(await decodeCompressed(syntax.encoding, frame, format), format);
+  const words = decodedWords(await decodeCompressed(syntax.encoding, frame, format, info.precision), format);
   // Codecs give samples in the low bits, whatever HighBit says.
   const values = canonical(words, format, format.bitsStored - 1);
   return { ...image, photometric: decodedPhotometric(info, format), values };
@@ -189,7 +189,7 @@ function toWords(data: Uint8Array, { rows, columns, bitsAllocated }: PixelFormat
 /** A view where alignment allows, else a copy. Every platform that Node runs on here is little-endian. */
 function asWords(data: Uint8Array, size: number): Words {
   if (size === 1) return data;
-  const aligned = data.byteOffset % size === 0 ? data : data.slice();
+  const aligned = data.byteOffset % size === 0 ? data : new Uint8Array(data);
   return size === 2
     ? new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.length / 2)
     : new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length / 4);
@@ -199,10 +199,10 @@ function asWords(data: Uint8Array, size: number): Words {
 function canonical(words: Words, format: PixelFormat, highBit: number): StoredValues {
   const { bitsStored, signed } = format;
   const width = words.BYTES_PER_ELEMENT * 8;
-  if (bitsStored === width || (bitsStored === 1 && width === 8)) return signed ? asSigned(words) : words;
+  if (bitsStored === width || format.bitsAllocated === 1) return signed ? asSigned(words) : words;
   const down = highBit + 1 - bitsStored;
   const fill = 32 - bitsStored;
-  const out = words.slice();
+  const out = copyOf(words);
   if (signed) {
     const target = asSigned(out);
     for (let i = 0; i < out.length; i++) target[i] = (((out[i] ?? 0) >>> down) << fill) >> fill;
@@ -210,6 +210,12 @@ function canonical(words: Words, format: PixelFormat, highBit: number): StoredVa
   }
   for (let i = 0; i < out.length; i++) out[i] = (((out[i] ?? 0) >>> down) << fill) >>> fill;
   return out;
+}
+
+/** Not `slice`, which of a Buffer is a view. */
+function copyOf(words: Words): Words {
+  if (words instanceof Uint8Array) return new Uint8Array(words);
+  return words instanceof Uint16Array ? new Uint16Array(words) : new Uint32Array(words);
 }
 
 function asSigned(words: Words): StoredValues {

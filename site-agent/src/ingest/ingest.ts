@@ -117,7 +117,10 @@ async function ingestInto(writer: CacheWriter, options: IngestOptions, total: nu
     const ahead: Promise<ReadResult>[] = [];
     for await (const file of walkFiles(folder)) {
       signal?.throwIfAborted();
-      ahead.push(pool.read(file));
+      const reading = pool.read(file);
+      // Whoever awaits it meets the failure; until then it is not an unhandled one.
+      reading.catch(() => undefined);
+      ahead.push(reading);
       if (ahead.length >= threads * AHEAD_PER_THREAD) await takeNext(ahead, take);
     }
     while (ahead.length > 0) {

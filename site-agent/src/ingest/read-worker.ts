@@ -2,7 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { hasKey } from "./known-keys.ts";
 import { readImage } from "./read-image.ts";
-import type { ReadTask, ReadWorkerData } from "./read-pool.ts";
+import type { ReadReply, ReadTask, ReadWorkerData } from "./read-pool.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("read-worker.ts runs as a worker thread");
@@ -21,9 +21,14 @@ Object.assign(console, {
 const { secret, sizePx, known } = workerData as ReadWorkerData;
 const options = { secret, sizePx, isCached: (key: string) => hasKey(known, key) };
 
+const reply = (answer: ReadReply, moved: readonly ArrayBuffer[] = []): void => {
+  port.postMessage(answer, moved);
+};
+
 port.on("message", (task: ReadTask) => {
   void readImage(task.file, options).then((result) => {
-    if (result.outcome === "read") port.postMessage(result, [result.pixels.buffer as ArrayBuffer]);
-    else port.postMessage(result);
+    if (result.outcome === "read") reply(result, [result.pixels.buffer as ArrayBuffer]);
+    else reply(result);
   });
 });
+reply("ready");

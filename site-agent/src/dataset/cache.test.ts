@@ -1,0 +1,162 @@
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { CachedRecord } from "./cache-format.ts";
+import { CacheWriter } from "./cache-writer.ts";
+import { openImageCache } from "./cache.ts";
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "consilium-cache-"));
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true, force: true });
+});
+
+const SIZE = 8;
+const key = (n: number): string => n.toString(16).padStart(32, "0");
+const record = (n: number): CachedRecord => ({
+  image: key(n),
+  patient: key(1_000_000 + n),
+  modality: "CR",
+  view: n % 2 === 0 ? "AP" : null,
+  bodyPart: "CHEST",
+  rows: 10 + n,
+  columns: 20,
+});
+const pixels = (n: number): Uint8Array =>
+  Uint8Array.from({ length: SIZE ** 2 }, (_, i) => (n * 31 + i) & 255);
+
+async function fill(from: number, to: number, commitEvery = 1000): Promise<void> {
+  const writer = await CacheWriter.open(dir, SIZE);
+  for (let n = from; n < to; n++) {
+    await writer.append(record(n), pixels(n));
+    if (n % commitEvery === 0) await writer.commit();
+  }
+  await writer.commit();
+  await writer.close();
+}
+
+async function expectImages(...numbers: readonly number[]): Promise<void> {
+  const cache = await openImageCache(dir);
+  expect(cache.records).toEqual(numbers.map(record));
+  const out = new Uint8Array(numbers.length * SIZE ** 2);
+  cache.read(
+    numbers.map((_, i) => i),
+    out,
+  );
+  for (const [i, n] of numbers.entries())
+    expect(out.subarray(i * SIZE ** 2, (i + 1) * SIZE ** 2)).toEqual(pixels(n));
+  cache.close();
+}
+
+const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
+
+describe("the image cache", () => {
+  it("gives back what was written, in any order and more than once", async () => {
+    await fill(0, 50);
+    await expectImages(...range(0, 50));
+    const cache = await openImageCache(dir);
+    expect(cache.sizePx).toBe(SIZE);
+    const out = new Uint8Array(3 * SIZE ** 2);
+    cache.read(Int32Array.from([7, 3, 7]), out);
+    expect(Array.from(out)).toEqual([7, 3, 7].flatMap((n) => Array.from(pixels(n))));
+    expect(() => {
+      cache.read([50], out);
+    }).toThrow(RangeError);
+    expect(() => {
+      cache.read([0, 1, 2, 3], out);
+    }).toThrow(RangeError);
+    cache.close();
+  });
+
+  it("goes on after the last commit of a run that was cut off", async () => {
+    await fill(0, 10);
+    const writer = await CacheWriter.open(dir, SIZE);
+    for (const n of range(10, 14)) await writer.append(record(n), pixels(n));
+    await writer.close(); // no commit
+    await expectImages(...range(0, 10));
+    await fill(10, 20);
+    await expectImages(...range(0, 20));
+  });
+
+  it("ignores a half-written image and index", async () => {
+    await fill(0, 3);
+    await appendFile(join(dir, "shard-00000.u8"), new Uint8Array(17));
+    await writeFile(join(dir, "shard-00000.json.tmp"), '{"half":');
+    await writeFile(join(dir, "shard-00001.u8"), new Uint8Array(99));
+    await expectImages(0, 1, 2);
+    await fill(3, 5);
+    await expectImages(0, 1, 2, 3, 4);
+  });
+
+  it("fills several shards", async () => {
+    const big = 2048; // 4 MB each: 16 to a shard
+    const writer = await CacheWriter.open(dir, big);
+    for (const n of range(0, 18)) await writer.append(record(n), new Uint8Array(big ** 2).fill(n));
+    await writer.commit();
+    await writer.close();
+    expect((await readdir(dir)).filter((name) => name.endsWith(".u8"))).toHaveLength(2);
+    const cache = await openImageCache(dir);
+    const out = new Uint8Array(big ** 2);
+    for (const n of [0, 15, 16, 17]) {
+      cache.read([n], out);
+      expect(out[12_345]).toBe(n);
+    }
+    cache.close();
+  });
+
+  it("is the owner's alone", async () => {
+    await fill(0, 1);
+    for (const name of await readdir(dir)) expect((await stat(join(dir, name))).mode & 0o077).toBe(0);
+  });
+
+  it("refuses images of another size", async () => {
+    await fill(0, 1);
+    await expect(CacheWriter.open(dir, SIZE + 1)).rejects.toMatchObject({ code: "config.invalid" });
+  });
+
+  it("says that there are no images where there is no cache", async () => {
+    await expect(openImageCache(join(dir, "none"))).rejects.toMatchObject({ code: "training.no-images" });
+  });
+});
+
+describe("a damaged cache", () => {
+  const damage: Record<string, () => Promise<void>> = {
+    "a shorter shard": () => truncate(join(dir, "shard-00000.u8"), SIZE ** 2 * 4 + 3),
+    "a missing shard": () => rm(join(dir, "shard-00000.u8")),
+    "an index that is no JSON": () => writeFile(join(dir, "shard-00000.json"), "{"),
+    "an altered index": async () => {
+      const path = join(dir, "shard-00000.json");
+      await writeFile(path, (await readFile(path, "utf8")).replace('"rows":12', '"rows":13'));
+    },
+    "an altered header": () => writeFile(join(dir, "cache.json"), "[]"),
+    "an altered image": async () => {
+      const path = join(dir, "shard-00000.u8");
+      const bytes = await readFile(path);
+      bytes[SIZE ** 2 * 2] = (bytes[SIZE ** 2 * 2] ?? 0) ^ 1;
+      await writeFile(path, bytes);
+    },
+  };
+  for (const [name, act] of Object.entries(damage)) {
+    it(`is noticed and repaired by writing again: ${name}`, async () => {
+      await fill(0, 5);
+      await act();
+      const readAll = async (): Promise<void> => {
+        const cache = await openImageCache(dir);
+        try {
+          cache.read([0, 1, 2, 3, 4], new Uint8Array(5 * SIZE ** 2));
+        } finally {
+          cache.close();
+        }
+      };
+      await expect(readAll()).rejects.toMatchObject({ code: "cache.corrupt" });
+      const writer = await CacheWriter.open(dir, SIZE);
+      expect(writer.count).toBe(0);
+      await writer.close();
+      await fill(0, 5);
+      await expectImages(0, 1, 2, 3, 4);
+    });
+  }
+});
