@@ -1,0 +1,241 @@
+/** A real coordinator in this process, and agents with their own homes; only the training is replaced by arithmetic. */
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { RandomBytes } from "@consilium/shared/crypto/identity";
+import type { PublicIdentity } from "@consilium/shared/crypto/signed";
+import type { SiteId } from "@consilium/shared/ids";
+import type { Manifest } from "@consilium/shared/manifest";
+import { parsePlan, type Plan } from "@consilium/shared/plan";
+import { parseToken } from "@consilium/shared/protocol/token";
+import { startCoordinator, type Coordinator } from "../../coordinator/src/app.ts";
+import { runAgent, type AgentReport, type AgentResult } from "../../site-agent/src/federation/agent.ts";
+import { checkpointFolder } from "../../site-agent/src/federation/checkpoints.ts";
+import { enrol } from "../../site-agent/src/federation/enrol.ts";
+import { httpClient } from "../../site-agent/src/federation/http.ts";
+import { outboxFolder } from "../../site-agent/src/federation/outbox.ts";
+import { receiptsFile } from "../../site-agent/src/federation/receipts.ts";
+import { initHome, type Home } from "../../site-agent/src/home/home.ts";
+import { storeGlobalModel } from "../../site-agent/src/home/models.ts";
+import type { LocalRoundRequest, Trainer } from "../../site-agent/src/training/types.ts";
+
+export const random: RandomBytes = (length) => new Uint8Array(randomBytes(length));
+
+export interface ArithmeticTrainer extends Trainer {
+  /** Every training that was begun, in order. */
+  readonly begun: { readonly round: number; readonly optimizerStep: number | null }[];
+}
+
+/**
+ * Adds `delta` to every weight in each round. Its moments count the rounds.
+ * @param elements size of the model
+ * @param before is awaited at the start of each training; rejects or waits as the test likes
+ */
+export function arithmeticTrainer(
+  delta: number,
+  elements = 1000,
+  before: (request: LocalRoundRequest, signal: AbortSignal) => Promise<unknown> = () => Promise.resolve(),
+): ArithmeticTrainer {
+  const manifest: Manifest = { tensors: [{ name: "weight", shape: [elements], dtype: "float32" }] };
+  const begun: ArithmeticTrainer["begun"] = [];
+  return {
+    begun,
+    genesis: () =>
+      Promise.resolve({ manifest, values: Float32Array.from({ length: elements }, (_, i) => i / elements) }),
+    countImages: () => Promise.resolve(10),
+    async train(request, onProgress, signal) {
+      const { round, optimizerState } = request;
+      begun.push({ round, optimizerStep: optimizerState?.step ?? null });
+      onProgress({ step: 1, steps: 2, loss: 1 / round, imagesPerSecond: 100 });
+      await before(request, signal);
+      signal.throwIfAborted();
+      onProgress({ step: 2, steps: 2, loss: 1 / round, imagesPerSecond: 100 });
+      return {
+        delta: new Float32Array(elements).fill(delta),
+        examples: 10,
+        metrics: {
+          loss: 1 / round,
+          finalLoss: 1 / round,
+          steps: 2,
+          updateNorm: Math.abs(delta) * Math.sqrt(elements),
+          trainingMs: 1,
+        },
+        optimizerState: {
+          step: (optimizerState?.step ?? 0) + 1,
+          firstMoment: new Float32Array(elements).fill(round),
+          secondMoment: new Float32Array(elements),
+        },
+      };
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+export interface AgentRun {
+  readonly result: Promise<AgentResult>;
+  readonly reports: AgentReport[];
+  /** The first report, of those so far and those to come, that matches; rejects if the agent ends before. */
+  waitFor(matches: (report: AgentReport) => boolean): Promise<AgentReport>;
+  stop(): Promise<void>;
+}
+
+export interface RunOptions {
+  /** Another key than the one that was pinned, to play an impostor's victim. */
+  readonly pinned?: PublicIdentity;
+  /** Called at the very moment of a report; may stop the agent. */
+  readonly onReport?: (report: AgentReport, stop: AbortController) => void;
+}
+
+export class TestFederation {
+  readonly folder: string;
+  readonly plan: Plan;
+  coordinator: Coordinator;
+
+  private constructor(folder: string, plan: Plan, coordinator: Coordinator) {
+    this.folder = folder;
+    this.plan = plan;
+    this.coordinator = coordinator;
+  }
+
+  static async start(plan: { readonly rounds: number; readonly minSites: number }): Promise<TestFederation> {
+    const folder = await mkdtemp(path.join(tmpdir(), "consilium-agent-"));
+    const parsed = parsePlan({
+      federation: "lungs",
+      title: "Arithmetic",
+      training: { warmupRounds: 0 },
+      ...plan,
+    });
+    return new TestFederation(folder, parsed, await coordinatorIn(folder, parsed, 0));
+  }
+
+  get port(): number {
+    return Number(new URL(this.coordinator.url).port);
+  }
+
+  /** As a service manager would after a crash: the same home, the same port. */
+  async restartCoordinator(): Promise<void> {
+    const { port } = this;
+    await this.coordinator.close();
+    this.coordinator = await coordinatorIn(this.folder, this.plan, port);
+  }
+
+  async invite(site: string): Promise<string> {
+    const response = await fetch(
+      new URL(`api/federations/${this.plan.federation}/invitations`, this.coordinator.url),
+      {
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${this.coordinator.operatorToken}`,
+          "content-type": "application/json",
+        },
+        body: JSON.stringify({ site }),
+      },
+    );
+    const { token } = (await response.json()) as { token: string };
+    return token;
+  }
+
+  /** A site with a new home that has joined. @param url where it finds the coordinator, for example a proxy */
+  async site(name: string, url = this.coordinator.url): Promise<TestSite> {
+    const site = name as SiteId;
+    const { home, identity } = await initHome(path.join(this.folder, name), site, random, false);
+    const token = parseToken(await this.invite(name));
+    const { send } = enrol({
+      site,
+      identity,
+      coordinatorUrl: `${url}/`,
+      token,
+      fetch,
+      signal: new AbortController().signal,
+    });
+    await home.enrol(await send());
+    return new TestSite(home);
+  }
+
+  async close(): Promise<void> {
+    await this.coordinator.close();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+export class TestSite {
+  readonly home: Home;
+
+  constructor(home: Home) {
+    this.home = home;
+  }
+
+  run(trainer: Trainer, { pinned, onReport }: RunOptions = {}): AgentRun {
+    const stop = new AbortController();
+    const reports: AgentReport[] = [];
+    let wake: () => void = () => undefined;
+    const result = this.#run(trainer, pinned, stop.signal, (report) => {
+      reports.push(report);
+      onReport?.(report, stop);
+      wake();
+    });
+    let ended = false;
+    const settle = (): void => {
+      ended = true;
+      wake();
+    };
+    result.then(settle, settle);
+    return {
+      result,
+      reports,
+      async waitFor(matches) {
+        for (;;) {
+          const found = reports.find(matches);
+          if (found !== undefined) return found;
+          if (ended) throw new Error("the agent ended before it reported so");
+          await new Promise<void>((resolve) => (wake = resolve));
+        }
+      },
+      async stop() {
+        stop.abort();
+        await result.catch(() => undefined);
+      },
+    };
+  }
+
+  async #run(
+    trainer: Trainer,
+    pinned: PublicIdentity | undefined,
+    signal: AbortSignal,
+    report: (report: AgentReport) => void,
+  ): Promise<AgentResult> {
+    const { home } = this;
+    const { site, enrolment, plan } = await home.joined();
+    const coordinator = pinned ?? enrolment.coordinator;
+    return runAgent(
+      {
+        http: httpClient(enrolment.coordinatorUrl, fetch),
+        checkpoints: checkpointFolder(path.join(home.federationFolder, "checkpoints")),
+        outbox: outboxFolder(home.federationFolder),
+        receipts: receiptsFile(home.receiptsFile),
+        trainer,
+        random,
+        nowMs: Date.now,
+        // Patience is for people: a tenth of it is enough here.
+        sleep: (durationMs, until) =>
+          delay(durationMs / 10, undefined, { signal: until }).catch(() => undefined),
+        report,
+        storeGlobalModel: (checkpoint, record) => storeGlobalModel(home, checkpoint, record, coordinator),
+      },
+      {
+        membership: { federation: plan.federation, site, identity: await home.identity(), coordinator },
+        plan,
+        coordinatorUrl: enrolment.coordinatorUrl,
+        training: { cacheDir: home.cacheFolder("train"), threads: 1 },
+        software: "consilium-site/test",
+        signal,
+      },
+    );
+  }
+}
+
+function coordinatorIn(folder: string, plan: Plan, port: number): Promise<Coordinator> {
+  return startCoordinator({ home: path.join(folder, "coordinator"), port, plan, random, gatherMs: 100 });
+}
