@@ -13,6 +13,8 @@ export function decodeRle(frame: Uint8Array, planes: number, planeBytes: number)
   if (frame.length < HEADER_BYTES) throw new ConsiliumError("dicom.decode-failed");
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   if (view.getUint32(0, true) !== planes) throw new ConsiliumError("dicom.wrong-size");
+  // Two bytes make 128 at most: a forged size is found before memory is taken for it.
+  if (planes * planeBytes > frame.length * 64) throw new ConsiliumError("dicom.wrong-size");
   const out = new Uint8Array(planes * planeBytes);
   for (let plane = 0; plane < planes; plane++) {
     const start = view.getUint32(4 + 4 * plane, true);
