@@ -51,6 +51,8 @@ export interface FinetuneArguments {
   readonly negative: string | null;
   readonly labels: readonly string[];
   readonly seeds: number;
+  /** Null leaves it to the site's defaults. */
+  readonly epochs: number | null;
   readonly from: readonly string[];
 }
 
@@ -153,9 +155,10 @@ export class SiteCommands {
   }
 
   async finetune(request: FinetuneArguments, onLine?: OnLine): Promise<FinetuneResult> {
-    const { train, test, negative, labels, seeds, from } = request;
+    const { train, test, negative, labels, seeds, epochs, from } = request;
     const args = ["--train", train, "--test", test, "--modes", "finetune", "--from", from.join(",")];
     if (negative !== null) args.push("--negative", negative);
+    if (epochs !== null) args.push("--epochs", String(epochs));
     args.push(...labels, "--seeds", String(seeds), "--threads", this.#threads);
     return understood(finetuneSchema, await this.#run("finetune", args, onLine), "finetune");
   }

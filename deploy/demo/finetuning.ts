@@ -12,6 +12,8 @@ export interface FineTuned {
 
 /** With fewer labels than this at a site, the draw of the labels decides and not the encoder. */
 const LEAST_LABELS = 16;
+/** Passes over a site's few labels: fewer than the site's default, to keep the demo short. */
+const SITE_EPOCHS = 40;
 /** The class that the others are told from, where it exists. */
 const NEGATIVE = "normal";
 
@@ -33,7 +35,9 @@ export async function fineTune({ hospitals, sites, pooledSite, options, say }: R
   );
   const classes = [...new Set([...counts.values()].flatMap((each) => [...each.keys()]))].sort();
   const negative = classes.includes(NEGATIVE) ? NEGATIVE : null;
-  const common = { test: "test", negative, seeds: options.seeds };
+  const common = { test: "test", negative };
+  // With pooled labels the seeds go there, where the number to compare with is; a site then has one.
+  const siteSeeds = pooledSite === null ? options.seeds : 1;
   const from = options.own ? ["scratch", "own", "global"] : ["scratch", "global"];
 
   const where = new Map<string, string>();
@@ -50,7 +54,10 @@ export async function fineTune({ hospitals, sites, pooledSite, options, say }: R
     const labels = ["--label-count", String(few)];
     return [
       site
-        .finetune({ ...common, train: "train", labels, from }, report(site.site))
+        .finetune(
+          { ...common, train: "train", labels, from, seeds: siteSeeds, epochs: SITE_EPOCHS },
+          report(site.site),
+        )
         .then((result) => ({ site: site.site, result })),
     ];
   });
@@ -59,6 +66,8 @@ export async function fineTune({ hospitals, sites, pooledSite, options, say }: R
       ...common,
       train: "pooled",
       labels: ["--label-fraction", String(options.labelFraction)],
+      seeds: options.seeds,
+      epochs: null,
       from: ["scratch", "global"],
     },
     report("pooled labels"),

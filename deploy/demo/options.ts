@@ -42,7 +42,7 @@ interface Flags {
 
 /** What each kind of run takes where nothing is said. Sized for two cores; see docs/architecture.md. */
 const DEFAULTS = {
-  phantom: { rounds: 20, images: 240, labelFraction: 0.1, seeds: 2 },
+  phantom: { rounds: 25, images: 240, labelFraction: 0.1, seeds: 1 },
   folder: { rounds: 25, images: 0, labelFraction: 0.01, seeds: 2 },
   quick: { rounds: 2, images: 40, labelFraction: 0.5, seeds: 1 },
 } as const;

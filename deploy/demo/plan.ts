@@ -16,6 +16,6 @@ export function demoPlan(options: DemoOptions, sites: number): PlanInput {
     cachePx: 96,
     model: { size: options.model, imagePx: 64, patchPx: 8 },
     pretext: { task: "mae" },
-    training: { batchSize: options.quick ? 16 : 32, learningRate: 1e-3, warmupRounds },
+    training: { batchSize: options.data === null ? 16 : 32, learningRate: 1e-3, warmupRounds },
   };
 }
