@@ -4,6 +4,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     environment: "node",
+    // TensorFlow.js ships its gradient rules as files that only a bundler resolves; one test compares ours with them.
+    server: { deps: { inline: [/tfjs-core\/dist\/(register_all_gradients|gradients)/] } },
     testTimeout: 30_000,
     projects: [
       { extends: true, test: { name: "shared", include: ["shared/src/**/*.test.ts"] } },
