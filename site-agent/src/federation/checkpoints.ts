@@ -9,22 +9,23 @@ import { sha256 } from "@consilium/shared/canonical";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
 import {
-  appendPart,
   cutFile,
   ensureFolder,
   fileBytes,
   hashFile,
   listFolder,
   moveFile,
+  openAppender,
   readIfPresent,
   removeFile,
-  syncFile,
+  type Appender,
 } from "../home/files.ts";
 
 /** A download in progress. */
 export interface Part {
   sizeBytes(): Promise<number>;
-  append(bytes: Uint8Array): Promise<void>;
+  /** To go on at the end. */
+  open(): Promise<Appender>;
   /** Back to nothing. */
   discard(): Promise<void>;
   /** Checks the hash and makes the checkpoint visible under its name. @throws hash.mismatch, and drops the bytes */
@@ -54,14 +55,13 @@ export function checkpointFolder(folder: string): Checkpoints {
       const file = partFile(name);
       return {
         sizeBytes: async () => (await fileBytes(file)) ?? 0,
-        append: (bytes) => appendPart(file, bytes),
+        open: () => openAppender(file),
         discard: () => cutFile(file, 0),
         async complete() {
           if ((await hashFile(file)) !== name) {
             await removeFile(file);
             throw new ConsiliumError("hash.mismatch", { culprits: ["checkpoint"] });
           }
-          await syncFile(file);
           await moveFile(file, wholeFile(name));
         },
       };

@@ -57,15 +57,20 @@ async function download(options: DownloadOptions, part: Part): Promise<void> {
     } else if (response.status === 206 && rangeStart(response) !== doneBytes) {
       throw unreachable("(it sent another range than was asked for)");
     }
-    for await (const piece of piecesOf(response)) {
-      watch.moved();
-      doneBytes += piece.length;
-      if (doneBytes > sizeBytes) {
-        await part.discard();
-        throw new ConsiliumError("frame.wrong-length", { culprits: ["checkpoint"] });
+    const file = await part.open();
+    try {
+      for await (const piece of piecesOf(response)) {
+        watch.moved();
+        doneBytes += piece.length;
+        if (doneBytes > sizeBytes) {
+          await part.discard();
+          throw new ConsiliumError("frame.wrong-length", { culprits: ["checkpoint"] });
+        }
+        await file.append(piece);
+        onProgress(doneBytes, sizeBytes);
       }
-      await part.append(piece);
-      onProgress(doneBytes, sizeBytes);
+    } finally {
+      await file.close();
     }
   } finally {
     watch.stop();

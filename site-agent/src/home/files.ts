@@ -4,7 +4,6 @@
  */
 import { createReadStream } from "node:fs";
 import {
-  appendFile,
   chmod,
   mkdir,
   open,
@@ -100,22 +99,29 @@ export async function listFolder(folder: string): Promise<readonly string[]> {
   return (await absentAsNull(readdir(folder))) ?? [];
 }
 
-export async function appendPart(file: string, bytes: Uint8Array): Promise<void> {
-  await appendFile(file, bytes, { mode: PRIVATE_FILE });
+/** A file that grows piece by piece. */
+export interface Appender {
+  append(bytes: Uint8Array): Promise<void>;
+  /** The bytes are on disk when the promise resolves. */
+  close(): Promise<void>;
+}
+
+export async function openAppender(file: string): Promise<Appender> {
+  const handle = await open(file, "a", PRIVATE_FILE);
+  return {
+    append: (bytes) => handle.writeFile(bytes),
+    async close() {
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    },
+  };
 }
 
 export async function cutFile(file: string, sizeBytes: number): Promise<void> {
   await absentAsNull(truncate(file, sizeBytes));
-}
-
-/** Flushes a file that was written in parts. */
-export async function syncFile(file: string): Promise<void> {
-  const handle = await open(file, "r+");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 /** SHA-256 of a file, read in pieces; null if there is none. */
