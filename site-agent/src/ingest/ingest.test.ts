@@ -227,7 +227,7 @@ const SYNTAXES: readonly FixtureSyntax[] = [
   "ht-jpeg-2000",
 ];
 
-describe("damaged files", () => {
+describe("damaged files", { timeout: 120_000 }, () => {
   /** Lehmer's generator: a failure repeats. */
   function random(seed: number): (bound: number) => number {
     let state = seed;
@@ -281,7 +281,7 @@ describe("damaged files", () => {
   });
 });
 
-describe("identifiers", () => {
+describe("identifiers", { timeout: 120_000 }, () => {
   /** Text in every kind of element that may hold some, private ones and an overlay included. */
   const planted: FixtureElement[] = [
     ["00080005", "CS", "ISO_IR 100"],
