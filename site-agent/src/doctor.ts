@@ -137,14 +137,29 @@ async function caches(home: Home): Promise<readonly Finding[]> {
   if (names.length === 0) return [warn("images", "no cache", "Run consilium-site ingest FOLDER.")];
   return Promise.all(
     names.map(async (name) => {
-      const folder = home.cacheFolder(name);
-      const sizes = await Promise.all(
-        (await listFolder(folder)).map((file) => fileBytes(path.join(folder, file))),
-      );
-      const bytes = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
-      return ok(`cache ${name}`, formatBytes(bytes));
+      const what = `cache ${name}`;
+      try {
+        return await describeCache(what, home.cacheFolder(name));
+      } catch (error) {
+        return fail(what, error);
+      }
     }),
   );
+}
+
+/** @throws cache.corrupt, training.no-images */
+async function describeCache(what: string, folder: string): Promise<Finding> {
+  const { openImageCache } = await import("./dataset/cache.ts");
+  const cache = await openImageCache(folder);
+  try {
+    const sizes = await Promise.all(
+      (await listFolder(folder)).map((file) => fileBytes(path.join(folder, file))),
+    );
+    const bytes = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
+    return ok(what, `${cache.records.length} images of ${cache.sizePx} px, ${formatBytes(bytes)}`);
+  } finally {
+    cache.close();
+  }
 }
 
 async function receipts(home: Home): Promise<readonly Finding[]> {

@@ -210,6 +210,13 @@ it("doctor looks at everything and says what to do", async () => {
   for (const { status, next } of findings) expect(next === null).toBe(status === "ok");
 });
 
+it("doctor fails where there is no home, and still tells the rest", async () => {
+  const { code, stdout, stderr } = await site("doctor", "--home", path.join(folder, "CANARY-nowhere"));
+  expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
+  expect(stdout).toMatch(/^ok +node/m);
+  expect(stdout).toMatch(/^fail +home .*home\.missing/m);
+});
+
 it("receipts name what leaves before it leaves, also when nobody answers", async () => {
   const { stdout } = await site("receipts", "--home", home, "--json");
   const { receipts } = JSON.parse(stdout) as { receipts: { kind: string; state: string }[] };

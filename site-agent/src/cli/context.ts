@@ -20,6 +20,9 @@ export interface CommandContext<O> {
   readonly openHome: () => Promise<Home>;
 }
 
+/** Ends a command that has shown its result, and whose result is a failure. */
+export class Unsuccessful extends Error {}
+
 /** A command with the options that all share, and examples below its help. */
 export function siteCommand(name: string, summary: string, details: string, examples: string): Command {
   return new Command(name)

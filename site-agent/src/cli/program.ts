@@ -11,6 +11,7 @@ import { pretrainCommand } from "./commands/pretrain.ts";
 import { receiptsCommand } from "./commands/receipts.ts";
 import { reconstructCommand } from "./commands/reconstruct.ts";
 import { runCommand } from "./commands/run.ts";
+import { Unsuccessful } from "./context.ts";
 import { createOutput } from "./output.ts";
 import type { CliPorts } from "./ports.ts";
 import { SOFTWARE } from "../software.ts";
@@ -65,7 +66,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     return 0;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
-    if (!ports.signal.aborted) report(error, argv, ports);
+    if (!ports.signal.aborted && !(error instanceof Unsuccessful)) report(error, argv, ports);
     return 1;
   }
 }

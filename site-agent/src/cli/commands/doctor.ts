@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { examine, type Finding } from "../../doctor.ts";
-import { handle, siteCommand } from "../context.ts";
+import { handle, siteCommand, Unsuccessful } from "../context.ts";
 import type { CliPorts } from "../ports.ts";
 
 export function doctorCommand(ports: CliPorts): Command {
@@ -13,10 +13,9 @@ export function doctorCommand(ports: CliPorts): Command {
   );
   return handle(command, ports, async ({ output, homeFolder }) => {
     const findings = await examine(homeFolder, ports);
-    output.result(
-      { healthy: findings.every(({ status }) => status !== "fail"), findings },
-      describe(findings),
-    );
+    const healthy = findings.every(({ status }) => status !== "fail");
+    output.result({ healthy, findings }, describe(findings));
+    if (!healthy) throw new Unsuccessful();
   });
 }
 
