@@ -8,10 +8,10 @@ import {
   traceCase,
   uniform,
   withGradients,
-  type Case,
   type TensorFunction,
 } from "./testing/compare.ts";
 import { optimize } from "./graph/passes/optimize.ts";
+import { transformerBlock } from "./testing/block.ts";
 import * as tf from "./tf.ts";
 
 type Three = [tf.Tensor, tf.Tensor, tf.Tensor];
@@ -76,29 +76,8 @@ describe("layers, traced and on TF.js' CPU backend, with gradients", () => {
   });
 });
 
-/** A pre-norm block: every operation of a vision transformer. */
-function block(...tensors: tf.Tensor[]): tf.Tensor {
-  const get = (index: number): tf.Tensor => {
-    const tensor = tensors[index];
-    if (tensor === undefined) throw new RangeError(`weight ${index} is missing`);
-    return tensor;
-  };
-  const norm1 = layerNorm(get(0), get(1), get(2));
-  const mixed = selfAttention(linear(norm1, get(3), get(4)), 2);
-  const y = tf.add(get(0), linear(mixed, get(5), get(6)));
-  const hidden = gelu(linear(layerNorm(y, get(7), get(8)), get(9), get(10)));
-  return tf.add(y, linear(hidden, get(11), get(12)));
-}
-
 describe("a transformer block", () => {
-  const random = new Random(6);
-  const [batch, length, width] = [2, 3, 4];
-  const shapes = [
-    [batch, length, width],
-    ...[[width], [width], [width, 3 * width], [3 * width], [width, width], [width]],
-    ...[[width], [width], [width, 4 * width], [4 * width], [4 * width, width], [width]],
-  ];
-  const test: Case = { inputs: shapes.map((shape) => uniform(random, shape, -1, 1)), run: block };
+  const test = transformerBlock(6);
 
   it("has TF.js' own gradients within 1e-5 relative", async () => {
     await expectSame(withGradients(test), 1e-5);

@@ -4,10 +4,12 @@
  */
 import * as tf from "./tf.ts";
 import { TRACER } from "./tracer/backend.ts";
-import { FUSED_LAYER_NORM } from "./tracer/fused.ts";
+import { FUSED_AFFINE, FUSED_LAYER_NORM } from "./tracer/fused.ts";
 
 /** timm's and the MAE paper's epsilon of LayerNorm in vision transformers. */
 const LAYER_NORM_EPSILON = 1e-6;
+
+const isTracing = (): boolean => tf.getBackend() === TRACER;
 
 /** x [.., in] W [in, out] + b [out] -> [.., out]. */
 export function linear(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor): tf.Tensor {
@@ -22,7 +24,9 @@ const affine = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
   const [x, weight, bias, save] = args as [tf.Tensor2D, tf.Tensor2D, tf.Tensor1D, tf.GradSaveFunc];
   save([x, weight]);
   return {
-    value: tf.fused.matMul({ a: x, b: weight, bias }),
+    value: isTracing()
+      ? (tf.engine().runKernel(FUSED_AFFINE, { x, weight, bias }) as tf.Tensor)
+      : tf.add(tf.matMul(x, weight), bias),
     gradFunc: (dy, saved) => {
       const [savedX, savedWeight] = saved as [tf.Tensor, tf.Tensor];
       return [tf.matMul(dy, savedWeight, false, true), tf.matMul(savedX, dy, true, false), tf.sum(dy, 0)];
@@ -38,7 +42,7 @@ interface Normalised {
 }
 
 function normalise(x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor, epsilon: number): Normalised {
-  if (tf.getBackend() === TRACER) {
+  if (isTracing()) {
     const outputs = tf.engine().runKernel(FUSED_LAYER_NORM, { x, gain, bias }, { epsilon });
     const [y, mean, scale] = outputs as [tf.Tensor, tf.Tensor, tf.Tensor];
     return { y, mean, scale };
@@ -79,17 +83,24 @@ export const layerNorm: (x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor) => tf.T
   },
 );
 
-/** x * Phi(x) with the normal distribution's Phi (Hendrycks and Gimpel 2016), exact. */
+/** log(1 / sqrt(pi)): folds the factor of the density into its exponent, which saves a pass over memory. */
+const LOG_DENSITY_FACTOR = -0.5 * Math.log(Math.PI);
+
+/**
+ * x * Phi(x) with the normal distribution's Phi (Hendrycks and Gimpel 2016), exact.
+ * With t = x / sqrt(2): Phi = (1 + erf(t)) / 2 and the derivative is Phi + t exp(-t^2) / sqrt(pi).
+ */
 export const gelu: (x: tf.Tensor) => tf.Tensor = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
   const [x, save] = args as [tf.Tensor, tf.GradSaveFunc];
-  const phi = tf.mul(tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1), 0.5);
-  save([x, phi]);
+  const t = tf.mul(x, Math.SQRT1_2);
+  const phi = tf.mul(tf.add(tf.erf(t), 1), 0.5);
+  save([t, phi]);
   return {
     value: tf.mul(x, phi),
     gradFunc: (dy, saved) => {
-      const [savedX, savedPhi] = saved as [tf.Tensor, tf.Tensor];
-      const density = tf.mul(tf.exp(tf.mul(tf.square(savedX), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-      return [tf.mul(dy, tf.add(savedPhi, tf.mul(savedX, density)))];
+      const [savedT, savedPhi] = saved as [tf.Tensor, tf.Tensor];
+      const density = tf.exp(tf.sub(LOG_DENSITY_FACTOR, tf.square(savedT)));
+      return [tf.mul(dy, tf.add(savedPhi, tf.mul(savedT, density)))];
     },
   };
 });

@@ -4,10 +4,11 @@
  */
 import { float, int } from "../graph/ir.ts";
 import { withLength } from "../graph/shapes.ts";
+import { matMul } from "./matmul.ts";
 import { kernel, type Inputs, type TracedKernel } from "./kernel.ts";
 
 export const FUSED_LAYER_NORM = "ConsiliumLayerNorm";
-export const FUSED_GELU = "ConsiliumGelu";
+export const FUSED_AFFINE = "ConsiliumAffine";
 
 export const fusedKernels: readonly TracedKernel[] = [
   /** Normalises the last axis; also returns mean and 1 / standard deviation, [.., 1]. */
@@ -20,6 +21,8 @@ export const fusedKernels: readonly TracedKernel[] = [
       });
     },
   ),
-  /** x * Phi(x), exact. */
-  kernel(FUSED_GELU, (graph, { x }: Inputs<"x">) => graph.emit("Gelu", [x], x)),
+  /** x [rows, in] W [in, out] + b [out]. */
+  kernel(FUSED_AFFINE, (graph, { x, weight, bias }: Inputs<"x" | "weight" | "bias">) =>
+    matMul(graph, x, weight, false, false, bias),
+  ),
 ];

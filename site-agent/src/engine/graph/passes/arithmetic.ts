@@ -78,6 +78,17 @@ const absorbNegation: Rule = (node, { graph, uses }) => {
   return fromA === null ? null : [graph.emit("Sub", [b, fromA], output)];
 };
 
+/** x / c is x * (1 / c): a division costs several multiplications. */
+const multiplyByReciprocal: Rule = (node, { graph }) => {
+  const [a, b] = node.inputs;
+  const [output] = node.outputs;
+  if (node.op !== "Div" || a === undefined || b === undefined || output?.dtype !== "float32") return null;
+  const divisor = sizeOf(b.shape) === 1 ? uniform(graph, b) : null;
+  if (divisor === null || divisor === 0 || graph.constantOf(a) !== null) return null;
+  const reciprocal = graph.constant(Float32Array.of(1 / divisor), b);
+  return [graph.emit("Mul", [a, reciprocal], output)];
+};
+
 interface ScaledValue {
   readonly value: Value;
   readonly factor: number;
@@ -156,6 +167,7 @@ const RULES: readonly Rule[] = [
   dropExpand,
   dropNeutral,
   absorbNegation,
+  multiplyByReciprocal,
   mergeFactors,
   scaleProduct,
   sumOfSquares,
