@@ -31,7 +31,7 @@ interface Flags {
   readonly images?: number;
   readonly labelFraction?: number;
   readonly seeds?: number;
-  readonly own: boolean;
+  readonly own?: boolean;
   readonly keep: boolean;
   readonly quick: boolean;
   readonly port: number;
@@ -42,9 +42,9 @@ interface Flags {
 
 /** What each kind of run takes where nothing is said. Sized for two cores; see docs/architecture.md. */
 const DEFAULTS = {
-  phantom: { rounds: 25, images: 240, labelFraction: 0.1, seeds: 1 },
-  folder: { rounds: 25, images: 0, labelFraction: 0.01, seeds: 2 },
-  quick: { rounds: 2, images: 40, labelFraction: 0.5, seeds: 1 },
+  phantom: { rounds: 25, images: 240, labelFraction: 0.1, seeds: 1, own: true },
+  folder: { rounds: 25, images: 0, labelFraction: 0.01, seeds: 2, own: false },
+  quick: { rounds: 2, images: 40, labelFraction: 0.5, seeds: 1, own: true },
 } as const;
 
 /** @param args without node and script; commander prints help and errors itself and then throws CommanderError */
@@ -64,7 +64,8 @@ export function parseOptions(args: readonly string[]): DemoOptions {
     .option("--label-fraction <f>", "share of the labels that fine-tuning gets", fraction)
     .option("--seeds <n>", "fine-tunings per encoder, each with other labels", integer(1, 100))
     .option("--seed <n>", "seed of everything random", integer(0, 0xffff_ffff), 1)
-    .option("--no-own", "skip each site's own encoder, trained on its images alone")
+    .option("--own", "also train each site's own encoder on its images alone (default with phantoms)")
+    .option("--no-own", "skip it (default with --data, where it takes as long as the federation)")
     .option("--quick", "a very short run, to see that everything works", false)
     .option("--port <n>", "the coordinator's port (default: any free one)", integer(0, 65_535), 0)
     .option("--json <file>", "write all numbers here")
@@ -82,7 +83,7 @@ export function parseOptions(args: readonly string[]): DemoOptions {
     images: flags.images ?? defaults.images,
     labelFraction: flags.labelFraction ?? defaults.labelFraction,
     seeds: flags.seeds ?? defaults.seeds,
-    own: flags.own,
+    own: flags.own ?? defaults.own,
     keep: flags.keep,
     quick: flags.quick,
     port: flags.port,
