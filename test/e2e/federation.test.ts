@@ -47,7 +47,7 @@ beforeAll(async () => {
 
   exits = await Promise.all([a, secondB, c].map(({ exited }) => exited));
   status = await consortium.status();
-}, 170_000);
+}, 400_000);
 
 afterAll(() => consortium.close());
 
