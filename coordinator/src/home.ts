@@ -2,7 +2,7 @@
  * The coordinator's home folder: coordinator.db, blobs/, audit.jsonl, identity.json and operator.token (both 0600, made at
  * the first start), address.json (where the running coordinator listens), lock.db (held while it runs).
  */
-import { mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { access, constants, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fromBase64Url, toBase64Url } from "@consilium/shared/crypto/encoding";
 import {
@@ -33,7 +33,16 @@ export interface Home {
 
 /** Makes what is missing. @throws config.invalid if a file is damaged */
 export async function openHome(folder: string, random: RandomBytes): Promise<Home> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await access(folder, constants.W_OK);
+  } catch (cause) {
+    throw new ConsiliumError("config.invalid", {
+      detail: "(the home folder cannot be written)",
+      culprits: ["home"],
+      cause,
+    });
+  }
   return {
     identity: await openIdentity(path.join(folder, "identity.json"), random),
     operatorToken: await openOperatorToken(operatorTokenFile(folder), random),

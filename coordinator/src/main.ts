@@ -67,6 +67,9 @@ command("serve", "run the coordinator")
       pino.destination({ dest: 2, sync: true }),
     );
     const coordinator = await serve(options, logger, terminalOf(json === undefined ? {} : { json }));
+    // Whoever read our output may be gone; the federation goes on.
+    process.stdout.on("error", () => undefined);
+    process.on("uncaughtException", fail).on("unhandledRejection", fail);
     const stop = (signal: NodeJS.Signals): void => {
       logger.info({ signal }, "stopping");
       void coordinator.close().then(() => {
@@ -123,6 +126,12 @@ command("audit", "check that the audit log was not changed")
     }
     return verifyAudit(options.home, terminalOf(options));
   });
+
+/** A crash is an ordinary way to stop: everything that was acknowledged is on the disk. */
+function fail(error: unknown): void {
+  process.stderr.write(`${describeError(error)}\n`);
+  process.exit(1);
+}
 
 program.parseAsync(argv).catch((error: unknown) => {
   const known = toConsiliumError(error);

@@ -3,9 +3,11 @@
  * of; this file follows it, so that a crash between the two is healed at the next start.
  */
 import { open, readFile, truncate } from "node:fs/promises";
+import type { Logger } from "pino";
 import { parseLine, verifyChain, type AuditLine, type ChainCheck } from "./chain.ts";
 
 export interface AuditSource {
+  /** Lines after `seq`, ascending. */
   auditAfter(seq: number): Promise<readonly AuditLine[]>;
 }
 
@@ -21,13 +23,21 @@ export class AuditFile {
     this.#written = written;
   }
 
-  /** Cuts off a line that a crash left unfinished and writes what is missing. */
-  static async open(file: string, source: AuditSource): Promise<AuditFile> {
+  /**
+   * Cuts off a line that a crash left unfinished and writes what is missing. A file that someone has changed is left as
+   * it is, for `audit verify` to show where.
+   */
+  static async open(file: string, source: AuditSource, logger: Logger): Promise<AuditFile> {
     const text = await readText(file);
     const whole = text.slice(0, text.lastIndexOf("\n") + 1);
     if (whole.length < text.length) await truncate(file, Buffer.byteLength(whole));
-    const last = whole.trimEnd().split("\n").at(-1) ?? "";
-    const audit = new AuditFile(file, source, parseLine(last)?.seq ?? 0);
+    const last = parseLine(whole.trimEnd().split("\n").at(-1) ?? "");
+    const seq = last?.seq ?? 0;
+    const [original] = await source.auditAfter(seq - 1);
+    const unchanged = last === null ? whole === "" : original?.hash === last.hash;
+    if (!unchanged)
+      logger.error("audit.jsonl was changed by someone else; run consilium-coordinator audit verify");
+    const audit = new AuditFile(file, source, original === undefined ? 0 : seq);
     await audit.follow();
     return audit;
   }

@@ -131,7 +131,6 @@ export class FederationService {
   async enrolled(row: SiteRow): Promise<void> {
     this.#roster.set(row.site, row);
     await this.#dispatch({ type: "site.enrolled", site: row.site });
-    this.#notify([]);
   }
 
   /** @throws protocol.version, plan.mismatch, manifest.mismatch, site.unknown */

@@ -2,6 +2,7 @@
  * Sessions: a site signs a challenge, gets a bearer for its sockets and downloads, and the coordinator's signature in
  * return. In memory only; after a restart sites prove themselves again.
  */
+import { createHmac, timingSafeEqual } from "node:crypto";
 import { sign, verify, type Identity, type RandomBytes } from "@consilium/shared/crypto/identity";
 import { toBase64Url } from "@consilium/shared/crypto/encoding";
 import { sha256 } from "@consilium/shared/canonical";
@@ -15,8 +16,6 @@ import type { Federations } from "../federation/registry.ts";
 
 const CHALLENGE_MS = 60_000;
 const SESSION_MS = 12 * 3600_000;
-/** Challenges are given to whoever asks; beyond this many the oldest make room. */
-const MAX_CHALLENGES = 10_000;
 /** More than a site needs for its sockets and a few restarts. */
 const MAX_SESSIONS_PER_SITE = 16;
 
@@ -35,27 +34,29 @@ export interface SessionPorts {
 
 export class Sessions {
   readonly #ports: SessionPorts;
-  /** Insertion order is age. */
-  readonly #challenges = new Map<string, { readonly owner: string; readonly expiresAtMs: number }>();
+  readonly #challengeKey: Uint8Array;
+  /** Challenges that opened a session, until they expire: only a site's key can put one here. */
+  readonly #spent = new Map<string, number>();
   /** By the hash of the bearer, so that a memory dump's index opens nothing. */
   readonly #sessions = new Map<Sha256, Session>();
 
   constructor(ports: SessionPorts) {
     this.#ports = ports;
+    this.#challengeKey = ports.random(32);
   }
 
-  /** Does not say whether the site exists. @throws federation.unknown */
+  /**
+   * Given to whoever asks, so nothing is kept of it: 6 bytes of time, 10 of chance, 16 of a MAC over both and the site.
+   * Does not say whether the site exists.
+   * @throws federation.unknown
+   */
   challenge(federation: FederationId, site: SiteId): string {
     const { federations, clock, random } = this.#ports;
     federations.get(federation);
-    const [oldest] = this.#challenges.keys();
-    if (this.#challenges.size >= MAX_CHALLENGES && oldest !== undefined) this.#challenges.delete(oldest);
-    const challenge = toBase64Url(random(32));
-    this.#challenges.set(challenge, {
-      owner: `${federation}/${site}`,
-      expiresAtMs: clock.now() + CHALLENGE_MS,
-    });
-    return challenge;
+    const stamp = Buffer.alloc(16);
+    stamp.writeUIntBE(clock.now(), 0, 6);
+    stamp.set(random(10), 6);
+    return toBase64Url(Buffer.concat([stamp, this.#mac(stamp, federation, site)]));
   }
 
   /** Uses up the challenge. @throws federation.unknown, auth.failed */
@@ -63,9 +64,7 @@ export class Sessions {
     const { federations, identity, clock, random } = this.#ports;
     const { federation, site, challenge, siteNonce } = request.body;
     const service = federations.get(federation);
-    const pending = this.#challenges.get(challenge);
-    this.#challenges.delete(challenge);
-    if (pending?.owner !== `${federation}/${site}` || clock.now() > pending.expiresAtMs) {
+    if (!this.#isFresh(challenge, federation, site)) {
       throw new ConsiliumError("auth.failed", { detail: "(unknown or old challenge)", culprits: [site] });
     }
     try {
@@ -73,6 +72,7 @@ export class Sessions {
     } catch (cause) {
       throw new ConsiliumError("auth.failed", { culprits: [site], cause });
     }
+    this.#spend(challenge);
     this.#makeRoom(federation, site);
     const session = toBase64Url(random(32));
     const expiresAtMs = clock.now() + SESSION_MS;
@@ -86,6 +86,29 @@ export class Sessions {
     if (bearer === null) return null;
     const session = this.#sessions.get(sha256(bearer));
     return session !== undefined && this.#ports.clock.now() <= session.expiresAtMs ? session : null;
+  }
+
+  #isFresh(challenge: string, federation: FederationId, site: SiteId): boolean {
+    const bytes = Buffer.from(challenge, "base64url");
+    const stamp = bytes.subarray(0, 16);
+    const ageMs = this.#ports.clock.now() - stamp.readUIntBE(0, 6);
+    return (
+      timingSafeEqual(bytes.subarray(16), this.#mac(stamp, federation, site)) &&
+      ageMs >= 0 &&
+      ageMs <= CHALLENGE_MS &&
+      !this.#spent.has(challenge)
+    );
+  }
+
+  #mac(stamp: Uint8Array, federation: FederationId, site: SiteId): Buffer {
+    const mac = createHmac("sha256", this.#challengeKey).update(stamp).update(`${federation}/${site}`);
+    return mac.digest().subarray(0, 16);
+  }
+
+  #spend(challenge: string): void {
+    const nowMs = this.#ports.clock.now();
+    for (const [spent, atMs] of this.#spent) if (nowMs - atMs > CHALLENGE_MS) this.#spent.delete(spent);
+    this.#spent.set(challenge, nowMs);
   }
 
   #makeRoom(federation: FederationId, site: SiteId): void {

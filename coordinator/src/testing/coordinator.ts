@@ -2,7 +2,6 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import pino from "pino";
 import { encodeCheckpoint } from "@consilium/shared/codec";
 import { vectorLength, type Manifest } from "@consilium/shared/manifest";
 import { parsePlan, type Plan, type PlanInput } from "@consilium/shared/plan";
@@ -55,7 +54,6 @@ export class Bench {
       host: "127.0.0.1",
       port: 0,
       gatherMs: 0,
-      logger: pino({level: "debug"}, pino.destination(2)),
       plan: testPlan(),
       ...options,
     });

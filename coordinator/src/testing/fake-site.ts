@@ -136,7 +136,9 @@ export class FakeSite {
   }
 
   /** Waits for the newest position to be like this. */
-  async waitFor<P extends FederationPosition>(matches: (position: FederationPosition) => position is P): Promise<P>;
+  async waitFor<P extends FederationPosition>(
+    matches: (position: FederationPosition) => position is P,
+  ): Promise<P>;
   async waitFor(matches: (position: FederationPosition) => boolean): Promise<FederationPosition>;
   async waitFor(matches: (position: FederationPosition) => boolean): Promise<FederationPosition> {
     for (;;) {
@@ -191,7 +193,11 @@ export class FakeSite {
     return this.upload({ kind: "contribution", header }, sealed, chunkBytes);
   }
 
-  async upload(object: UploadBegin["object"], bytes: Uint8Array, chunkBytes = 64 * 1024): Promise<UploadOutcome> {
+  async upload(
+    object: UploadBegin["object"],
+    bytes: Uint8Array,
+    chunkBytes = 64 * 1024,
+  ): Promise<UploadOutcome> {
     const begun = await this.begin(object, chunkBytes);
     if ("outcome" in begun) return begun.outcome;
     const have = Buffer.from(begun.have, "base64url");
