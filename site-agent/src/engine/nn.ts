@@ -25,7 +25,7 @@ const affine = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
   save([x, weight]);
   return {
     value: isTracing()
-      ? (tf.engine().runKernel(FUSED_AFFINE, { x, weight, bias }) as tf.Tensor)
+      ? tf.engine().runKernel<tf.Tensor>(FUSED_AFFINE, { x, weight, bias })
       : tf.add(tf.matMul(x, weight), bias),
     gradFunc: (dy, saved) => {
       const [savedX, savedWeight] = saved as [tf.Tensor, tf.Tensor];

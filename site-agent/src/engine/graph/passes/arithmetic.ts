@@ -163,6 +163,26 @@ const dropReduction: Rule = (node, { graph }) => {
     : null;
 };
 
+/**
+ * ONNX Runtime 1.30 goes element by element, forty times slower, where a tensor whose last axis has length 1 meets a
+ * scalar of lower rank; of the same rank it does not.
+ */
+const raiseScalar: Rule = (node, { graph }) => {
+  const [output] = node.outputs;
+  if (output === undefined || !BROADCASTING.has(node.op)) return null;
+  if (output.shape.at(-1) !== 1 || sizeOf(output.shape) === 1) return null;
+  const ones = output.shape.map(() => 1);
+  const inputs = node.inputs.map((input) => {
+    if (sizeOf(input.shape) !== 1 || input.shape.length === ones.length) return input;
+    const data = graph.constantOf(input);
+    return data === null
+      ? graph.reshape(input, ones)
+      : graph.constant(data, { shape: ones, dtype: input.dtype });
+  });
+  if (inputs.every((input, i) => input === node.inputs[i])) return null;
+  return [graph.emit(node.op, inputs, output, node)];
+};
+
 const RULES: readonly Rule[] = [
   dropExpand,
   dropNeutral,
@@ -172,4 +192,5 @@ const RULES: readonly Rule[] = [
   scaleProduct,
   sumOfSquares,
   dropReduction,
+  raiseScalar,
 ];

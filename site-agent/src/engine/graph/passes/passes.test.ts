@@ -119,6 +119,11 @@ describe("simplifyArithmetic", () => {
     expect(optimized.nodes[0]?.attributes.alpha).toEqual({ kind: "float", value: 0.5 });
   });
 
+  it("gives a scalar the rank of a tensor whose last axis has length 1", () => {
+    const graph = graphOf([2, 3, 1], (b, x) => binary(b, "Mul", x, b.scalar(2)));
+    expect(optimize(graph).nodes[0]?.inputs[1]?.shape).toEqual([1, 1, 1]);
+  });
+
   it("subtracts instead of adding the negative, and sums squares in one operator", () => {
     const graph = graphOf([2, 2], (b, x) => {
       const difference = binary(b, "Add", unary(b, "Neg", x), unary(b, "Exp", x));
