@@ -1,0 +1,171 @@
+/** What every store must do; run over each implementation. */
+import { createIdentity } from "@consilium/shared/crypto/identity";
+import { sha256 } from "@consilium/shared/canonical";
+import type { Attempt, Round, UploadId } from "@consilium/shared/ids";
+import { planHash } from "@consilium/shared/plan";
+import { beforeEach, describe, expect, it } from "vitest";
+import { verifyChain } from "../audit/chain.ts";
+import { auditEvent } from "../audit/events.ts";
+import { Ledger } from "../federation/ledger.ts";
+import type { Fact } from "../federation/types.ts";
+import { seeded, testPlan } from "../testing/coordinator.ts";
+import { federation, hashOf, header, record, siteId } from "../testing/values.ts";
+import type { SiteRow, Store } from "./store.ts";
+
+const audit = auditEvent(federation, "event", { number: 1 }, 0);
+const round1 = { round: 1 as Round, attempt: 1 as Attempt };
+
+export interface StoreHarness {
+  /** Empty. */
+  open(): Promise<Store>;
+  /** The same rows again, as after a restart. */
+  reopen(): Promise<Store>;
+}
+
+export function storeContract(name: string, makeHarness: () => Promise<StoreHarness>): void {
+  describe(`${name} keeps the store's contract`, () => {
+    let harness: StoreHarness;
+    let store: Store;
+    const next = seeded(3);
+    const row = (site: string): SiteRow => ({
+      federation,
+      site: siteId(site),
+      identity: createIdentity((length) => Uint8Array.from({ length }, () => next() * 256)).public,
+      enrolledAtMs: 5,
+    });
+
+    beforeEach(async () => {
+      harness = await makeHarness();
+      store = await harness.open();
+      const plan = testPlan();
+      await store.createFederation(
+        { federation, plan: { body: plan, signature: "A".repeat(86) }, planHash: planHash(plan) },
+        audit,
+      );
+    });
+
+    const enrol = async (site: string): Promise<SiteRow> => {
+      const enrolled = row(site);
+      const secretHash = sha256(`secret ${site}`);
+      const invitation = { secretHash, federation, site: siteId(site), expiresAtMs: 10, usedAtMs: null };
+      await store.createInvitation(invitation, audit);
+      await store.enrol(enrolled, secretHash, audit);
+      return enrolled;
+    };
+    const commit = (...facts: readonly Fact[]) =>
+      store.commit(
+        federation,
+        facts,
+        7,
+        facts.map(() => audit),
+      );
+    const opened = {
+      fact: "round.opened",
+      ...round1,
+      base: hashOf("checkpoint 0"),
+      cohort: [siteId("a")],
+    } as const;
+
+    it("gives a federation's plan back as it was signed", async () => {
+      const [kept] = await (await harness.reopen()).federations();
+      expect(kept?.plan.body).toEqual(testPlan());
+      expect(kept?.planHash).toBe(planHash(testPlan()));
+    });
+
+    it("uses an invitation up once", async () => {
+      const enrolled = await enrol("a");
+      expect(await store.sites(federation)).toEqual([enrolled]);
+      expect((await store.invitation(sha256("secret a")))?.usedAtMs).toBe(5);
+      await expect(store.enrol(row("b"), sha256("secret a"), audit)).rejects.toMatchObject({
+        code: "enrolment.token-used",
+      });
+      expect(await store.sites(federation)).toHaveLength(1);
+      expect(await store.invitation(sha256("another"))).toBeNull();
+    });
+
+    it("keeps one contribution of a site in an attempt", async () => {
+      await enrol("a");
+      await commit(opened, { fact: "contribution.accepted", header: header("a", 1, 1) });
+      const second = header("a", 1, 1, { sealedSha256: hashOf("other") });
+      await expect(commit({ fact: "contribution.accepted", header: second })).rejects.toThrow();
+      expect(await store.contribution(federation, siteId("a"), round1.round, round1.attempt)).toEqual(
+        header("a", 1, 1),
+      );
+    });
+
+    it("writes all of a transition or nothing", async () => {
+      await enrol("a");
+      await commit(opened);
+      const before = await store.auditAfter(0);
+      await expect(
+        commit({ fact: "contribution.accepted", header: header("a", 1, 1) }, opened),
+      ).rejects.toThrow();
+      expect((await store.rounds(federation))[0]?.contributions).toEqual([]);
+      expect(await store.auditAfter(0)).toEqual(before);
+    });
+
+    it("holds the same rounds, checkpoints and totals as the facts say, also after a restart", async () => {
+      for (const site of ["a", "b", "c"]) await enrol(site);
+      const excluded = [{ site: siteId("c"), reason: "not connected" }];
+      const facts: Fact[] = [
+        { fact: "genesis.stored", record: record(0) },
+        { ...opened, cohort: ["a", "b", "c"].map(siteId) },
+        { fact: "contribution.accepted", header: header("c", 1, 1) },
+        { fact: "contribution.accepted", header: header("a", 1, 1) },
+        { fact: "contribution.dropped", ...round1, site: siteId("c"), reason: "hash.mismatch" },
+        { fact: "round.abandoned", ...round1, excluded },
+        { ...opened, attempt: 2 as Attempt },
+        { fact: "contribution.accepted", header: header("a", 1, 2) },
+        { fact: "round.closed", ...round1, attempt: 2 as Attempt, excluded: [] },
+        { fact: "round.aggregated", ...round1, attempt: 2 as Attempt, record: record(1, ["a"]) },
+        { fact: "federation.finished", checkpoint: hashOf("checkpoint 1") },
+      ];
+      const ledger = new Ledger([], [], []);
+      for (const fact of facts) {
+        await commit(fact);
+        ledger.apply(fact, 7);
+      }
+      store = await harness.reopen();
+      expect(await store.rounds(federation)).toEqual(ledger.rounds);
+      expect(await store.checkpoints(federation)).toEqual(ledger.checkpoints);
+      expect(await store.contributionTotals(federation)).toEqual([
+        { site: "a", contributions: 2, receivedBytes: 200 },
+      ]);
+      expect(ledger.totalsOf(siteId("a"))).toEqual({ site: "a", contributions: 2, receivedBytes: 200 });
+    });
+
+    it("knows whose checkpoint a hash is", async () => {
+      await commit({ fact: "genesis.stored", record: record(0) });
+      const hash = hashOf("checkpoint 0");
+      expect(await store.isCheckpoint(hash, null)).toBe(true);
+      expect(await store.isCheckpoint(hash, federation)).toBe(true);
+      expect(await store.isCheckpoint(hash, siteId("other") as string as typeof federation)).toBe(false);
+      expect(await store.isCheckpoint(hashOf("other"), null)).toBe(false);
+    });
+
+    it("remembers which chunks of an upload are safe", async () => {
+      const upload = "ab".repeat(16) as UploadId;
+      const object = { kind: "contribution", header: header("a", 1, 1) } as const;
+      const row = { upload, federation, site: siteId("a"), object, sizeBytes: 100, chunkBytes: 10 };
+      await store.createUpload(row);
+      for (const seq of [3, 1, 3]) await store.addChunk(upload, seq);
+      store = await harness.reopen();
+      expect(await store.chunks(upload)).toEqual([1, 3]);
+      expect(await store.upload(upload)).toEqual(row);
+      await store.removeUpload(upload);
+      expect(await store.uploads()).toEqual([]);
+      expect(await store.chunks(upload)).toEqual([]);
+    });
+
+    it("chains the audit lines in the order of the transitions", async () => {
+      await enrol("a");
+      await commit(opened);
+      store = await harness.reopen();
+      await commit({ fact: "federation.finished", checkpoint: hashOf("x") });
+      const lines = await store.auditAfter(0);
+      expect(lines.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5]);
+      expect(verifyChain(lines.map((line) => JSON.stringify(line)))).toEqual({ ok: true, lines: 5 });
+      expect(await store.auditAfter(3)).toEqual(lines.slice(3));
+    });
+  });
+}
