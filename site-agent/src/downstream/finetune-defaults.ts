@@ -1,11 +1,21 @@
 /** How a classifier is trained where nothing else is said. */
 import type { FinetuneOptions, FinetuneSettings } from "./types.ts";
 
+/**
+ * Chosen on 500 held-out radiographs of pediatric-cxr's three hospitals, never on its test set: nano encoder at 64 px after
+ * 20 epochs of MAE, 46 labels, two seeds. Mean AUROC there, other settings as at the time:
+ *
+ *     crops down to .8 of the area .937, .7 .935, .5 .926, none .930
+ *     learning rate 3e-4 .923, 5e-4 .926, 1e-3 .922; the last with layer decay .75 instead of .65 .916
+ *     probe, penalty .5 .913, 5 .926, 46 .939, 138 .939, 460 .933
+ *
+ * Two seeds differ by about .01, so neighbouring values are as good.
+ */
 export const FINETUNE_SETTINGS: FinetuneSettings = {
   epochs: null,
   usualEpochs: 40,
   minSteps: 100,
-  maxSteps: 1000,
+  maxSteps: 600,
   batchSize: 16,
   learningRate: 5e-4,
   warmup: 0.1,
@@ -17,7 +27,7 @@ export const FINETUNE_SETTINGS: FinetuneSettings = {
   cropMinArea: 0.8,
   cropMaxArea: 1,
   flip: true,
-  probeL2: 1,
+  probePenalty: 40,
 };
 
 export const FINETUNE_OPTIONS: FinetuneOptions = {

@@ -28,7 +28,14 @@ const options: FinetuneOptions = {
   ...FINETUNE_OPTIONS,
   labels: { count: 24 },
   negativeClass: "lower",
-  settings: { ...FINETUNE_SETTINGS, minSteps: 30, maxSteps: 30, learningRate: 2e-3, layerDecay: 0.9 },
+  settings: {
+    ...FINETUNE_SETTINGS,
+    batchSize: 8,
+    minSteps: 30,
+    maxSteps: 30,
+    learningRate: 2e-3,
+    layerDecay: 0.9,
+  },
 };
 
 /** A checkpoint as the federation makes them: this encoder and a pretext head. */
@@ -81,7 +88,7 @@ describe("fine-tuning from end to end", () => {
       ({ from, mode, seed }) => from === "global" && mode === "finetune" && seed === 1,
     );
     expect(again.rows).toEqual(before);
-  });
+  }, 120_000);
 
   it("splits by patient where there is no test cache", async () => {
     const encoders = { scratch: true, own: null, global: null };

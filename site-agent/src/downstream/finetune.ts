@@ -208,14 +208,14 @@ async function runProbe(
     memory.get(encoderWeights) ?? (await predictImages(predictor, task.test?.cache ?? cache, cohort.test));
   memory.set(encoderWeights, testFeatures);
   const trainClasses = classIndices(images, cohort.classes);
-  const { balanceClasses, probeL2 } = task.options.settings;
+  const { balanceClasses, probePenalty } = task.options.settings;
   const probabilities = probe({
     trainFeatures: await predictImages(predictor, cache, images),
     trainClasses,
     testFeatures,
     classes: cohort.classes.length,
     weights: balanceClasses ? balancedWeights(trainClasses) : new Float32Array(images.length).fill(1),
-    l2: probeL2,
+    l2: probePenalty / images.length,
   });
   await report(1, 1, null);
   return probabilities;

@@ -35,8 +35,11 @@ export interface FinetuneSettings {
   readonly cropMinArea: number;
   readonly cropMaxArea: number;
   readonly flip: boolean;
-  /** L2 penalty of the linear probe, on standardised features. */
-  readonly probeL2: number;
+  /**
+   * Factor of half the squared norm of the probe's weights, beside the *summed* cross-entropy: so more labels count for
+   * more against it. Features are standardised.
+   */
+  readonly probePenalty: number;
 }
 
 export interface FinetuneOptions {
