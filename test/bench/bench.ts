@@ -32,14 +32,22 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? NaN)) / 2;
 }
 
-/** Wall time in milliseconds of each of `repeats` calls, after `warmUp` unmeasured ones. */
-export async function time(work: () => Promise<unknown>, warmUp: number, repeats: number): Promise<number[]> {
-  for (let i = 0; i < warmUp; i++) await work();
-  const times: number[] = [];
-  for (let i = 0; i < repeats; i++) {
-    const start = performance.now();
-    await work();
-    times.push(performance.now() - start);
+/**
+ * Wall time in milliseconds of each call. The works take turns, so that a busy machine slows all of them alike.
+ * @returns for each work its times, warm-up left out
+ */
+export async function timeInTurns(
+  works: readonly (() => Promise<unknown>)[],
+  warmUp: number,
+  repeats: number,
+): Promise<number[][]> {
+  const times: number[][] = works.map(() => []);
+  for (let turn = 0; turn < warmUp + repeats; turn++) {
+    for (const [i, work] of works.entries()) {
+      const start = performance.now();
+      await work();
+      if (turn >= warmUp) times[i]?.push(performance.now() - start);
+    }
   }
   return times;
 }

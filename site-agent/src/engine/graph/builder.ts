@@ -2,7 +2,6 @@
 import {
   int,
   sameShape,
-  sizeOf,
   type Attributes,
   type ConstantData,
   type Domain,
@@ -167,8 +166,3 @@ export function uniformValue(data: ConstantData): number | null {
   if (first === undefined) return null;
   return data.every((number) => Object.is(number, first)) ? first : null;
 }
-
-/** Elements of the largest constant that is stored written out although all are alike. */
-export const SMALL = 1;
-
-export const elementsOf = (value: Value): number => sizeOf(value.shape);

@@ -8,6 +8,8 @@ import { TRACER, TracingBackend, registerTracedKernels } from "./backend.ts";
 export type TracedInputs = Readonly<Record<string, InputSpec>>;
 
 /**
+ * What `body` draws from a random generator becomes a constant of the graph, the same in every run: randomness has
+ * to come in through an input.
  * @param body gets one tensor per input, uint8 as float32; returns the graph's outputs by name
  * @throws engine.unsupported-op, engine.data-dependent, engine.dynamic-shape
  */
