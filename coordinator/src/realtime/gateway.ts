@@ -74,7 +74,9 @@ export class Gateway {
       this.#countAddress(raw);
     });
     // Nobody has business in the root namespace.
-    this.#io.on("connection", (socket) => socket.disconnect(true));
+    this.#io.use((_socket, next) => {
+      next(new Error("unknown namespace"));
+    });
     this.#serve(CONTROL_NAMESPACE, (socket, session) => {
       this.#serveControl(socket, session);
     });

@@ -1,0 +1,127 @@
+import { spawn } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { parsePlan } from "@consilium/shared/plan";
+import { parseToken } from "@consilium/shared/protocol/token";
+import pino from "pino";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Coordinator } from "../app.ts";
+import { Bench } from "../testing/coordinator.ts";
+import { createProgram } from "./program.ts";
+import { serve } from "./serve.ts";
+
+const bench = new Bench();
+let home: string;
+let coordinator: Coordinator;
+beforeAll(async () => {
+  home = await bench.home();
+  coordinator = await bench.start({ home });
+});
+afterAll(() => bench.end());
+
+/** Runs a command in this process. @returns what it printed */
+async function run(...args: readonly string[]): Promise<string> {
+  let output = "";
+  const program = createProgram({
+    defaultHome: home,
+    print: (line) => (output += `${line}\n`),
+    serve: async (options, terminal) => {
+      await (await serve(options, pino({ level: "silent" }), terminal)).close();
+    },
+  });
+  for (const command of [program, ...program.commands]) {
+    command
+      .exitOverride()
+      .configureOutput({ writeOut: (text) => (output += text), writeErr: () => undefined });
+  }
+  await program.parseAsync(["node", "consilium-coordinator", ...args]).catch((error: unknown) => {
+    if (!(error instanceof Error && "code" in error && error.code === "commander.helpDisplayed")) throw error;
+  });
+  return output;
+}
+
+describe("consilium-coordinator", () => {
+  it("explains itself", async () => {
+    const help = await run("--help");
+    for (const name of ["serve", "invite", "plan", "status", "audit"]) expect(help).toContain(name);
+    expect(help).toContain("Examples:");
+    expect(await run("serve", "--help")).toContain("--plan <file>");
+  });
+
+  it("writes a plan with every default, once", async () => {
+    const out = path.join(home, "plan.json");
+    const args = ["plan", "--federation", "chest", "--title", "Chest", "--rounds", "5", "--min-sites", "3"];
+    await run(...args, "--out", out);
+    const plan = parsePlan(JSON.parse(await readFile(out, "utf8")));
+    expect(plan).toMatchObject({ rounds: 5, minSites: 3, training: { batchSize: 32 } });
+    await expect(run(...args, "--out", out)).rejects.toMatchObject({ code: "config.invalid" });
+    await run(...args, "--out", out, "--force");
+    const wrong = run("plan", "--federation", "No Good", "--title", "x", "--rounds", "5");
+    await expect(wrong).rejects.toMatchObject({ code: "plan.invalid" });
+  });
+
+  it("invites a site and says where the federation stands", async () => {
+    const { token } = JSON.parse(await run("invite", "--site", "north", "--json")) as { token: string };
+    expect(parseToken(token)).toMatchObject({ federation: "chest", site: "north" });
+    expect(await run("status")).toContain("Waiting for sites to join: 0 of at least 2 enrolled.");
+    await expect(run("status", "--federation", "other")).rejects.toMatchObject({
+      code: "federation.unknown",
+    });
+    await expect(run("invite", "--site", "St. Mary's")).rejects.toMatchObject({
+      code: "protocol.invalid-message",
+    });
+  });
+
+  it("says where it listens, to people and to machines", async () => {
+    const fresh = await bench.home();
+    const planFile = path.join(fresh, "plan.json");
+    await writeFile(planFile, JSON.stringify({ federation: "chest", title: "T", rounds: 3 }));
+    const options = ["serve", "--home", fresh, "--port", "0", "--plan", planFile];
+    const first = JSON.parse(await run(...options, "--json")) as Record<string, string>;
+    expect(first["event"]).toBe("listening");
+    expect(first["dashboardUrl"]).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/\?token=/);
+    expect(await run(...options)).toMatch(/^Listening on http:\/\/127\.0\.0\.1:/);
+  });
+
+  it("refuses what cannot be served", async () => {
+    const fresh = await bench.home();
+    const file = (name: string) => path.join(fresh, name);
+    await writeFile(file("plan.json"), JSON.stringify({ federation: "chest", title: "T", rounds: 3 }));
+    await writeFile(file("broken.json"), "{");
+    const start = (...args: readonly string[]) => run("serve", "--home", file("home"), ...args);
+    const failures: readonly [string, () => Promise<string>][] = [
+      ["home.in-use", () => run("serve", "--port", "0")],
+      ["config.invalid", () => start("--port", "0")],
+      ["config.invalid", () => start("--port", "0", "--plan", file("broken.json"))],
+      ["config.invalid", () => start("--port", "0", "--plan", file("absent.json"))],
+      ["config.invalid", () => start("--port", "99999", "--plan", file("plan.json"))],
+      ["port.in-use", () => start("--port", new URL(coordinator.url).port, "--plan", file("plan.json"))],
+      ["coordinator.unreachable", () => run("status", "--home", file("home"))],
+    ];
+    for (const [code, failing] of failures) await expect(failing(), code).rejects.toMatchObject({ code });
+  });
+
+  it("verifies the audit log", async () => {
+    expect(await run("audit", "verify")).toMatch(/^\d+ lines, unbroken/);
+    const forged = await bench.home();
+    const text = await readFile(path.join(home, "audit.jsonl"), "utf8");
+    await writeFile(
+      path.join(forged, "audit.jsonl"),
+      text.replace("federation.created", "federation.forged"),
+    );
+    await expect(run("audit", "verify", "--home", forged)).rejects.toMatchObject({
+      code: "audit.broken",
+      culprits: ["1"],
+    });
+  });
+
+  it("as a process, says in three lines what is wrong and what to do", async () => {
+    const bin = path.resolve(import.meta.dirname, "../../bin/consilium-coordinator.mjs");
+    const child = spawn(process.execPath, [bin, "status", "--home", await bench.home()], { stdio: "pipe" });
+    let stderr = "";
+    child.stderr.on("data", (data: Buffer) => (stderr += data.toString()));
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^.+\n {2}code: config\.invalid\n {2}next: .+\n$/);
+  });
+});

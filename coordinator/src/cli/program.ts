@@ -1,0 +1,122 @@
+/** The command line: names, options, help. What a command does is loaded when it is run. */
+import { ConsiliumError } from "@consilium/shared/errors";
+import { Command, InvalidArgumentError } from "commander";
+import type { OperatorOptions } from "./operator.ts";
+import type { PlanOptions } from "./plan.ts";
+import type { ServeOptions } from "./serve.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface ProgramPorts {
+  readonly defaultHome: string;
+  /** Standard output, one line. */
+  readonly print: (line: string) => void;
+  /** Runs until the process is told to stop. */
+  readonly serve: (options: ServeOptions, terminal: Terminal) => Promise<void>;
+}
+
+type Common = { readonly json?: boolean };
+
+export function createProgram({ defaultHome, print, serve }: ProgramPorts): Command {
+  const terminalOf = ({ json = false }: Common): Terminal => ({ json, print });
+  const program = new Command("consilium-coordinator")
+    .description("Runs a federation: hospitals train one encoder together, and no image leaves any of them.")
+    .showHelpAfterError("(add --help for the options)")
+    .addHelpText(
+      "after",
+      examples(
+        "plan --federation chest --title 'Chest radiographs' --rounds 25 --min-sites 3 --out plan.json",
+        "serve --plan plan.json",
+        "invite --site st-marys",
+        "status",
+      ),
+    );
+
+  /** Options that every command has. */
+  const command = (name: string, description: string): Command =>
+    program
+      .command(name)
+      .description(description)
+      .option("--home <dir>", "home folder (CONSILIUM_COORDINATOR_HOME)", defaultHome)
+      .option("--json", "one JSON object a line on standard output");
+
+  command("serve", "run the coordinator")
+    .option("--host <address>", "address to listen on", "127.0.0.1")
+    .option("--port <number>", "port to listen on; 0 takes a free one", "8470")
+    .option("--plan <file>", "the federation plan; needed at the first start only")
+    .option("--gather-ms <ms>", "how long to wait for the rest of the roster once enough sites are there")
+    .addHelpText("after", examples("serve --plan plan.json", "serve --host 0.0.0.0 --port 8470"))
+    .action(({ json, ...options }: ServeOptions & Common) =>
+      serve(options, terminalOf(json === undefined ? {} : { json })),
+    );
+
+  command("invite", "make a one-time enrolment token for a site")
+    .requiredOption("--site <name>", "the site's name: a-z, 0-9 and hyphens")
+    .option("--federation <name>", "which federation, if there are several")
+    .option("--valid-days <days>", "how long the token may be used", number, 7)
+    .addHelpText("after", examples("invite --site st-marys", "invite --site st-marys --valid-days 1 --json"))
+    .action(
+      async (options: OperatorOptions & Common & { readonly site: string; readonly validDays: number }) => {
+        const { invite } = await import("./operator.ts");
+        await invite(options, terminalOf(options));
+      },
+    );
+
+  command("status", "say where the federation stands")
+    .option("--federation <name>", "only this one")
+    .addHelpText("after", examples("status", "status --json"))
+    .action(async (options: OperatorOptions & Common) => {
+      const { status } = await import("./operator.ts");
+      await status(options, terminalOf(options));
+    });
+
+  command("plan", "write a federation plan")
+    .requiredOption("--federation <name>", "name of the federation: a-z, 0-9 and hyphens")
+    .requiredOption("--title <text>", "what people read")
+    .requiredOption("--rounds <n>", "rounds in all", number)
+    .option("--min-sites <n>", "least number of sites in a round", number)
+    .option("--deadline-minutes <n>", "longest time for a round", number)
+    .option("--seed <n>", "from which the initial weights follow", number)
+    .option("--size <name>", "nano, tiny, small or base")
+    .option("--image-px <n>", "side of the image that the network sees", number)
+    .option("--patch-px <n>", "side of a patch", number)
+    .option("--cache-px <n>", "side of the cached images", number)
+    .option("--mask-ratio <f>", "share of hidden patches", number)
+    .option("--local-epochs <n>", "passes over a site's images in a round", number)
+    .option("--batch-size <n>", "images in a step", number)
+    .option("--learning-rate <f>", "peak of the schedule", number)
+    .option("--warmup-rounds <n>", "rounds until the peak", number)
+    .option("--out <file>", "where to write it; standard output if absent")
+    .option("--force", "replace the file")
+    .addHelpText(
+      "after",
+      examples("plan --federation chest --title 'Chest radiographs' --rounds 25 --out plan.json"),
+    )
+    .action(async (options: PlanOptions & Common) => {
+      const { writePlan } = await import("./plan.ts");
+      await writePlan(options, terminalOf(options));
+    });
+
+  command("audit", "check that the audit log was not changed")
+    .argument("<action>", "verify")
+    .addHelpText("after", examples("audit verify", "audit verify --json"))
+    .action(async (action: string, options: Common & { readonly home: string }) => {
+      if (action !== "verify") {
+        const detail = "(the action is: verify)";
+        throw new ConsiliumError("config.invalid", { detail, culprits: ["action"] });
+      }
+      const { verifyAudit } = await import("./audit.ts");
+      await verifyAudit(options.home, terminalOf(options));
+    });
+
+  return program;
+}
+
+function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("Expected a number.");
+  return value;
+}
+
+function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ consilium-coordinator ${line}`).join("\n")}\n`;
+}
