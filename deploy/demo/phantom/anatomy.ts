@@ -38,6 +38,9 @@ export interface Pose {
   readonly turn: number;
   /** Downward shift of both diaphragms with inspiration. */
   readonly inspiration: number;
+  /** How much higher a half of the diaphragm stands under a lung that has lost volume. */
+  readonly rightRise: number;
+  readonly leftRise: number;
   readonly rightDome: number;
   readonly leftDome: number;
   /** Radius of the stomach's gas bubble; 0 for none. */
@@ -52,10 +55,10 @@ const between = (random: Random, low: number, high: number): number => low + (hi
 
 export function drawPhysique(random: Random): Physique {
   return {
-    shoulderWidth: between(random, 0.95, 1.12),
+    shoulderWidth: between(random, 0.98, 1.08),
     waistWidth: between(random, 0.8, 0.98),
     cageWidth: between(random, 0.7, 0.82),
-    depth: between(random, 0.85, 1.2),
+    depth: between(random, 0.92, 1.12),
     heartWidth: between(random, 0.85, 1.2),
     heartTilt: between(random, 0.25, 0.65),
     aorta: between(random, 0.7, 1.25),
@@ -66,23 +69,25 @@ export function drawPhysique(random: Random): Physique {
     clavicleSlope: between(random, 0.08, 0.24),
     spineContrast: between(random, 0.16, 0.3),
     breast: random.uniform() < 0.35 ? between(random, 0.04, 0.12) : 0,
-    vesselContrast: between(random, 0.1, 0.2),
+    vesselContrast: between(random, 0.16, 0.28),
     vesselSeed: random.uint32(),
   };
 }
 
 export function drawPose(random: Random): Pose {
   return {
-    rotation: 0.045 * random.normal(),
-    scale: between(random, 0.9, 1.15),
-    shiftU: 0.05 * random.normal(),
-    shiftV: -0.02 + 0.06 * random.normal(),
+    rotation: 0.03 * random.normal(),
+    scale: between(random, 0.97, 1.1),
+    shiftU: 0.03 * random.normal(),
+    shiftV: -0.02 + 0.035 * random.normal(),
     turn: 0.025 * random.normal(),
-    inspiration: between(random, -0.14, 0.1),
+    inspiration: between(random, -0.08, 0.06),
+    rightRise: 0,
+    leftRise: 0,
     rightDome: between(random, 0.16, 0.27),
     leftDome: between(random, 0.14, 0.25),
     gasBubble: random.uniform() < 0.5 ? between(random, 0.06, 0.15) : 0,
     dose: Math.exp(between(random, Math.log(0.5), Math.log(2))),
-    exposure: between(random, 0.85, 1.2),
+    exposure: between(random, 0.93, 1.1),
   };
 }

@@ -3,11 +3,11 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { encode as encodePng } from "fast-png";
 import { Random } from "../../../site-agent/src/dataset/random.ts";
-import { drawPhysique, drawPose, type Physique } from "./anatomy.ts";
+import { drawPhysique, drawPose, type Physique, type Pose } from "./anatomy.ts";
 import { lungBoxes, opacityBoxes, type Box } from "./boxes.ts";
 import { loadCodecs, writeImage, writeReport, type Header } from "./dicom.ts";
 import { expose } from "./film.ts";
-import { drawOpacities } from "./opacity.ts";
+import { drawOpacities, type Opacity } from "./opacity.ts";
 import { project, type Projection } from "./thorax.ts";
 import { HOSPITALS, type Hospital, type Scanner } from "./vendors.ts";
 
@@ -113,9 +113,10 @@ function takePicture(
   patient: Patient,
   visit: number,
 ): Picture {
-  const pose = drawPose(random);
+  const upright = drawPose(random);
   const sick = random.uniform() < hospital.prevalence;
-  const opacities = sick ? drawOpacities(random, patient.physique, pose) : [];
+  const opacities = sick ? drawOpacities(random, patient.physique, upright) : [];
+  const pose = loseVolume(upright, opacities);
   const projection = project(
     { physique: patient.physique, pose, opacities },
     scanner.rows,
@@ -143,6 +144,13 @@ function takePicture(
     film: expose(projection, scanner.look, pose, random),
     label: sick ? "opacity" : "normal",
   };
+}
+
+/** A consolidated lung holds less air: its half of the diaphragm stands higher. */
+function loseVolume(upright: Pose, opacities: readonly Opacity[]): Pose {
+  const load = (side: number): number =>
+    opacities.reduce((sum, { u, radiusU }) => sum + (Math.sign(u) === side ? radiusU : 0), 0);
+  return { ...upright, rightRise: 0.25 * Math.min(0.6, load(-1)), leftRise: 0.25 * Math.min(0.6, load(1)) };
 }
 
 /** A UUID-derived UID (PS3.5 annex B.2), here from seeded bits. */

@@ -17,13 +17,13 @@ export interface Opacity {
 /** One to three opacities in one lung, or now and then in both. */
 export function drawOpacities(random: Random, physique: Physique, pose: Pose): Opacity[] {
   const draw = random.uniform();
-  const count = draw < 0.5 ? 1 : draw < 0.85 ? 2 : 3;
-  const density = 0.16 + 0.26 * random.uniform();
-  const bilateral = random.uniform() < 0.3;
+  const count = draw < 0.25 ? 1 : draw < 0.6 ? 2 : draw < 0.85 ? 3 : 4;
+  const density = 0.35 + 0.35 * random.uniform();
+  const bilateral = random.uniform() < 0.6;
   const side = random.uniform() < 0.55 ? -1 : 1;
   return Array.from({ length: count }, (_, i) => {
     const { u, v } = placeInLung(random, physique, pose, bilateral && i % 2 === 1 ? -side : side);
-    const radius = 0.12 + 0.2 * random.uniform();
+    const radius = 0.26 + 0.22 * random.uniform();
     return {
       u,
       v,

@@ -22,7 +22,7 @@ export function cageHalfWidth({ cageWidth }: Physique, v: number): number {
 /** Height of the diaphragm over u, for the side that u lies on. */
 function diaphragm(pose: Pose, u: number): number {
   const right = u < 0;
-  const top = (right ? 0.3 : 0.37) + pose.inspiration;
+  const top = (right ? 0.3 : 0.37) + pose.inspiration - (right ? pose.rightRise : pose.leftRise);
   const dome = right ? pose.rightDome : pose.leftDome;
   const t = (Math.abs(u) - 0.34) / 0.4;
   return top + dome * t * t * (t > 0 ? 1.35 : 0.6);

@@ -61,7 +61,7 @@ export function project(chest: Chest, rows: number, columns: number, random: Ran
       if (aerated > 0.02) {
         for (const field of opacities) added = Math.max(added, field(u, v));
         // Filled airspaces hide the vessels and leave the airways dark in them (air bronchograms).
-        const vessel = physique.vesselContrast * vessels(u, v) * (1 - 2.4 * Math.min(added, 0.6));
+        const vessel = physique.vesselContrast * vessels(u, v) * (1 - 3 * Math.min(added, 0.6));
         air = aerated * (0.6 - vessel - 0.045 * parenchyma(u, v));
       }
       opacity[index] = added * aerated;

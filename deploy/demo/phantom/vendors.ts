@@ -39,7 +39,7 @@ const ACME: Scanner = {
   look: {
     gamma: 1,
     contrast: 1.2,
-    noise: 0.014,
+    noise: 0.008,
     grainPx: 0.5,
     sharpening: 0,
     hardening: 0.2,
@@ -58,7 +58,7 @@ const BOREALIS: Scanner = {
   look: {
     gamma: 1.35,
     contrast: 0.85,
-    noise: 0.024,
+    noise: 0.014,
     grainPx: 0,
     sharpening: 0.7,
     hardening: 0.12,
@@ -77,7 +77,7 @@ const CYGNUS: Scanner = {
   look: {
     gamma: 0.72,
     contrast: 1.5,
-    noise: 0.017,
+    noise: 0.01,
     grainPx: 1,
     sharpening: 0.25,
     hardening: 0.45,
