@@ -152,29 +152,33 @@ function outflows({ sites }: FederationStatus): Outflow[] {
   }));
 }
 
-/** What a whole run should reach; the real radiographs are held to the design's figures. */
+const LEAST_FALL = 0.3;
+const LEAST_GAIN = 0.1;
+
+/**
+ * What a whole run should reach; real radiographs are held to the design's figures. Phantoms are held to the loss alone:
+ * a few hundred drawings in a minute show the machinery, not what pre-training is worth.
+ */
 function checks({ data }: DemoOptions, { loss, sites, pooled }: DemoSummary): Check[] {
-  const leastFall = 0.3;
-  const leastGain = data === null ? 0 : 0.1;
   const found: Check[] = [];
   if (loss.fall !== null) {
     found.push({
       name: "reconstruction loss falls",
-      target: `at least ${100 * leastFall} %`,
+      target: `at least ${100 * LEAST_FALL} %`,
       value: `${(100 * loss.fall).toFixed(1)} %`,
-      ok: loss.fall >= leastFall,
+      ok: loss.fall >= LEAST_FALL,
     });
   }
   const gain = pooled?.federatedMinusScratch ?? sites.federatedMinusScratch;
-  if (gain !== null) {
+  if (gain !== null && data !== null) {
     found.push({
       name:
         pooled === null
           ? "federated encoder beats scratch, mean AUROC of the sites"
           : "federated encoder beats scratch, AUROC with all hospitals' labels pooled",
-      target: leastGain === 0 ? "above 0" : `at least +${leastGain.toFixed(2)}`,
+      target: `at least +${LEAST_GAIN.toFixed(2)}`,
       value: `${gain >= 0 ? "+" : "−"}${Math.abs(gain).toFixed(3)}`,
-      ok: leastGain === 0 ? gain > 0 : gain >= leastGain,
+      ok: gain >= LEAST_GAIN,
     });
   }
   return found;

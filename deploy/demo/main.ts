@@ -13,6 +13,10 @@ import { liveProgress, plainProgress } from "./progress.ts";
 import { renderReport } from "./report/render.ts";
 import { renderTable } from "./table.ts";
 
+const ABOUT_PHANTOMS =
+  "  Phantoms show how it works, not what it is worth: a few hundred drawings teach an encoder little.\n" +
+  "  On real radiographs (--data DIR) the federated encoder is far ahead: see docs/performance.md.";
+
 const write = (text: string): void => void process.stdout.write(text);
 
 function optionsOrExit(): DemoOptions {
@@ -68,6 +72,7 @@ async function main(options: DemoOptions): Promise<number> {
     await writeText(json, `${JSON.stringify(result, null, 2)}\n`);
     if (!options.keep) await removeWork(folders);
     write(`\n  ${result.question}\n\n${renderTable(result.summary)}\n\n`);
+    if (result.data === "phantom") write(`${ABOUT_PHANTOMS}\n\n`);
     for (const { name, target, value, ok } of result.checks) {
       write(`  ${ok ? "✔" : "✖"} ${name}: ${value} (${target})\n`);
     }
