@@ -172,7 +172,7 @@ function follow(
   onFact: CoordinatorOptions["onFact"],
 ): void {
   for (const service of federations.all()) {
-    service.subscribe((facts) => {
+    service.subscribe(({ facts }) => {
       for (const fact of facts) onFact?.(service.federation, fact);
       if (!facts.some(({ fact }) => fact === "round.aggregated" || fact === "round.abandoned")) return;
       uploads.sweep().catch((error: unknown) => {

@@ -38,8 +38,13 @@ export interface FederationPorts {
   readonly gatherMs: number;
 }
 
-/** Called after each change; `facts` is empty when only live data changed. */
-export type ChangeListener = (facts: readonly Fact[], atMs: number) => void;
+export interface Change {
+  /** What was committed with it, in order. */
+  readonly facts: readonly Fact[];
+  /** Whether the state changed, and not only what sites report of their progress. */
+  readonly ofState: boolean;
+}
+export type ChangeListener = (change: Change) => void;
 
 /** Work that failed for a reason of the machine, such as a full disk, is tried again. */
 const RETRY_MS = 5_000;
@@ -151,7 +156,7 @@ export class FederationService {
 
   progress(site: SiteId, { phase, done, total, loss }: Progress): void {
     this.#live.update(site, { phase, done, total, loss, lastSeenAtMs: this.#ports.clock.now() });
-    this.#notify([]);
+    this.#notify({ facts: [], ofState: false });
   }
 
   position(site: SiteId): FederationPosition {
@@ -269,7 +274,7 @@ export class FederationService {
     const changed = next.state !== this.#state;
     this.#state = next.state;
     for (const effect of next.effects) this.#run(effect);
-    if (changed) this.#notify(next.facts, atMs);
+    if (changed) this.#notify({ facts: next.facts, ofState: true });
   }
 
   async #commit(facts: readonly Fact[], atMs: number): Promise<void> {
@@ -285,8 +290,8 @@ export class FederationService {
     });
   }
 
-  #notify(facts: readonly Fact[], atMs = this.#ports.clock.now()): void {
-    for (const listener of this.#listeners) listener(facts, atMs);
+  #notify(change: Change): void {
+    for (const listener of this.#listeners) listener(change);
   }
 
   #run(effect: Effect): void {

@@ -85,8 +85,8 @@ export class Gateway {
     });
     for (const service of ports.federations.all()) {
       this.#unsubscribe.push(
-        service.subscribe(() => {
-          this.#pushPositions(service);
+        service.subscribe(({ ofState }) => {
+          if (ofState) this.#pushPositions(service);
         }),
       );
     }

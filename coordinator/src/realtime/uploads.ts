@@ -71,10 +71,8 @@ export class Uploads {
     const verdict = await this.#admit(object, service, session);
     if (verdict !== "wanted") return { outcome: verdict };
 
-    const mine = (await this.#ports.store.uploads()).filter(
-      (row) =>
-        row.federation === session.federation && row.site === session.site && row.object.kind === object.kind,
-    );
+    const own = await this.#ports.store.uploadsOf(session.federation, session.site);
+    const mine = own.filter((row) => row.object.kind === object.kind);
     let row = mine.find((other) => sameObject(other.object, object));
     // One upload of a kind at a time: a site that trained again has no use for what it had begun.
     for (const other of mine) if (other !== row) await this.#remove(other.upload);

@@ -240,6 +240,13 @@ export function openLibsqlStore(file: string): Store {
           [row.upload, row.federation, row.site, json(row.object), row.sizeBytes, row.chunkBytes],
         );
       }),
+    uploadsOf: (federation, site) =>
+      read(() =>
+        db.all(uploadRow, "SELECT * FROM uploads WHERE federation = ? AND site = ? ORDER BY upload", [
+          federation,
+          site,
+        ]),
+      ),
     uploads: () => read(() => db.all(uploadRow, "SELECT * FROM uploads ORDER BY upload")),
     upload: (upload) => read(() => db.first(uploadRow, "SELECT * FROM uploads WHERE upload = ?", [upload])),
     addChunk: (upload, seq) =>

@@ -152,6 +152,8 @@ export function storeContract(name: string, makeHarness: () => Promise<StoreHarn
       store = await harness.reopen();
       expect(await store.chunks(upload)).toEqual([1, 3]);
       expect(await store.upload(upload)).toEqual(row);
+      expect(await store.uploadsOf(federation, siteId("a"))).toEqual([row]);
+      expect(await store.uploadsOf(federation, siteId("b"))).toEqual([]);
       await store.removeUpload(upload);
       expect(await store.uploads()).toEqual([]);
       expect(await store.chunks(upload)).toEqual([]);

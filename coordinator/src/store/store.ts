@@ -99,6 +99,7 @@ export interface Store {
 
   createUpload(row: UploadRow): Promise<void>;
   uploads(): Promise<readonly UploadRow[]>;
+  uploadsOf(federation: FederationId, site: SiteId): Promise<readonly UploadRow[]>;
   upload(upload: UploadId): Promise<UploadRow | null>;
   addChunk(upload: UploadId, seq: number): Promise<void>;
   /** Chunks that are safe on disk, ascending. */
