@@ -18,8 +18,12 @@ type CallMessage = {
     readonly argument: Calls[Name]["argument"];
   };
 }[CallName];
-/** `cancel` ends the call at the next step's border; it is then answered as aborted. */
-export type ToWorker = CallMessage | { readonly call: "cancel"; readonly id: number };
+/**
+ * `cancel` ends the call at the next step's border; it is then answered as aborted. `close` cancels every call and lets
+ * the thread end.
+ */
+export type ToWorker =
+  CallMessage | { readonly call: "cancel"; readonly id: number } | { readonly call: "close" };
 
 export type FromWorker =
   | { readonly id: number; readonly progress: LocalRoundProgress }

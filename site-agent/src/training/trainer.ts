@@ -75,9 +75,14 @@ class TrainingThread {
     }
   }
 
+  /** At the next step's border: a thread that is torn out of native code takes the whole process with it. */
   async stop(): Promise<void> {
-    this.alive = false;
-    await this.#worker.terminate();
+    const exited = new Promise((resolve) => this.#worker.once("exit", resolve));
+    const ended = !this.alive;
+    this.#fail(undefined);
+    if (ended) return;
+    this.#send({ call: "close" });
+    await exited;
   }
 
   #send(message: ToWorker): void {

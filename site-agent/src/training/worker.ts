@@ -60,7 +60,10 @@ function train(request: LocalRoundRequest, id: number, signal: AbortSignal): Pro
   });
 }
 
-async function answer(message: Exclude<ToWorker, { call: "cancel" }>, signal: AbortSignal): Promise<void> {
+async function answer(
+  message: Exclude<ToWorker, { call: "cancel" | "close" }>,
+  signal: AbortSignal,
+): Promise<void> {
   const { id } = message;
   switch (message.call) {
     case "genesis": {
@@ -83,12 +86,24 @@ const buffersOf = (arrays: readonly Float32Array[]): ArrayBuffer[] => [
   ...new Set(arrays.map((array) => array.buffer as ArrayBuffer)),
 ];
 
+/** Nothing keeps the thread alive after this. */
+async function close(): Promise<void> {
+  await latest?.compiled.step.dispose();
+  latest = null;
+  port?.close();
+}
+
 const running = new Map<number, AbortController>();
 let queue = Promise.resolve();
 
 port.on("message", (message: ToWorker) => {
   if (message.call === "cancel") {
     running.get(message.id)?.abort();
+    return;
+  }
+  if (message.call === "close") {
+    for (const controller of running.values()) controller.abort();
+    queue = queue.then(close);
     return;
   }
   const { id } = message;
