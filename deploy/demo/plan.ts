@@ -16,7 +16,8 @@ export function demoPlan(options: DemoOptions, sites: number): PlanInput {
     cachePx: 96,
     model: { size: options.model, imagePx: 64, patchPx: 8 },
     // Half the default decoder's width: a third less time a step, spent on more steps (docs/performance.md).
-    pretext: { task: "mae", decoder: { width: 64 } },
+    // A phantom's finding is brightness, which a target standardised by patch takes away.
+    pretext: { task: "mae", decoder: { width: 64 }, normPixLoss: options.data !== null },
     training:
       options.data === null
         ? { batchSize: 16, learningRate: 1e-3, warmupRounds }
