@@ -4,8 +4,9 @@ import { maeArrays, maeForward, maeInputs, maeLoss, maeParameters, type MaeConfi
 import { interpret } from "./graph/interpret/interpret.ts";
 import { sizeOf } from "./graph/ir.ts";
 import { layOut, scatter } from "./layout.ts";
-import { LOSS, SCHEDULE, batchName, firstName, nextName, secondName, weightsName } from "./program.ts";
-import { traceTrainStep } from "./train-step.ts";
+import { LOSS, SCHEDULE, batchName, firstName, secondName, weightsName } from "./program.ts";
+import { traceTrainStep } from "./onnx-runtime.ts";
+import { nextName } from "./runtime.ts";
 
 const CONFIG: MaeConfig = {
   encoder: { imagePx: 8, patchPx: 4, channels: 1, width: 8, depth: 2, heads: 2 },

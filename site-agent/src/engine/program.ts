@@ -4,9 +4,12 @@
  */
 import { layOut, type Layout, type Slot } from "./layout.ts";
 import { adamW, gradientFactor, globalNorm, readSchedule, scheduleLength } from "./optimizer.ts";
+import type { TensorArray } from "./providers/provider.ts";
+import { nextName } from "./runtime.ts";
 import * as tf from "./tf.ts";
 import type {
   InferenceDefinition,
+  InputArrays,
   InputSpec,
   InputSpecs,
   InputTensors,
@@ -38,9 +41,7 @@ export const weightsName = (slot: Slot): string => `${slot.name}.weights`;
 export const firstName = (slot: Slot): string => `${slot.name}.first`;
 export const secondName = (slot: Slot): string => `${slot.name}.second`;
 export const batchName = (input: string): string => `input.${input}`;
-/** A state's name among the outputs; ONNX wants inputs and outputs named apart. */
-export const nextName = (state: string): string => `next.${state}`;
-export const METRIC = "metric.";
+const METRIC = "metric.";
 
 const float32 = (shape: readonly number[]): InputSpec => ({ shape, dtype: "float32" });
 
@@ -194,4 +195,18 @@ function named(tensors: NamedTensors, name: string): tf.Tensor {
   const tensor = tensors.get(name);
   if (tensor === undefined) throw new RangeError(`there is no tensor ${name}`);
   return tensor;
+}
+
+/** The arrays of a batch under the names of the program's inputs. */
+export function batchFeeds<I extends InputSpecs>(specs: I, inputs: InputArrays<I>): Map<string, TensorArray> {
+  return new Map(Object.keys(specs).map((name) => [batchName(name), inputs[name] as TensorArray]));
+}
+
+/** Copies of the outputs that the definition named, under its names. */
+export function metricsOf(outputs: ReadonlyMap<string, Float32Array>): Record<string, Float32Array> {
+  return Object.fromEntries(
+    [...outputs]
+      .filter(([name]) => name.startsWith(METRIC))
+      .map(([name, values]) => [name.slice(METRIC.length), values.slice()]),
+  );
 }

@@ -1,8 +1,7 @@
 import "@tensorflow/tfjs-backend-cpu";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Random } from "../dataset/random.ts";
-import { createEngine } from "./engine.ts";
-import { createReferenceEngine } from "./reference.ts";
+import { createEngine, createReferenceEngine } from "./engine.ts";
 import * as tf from "./tf.ts";
 import type { Engine, InputSpecs, Parameter, TrainStepDefinition } from "./types.ts";
 

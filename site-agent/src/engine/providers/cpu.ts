@@ -3,18 +3,19 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import * as ort from "onnxruntime-node";
 import type { Graph, NamedValue } from "../graph/ir.ts";
 import { writeOnnx } from "../graph/onnx.ts";
+import { HostWorkspace } from "./host-workspace.ts";
 import type { CompiledGraph, NamedArrays, Provider, ProviderReport, TensorArray } from "./provider.ts";
 
 /** ONNX Runtime's severities: warnings about fused or unplaced nodes mean nothing to the people here. */
 const LOG_ERRORS_ONLY = 3;
 
 export function cpuProvider(threads: number): Provider {
+  const compile = async (graph: Graph): Promise<CompiledGraph> =>
+    new CpuGraph(await createSession(writeOnnx(graph), threads), graph);
   return {
     name: "onnx/cpu",
-    compile: async (graph) => {
-      const session = await createSession(writeOnnx(graph), threads);
-      return new CpuGraph(session, graph);
-    },
+    compile,
+    openWorkspace: (resident) => new HostWorkspace(resident, compile),
   };
 }
 

@@ -1,5 +1,6 @@
 /** What runs a compiled graph. */
 import type { Graph } from "../graph/ir.ts";
+import type { ResidentShapes, Workspace } from "../runtime.ts";
 
 export type TensorArray = Float32Array | Int32Array | Uint8Array;
 export type NamedArrays = ReadonlyMap<string, TensorArray>;
@@ -18,6 +19,7 @@ export interface Provider {
   readonly name: string;
   /** @throws engine.compile-failed */
   compile(graph: Graph): Promise<CompiledGraph>;
+  openWorkspace(resident: ResidentShapes): Workspace<Graph>;
 }
 
 export interface ProviderReport {

@@ -1,0 +1,30 @@
+/** TF.js code traced once into a graph, which a provider of ONNX Runtime runs. */
+import type { Graph } from "./graph/ir.ts";
+import { optimize } from "./graph/passes/optimize.ts";
+import { stepProgram, type Program } from "./program.ts";
+import type { Provider } from "./providers/provider.ts";
+import type { Runtime } from "./runtime.ts";
+import { trace } from "./tracer/trace.ts";
+import type { InputSpecs, TrainStepDefinition } from "./types.ts";
+
+export function onnxRuntime(provider: Provider): Runtime {
+  return {
+    name: provider.name,
+    openWorkspace: (resident) => {
+      const workspace = provider.openWorkspace(resident);
+      return {
+        prepare: async (program) => workspace.prepare(traceProgram(program)),
+        read: (names) => workspace.read(names),
+        write: (arrays) => workspace.write(arrays),
+        dispose: () => workspace.dispose(),
+      };
+    },
+  };
+}
+
+/** @throws engine.unsupported-op, engine.data-dependent, engine.dynamic-shape */
+const traceProgram = ({ inputs, body }: Program): Graph => optimize(trace(inputs, body));
+
+/** The graph of a training step as a provider gets it, for benchmarks. */
+export const traceTrainStep = <I extends InputSpecs>(definition: TrainStepDefinition<I>): Graph =>
+  traceProgram(stepProgram(definition));

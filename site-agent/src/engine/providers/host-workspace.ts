@@ -1,0 +1,87 @@
+/** Resident arrays in the process' own memory, for providers that compute there. */
+import { ConsiliumError } from "@consilium/shared/errors";
+import { sizeOf, type Graph } from "../graph/ir.ts";
+import {
+  replacedBy,
+  type Attempt,
+  type ResidentArrays,
+  type ResidentShapes,
+  type Runnable,
+  type Workspace,
+} from "../runtime.ts";
+import type { CompiledGraph, NamedArrays, TensorArray } from "./provider.ts";
+
+/** Two arrays for each that a graph replaces: a run reads one and writes the other, without allocating. */
+export class HostWorkspace implements Workspace<Graph> {
+  readonly #compile: (graph: Graph) => Promise<CompiledGraph>;
+  readonly #current: Map<string, Float32Array>;
+  readonly #spare = new Map<string, Float32Array>();
+  readonly #compiled: CompiledGraph[] = [];
+
+  constructor(resident: ResidentShapes, compile: (graph: Graph) => Promise<CompiledGraph>) {
+    this.#compile = compile;
+    this.#current = new Map([...resident].map(([name, shape]) => [name, new Float32Array(sizeOf(shape))]));
+  }
+
+  async prepare(graph: Graph): Promise<Runnable> {
+    const compiled = await this.#compile(graph);
+    this.#compiled.push(compiled);
+    const results = new Map<string, Float32Array>();
+    const replaced = new Map<string, string>();
+    for (const { name, value } of graph.outputs) {
+      const resident = replacedBy(name, this.#current);
+      if (resident === null) results.set(name, new Float32Array(sizeOf(value.shape)));
+      else {
+        replaced.set(name, resident);
+        if (!this.#spare.has(resident)) this.#spare.set(resident, new Float32Array(sizeOf(value.shape)));
+      }
+    }
+    const read = graph.inputs.map(({ name }) => name).filter((name) => this.#current.has(name));
+    return { run: (inputs) => this.#run(compiled, inputs, read, replaced, results) };
+  }
+
+  async #run(
+    compiled: CompiledGraph,
+    inputs: NamedArrays,
+    read: readonly string[],
+    replaced: ReadonlyMap<string, string>,
+    results: ResidentArrays,
+  ): Promise<Attempt> {
+    const feeds = new Map<string, TensorArray>(inputs);
+    for (const name of read) feeds.set(name, arrayOf(this.#current, name));
+    const fetches = new Map<string, TensorArray>(results);
+    for (const [output, name] of replaced) fetches.set(output, arrayOf(this.#spare, name));
+    await compiled.run(feeds, fetches);
+    return {
+      outputs: results,
+      commit: () => {
+        for (const name of replaced.values()) {
+          const [before, after] = [arrayOf(this.#current, name), arrayOf(this.#spare, name)];
+          this.#current.set(name, after);
+          this.#spare.set(name, before);
+        }
+      },
+    };
+  }
+
+  read(names: readonly string[]): Promise<ResidentArrays> {
+    return Promise.resolve(new Map(names.map((name) => [name, arrayOf(this.#current, name).slice()])));
+  }
+
+  write(arrays: ResidentArrays): Promise<void> {
+    for (const [name, values] of arrays) arrayOf(this.#current, name).set(values);
+    return Promise.resolve();
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all(this.#compiled.splice(0).map((compiled) => compiled.dispose()));
+  }
+}
+
+function arrayOf(arrays: ResidentArrays, name: string): Float32Array {
+  const array = arrays.get(name);
+  if (array === undefined) {
+    throw new ConsiliumError("engine.run-failed", { detail: `(${name} is missing)`, culprits: [name] });
+  }
+  return array;
+}
