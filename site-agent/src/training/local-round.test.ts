@@ -3,6 +3,7 @@ import { createEngine } from "../engine/engine.ts";
 import type { OptimizerState } from "../engine/types.ts";
 import { genesis } from "./genesis.ts";
 import { runToEnd, trainLocally } from "./local-round.ts";
+import { roundBatches } from "./round-batches.ts";
 import { compilePretextStep, type PretextStep } from "./pretext-step.ts";
 import { sameBits, toyCache, toyPlan } from "./testing/toy.ts";
 import type { LocalRoundProgress } from "./types.ts";
@@ -29,9 +30,15 @@ interface Options {
 async function run(options: Options = {}) {
   const { plan = PLAN, images = 40, seed = 1, round = 1, optimizerState = null } = options;
   let time = 0;
+  const cache = toyCache(images);
   const work = trainLocally(
-    { plan, round, base: BASE, optimizerState, seed },
-    { compiled, cache: toyCache(images), now: () => (time += 100) },
+    { plan, round, base: BASE, optimizerState },
+    {
+      compiled,
+      cache,
+      batches: roundBatches({ plan, round, seed }, compiled.task, cache),
+      now: () => (time += 100),
+    },
   );
   return runToEnd(work, options.onProgress ?? (() => undefined), options.signal);
 }
@@ -94,8 +101,8 @@ describe("a local round", () => {
   it("refuses an empty cache and one of another image size", async () => {
     await expect(run({ images: 0 })).rejects.toMatchObject({ code: "training.no-images" });
     const work = trainLocally(
-      { plan: PLAN, round: 1, base: BASE, optimizerState: null, seed: 1 },
-      { compiled, cache: toyCache(8, 24), now: () => 0 },
+      { plan: PLAN, round: 1, base: BASE, optimizerState: null },
+      { compiled, cache: toyCache(8, 24), batches: [], now: () => 0 },
     );
     await expect(runToEnd(work, () => undefined)).rejects.toMatchObject({ code: "cache.wrong-size" });
   });

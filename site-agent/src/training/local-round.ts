@@ -1,16 +1,17 @@
 /** One round of local training: from the global model to this site's update. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import { l2Norm, subtract } from "@consilium/shared/vector";
-import { epochBatches, readImages, stepsPerEpoch } from "../dataset/batches.ts";
-import { Random } from "../dataset/random.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import type { PretextStep } from "./pretext-step.ts";
+import { stepsPerRound, type Batch } from "./round-batches.ts";
 import { learningRateAt, restartFactor } from "./schedule.ts";
 import type { LocalRoundProgress, LocalRoundRequest, LocalRoundResult } from "./types.ts";
 
 export interface LocalRoundSurroundings {
   readonly compiled: PretextStep;
-  readonly cache: ImageCache;
+  readonly cache: Pick<ImageCache, "records" | "sizePx">;
+  /** Of this round, in order. */
+  readonly batches: Iterable<Batch> | AsyncIterable<Batch>;
   /** Milliseconds from any origin. */
   readonly now: () => number;
 }
@@ -20,36 +21,31 @@ export interface LocalRoundSurroundings {
  * @throws training.no-images, training.diverged, cache.wrong-size, engine.run-failed
  */
 export async function* trainLocally(
-  request: Pick<LocalRoundRequest, "plan" | "round" | "base" | "optimizerState" | "seed">,
-  { compiled, cache, now }: LocalRoundSurroundings,
+  request: Pick<LocalRoundRequest, "plan" | "round" | "base" | "optimizerState">,
+  { compiled: { step }, cache, batches, now }: LocalRoundSurroundings,
 ): AsyncGenerator<LocalRoundProgress, LocalRoundResult> {
-  const { plan, round, base, seed } = request;
-  const { batchSize, localEpochs, optimizerState } = plan.training;
-  const { task, step } = compiled;
+  const { plan, round, base } = request;
   const images = assertUsable(cache, plan.cachePx);
 
-  const kept = optimizerState === "keep" ? request.optimizerState : null;
+  const kept = plan.training.optimizerState === "keep" ? request.optimizerState : null;
   await step.writeWeights(base);
   await step.writeOptimizerState(kept);
 
   const startedAt = now();
-  const random = new Random(seed, round);
   const schedule = { ...plan.training, rounds: plan.rounds };
-  const steps = localEpochs * stepsPerEpoch(images, batchSize);
+  const steps = stepsPerRound(plan, images);
   const losses: number[] = [];
-  for (let epoch = 0; epoch < localEpochs; epoch++) {
-    for (const indices of epochBatches(images, batchSize, random)) {
-      const done = losses.length;
-      // The middle of the step: the very first is not wasted on a rate of zero.
-      const scheduled = learningRateAt(schedule, round, (done + 0.5) / steps);
-      // In the first round the plan's own warm-up does this.
-      const learningRate = kept === null && round > 1 ? scheduled * restartFactor(done) : scheduled;
-      const inputs = task.prepare(readImages(cache, indices, plan.model.channels), random);
-      const { loss } = await step.run(inputs, learningRate);
-      losses.push(loss);
-      const seconds = Math.max(now() - startedAt, 1e-3) / 1000;
-      yield { step: done + 1, steps, loss, imagesPerSecond: (losses.length * batchSize) / seconds };
-    }
+  for await (const batch of batches) {
+    const done = losses.length;
+    // The middle of the step: the very first is not wasted on a rate of zero.
+    const scheduled = learningRateAt(schedule, round, (done + 0.5) / steps);
+    // In the first round the plan's own warm-up does this.
+    const learningRate = kept === null && round > 1 ? scheduled * restartFactor(done) : scheduled;
+    const { loss } = await step.run(batch, learningRate);
+    losses.push(loss);
+    const seconds = Math.max(now() - startedAt, 1e-3) / 1000;
+    const imagesPerSecond = (losses.length * plan.training.batchSize) / seconds;
+    yield { step: done + 1, steps, loss, imagesPerSecond };
   }
 
   const delta = subtract(await step.readWeights(), base);
@@ -85,7 +81,7 @@ export async function runToEnd<Progress, Result>(
  * @returns the number of images
  * @throws training.no-images, cache.wrong-size
  */
-export function assertUsable(cache: ImageCache, cachePx: number): number {
+export function assertUsable(cache: LocalRoundSurroundings["cache"], cachePx: number): number {
   if (cache.records.length === 0) throw new ConsiliumError("training.no-images");
   if (cache.sizePx !== cachePx) {
     throw new ConsiliumError("cache.wrong-size", {

@@ -3,10 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { manifestHash, vectorLength } from "@consilium/shared/manifest";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { CacheWriter } from "../dataset/cache-writer.ts";
 import { genesis } from "./genesis.ts";
 import { pretrainAlone, withRounds, type AloneProgress } from "./pretrain-alone.ts";
-import { sameBits, TOY_CACHE_PX, toyImages, toyPlan, toyRecord } from "./testing/toy.ts";
+import { sameBits, toyPlan, writeToyCache } from "./testing/toy.ts";
 import { createTrainer } from "./trainer.ts";
 import type { LocalRoundRequest } from "./types.ts";
 
@@ -22,14 +21,7 @@ const trainer = createTrainer();
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "consilium-trainer-"));
   cacheDir = join(root, "train");
-  const writer = await CacheWriter.open(cacheDir, TOY_CACHE_PX);
-  const images = toyImages(IMAGES);
-  const stride = TOY_CACHE_PX ** 2;
-  for (let i = 0; i < IMAGES; i++) {
-    await writer.append(toyRecord(i), images.subarray(i * stride, (i + 1) * stride));
-  }
-  await writer.commit();
-  await writer.close();
+  await writeToyCache(cacheDir, IMAGES);
 });
 
 afterAll(async () => {
@@ -85,7 +77,7 @@ describe("the training thread", () => {
 
   it("hands typed errors over with their codes, and goes on working", async () => {
     const empty = join(root, "empty");
-    await (await CacheWriter.open(empty, TOY_CACHE_PX)).close();
+    await writeToyCache(empty, 0);
     const noImages = trainer.train(request({ cacheDir: empty }), ignore, never);
     await expect(noImages).rejects.toMatchObject({ code: "training.no-images", name: "ConsiliumError" });
     const poisoned = request();

@@ -7,6 +7,7 @@ import { openImageCache } from "../dataset/cache.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { createEngine } from "../engine/engine.ts";
 import { genesis } from "./genesis.ts";
+import { createLoader } from "./loader.ts";
 import { assertUsable, runToEnd, trainLocally } from "./local-round.ts";
 import { compilePretextStep, type PretextStep } from "./pretext-step.ts";
 import { packError, type FromWorker, type ToWorker } from "./thread-protocol.ts";
@@ -34,6 +35,8 @@ async function compiledFor(plan: Plan, threads: number): Promise<PretextStep> {
   return compiled;
 }
 
+const loader = createLoader();
+
 async function withCache<T>(dir: string, use: (cache: ImageCache) => T | Promise<T>): Promise<T> {
   const cache = await openImageCache(dir);
   try {
@@ -46,17 +49,22 @@ async function withCache<T>(dir: string, use: (cache: ImageCache) => T | Promise
 function train(request: LocalRoundRequest, id: number, signal: AbortSignal): Promise<LocalRoundResult> {
   return withCache(request.cacheDir, async (cache) => {
     assertUsable(cache, request.plan.cachePx); // Before the long part.
+    const batches = loader.load(request); // Starts now, and works while the step compiles.
     const compiled = await compiledFor(request.plan, request.threads);
-    const round = trainLocally(request, { compiled, cache, now: () => performance.now() });
-    return runToEnd(
-      round,
-      async (progress) => {
-        send({ id, progress });
-        // A step blocks the thread; this lets a cancel message in.
-        await setImmediate();
-      },
-      signal,
-    );
+    const round = trainLocally(request, { compiled, cache, batches, now: () => performance.now() });
+    try {
+      return await runToEnd(
+        round,
+        async (progress) => {
+          send({ id, progress });
+          // A step blocks the thread; this lets a cancel message in, and batches.
+          await setImmediate();
+        },
+        signal,
+      );
+    } finally {
+      await batches.return();
+    }
   });
 }
 
@@ -88,7 +96,7 @@ const buffersOf = (arrays: readonly Float32Array[]): ArrayBuffer[] => [
 
 /** Nothing keeps the thread alive after this. */
 async function close(): Promise<void> {
-  await latest?.compiled.step.dispose();
+  await Promise.all([latest?.compiled.step.dispose(), loader.close()]);
   latest = null;
   port?.close();
 }

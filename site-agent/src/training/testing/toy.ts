@@ -2,6 +2,7 @@
 import { parsePlan, type Plan } from "@consilium/shared/plan";
 import { Random } from "../../dataset/random.ts";
 import type { CachedRecord } from "../../dataset/cache-format.ts";
+import { CacheWriter } from "../../dataset/cache-writer.ts";
 import type { ImageCache } from "../../dataset/types.ts";
 
 export const TOY_CACHE_PX = 20;
@@ -59,6 +60,18 @@ export const toyRecord = (i: number): CachedRecord => ({
   rows: 20,
   columns: 20,
 });
+
+/** The same images as a cache on disk. */
+export async function writeToyCache(folder: string, count: number): Promise<void> {
+  const writer = await CacheWriter.open(folder, TOY_CACHE_PX);
+  const images = toyImages(count);
+  const stride = TOY_CACHE_PX ** 2;
+  for (let i = 0; i < count; i++) {
+    await writer.append(toyRecord(i), images.subarray(i * stride, (i + 1) * stride));
+  }
+  await writer.commit();
+  await writer.close();
+}
 
 /** Quicker than comparing a million numbers one by one. */
 export function sameBits(a: Float32Array, b: Float32Array): boolean {

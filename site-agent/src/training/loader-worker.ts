@@ -1,0 +1,79 @@
+/** The loading thread: reads, crops and masks batches, as many ahead as it was allowed. */
+import { parentPort } from "node:worker_threads";
+import { openImageCache } from "../dataset/cache.ts";
+import { pretextTask } from "../pretext/index.ts";
+import type { FromLoader, LoaderRequest, ToLoader } from "./loader-protocol.ts";
+import { roundBatches, type Batch } from "./round-batches.ts";
+import { packError } from "./thread-protocol.ts";
+
+const port = parentPort;
+if (port === null) throw new Error("this file runs in a worker thread");
+
+interface Round {
+  readonly number: number;
+  readonly batches: Generator<Batch, void>;
+  readonly close: () => void;
+}
+
+let current: Round | null = null;
+
+async function open(number: number, request: LoaderRequest): Promise<Round> {
+  const cache = await openImageCache(request.cacheDir);
+  const batches = roundBatches(request, pretextTask(request.plan), cache);
+  return {
+    number,
+    batches,
+    close: () => {
+      cache.close();
+    },
+  };
+}
+
+function end(): void {
+  current?.close();
+  current = null;
+}
+
+function sendNext(): void {
+  if (current === null) return;
+  const { number: round, batches } = current;
+  const next = batches.next();
+  if (next.done === true) {
+    end();
+    send({ round, batch: null });
+  } else {
+    send({ round, batch: next.value });
+  }
+}
+
+function send(message: FromLoader): void {
+  const arrays = "batch" in message ? Object.values(message.batch ?? {}) : [];
+  port?.postMessage(message, [...new Set(arrays.map(({ buffer }) => buffer as ArrayBuffer))]);
+}
+
+async function follow(message: ToLoader): Promise<void> {
+  if (message.call === "close") {
+    end();
+    port?.close();
+    return;
+  }
+  if (message.call === "end") {
+    if (current?.number === message.round) end();
+    return;
+  }
+  try {
+    if (message.call === "start") {
+      end();
+      current = await open(message.round, message.request);
+      for (let i = 0; i < message.ahead; i++) sendNext();
+    } else if (current?.number === message.round) sendNext();
+  } catch (error) {
+    end();
+    send({ round: message.round, error: packError(error) });
+  }
+}
+
+let queue = Promise.resolve();
+port.on("message", (message: ToLoader) => {
+  queue = queue.then(() => follow(message));
+});

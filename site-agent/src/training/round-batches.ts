@@ -1,0 +1,38 @@
+/** What one round of local training feeds its steps with, in order. */
+import type { Plan } from "@consilium/shared/plan";
+import { epochBatches, readImages, stepsPerEpoch } from "../dataset/batches.ts";
+import { Random } from "../dataset/random.ts";
+import type { ImageCache } from "../dataset/types.ts";
+import type { InputArrays, InputSpecs } from "../engine/types.ts";
+import type { PretextTask } from "../pretext/types.ts";
+
+/** The arrays of one step. */
+export type Batch = InputArrays<InputSpecs>;
+
+export interface RoundBatches {
+  readonly plan: Plan;
+  readonly round: number;
+  /** Site-specific seed of crops, masks and batch order. */
+  readonly seed: number;
+}
+
+export const stepsPerRound = ({ training }: Plan, images: number): number =>
+  training.localEpochs * stepsPerEpoch(images, training.batchSize);
+
+/**
+ * The same bits for the same seed, round and cache.
+ * @throws cache.corrupt
+ */
+export function* roundBatches(
+  { plan, round, seed }: RoundBatches,
+  task: Pick<PretextTask, "prepare">,
+  cache: ImageCache,
+): Generator<Batch, void> {
+  const { localEpochs, batchSize } = plan.training;
+  const random = new Random(seed, round);
+  for (let epoch = 0; epoch < localEpochs; epoch++) {
+    for (const indices of epochBatches(cache.records.length, batchSize, random)) {
+      yield task.prepare(readImages(cache, indices, plan.model.channels), random);
+    }
+  }
+}
