@@ -1,4 +1,4 @@
-/** What a benchmark is, and how its figures are summed up. */
+/** What a benchmark is: what it can be asked, and what it answers. */
 
 export interface Figure {
   readonly label: string;
@@ -16,38 +16,58 @@ export interface Target {
 export interface Findings {
   readonly results: readonly Figure[];
   readonly targets: readonly Target[];
+  /** What was left out and why, and what else a reader of the figures has to know. */
+  readonly notes: readonly string[];
+}
+
+/** From the command line; a benchmark reads those that its help names. */
+export interface Options {
+  readonly models: readonly string[] | null;
+  readonly devices: readonly string[] | null;
+  readonly threads: number;
+  readonly batch: number | null;
+  readonly repeats: number | null;
 }
 
 export interface Benchmark {
   readonly name: string;
   readonly summary: string;
+  readonly help: string;
   /** @param log says what is being measured; not part of the result */
-  readonly run: (log: (line: string) => void) => Promise<Findings>;
+  readonly run: (options: Options, log: (line: string) => void) => Promise<Findings>;
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? NaN;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? NaN)) / 2;
-}
+/** A mistake on the command line. */
+export class UsageError extends Error {}
+
+export const atLeast = (name: string, value: number, least: number, unit = ""): Target => ({
+  name,
+  value,
+  target: `>= ${least}${unit}`,
+  ok: value >= least,
+});
+
+export const atMost = (name: string, value: number, most: number, unit = ""): Target => ({
+  name,
+  value,
+  target: `<= ${most}${unit}`,
+  ok: value <= most,
+});
 
 /**
- * Wall time in milliseconds of each call. The works take turns, so that a busy machine slows all of them alike.
- * @returns for each work its times, warm-up left out
+ * The members of `known` that were asked for, in that order.
+ * @throws UsageError
  */
-export async function timeInTurns(
-  works: readonly (() => Promise<unknown>)[],
-  warmUp: number,
-  repeats: number,
-): Promise<number[][]> {
-  const times: number[][] = works.map(() => []);
-  for (let turn = 0; turn < warmUp + repeats; turn++) {
-    for (const [i, work] of works.entries()) {
-      const start = performance.now();
-      await work();
-      if (turn >= warmUp) times[i]?.push(performance.now() - start);
-    }
-  }
-  return times;
+export function choose<Name extends string>(
+  what: string,
+  asked: readonly string[] | null,
+  known: readonly Name[],
+  otherwise: readonly Name[],
+): readonly Name[] {
+  if (asked === null) return otherwise;
+  return asked.map((name) => {
+    const found = known.find((candidate) => candidate === name);
+    if (found === undefined) throw new UsageError(`--${what} knows ${known.join(", ")}, not ${name}`);
+    return found;
+  });
 }

@@ -1,13 +1,15 @@
 /**
  * `npm run bench` lists the benchmarks, `npm run bench -- NAME` runs one, `--json` prints one object
- * {name, machine, results: [{label, value, unit}], targets: [{name, value, target, ok}]} and nothing else.
- * A missed target is exit code 1.
+ * {name, machine, results: [{label, value, unit}], targets: [{name, value, target, ok}], notes} and nothing else on
+ * stdout; what is going on is said on stderr. A missed target is exit code 1, a mistake on the command line 2.
  */
 import os from "node:os";
-import type { Benchmark, Findings } from "./bench.ts";
+import { parseArgs } from "node:util";
+import { UsageError, type Benchmark, type Findings, type Options } from "./bench.ts";
+import { memory } from "./memory.ts";
 import { step } from "./step.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [step];
+const BENCHMARKS: readonly Benchmark[] = [step, memory];
 
 const machine = {
   cpu: os.cpus()[0]?.model.trim() ?? "unknown",
@@ -15,14 +17,16 @@ const machine = {
   memoryGiB: Math.round(os.totalmem() / 2 ** 30),
   platform: `${process.platform}-${process.arch}`,
   node: process.versions.node,
+  date: new Date().toISOString(),
+  /** Over one minute, before anything was measured. */
+  load: os.loadavg()[0] ?? NaN,
 };
 
 const round = (value: number): number => Number(value.toPrecision(4));
 
-function table({ results, targets }: Findings): string {
-  const width = Math.max(
-    ...[...results.map(({ label }) => label), ...targets.map(({ name }) => name)].map((s) => s.length),
-  );
+function table({ results, targets, notes }: Findings): string {
+  const labels = [...results.map(({ label }) => label), ...targets.map(({ name }) => name)];
+  const width = Math.max(0, ...labels.map((label) => label.length));
   const figures = results.map(
     ({ label, value, unit }) => `  ${label.padEnd(width)}  ${String(round(value)).padStart(10)} ${unit}`,
   );
@@ -30,28 +34,78 @@ function table({ results, targets }: Findings): string {
     ({ name, value, target, ok }) =>
       `  ${name.padEnd(width)}  ${String(round(value)).padStart(10)} (${target}) ${ok ? "met" : "MISSED"}`,
   );
-  return [...figures, "targets", ...verdicts].join("\n");
+  return [...figures, "targets", ...verdicts, ...notes.map((note) => `  ${note}`)].join("\n");
+}
+
+function readCommandLine(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        json: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+        model: { type: "string" },
+        devices: { type: "string" },
+        threads: { type: "string" },
+        batch: { type: "string" },
+        repeats: { type: "string" },
+      },
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : "unreadable options");
+  }
+}
+
+function readOptions(values: ReturnType<typeof readCommandLine>["values"]): Options {
+  const count = (name: "threads" | "batch" | "repeats"): number | null => {
+    const text = values[name];
+    if (text === undefined) return null;
+    if (!/^[1-9]\d*$/.test(text)) throw new UsageError(`--${name} wants a whole number from 1, not ${text}`);
+    return Number(text);
+  };
+  return {
+    models: values.model?.split(",") ?? null,
+    devices: values.devices?.split(",") ?? null,
+    threads: count("threads") ?? 2,
+    batch: count("batch"),
+    repeats: count("repeats"),
+  };
+}
+
+function overview(): string {
+  const lines = BENCHMARKS.map(({ name, summary }) => `${name.padEnd(12)} ${summary}`);
+  return [...lines, "", "npm run bench -- NAME [--json] [options]; NAME --help names the options"].join("\n");
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const json = args.includes("--json");
-  const names = args.filter((argument) => !argument.startsWith("--"));
-  if (names.length === 0) {
-    for (const { name, summary } of BENCHMARKS) console.log(`${name.padEnd(12)} ${summary}`);
+  const { values, positionals } = readCommandLine(args);
+  const [chosen, ...more] = positionals;
+  if (chosen === undefined) {
+    console.log(overview());
     return 0;
   }
-  const chosen = names.map((name) => BENCHMARKS.find((benchmark) => benchmark.name === name));
-  const [benchmark] = chosen;
-  if (chosen.length > 1 || benchmark === undefined) {
-    console.error(`Name one of: ${BENCHMARKS.map(({ name }) => name).join(", ")}`);
-    return 2;
+  const benchmark = BENCHMARKS.find(({ name }) => name === chosen);
+  if (benchmark === undefined || more.length > 0) {
+    throw new UsageError(`Name one of: ${BENCHMARKS.map(({ name }) => name).join(", ")}`);
   }
-  const findings = await benchmark.run((line) => {
-    if (!json) console.error(line);
+  const { name, summary, help, run } = benchmark;
+  if (values.help) {
+    console.log(`${name}: ${summary}\n  --json                    one JSON object on stdout\n  ${help}`);
+    return 0;
+  }
+  const findings = await run(readOptions(values), (line) => {
+    console.error(line);
   });
-  const { name } = benchmark;
-  console.log(json ? JSON.stringify({ name, machine, ...findings }) : `${name}\n${table(findings)}`);
+  for (const note of findings.notes) console.error(note);
+  console.log(values.json ? JSON.stringify({ name, machine, ...findings }) : `${name}\n${table(findings)}`);
   return findings.targets.every(({ ok }) => ok) ? 0 : 1;
 }
 
-process.exitCode = await main(process.argv.slice(2));
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(error.message);
+  process.exitCode = 2;
+}

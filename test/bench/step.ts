@@ -1,163 +1,223 @@
 /**
- * The compiled MAE step against TF.js on WASM: same model, same weights, same batch, same process.
- * A plain matrix product says how much of the machine the step uses.
+ * One MAE training step: ours on each device, PyTorch eager and TF.js on WASM, on the same weights and batch, in turns.
+ * Matrix products of the same machine, measured between the turns, say how much of it the step uses.
  */
-import "@tensorflow/tfjs-backend-wasm";
-import { parsePlan, type PlanInput } from "@consilium/shared/plan";
-import { require as requireTypeScript } from "tsx/cjs/api";
-import { Random } from "../../site-agent/src/dataset/random.ts";
-import { createEngine, createReferenceEngine } from "../../site-agent/src/engine/engine.ts";
 import { matrixFlops } from "../../site-agent/src/engine/graph/flops.ts";
-import * as tf from "../../site-agent/src/engine/tf.ts";
 import { traceTrainStep } from "../../site-agent/src/engine/onnx-runtime.ts";
-import type { Engine } from "../../site-agent/src/engine/types.ts";
-import { maeTask } from "../../site-agent/src/pretext/mae.ts";
-import { adamWOptions } from "../../site-agent/src/training/pretext-step.ts";
-import { median, timeInTurns, type Benchmark, type Figure } from "./bench.ts";
+import { atLeast, atMost, choose, type Benchmark, type Figure, type Options, type Target } from "./bench.ts";
+import { DEVICES, Products, engineOn, reason, startCompiled, type Device } from "./compiled.ts";
+import { LARGEST_LOSS_DIFFERENCE, disagreement, timeInTurns, warmUp, type Contestant } from "./contestant.ts";
+import { runFresh } from "./fresh.ts";
+import { median, spreadPercent } from "./statistics.ts";
+import { HOW_TO_ADD_TORCH, TorchPeer, findTorch } from "./torch.ts";
+import { startWasm } from "./wasm.ts";
+import { MODEL_NAMES, workload, type ModelName, type Workload } from "./workload.ts";
 
-const THREADS = 2;
-const LEARNING_RATE = 1e-4;
-const LEAST_RATIO = 25;
-/** float32 sums in another order. */
-const LARGEST_LOSS_DIFFERENCE = 1e-4;
-const GEMM_SIDE = 1024;
-const COMPILED_REPEATS = 15;
+/** Share of the machine's GEMM rate, in model FLOPs, and times PyTorch's images/s: what the targets ask for. */
+const LEAST_SHARE_PERCENT = 70;
+const LEAST_TIMES_TORCH = 1.2;
+const LEAST_TIMES_WASM = 25;
+const MOST_COMPILE_SECONDS = 3;
+/** Nano is for watching only. */
+const WITH_TARGETS: readonly ModelName[] = ["tiny", "small"];
 
-/** ViT-Tiny at 64 px, patch 8, three quarters masked. */
-const TINY: PlanInput["model"] = { size: "tiny", imagePx: 64, patchPx: 8 };
-const NANO: PlanInput["model"] = { ...TINY, size: "nano" };
+/** Quick steps get more turns: a median of five milliseconds-long runs says little. */
+const TURNS: Readonly<Record<ModelName, number>> = { nano: 15, tiny: 9, small: 7 };
+const COMPILATIONS = 3;
+/** TF.js on WASM takes some seconds a step with a batch of 16. */
+const WASM_BATCH = 16;
+const WASM_TURNS = 2;
+/** Sizes and runs of PyTorch's own matrix product, for comparison with the engine's. */
+const TORCH_SIDES = [1024, 2048];
+const TORCH_PRODUCTS = 5;
 
-function prepare(model: PlanInput["model"], batchSize: number) {
-  const plan = parsePlan({
-    federation: "bench",
-    title: "Benchmark",
-    rounds: 1,
-    cachePx: 64,
-    model,
-    pretext: { task: "mae", maskRatio: 0.75, decoder: { width: 128, depth: 2, heads: 4 } },
-    training: { batchSize, warmupRounds: 0 },
-  });
-  const task = maeTask(plan);
-  const { parameters, inputs, loss } = task;
-  const random = new Random(1);
-  const images = Uint8Array.from({ length: batchSize * plan.cachePx ** 2 }, () => random.below(256));
-  return {
-    batchSize,
-    definition: { parameters, inputs, loss, optimizer: adamWOptions(plan) },
-    weights: task.initialWeights(1),
-    batch: task.prepare(images, random),
-  };
+interface Report {
+  readonly results: Figure[];
+  readonly targets: Target[];
+  readonly notes: string[];
+  readonly log: (line: string) => void;
 }
-
-/** A compiled step, ready to be run again and again on the same batch. */
-async function start(engine: Engine, { definition, weights, batch }: ReturnType<typeof prepare>) {
-  const step = await engine.compileTrainStep(definition);
-  await step.writeWeights(weights);
-  const losses: number[] = [];
-  return {
-    losses,
-    run: async () => losses.push((await step.run(batch, LEARNING_RATE)).loss),
-    dispose: () => step.dispose(),
-  };
-}
-
-/** One large matrix product. */
-async function startGemm(engine: Engine) {
-  const shape = [GEMM_SIDE, GEMM_SIDE];
-  const product = await engine.compileInference({
-    parameters: [{ name: "b", shape, decay: false, learningRateScale: 0 }],
-    inputs: { a: { shape, dtype: "float32" } },
-    forward: (weights, { a }) => ({ corner: tf.slice(tf.matMul(a, weights.get("b") ?? a), [0, 0], [1, 1]) }),
-  });
-  const random = new Random(2);
-  const matrix = (): Float32Array => Float32Array.from({ length: GEMM_SIDE ** 2 }, () => random.normal());
-  await product.writeWeights(matrix());
-  const a = matrix();
-  return { run: () => product.run({ a }), dispose: () => product.dispose() };
-}
-
-/** The gradient rules that TF.js ships, in place of this project's: the comparison is with TF.js as it comes. */
-function useShippedGradients(): void {
-  requireTypeScript("@tensorflow/tfjs-core/dist/register_all_gradients.js", import.meta.url);
-}
-
-/** GFLOP/s in the fastest of some runs: the machine may be busy with other things in the others. */
-const bestRate = (flops: number, times: readonly number[]): number => flops / (Math.min(...times) * 1e6);
 
 export const step: Benchmark = {
   name: "step",
-  summary: `one MAE training step, compiled against TF.js on WASM, ${THREADS} threads`,
-  run: async (log) => {
-    const tiny = prepare(TINY, 16);
-    const nano = prepare(NANO, 32);
-    const [one, two] = await Promise.all([createEngine({ threads: 1 }), createEngine({ threads: THREADS })]);
-
-    log("compiled steps and a matrix product");
-    const flops = matrixFlops(traceTrainStep(tiny.definition));
-    const gemmFlops = 2 * GEMM_SIDE ** 3;
-    const compiled = await start(two, tiny);
-    const works = [
-      compiled,
-      await start(one, tiny),
-      await start(two, nano),
-      await start(one, nano),
-      await startGemm(two),
-      await startGemm(one),
-    ];
-    const times = await timeInTurns(
-      works.map(({ run }) => run),
-      2,
-      COMPILED_REPEATS,
-    );
-    const [tinyTwo = [], tinyOne = [], nanoTwo = [], nanoOne = [], gemmTwo = [], gemmOne = []] = times;
-    for (const { dispose } of works) await dispose();
-
-    log("TF.js on WASM, some seconds a step");
-    useShippedGradients();
-    const eager = await start(createReferenceEngine("wasm"), tiny);
-    const [wasm = []] = await timeInTurns([eager.run], 1, 2);
-
-    const imagesPerSecond = (runs: readonly number[]): number => (tiny.batchSize * 1000) / median(runs);
-    const ratio = median(wasm) / median(tinyTwo);
-    const difference = Math.max(
-      ...eager.losses.map((loss, i) => Math.abs((compiled.losses[i] ?? NaN) / loss - 1)),
-    );
-    const share = (step: readonly number[], gemm: readonly number[]): number =>
-      (100 * bestRate(flops, step)) / bestRate(gemmFlops, gemm);
-    const results: Figure[] = [
-      { label: "compiled", value: imagesPerSecond(tinyTwo), unit: "images/s" },
-      { label: "TF.js on WASM", value: imagesPerSecond(wasm), unit: "images/s" },
-      { label: "compiled, a step", value: median(tinyTwo), unit: "ms" },
-      { label: "compiled, a step, 1 thread", value: median(tinyOne), unit: "ms" },
-      { label: "TF.js on WASM, a step", value: median(wasm), unit: "ms" },
-      { label: "matrix work of a step", value: flops / 1e9, unit: "GFLOP" },
-      { label: "compiled, matrix work, best", value: bestRate(flops, tinyTwo), unit: "GFLOP/s" },
-      { label: "compiled, matrix work, best, 1 thread", value: bestRate(flops, tinyOne), unit: "GFLOP/s" },
-      { label: "1024 matrix product, best", value: bestRate(gemmFlops, gemmTwo), unit: "GFLOP/s" },
-      { label: "1024 matrix product, best, 1 thread", value: bestRate(gemmFlops, gemmOne), unit: "GFLOP/s" },
-      { label: "share of the product's rate", value: share(tinyTwo, gemmTwo), unit: "%" },
-      { label: "share of the product's rate, 1 thread", value: share(tinyOne, gemmOne), unit: "%" },
-      { label: "nano, batch 32, a step", value: median(nanoTwo), unit: "ms" },
-      { label: "nano, batch 32, a step, 1 thread", value: median(nanoOne), unit: "ms" },
-      { label: "loss of the first step, compiled", value: compiled.losses[0] ?? NaN, unit: "" },
-      { label: "loss of the first step, TF.js", value: eager.losses[0] ?? NaN, unit: "" },
-    ];
-    return {
-      results,
-      targets: [
-        {
-          name: "times as fast as TF.js on WASM",
-          value: ratio,
-          target: `>= ${LEAST_RATIO}`,
-          ok: ratio >= LEAST_RATIO,
-        },
-        {
-          name: "losses differ, relative",
-          value: difference,
-          target: `<= ${LARGEST_LOSS_DIFFERENCE}`,
-          ok: difference <= LARGEST_LOSS_DIFFERENCE,
-        },
-      ],
-    };
+  summary: "one MAE training step: ours on each device, PyTorch eager, TF.js on WASM; share of the GEMM rate",
+  help: `--model ${[...MODEL_NAMES, "wasm"].join(",")}   which steps (default all; wasm: TF.js on WASM, ViT-Ti/8, batch ${WASM_BATCH})
+  --devices ${DEVICES.join(",")}        where ours runs (default: each that is there)
+  --threads 2                      threads of everyone
+  --repeats N                      timed turns of each step (default ${Object.values(TURNS).join(", ")})
+PyTorch runs where CONSILIUM_PYTHON, else python3, can import torch.
+Model FLOPs are those of the matrix products in the step's graph without recomputation: forward, both gradients
+of each product, and the crops. All default runs take some five minutes on two quiet cores.`,
+  run: async (options, log) => {
+    const report: Report = { results: [], targets: [], notes: [], log };
+    const models = choose("model", options.models, [...MODEL_NAMES, "wasm"], [...MODEL_NAMES, "wasm"]);
+    const devices = choose("devices", options.devices, DEVICES, DEVICES);
+    const python = await findTorch();
+    if (python === null) report.notes.push(HOW_TO_ADD_TORCH);
+    for (const model of models) {
+      if (model === "wasm") continue;
+      await measureModel(model, devices, python, options, report);
+      if (model === "small" && devices.includes("cpu")) await measureCompilation(options, report);
+    }
+    // Last, for it spoils the process.
+    if (models.includes("wasm")) await measureWasm(options, report);
+    return { ...report, notes: [...new Set(report.notes)] };
   },
 };
+
+async function measureModel(
+  model: ModelName,
+  devices: readonly Device[],
+  python: string | null,
+  { threads, repeats }: Options,
+  { results, targets, notes, log }: Report,
+): Promise<void> {
+  const work = workload(model);
+  const { title } = work;
+  const flops = matrixFlops(traceTrainStep(work.definition));
+  const products: Products[] = [];
+  const ours: Contestant[] = [];
+  for (const device of devices) {
+    log(`${title}: compiling for ${device}`);
+    const engine = await engineOn(device, threads);
+    if (typeof engine === "string") {
+      notes.push(engine);
+      continue;
+    }
+    try {
+      ours.push(await startCompiled(engine, work));
+      products.push(await Products.start(engine));
+    } catch (error) {
+      notes.push(`${device} was left out: ${reason(error)}`);
+    }
+  }
+  if (python !== null) log(`${title}: starting PyTorch`);
+  const torch =
+    python === null
+      ? null
+      : await TorchPeer.start(work, { python, threads, device: "cpu", dtype: "fp32", optimizer: "auto" });
+  const all: Contestant[] = torch === null ? ours : [...ours, torch];
+
+  try {
+    log(`${title}: first steps of ${all.map(({ name }) => name).join(", ")}`);
+    const losses = await warmUp(all);
+    for (const [i, { name }] of all.entries()) {
+      results.push({
+        label: `${title}: loss of the first step, ${name}`,
+        value: losses[i]?.[0] ?? NaN,
+        unit: "",
+      });
+    }
+    const agreed = atMost(`${title}: losses differ, relative`, disagreement(losses), LARGEST_LOSS_DIFFERENCE);
+    targets.push(agreed);
+    if (!agreed.ok) {
+      notes.push(`${title}: the losses of the first steps differ, so nothing was timed`);
+      return;
+    }
+
+    const turns = repeats ?? TURNS[model];
+    log(`${title}: ${turns} turns`);
+    const torchProducts = new Map(TORCH_SIDES.map((side) => [side, [] as number[]]));
+    const times = await timeInTurns(all, turns, async () => {
+      for (const product of products) await product.turn();
+    });
+    if (torch !== null) {
+      for (const [side, runs] of torchProducts) runs.push(...(await torch.product(side, TORCH_PRODUCTS)));
+    }
+
+    results.push({ label: `${title}: products of a step, model FLOPs`, value: flops / 1e9, unit: "GFLOP" });
+    for (const [i, { name }] of all.entries()) {
+      results.push(...stepFigures(`${title}: ${name}`, times[i] ?? [], work, flops));
+    }
+    for (const [i, { name }] of ours.entries()) {
+      const product = products[i];
+      if (product === undefined) continue;
+      const own = times[i] ?? [];
+      const share = (100 * flops) / (median(own) * 1e6) / product.medianRate();
+      const bestShare = (100 * flops) / (Math.min(...own) * 1e6) / product.bestRate();
+      results.push(
+        { label: `${title}: ${name}, plain product, median`, value: product.medianRate(), unit: "GFLOP/s" },
+        { label: `${title}: ${name}, plain product, best`, value: product.bestRate(), unit: "GFLOP/s" },
+        { label: `${title}: ${name}, share of the product's rate, medians`, value: share, unit: "%" },
+        { label: `${title}: ${name}, share of the product's rate, bests`, value: bestShare, unit: "%" },
+      );
+      if (WITH_TARGETS.includes(model)) {
+        targets.push(atLeast(`${title}: ${name}, share of the GEMM rate`, share, LEAST_SHARE_PERCENT, " %"));
+      }
+    }
+    if (torch === null) return;
+    const rates = [...torchProducts].map(([side, runs]) => (2 * side ** 3) / (Math.min(...runs) * 1e6));
+    results.push({
+      label: `${title}: PyTorch, plain product, best`,
+      value: Math.max(...rates),
+      unit: "GFLOP/s",
+    });
+    notes.push(`PyTorch ${torch.hello.torch}, eager, ${torch.hello.optimizer} AdamW`);
+    for (const [i, { name }] of ours.entries()) {
+      const ratio = median(times.at(-1) ?? []) / median(times[i] ?? []);
+      results.push({ label: `${title}: ${name}, times PyTorch's images/s`, value: ratio, unit: "x" });
+      if (WITH_TARGETS.includes(model)) {
+        targets.push(atLeast(`${title}: ${name}, times PyTorch's images/s`, ratio, LEAST_TIMES_TORCH));
+      }
+    }
+  } finally {
+    for (const one of [...all, ...products]) await one.dispose();
+  }
+}
+
+function stepFigures(
+  label: string,
+  times: readonly number[],
+  { batchSize }: Workload,
+  flops: number,
+): Figure[] {
+  return [
+    { label: `${label}, a step, median`, value: median(times), unit: "ms" },
+    { label: `${label}, a step, best`, value: Math.min(...times), unit: "ms" },
+    { label: `${label}, a step, quartiles apart`, value: spreadPercent(times), unit: "%" },
+    { label: label, value: (batchSize * 1000) / median(times), unit: "images/s" },
+    { label: `${label}, model FLOPs`, value: flops / (median(times) * 1e6), unit: "GFLOP/s" },
+  ];
+}
+
+/** In fresh processes, as at a site's start: a second compilation in one process is quicker. */
+async function measureCompilation({ threads }: Options, { results, targets, log }: Report): Promise<void> {
+  const seconds: number[] = [];
+  for (let i = 0; i < COMPILATIONS; i++) {
+    log(`trace and compile ViT-S/16 at 224 px, ${i + 1} of ${COMPILATIONS}`);
+    const { compileMs } = await runFresh({ model: "small", batch: null, device: "cpu", threads, steps: 0 });
+    seconds.push(compileMs / 1000);
+  }
+  const name = "ViT-S/16 at 224 px: trace and compile, fresh process";
+  results.push({ label: name, value: median(seconds), unit: "s" });
+  targets.push(atMost(name, median(seconds), MOST_COMPILE_SECONDS, " s"));
+}
+
+async function measureWasm({ threads }: Options, { results, targets, log }: Report): Promise<void> {
+  const work = workload("tiny", WASM_BATCH);
+  const engine = await engineOn("cpu", threads);
+  if (typeof engine === "string") throw new Error(engine);
+  const compiled = await startCompiled(engine, work);
+  const wasm = await startWasm(work);
+  try {
+    log(`${work.title}: TF.js on WASM, some seconds a step`);
+    const difference = disagreement(await warmUp([compiled, wasm]));
+    const agreed = atMost(
+      `${work.title}: losses differ from TF.js', relative`,
+      difference,
+      LARGEST_LOSS_DIFFERENCE,
+    );
+    targets.push(agreed);
+    if (!agreed.ok) return;
+    const [own = [], theirs = []] = await timeInTurns([compiled, wasm], WASM_TURNS);
+    const ratio = median(theirs) / median(own);
+    results.push(
+      { label: `${work.title}: ${compiled.name}, a step`, value: median(own), unit: "ms" },
+      { label: `${work.title}: TF.js on WASM, a step`, value: median(theirs), unit: "ms" },
+    );
+    targets.push(atLeast(`${work.title}: times as fast as TF.js on WASM`, ratio, LEAST_TIMES_WASM));
+  } finally {
+    await compiled.dispose();
+    await wasm.dispose();
+  }
+}
