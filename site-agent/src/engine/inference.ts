@@ -1,5 +1,6 @@
 /** A forward pass with the weights inside, on any runtime. */
-import { batchFeeds, forwardProgram, metricsOf, weightsName } from "./program.ts";
+import { forwardProgram } from "./forward-program.ts";
+import { batchFeeds, metricsOf, weightsName } from "./program.ts";
 import type { Runtime } from "./runtime.ts";
 import { assertFits, toArrays, weightShapes } from "./state.ts";
 import type { Inference, InferenceDefinition, InputSpecs } from "./types.ts";

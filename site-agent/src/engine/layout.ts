@@ -50,6 +50,10 @@ export function layOut(parameters: readonly Parameter[]): Layout {
   return { slots: [...groups.values()].map(toSlot), length };
 }
 
+/** Slots that training changes. */
+export const trainableSlots = ({ slots }: Layout): readonly Slot[] =>
+  slots.filter((slot) => slot.learningRateScale !== 0);
+
 function toSlot(group: readonly Omit<Member, "offset">[], index: number): Slot {
   let length = 0;
   const members = group.map((member) => {

@@ -1,9 +1,10 @@
 /** TF.js code traced once into a graph, which a provider of ONNX Runtime runs. */
 import type { Graph } from "./graph/ir.ts";
 import { optimize } from "./graph/passes/optimize.ts";
-import { stepProgram, type Program } from "./program.ts";
+import type { Program } from "./program.ts";
 import type { Provider } from "./providers/provider.ts";
 import type { Runtime } from "./runtime.ts";
+import { stepProgram } from "./step-program.ts";
 import { trace } from "./tracer/trace.ts";
 import type { InputSpecs, TrainStepDefinition } from "./types.ts";
 

@@ -5,6 +5,7 @@
  * own, V = v (1 - beta1)^2 / (1 - beta2), so that V' = beta2 V + g'^2. What the textbook multiplies into every
  * element then goes into two scalars of the step, worked out in float64 outside of the graph.
  */
+import type { Slot } from "./layout.ts";
 import * as tf from "./tf.ts";
 import type { AdamWOptions } from "./types.ts";
 
@@ -28,6 +29,11 @@ export interface Moments {
   readonly first: tf.Tensor;
   readonly second: tf.Tensor;
 }
+
+/** Distinct scales, in the order of the schedule. */
+export const learningRateScales = (trainable: readonly Slot[]): readonly number[] => [
+  ...new Set(trainable.map((slot) => slot.learningRateScale)),
+];
 
 export const scheduleLength = (scales: readonly number[]): number => 1 + 2 * scales.length;
 

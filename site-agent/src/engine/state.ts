@@ -1,8 +1,9 @@
 /** The way of weights and moments between the flat vector and the arrays of a workspace, one per slot. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import { gather, scatter, type Layout, type Slot } from "./layout.ts";
-import { firstName, secondName, weightsName, type StepProgram } from "./program.ts";
+import { firstName, gradientName, secondName, weightsName } from "./program.ts";
 import type { ResidentArrays, ResidentShapes } from "./runtime.ts";
+import type { StepProgram } from "./step-program.ts";
 
 type SlotName = (slot: Slot) => string;
 
@@ -18,6 +19,10 @@ export const stateShapes = ({ layout, trainable }: StepProgram): ResidentShapes 
       [secondName(slot), slot.shape],
     ]),
   ]);
+
+/** One array per trainable slot, for `gradientProgram`. */
+export const gradientShapes = ({ trainable }: Pick<StepProgram, "trainable">): ResidentShapes =>
+  new Map(trainable.map((slot) => [gradientName(slot), slot.shape]));
 
 /** Cuts a vector in parameter order into one array per slot. */
 export function toArrays(slots: readonly Slot[], name: SlotName, flat: Float32Array): ResidentArrays {

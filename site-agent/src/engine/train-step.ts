@@ -9,13 +9,12 @@ import {
   firstName,
   metricsOf,
   secondName,
-  stepProgram,
   weightsName,
   type Program,
-  type StepProgram,
 } from "./program.ts";
 import type { ResidentArrays, Runnable, Runtime, Workspace } from "./runtime.ts";
 import { assertFits, stateShapes, toArrays, toFlat } from "./state.ts";
+import { stepProgram, type StepProgram } from "./step-program.ts";
 import type {
   InputArrays,
   InputSpecs,

@@ -1,0 +1,56 @@
+/**
+ * The second half of a training step: clipping and AdamW, on gradients that `gradientProgram` left in resident arrays.
+ */
+import { layOut, trainableSlots } from "./layout.ts";
+import { gradientFactor, globalNorm, learningRateScales, readSchedule, scheduleLength } from "./optimizer.ts";
+import {
+  GRADIENT_NORM,
+  SCHEDULE,
+  firstName,
+  gradientName,
+  named,
+  secondName,
+  slotInputs,
+  vectorInput,
+  weightsName,
+} from "./program.ts";
+import type { StepProgram } from "./step-program.ts";
+import * as tf from "./tf.ts";
+import type { InputSpecs, TrainStepDefinition } from "./types.ts";
+import { updatedSlots } from "./updated-slots.ts";
+
+/**
+ * Inputs: `weightsName`, `firstName`, `secondName` and `gradientName` of the trainable slots, and `SCHEDULE`. Outputs:
+ * `GRADIENT_NORM` of the mean gradient before clipping, and `nextName` of the weights and both moments.
+ * @param parts the gradients are sums over this many equal parts of the batch (micro-batches, devices)
+ */
+export function applyProgram<I extends InputSpecs>(
+  { parameters, optimizer }: Pick<TrainStepDefinition<I>, "parameters" | "optimizer">,
+  parts: number,
+): StepProgram {
+  const layout = layOut(parameters);
+  const trainable = trainableSlots(layout);
+  const scales = learningRateScales(trainable);
+  return {
+    layout,
+    trainable,
+    scales,
+    inputs: {
+      ...slotInputs(trainable, weightsName),
+      ...slotInputs(trainable, firstName),
+      ...slotInputs(trainable, secondName),
+      ...slotInputs(trainable, gradientName),
+      ...vectorInput(SCHEDULE, scheduleLength(scales)),
+    },
+    body: (tensors) => {
+      const gradients = new Map(trainable.map((slot) => [slot, named(tensors, gradientName(slot))]));
+      const norm = tf.div(globalNorm([...gradients.values()]), parts);
+      const factor = tf.div(gradientFactor(norm, optimizer), parts);
+      const schedule = readSchedule(named(tensors, SCHEDULE), scales);
+      return {
+        [GRADIENT_NORM]: norm,
+        ...updatedSlots(gradients, factor, schedule, optimizer, tensors),
+      };
+    },
+  };
+}

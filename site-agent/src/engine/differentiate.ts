@@ -1,0 +1,58 @@
+/** Loss, metrics and gradients of a definition on one batch. */
+import type { Slot } from "./layout.ts";
+import { named, type NamedTensors } from "./program.ts";
+import * as tf from "./tf.ts";
+import type { InputSpecs, InputTensors, TrainStepDefinition } from "./types.ts";
+
+export interface Differentiated {
+  readonly loss: tf.Tensor;
+  readonly metrics: Readonly<Record<string, tf.Tensor>>;
+  /** In the shape of the slot. A parameter that the loss does not use has gradient 0. */
+  readonly gradients: ReadonlyMap<Slot, tf.Tensor>;
+}
+
+export function differentiate<I extends InputSpecs>(
+  definition: TrainStepDefinition<I>,
+  parameters: NamedTensors,
+  batch: InputTensors<I>,
+  trainable: readonly Slot[],
+): Differentiated {
+  const members = trainable.flatMap((slot) => slot.members.map((member) => member.parameter));
+  // TF.js disposes of everything that the differentiated function does not return; metrics have to outlive it.
+  const kept: Record<string, tf.Tensor> = {};
+  const forward = (): tf.Tensor => {
+    const { loss, metrics = {} } = definition.loss(parameters, batch);
+    for (const [name, metric] of Object.entries(metrics)) kept[name] = tf.keep(tf.clone(metric));
+    return tf.reshape(loss, []);
+  };
+  const sources = members.map((parameter) => named(parameters, parameter.name));
+  const { value, grads } = differentiated(forward, sources);
+  const metrics = Object.fromEntries(
+    Object.entries(kept).map(([name, metric]) => {
+      const copy = tf.clone(metric);
+      metric.dispose();
+      return [name, copy];
+    }),
+  );
+
+  const byParameter = new Map(members.map((parameter, i) => [parameter.name, grads[i] ?? null]));
+  const gradients = new Map(
+    trainable.map((slot) => {
+      const parts = slot.members.map(({ parameter, length }) => {
+        const gradient = byParameter.get(parameter.name) ?? tf.zeros([...parameter.shape]);
+        return slot.members.length === 1 ? gradient : tf.reshape(gradient, [length]);
+      });
+      const [only] = parts;
+      return [slot, parts.length === 1 && only !== undefined ? only : tf.concat(parts)];
+    }),
+  );
+  return { loss: value, metrics, gradients };
+}
+
+function differentiated(
+  forward: () => tf.Tensor,
+  sources: tf.Tensor[],
+): { value: tf.Tensor; grads: readonly (tf.Tensor | undefined)[] } {
+  if (sources.length === 0) return { value: tf.tidy(forward), grads: [] };
+  return tf.engine().gradients(forward, sources, undefined, true);
+}

@@ -1,0 +1,62 @@
+/** A whole training step in one program: forward, backward, clipping and AdamW. */
+import { differentiate } from "./differentiate.ts";
+import { layOut, trainableSlots, type Slot } from "./layout.ts";
+import { gradientFactor, globalNorm, learningRateScales, readSchedule, scheduleLength } from "./optimizer.ts";
+import {
+  GRADIENT_NORM,
+  LOSS,
+  SCHEDULE,
+  batchInputs,
+  batchTensors,
+  firstName,
+  metricOutputs,
+  named,
+  parameterTensors,
+  secondName,
+  slotInputs,
+  vectorInput,
+  weightsName,
+  type Program,
+} from "./program.ts";
+import type { InputSpecs, TrainStepDefinition } from "./types.ts";
+import { updatedSlots } from "./updated-slots.ts";
+
+/** A program that updates weights and moments. */
+export interface StepProgram extends Program {
+  readonly trainable: readonly Slot[];
+  /** Distinct learning-rate scales, in the order of the schedule. */
+  readonly scales: readonly number[];
+}
+
+export function stepProgram<I extends InputSpecs>(definition: TrainStepDefinition<I>): StepProgram {
+  const { optimizer } = definition;
+  const layout = layOut(definition.parameters);
+  const trainable = trainableSlots(layout);
+  const scales = learningRateScales(trainable);
+  return {
+    layout,
+    trainable,
+    scales,
+    inputs: {
+      ...slotInputs(layout.slots, weightsName),
+      ...slotInputs(trainable, firstName),
+      ...slotInputs(trainable, secondName),
+      ...vectorInput(SCHEDULE, scheduleLength(scales)),
+      ...batchInputs(definition.inputs),
+    },
+    body: (tensors) => {
+      const batch = batchTensors(definition.inputs, tensors);
+      const parameters = parameterTensors(definition.parameters, layout, tensors);
+      const { loss, metrics, gradients } = differentiate(definition, parameters, batch, trainable);
+      const norm = globalNorm([...gradients.values()]);
+      const factor = gradientFactor(norm, optimizer);
+      const schedule = readSchedule(named(tensors, SCHEDULE), scales);
+      return {
+        [LOSS]: loss,
+        [GRADIENT_NORM]: norm,
+        ...updatedSlots(gradients, factor, schedule, optimizer, tensors),
+        ...metricOutputs(metrics),
+      };
+    },
+  };
+}
