@@ -1,9 +1,9 @@
 /** A checkpoint frame as a stream: its layout first, then its values. */
 import { checkpointHeaderBytes, decodeCheckpointHeader } from "@consilium/shared/codec";
 import { ConsiliumError } from "@consilium/shared/errors";
-import { vectorLength, type Manifest } from "@consilium/shared/manifest";
-import { firstNotFinite, headerAndFloats, type ByteSource } from "./float-stream.ts";
-import { tensorAt } from "./update-stream.ts";
+import type { Manifest } from "@consilium/shared/manifest";
+import { checkedValues, type Slice } from "./checked-values.ts";
+import type { ByteSource } from "./float-stream.ts";
 
 /** Bytes that tell how long a checkpoint's header is. */
 const PREFIX_BYTES = 12;
@@ -32,22 +32,9 @@ export async function readCheckpointHead(source: ByteSource): Promise<Checkpoint
  * The values after a header that has been read before.
  * @throws frame.wrong-length, vector.not-finite
  */
-export async function* checkpointValues(
+export function checkpointValues(
   source: ByteSource,
   { manifest, header }: CheckpointHead,
-): AsyncGenerator<{ readonly offset: number; readonly values: Float32Array }, void, undefined> {
-  const expected = vectorLength(manifest);
-  let offset = 0;
-  for await (const part of headerAndFloats(source, header.length)) {
-    if ("header" in part) continue;
-    const { values } = part;
-    if (offset + values.length > expected) throw new ConsiliumError("frame.wrong-length");
-    const bad = firstNotFinite(values);
-    if (bad >= 0) {
-      throw new ConsiliumError("vector.not-finite", { culprits: [tensorAt(manifest, offset + bad)] });
-    }
-    yield { offset, values };
-    offset += values.length;
-  }
-  if (offset !== expected) throw new ConsiliumError("frame.wrong-length");
+): AsyncGenerator<Slice, void, undefined> {
+  return checkedValues({ source, headerBytes: header.length, manifest });
 }

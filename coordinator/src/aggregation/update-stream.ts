@@ -2,9 +2,9 @@
 import { assertUpdateHeader, UPDATE_HEADER_BYTES } from "@consilium/shared/codec";
 import { openStream, type EnvelopeContext } from "@consilium/shared/crypto/envelope";
 import type { Identity } from "@consilium/shared/crypto/identity";
-import { ConsiliumError } from "@consilium/shared/errors";
-import { elementCount, manifestHash, vectorLength, type Manifest } from "@consilium/shared/manifest";
-import { firstNotFinite, headerAndFloats, type ByteSource } from "./float-stream.ts";
+import { manifestHash, type Manifest } from "@consilium/shared/manifest";
+import { checkedValues, type Slice } from "./checked-values.ts";
+import type { ByteSource } from "./float-stream.ts";
 
 export interface SealedUpdate {
   readonly source: ByteSource;
@@ -17,35 +17,14 @@ export interface SealedUpdate {
  * The values in manifest order, slice by slice. Only a generator that ended has seen a whole and authentic update.
  * @throws envelope.invalid, crypto.weak-key, frame.bad-tag, frame.wrong-length, manifest.mismatch, vector.not-finite
  */
-export async function* updateValues(
-  update: SealedUpdate,
-): AsyncGenerator<{ readonly offset: number; readonly values: Float32Array }, void, undefined> {
+export function updateValues(update: SealedUpdate): AsyncGenerator<Slice, void, undefined> {
   const { source, reader, context, manifest } = update;
-  const expected = vectorLength(manifest);
-  let offset = 0;
-  for await (const part of headerAndFloats(openStream(source, reader, context), UPDATE_HEADER_BYTES)) {
-    if ("header" in part) {
-      assertUpdateHeader(manifestHash(manifest), part.header);
-      continue;
-    }
-    const { values } = part;
-    if (offset + values.length > expected) throw new ConsiliumError("frame.wrong-length");
-    const bad = firstNotFinite(values);
-    if (bad >= 0) {
-      throw new ConsiliumError("vector.not-finite", { culprits: [tensorAt(manifest, offset + bad)] });
-    }
-    yield { offset, values };
-    offset += values.length;
-  }
-  if (offset !== expected) throw new ConsiliumError("frame.wrong-length");
-}
-
-/** Name of the tensor that holds the element at this index. */
-export function tensorAt(manifest: Manifest, index: number): string {
-  let end = 0;
-  for (const { name, shape } of manifest.tensors) {
-    end += elementCount(shape);
-    if (index < end) return name;
-  }
-  return "?";
+  return checkedValues({
+    source: openStream(source, reader, context),
+    headerBytes: UPDATE_HEADER_BYTES,
+    manifest,
+    assertHeader: (header) => {
+      assertUpdateHeader(manifestHash(manifest), header);
+    },
+  });
 }
