@@ -15,7 +15,7 @@ import {
   viewArrays,
   wholeImages,
 } from "./classifier.ts";
-import { manifestOf } from "./encoder.ts";
+import { manifestOf } from "../model/manifest.ts";
 import { fit, fitSteps } from "./fit.ts";
 import { FINETUNE_SETTINGS } from "./finetune-defaults.ts";
 import { toyCache } from "./testing/toy.ts";

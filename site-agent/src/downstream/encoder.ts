@@ -1,14 +1,10 @@
 /** The encoder inside a checkpoint, without the pretext heads that were trained beside it. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Checkpoint } from "@consilium/shared/codec";
-import { vectorLength, type Manifest } from "@consilium/shared/manifest";
+import { vectorLength } from "@consilium/shared/manifest";
 import { tensorViews } from "@consilium/shared/vector";
 import type { Parameter } from "../engine/types.ts";
-
-/** The layout of these parameters as a flat vector. */
-export function manifestOf(parameters: readonly Parameter[]): Manifest {
-  return { tensors: parameters.map(({ name, shape }) => ({ name, shape, dtype: "float32" as const })) };
-}
+import { manifestOf } from "../model/manifest.ts";
 
 /**
  * Copies the parameters out of a checkpoint by name, in the parameters' order; what else it holds is left out.

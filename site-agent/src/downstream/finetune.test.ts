@@ -10,7 +10,7 @@ import type { Engine } from "../engine/types.ts";
 import { initialWeights } from "../model/initial-weights.ts";
 import { vitConfig } from "../model/sizes.ts";
 import { linearParameters, vitParameters } from "../model/vit.ts";
-import { manifestOf } from "./encoder.ts";
+import { manifestOf } from "../model/manifest.ts";
 import { FINETUNE_OPTIONS, FINETUNE_SETTINGS } from "./finetune-defaults.ts";
 import { finetune } from "./finetune.ts";
 import { drawToy, toyCache } from "./testing/toy.ts";

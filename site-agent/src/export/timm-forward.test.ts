@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "../dataset/random.ts";
 import { featureInference, viewArrays, wholeImages } from "../downstream/classifier.ts";
-import { manifestOf } from "../downstream/encoder.ts";
+import { manifestOf } from "../model/manifest.ts";
 import { createEngine } from "../engine/engine.ts";
 import type { VitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";

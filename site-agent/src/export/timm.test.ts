@@ -1,6 +1,6 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import { describe, expect, it } from "vitest";
-import { manifestOf } from "../downstream/encoder.ts";
+import { manifestOf } from "../model/manifest.ts";
 import { Random } from "../dataset/random.ts";
 import type { Parameter } from "../engine/types.ts";
 import { sinCosPositions } from "../model/positions.ts";
