@@ -7,8 +7,8 @@ import type { Ingested } from "./ingesting.ts";
 import type { DemoOptions } from "./options.ts";
 import { HOSPITALS } from "./phantom/vendors.ts";
 import type { Check, DemoReport, Evaluation, Hospital, Outflow } from "./report/types.ts";
-import type { FederationStatus, RoundStatus } from "@consilium/shared/protocol/http";
-import { lossesOf } from "./watch.ts";
+import type { FederationStatus } from "@consilium/shared/protocol/http";
+import { lossesOf, trainingRounds } from "./rounds.ts";
 
 export interface RunFacts {
   readonly startedAt: Date;
@@ -46,7 +46,7 @@ export async function assemble(
     ),
     training: {
       durationMs: outcome.trainingMs,
-      rounds: [...status.history].sort((a, b) => a.round - b.round).map(describeRound),
+      rounds: trainingRounds(status),
     },
     evaluations: fineTuned.sites.map(({ site, result }) => describeEvaluation(site, result)),
     references: references(fineTuned.pooled),
@@ -97,16 +97,6 @@ async function describeHospital(
       labels === null || matched == null
         ? null
         : { matched: matched.matched, unmatched: matched.unmatched, duplicates: matched.duplicates },
-  };
-}
-
-function describeRound(round: RoundStatus): DemoReport["training"]["rounds"][number] {
-  const { openedAt, closedAt, loss, contributions } = round;
-  return {
-    round: round.round,
-    loss,
-    durationMs: closedAt === null ? 0 : Math.max(0, Date.parse(closedAt) - Date.parse(openedAt)),
-    sites: contributions.map(({ site, examples, metrics }) => ({ site, examples, loss: metrics.loss })),
   };
 }
 

@@ -16,7 +16,8 @@ import { makePhantoms } from "./phantom/make.ts";
 import type { Progress } from "./progress.ts";
 import { readReconstructions } from "./reconstructions.ts";
 import type { DemoReport } from "./report/types.ts";
-import { FederationWatch, lossesOf, lossFall, standing } from "./watch.ts";
+import { lossesOf, lossFall } from "./rounds.ts";
+import { FederationWatch, standing } from "./watch.ts";
 
 export interface Surroundings {
   readonly children: Children;

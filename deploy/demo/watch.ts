@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { federationStatusSchema, type FederationStatus } from "@consilium/shared/protocol/http";
 import { FEDERATION } from "./plan.ts";
+import { lossesOf } from "./rounds.ts";
 
 const EVERY_MS = 500;
 
@@ -57,17 +58,6 @@ export function standing(status: FederationStatus): string {
       : [`loss ${last.toFixed(3)}${losses.length > 1 ? ` (${percent(last / first - 1)})` : ""}`]),
     ...sites,
   ].join(" · ");
-}
-
-/** Loss of each round that has one, in order. */
-export function lossesOf({ history }: FederationStatus): number[] {
-  return [...history].sort((a, b) => a.round - b.round).flatMap(({ loss }) => (loss === null ? [] : [loss]));
-}
-
-/** Relative fall from the first round's loss to the last one's; null before the second round. */
-export function lossFall(losses: readonly number[]): number | null {
-  const [first, last] = [losses[0], losses.at(-1)];
-  return first === undefined || last === undefined || losses.length < 2 ? null : 1 - last / first;
 }
 
 const percent = (change: number): string => `${change > 0 ? "+" : "−"}${Math.abs(100 * change).toFixed(0)} %`;
