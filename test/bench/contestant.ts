@@ -1,4 +1,5 @@
 /** Everyone who runs the same training step, and how they are timed. */
+import { setTimeout } from "node:timers/promises";
 import { largestDifference } from "./statistics.ts";
 
 export interface StepTaken {
@@ -36,6 +37,9 @@ export function disagreement([first = [], ...others]: readonly number[][]): numb
   return Math.max(0, ...others.map((losses) => largestDifference(losses, first)));
 }
 
+/** Threads of a peer that has just worked spin for a while before they sleep. */
+const PAUSE_MS = 20;
+
 /**
  * Wall milliseconds of each one's steps. They take turns, so that a busy machine slows all of them alike.
  * @param between measured once a turn, for example the machine's own rate
@@ -47,7 +51,11 @@ export async function timeInTurns(
 ): Promise<readonly number[][]> {
   const times: number[][] = contestants.map(() => []);
   for (let turn = 0; turn < turns; turn++) {
-    for (const [i, contestant] of contestants.entries()) times[i]?.push((await contestant.step()).ms);
+    for (const [i, contestant] of contestants.entries()) {
+      await setTimeout(PAUSE_MS);
+      times[i]?.push((await contestant.step()).ms);
+    }
+    await setTimeout(PAUSE_MS);
     await between();
   }
   return times;

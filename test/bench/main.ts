@@ -6,10 +6,12 @@
 import os from "node:os";
 import { parseArgs } from "node:util";
 import { UsageError, type Benchmark, type Findings, type Options } from "./bench.ts";
+import { gpu } from "./gpu.ts";
 import { memory } from "./memory.ts";
+import { profile } from "./profile.ts";
 import { step } from "./step.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [step, memory];
+const BENCHMARKS: readonly Benchmark[] = [step, memory, gpu, profile];
 
 const machine = {
   cpu: os.cpus()[0]?.model.trim() ?? "unknown",

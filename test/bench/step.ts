@@ -2,6 +2,7 @@
  * One MAE training step: ours on each device, PyTorch eager and TF.js on WASM, on the same weights and batch, in turns.
  * Matrix products of the same machine, measured between the turns, say how much of it the step uses.
  */
+import os from "node:os";
 import { matrixFlops } from "../../site-agent/src/engine/graph/flops.ts";
 import { traceTrainStep } from "../../site-agent/src/engine/onnx-runtime.ts";
 import { atLeast, atMost, choose, type Benchmark, type Figure, type Options, type Target } from "./bench.ts";
@@ -31,6 +32,11 @@ const WASM_TURNS = 2;
 const TORCH_SIDES = [1024, 2048];
 const TORCH_PRODUCTS = 5;
 
+/** Runnable threads, over one minute, before anything was measured. */
+const BUSY_LOAD = 0.5;
+const BUSY =
+  "the machine is busy: PyTorch's threads wait for each other spinning and lose more than ours, so its ratios flatter us";
+
 interface Report {
   readonly results: Figure[];
   readonly targets: Target[];
@@ -54,6 +60,7 @@ of each product, and the crops. All default runs take some five minutes on two q
     const devices = choose("devices", options.devices, DEVICES, DEVICES);
     const python = await findTorch();
     if (python === null) report.notes.push(HOW_TO_ADD_TORCH);
+    else if ((os.loadavg()[0] ?? 0) > BUSY_LOAD) report.notes.push(BUSY);
     for (const model of models) {
       if (model === "wasm") continue;
       await measureModel(model, devices, python, options, report);
@@ -109,7 +116,7 @@ async function measureModel(
       });
     }
     const agreed = atMost(`${title}: losses differ, relative`, disagreement(losses), LARGEST_LOSS_DIFFERENCE);
-    targets.push(agreed);
+    if (all.length > 1) targets.push(agreed);
     if (!agreed.ok) {
       notes.push(`${title}: the losses of the first steps differ, so nothing was timed`);
       return;
@@ -154,8 +161,14 @@ async function measureModel(
     });
     notes.push(`PyTorch ${torch.hello.torch}, eager, ${torch.hello.optimizer} AdamW`);
     for (const [i, { name }] of ours.entries()) {
-      const ratio = median(times.at(-1) ?? []) / median(times[i] ?? []);
-      results.push({ label: `${title}: ${name}, times PyTorch's images/s`, value: ratio, unit: "x" });
+      const own = times[i] ?? [];
+      const theirs = times.at(-1) ?? [];
+      const ratio = median(theirs) / median(own);
+      const label = `${title}: ${name}, times PyTorch's images/s`;
+      results.push(
+        { label: `${label}, medians`, value: ratio, unit: "x" },
+        { label: `${label}, bests`, value: Math.min(...theirs) / Math.min(...own), unit: "x" },
+      );
       if (WITH_TARGETS.includes(model)) {
         targets.push(atLeast(`${title}: ${name}, times PyTorch's images/s`, ratio, LEAST_TIMES_TORCH));
       }

@@ -49,7 +49,15 @@ const stepSchema = z.object({
 });
 const productSchema = z.object({ ms: z.array(z.number()) });
 const profileSchema = z.object({
-  operators: z.array(z.object({ name: z.string(), ms: z.number(), calls: z.number() })),
+  operators: z.array(
+    z.object({
+      name: z.string(),
+      /** Of the inputs; [] for one that is no tensor. */
+      shapes: z.array(z.array(z.unknown())),
+      ms: z.number(),
+      calls: z.number(),
+    }),
+  ),
 });
 export type TorchOperator = z.infer<typeof profileSchema>["operators"][number];
 
@@ -90,6 +98,14 @@ export class TorchPeer implements Contestant {
     }
   }
 
+  static async seesGpu(python: string): Promise<boolean> {
+    const script = "import torch; raise SystemExit(0 if torch.cuda.is_available() else 1)";
+    return promisify(execFile)(python, ["-c", script]).then(
+      () => true,
+      () => false,
+    );
+  }
+
   step = async (): Promise<StepTaken> => {
     const { loss, ms, peakRssBytes, peakDeviceBytes } = stepSchema.parse(
       await this.#process.ask({ do: "step" }),
@@ -104,9 +120,9 @@ export class TorchPeer implements Contestant {
     return productSchema.parse(await this.#process.ask({ do: "product", side, repeats })).ms;
   }
 
-  /** Own time of each operator in a step, slowest first. */
-  async profile(steps: number): Promise<readonly TorchOperator[]> {
-    return profileSchema.parse(await this.#process.ask({ do: "profile", steps })).operators;
+  /** Own time of each operator in one step, by the shapes of its inputs. */
+  async profile(): Promise<readonly TorchOperator[]> {
+    return profileSchema.parse(await this.#process.ask({ do: "profile" })).operators;
   }
 
   dispose = async (): Promise<void> => {
@@ -122,7 +138,8 @@ class LineProcess {
   readonly #closed: Promise<void>;
 
   constructor(command: string, args: readonly string[]) {
-    this.#child = spawn(command, args);
+    // Without it the profiler announces itself on stderr.
+    this.#child = spawn(command, args, { env: { ...process.env, KINETO_LOG_LEVEL: "99" } });
     this.#child.stderr.pipe(process.stderr);
     this.#closed = new Promise((resolve) =>
       this.#child.once("close", () => {

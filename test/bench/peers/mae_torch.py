@@ -9,7 +9,7 @@ crop, standardise, mask, forward, backward, clipping by global norm, AdamW with 
 The process stays: it answers each line of JSON on stdin with one line on stdout.
     {"do": "step"}                      one training step            -> {"loss", "ms", "peakRssBytes", "peakDeviceBytes"}
     {"do": "product", "side": 1024, "repeats": 5}   square products  -> {"ms": [...]}
-    {"do": "profile", "steps": 3}       own time of each operator    -> {"operators": [{"name", "ms", "calls"}]}, a step
+    {"do": "profile"}                   own time of each operator    -> {"operators": [{"name", "shapes", "ms", "calls"}]}
 Its first line says what it is: {"torch", "optimizer", "device", "idleRssBytes"}.
 
 Only torch is needed. Letters in shapes: N images, L patches, V visible, M masked, P numbers in a patch, D encoder
@@ -300,22 +300,23 @@ def run_product(side: int, repeats: int, device: torch.device, dtype: str) -> di
     return {"ms": [timed(lambda: a @ b, device)[1] for _ in range(repeats)]}
 
 
-def run_profile(step: Step, steps: int, device: torch.device) -> dict:
+def run_profile(step: Step, device: torch.device) -> dict:
     from torch.profiler import ProfilerActivity, profile
 
     on_gpu = device.type == "cuda"
-    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as profiler:
-        for _ in range(steps):
-            step()
+    activity = ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU
+    with profile(activities=[activity], record_shapes=True) as profiler:
+        step()
     operators = [
         {
             "name": average.key,
-            "ms": (average.self_device_time_total if on_gpu else average.self_cpu_time_total) / 1000 / steps,
-            "calls": average.count / steps,
+            "shapes": average.input_shapes,
+            "ms": (average.self_device_time_total if on_gpu else average.self_cpu_time_total) / 1000,
+            "calls": average.count,
         }
-        for average in profiler.key_averages()
+        for average in profiler.key_averages(group_by_input_shape=True)
     ]
-    return {"operators": sorted(operators, key=lambda operator: -operator["ms"])}
+    return {"operators": operators}
 
 
 def main() -> None:
@@ -353,7 +354,7 @@ def main() -> None:
         elif request["do"] == "product":
             answer(run_product(request["side"], request["repeats"], device, options.dtype))
         elif request["do"] == "profile":
-            answer(run_profile(step, request["steps"], device))
+            answer(run_profile(step, device))
         else:
             raise SystemExit(f"unknown request {request['do']}")
 
