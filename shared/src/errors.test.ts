@@ -1,4 +1,8 @@
 import { expect, it } from "vitest";
+import { FEDERATION_ERRORS } from "./error-table/federation.ts";
+import { IMAGE_ERRORS } from "./error-table/images.ts";
+import { LEARNING_ERRORS } from "./error-table/learning.ts";
+import { RUNNING_ERRORS } from "./error-table/running.ts";
 import { ConsiliumError, describeError, ERRORS, errorBody, toConsiliumError } from "./errors.ts";
 
 it("gives every code a meaning and a next step, each a sentence", () => {
@@ -7,6 +11,13 @@ it("gives every code a meaning and a next step, each a sentence", () => {
     expect(next, code).toMatch(/^[A-Z].*\.$/);
     expect(status, code).toBeGreaterThanOrEqual(400);
   }
+});
+
+it("has each code in one area", () => {
+  const areas = [RUNNING_ERRORS, FEDERATION_ERRORS, IMAGE_ERRORS, LEARNING_ERRORS];
+  const codes = areas.flatMap((area) => Object.keys(area));
+  expect(codes.filter((code, i) => codes.indexOf(code) !== i)).toEqual([]);
+  expect(Object.keys(ERRORS)).toEqual(codes);
 });
 
 it("tells a person the code and the next step, and never a foreign error's text", () => {

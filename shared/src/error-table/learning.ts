@@ -1,0 +1,56 @@
+/** Errors of training, and of models that come and go. */
+import { entry, type ErrorEntry } from "./entry.ts";
+
+export const LEARNING_ERRORS = {
+  // Engine
+  "engine.unsupported-op": entry(
+    500,
+    false,
+    "The compiled engine has no kernel for this TensorFlow.js operation.",
+    "Write it with supported operations, or add the kernel to site-agent/src/engine/tracer.",
+  ),
+  "engine.data-dependent": entry(
+    500,
+    false,
+    "A traced value was read while tracing.",
+    "Keep the computation in tensors (tf.where instead of if), or read it from an output of the step.",
+  ),
+  "engine.dynamic-shape": entry(
+    500,
+    false,
+    "A shape is not known while tracing.",
+    "Give every dimension as a number.",
+  ),
+  "engine.compile-failed": entry(
+    500,
+    false,
+    "ONNX Runtime refused the compiled graph.",
+    "Run consilium-site doctor; report the operator named above.",
+  ),
+  "engine.run-failed": entry(
+    500,
+    false,
+    "A compiled step failed.",
+    "Run consilium-site doctor; try a smaller batch if memory is short.",
+  ),
+  "training.diverged": entry(
+    500,
+    false,
+    "The loss is no longer a number.",
+    "Lower the learning rate in the plan, or look at the site's images.",
+  ),
+  "training.no-images": entry(
+    422,
+    false,
+    "There are not enough cached images to fill one batch.",
+    "Run consilium-site ingest, or lower the batch size in the plan.",
+  ),
+
+  // Models that come and go
+  "weights.unreadable": entry(
+    422,
+    false,
+    "The weights file cannot be read.",
+    "Check that it is safetensors with float32, float16 or bfloat16 values, and copy it again.",
+  ),
+} as const satisfies Record<string, ErrorEntry>;
