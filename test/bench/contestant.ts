@@ -38,7 +38,7 @@ export function disagreement([first = [], ...others]: readonly number[][]): numb
 }
 
 /** Threads of a peer that has just worked spin for a while before they sleep. */
-const PAUSE_MS = 20;
+export const PAUSE_MS = 20;
 
 /**
  * Wall milliseconds of each one's steps. They take turns, so that a busy machine slows all of them alike.

@@ -1,7 +1,9 @@
 /** Where a step's time goes: by operator of ONNX Runtime, by its largest nodes, and by part of the model beside PyTorch. */
+import { setTimeout } from "node:timers/promises";
 import { choose, type Benchmark, type Figure } from "./bench.ts";
 import { engineOn, startCompiled } from "./compiled.ts";
-import { PLACES, Places, type Place } from "./places.ts";
+import { PAUSE_MS } from "./contestant.ts";
+import { PLACES, Places } from "./places.ts";
 import { profileSessions, type NodeTime } from "./session-profile.ts";
 import { HOW_TO_ADD_TORCH, TorchPeer, findTorch, type TorchOperator } from "./torch.ts";
 import { MODEL_NAMES, workload, type Workload } from "./workload.ts";
@@ -15,7 +17,7 @@ export const profile: Benchmark = {
   summary: "time of a training step by operator, and by part of the model beside PyTorch's",
   help: `--model ${MODEL_NAMES.join(",")}   which step (default small)
   --threads 2               threads of both
-  --repeats ${STEPS}               steps, of which the fastest counts
+  --repeats ${STEPS}               steps; each sort of operator counts at its fastest
   --batch N                 images in a batch
 On the CPU, with ONNX Runtime's and PyTorch's own profilers, which cost a little themselves.`,
   run: async ({ models, threads, repeats, batch }, log) => {
@@ -25,31 +27,40 @@ On the CPU, with ONNX Runtime's and PyTorch's own profilers, which cost a little
       const work = workload(model, batch ?? undefined);
       const places = new Places(work);
       log(work.title);
-      const { ours, theirs } = await profileInTurns(work, python, threads, repeats ?? STEPS);
+      const { step, ours, theirs } = await profileInTurns(work, python, threads, repeats ?? STEPS);
       const label = (text: string): string => `${work.title}: ${text}`;
-      results.push(
-        { label: label("ours, a step"), value: ours.ms, unit: "ms" },
-        { label: label("ours, outside of nodes"), value: ours.ms - sum(ours.nodes), unit: "ms" },
-        ...grouped(ours.nodes, ({ op }) => op).map(({ key, ms, count }) => ({
-          label: label(`ours, ${key} (${count})`),
+      const list = (who: string, sums: readonly Sum[]): Figure[] =>
+        sums.map(({ key, ms, calls }) => ({
+          label: label(`${who}, ${key} (${calls})`),
           value: ms,
           unit: "ms",
-        })),
-        ...grouped(ours.nodes, shapesOf)
-          .slice(0, LISTED)
-          .map(({ key, ms, count }) => ({ label: label(`ours, ${key} (${count})`), value: ms, unit: "ms" })),
+        }));
+      results.push(
+        { label: label("ours, a step"), value: step.ms, unit: "ms" },
+        {
+          label: label("ours, that step outside of nodes"),
+          value: step.ms - totalMs(step.nodes),
+          unit: "ms",
+        },
+        { label: label("ours, all nodes"), value: totalMs(ours), unit: "ms" },
+        ...list(
+          "ours",
+          sumBy(ours, ({ op }) => op),
+        ),
+        ...list("ours", sumBy(ours, nodeSort).slice(0, LISTED)),
       );
-      const byPlace = [{ name: "ours", times: timesByPlace(ours.nodes, (node) => places.ofNode(node)) }];
-      if (theirs !== null) {
-        results.push({ label: label("PyTorch, a step"), value: sum(theirs), unit: "ms" });
-        for (const { key, ms } of grouped(theirs, ({ name }) => name).slice(0, LISTED)) {
-          results.push({ label: label(`PyTorch, ${key}`), value: ms, unit: "ms" });
-        }
-        byPlace.push({ name: "PyTorch", times: timesByPlace(theirs, (one) => places.ofOperator(one)) });
+      const byPlace = [{ name: "ours", sums: sumBy(ours, (node) => places.ofNode(node)) }];
+      if (theirs.length > 0) {
+        results.push(
+          { label: label("PyTorch, all operators"), value: totalMs(theirs), unit: "ms" },
+          ...list("PyTorch", sumBy(theirs, ({ name }) => name).slice(0, LISTED)),
+        );
+        byPlace.push({ name: "PyTorch", sums: sumBy(theirs, (operator) => places.ofOperator(operator)) });
       }
       for (const place of PLACES) {
-        for (const { name, times } of byPlace) {
-          results.push({ label: label(`${place}, ${name}`), value: times.get(place) ?? 0, unit: "ms" });
+        for (const { name, sums } of byPlace) {
+          const ms = sums.find(({ key }) => key === place)?.ms ?? 0;
+          results.push({ label: label(`${place}, ${name}`), value: ms, unit: "ms" });
         }
       }
     }
@@ -57,7 +68,16 @@ On the CPU, with ONNX Runtime's and PyTorch's own profilers, which cost a little
   },
 };
 
-/** Of both the fastest of some steps. */
+interface Timed {
+  readonly ms: number;
+  readonly calls: number;
+}
+
+interface Sum extends Timed {
+  readonly key: string;
+}
+
+/** @returns our fastest step as it was, and of both each sort of node or operator at its fastest */
 async function profileInTurns(work: Workload, python: string | null, threads: number, steps: number) {
   const torch =
     python === null
@@ -71,41 +91,57 @@ async function profileInTurns(work: Workload, python: string | null, threads: nu
       const step = await startCompiled(engine, work);
       for (let i = 0; i < steps; i++) {
         await step.step();
+        await setTimeout(PAUSE_MS);
         if (torch !== null) profiles.push(await torch.profile());
+        await setTimeout(PAUSE_MS);
       }
     });
-    const [ours] = runs.toSorted((a, b) => a.ms - b.ms);
-    const [theirs] = profiles.toSorted((a, b) => sum(a) - sum(b));
-    if (ours === undefined) throw new Error("the profile holds no run");
-    return { ours, theirs: theirs ?? null };
+    const [step] = runs.toSorted((a, b) => a.ms - b.ms);
+    if (step === undefined) throw new Error("the profile holds no run");
+    return {
+      step,
+      ours: fastest(
+        runs.map(({ nodes }) => nodes),
+        nodeSort,
+      ),
+      theirs: fastest(profiles, ({ name, shapes }) => `${name} ${JSON.stringify(shapes)}`),
+    };
   } finally {
     await torch?.dispose();
   }
 }
 
-const sum = (times: readonly { readonly ms: number }[]): number =>
-  times.reduce((total, { ms }) => total + ms, 0);
-
-/** Sums by key, largest first. */
-function grouped<Item extends { readonly ms: number }>(
-  items: readonly Item[],
-  keyOf: (item: Item) => string,
-) {
-  const sums = new Map<string, { ms: number; count: number }>();
-  for (const item of items) {
-    const { ms, count } = sums.get(keyOf(item)) ?? { ms: 0, count: 0 };
-    sums.set(keyOf(item), { ms: ms + item.ms, count: count + 1 });
+/** Each sort, all of its calls in a step together, in the step where it was fastest: a busy machine disturbs few sorts at once. */
+function fastest<Item extends Timed>(
+  steps: readonly (readonly Item[])[],
+  sortOf: (item: Item) => string,
+): readonly Item[] {
+  const best = new Map<string, Item>();
+  for (const items of steps) {
+    const examples = new Map(items.map((item) => [sortOf(item), item]));
+    for (const { key, ms, calls } of sumBy(items, sortOf)) {
+      const example = examples.get(key);
+      if (example !== undefined && ms < (best.get(key)?.ms ?? Infinity))
+        best.set(key, { ...example, ms, calls });
+    }
   }
-  return [...sums].map(([key, value]) => ({ key, ...value })).toSorted((a, b) => b.ms - a.ms);
+  return [...best.values()];
 }
 
-const timesByPlace = <Item extends { readonly ms: number }>(
-  items: readonly Item[],
-  placeOf: (item: Item) => Place,
-): ReadonlyMap<string, number> => new Map(grouped(items, placeOf).map(({ key, ms }) => [key, ms]));
+/** Largest first. */
+function sumBy<Item extends Timed>(items: readonly Item[], keyOf: (item: Item) => string): readonly Sum[] {
+  const sums = new Map<string, Timed>();
+  for (const item of items) {
+    const { ms, calls } = sums.get(keyOf(item)) ?? { ms: 0, calls: 0 };
+    sums.set(keyOf(item), { ms: ms + item.ms, calls: calls + item.calls });
+  }
+  return [...sums].map(([key, sum]) => ({ key, ...sum })).toSorted((a, b) => b.ms - a.ms);
+}
+
+const totalMs = (times: readonly Timed[]): number => times.reduce((total, { ms }) => total + ms, 0);
 
 /** For example `Gemm [800, 384] [384, 1536] -> [800, 1536]`. */
-function shapesOf({ op, inputs, outputs }: NodeTime): string {
+function nodeSort({ op, inputs, outputs }: NodeTime): string {
   const write = (shape: readonly number[]): string => `[${shape.join(", ")}]`;
   return `${op} ${inputs.map(write).join(" ")} -> ${outputs.map(write).join(" ")}`;
 }

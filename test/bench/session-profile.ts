@@ -9,6 +9,7 @@ import { z } from "zod";
 export interface NodeTime {
   readonly op: string;
   readonly ms: number;
+  readonly calls: number;
   readonly inputs: readonly (readonly number[])[];
   readonly outputs: readonly (readonly number[])[];
 }
@@ -87,6 +88,7 @@ function parseProfile(text: string): SessionProfile {
         .map((node) => ({
           op: node.args?.op_name ?? "unknown",
           ms: node.dur / 1000,
+          calls: 1,
           inputs: node.args?.input_type_shape ?? [],
           outputs: node.args?.output_type_shape ?? [],
         })),
