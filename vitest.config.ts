@@ -1,4 +1,20 @@
+import { existsSync } from "node:fs";
 import { defineConfig } from "vitest/config";
+
+/** Debian's chromium brings a software Vulkan driver and loader; with them the WebGPU tests need no GPU. */
+const CHROMIUM = "/usr/lib/chromium";
+const SOFTWARE_DRIVER = `${CHROMIUM}/vk_swiftshader_icd.json`;
+
+/** CONSILIUM_TEST_GPU=own runs them on the machine's own GPU instead. */
+function gpuEnvironment(): Record<string, string> {
+  if (process.env.CONSILIUM_TEST_GPU === "own" || !existsSync(SOFTWARE_DRIVER)) return {};
+  const libraries = [CHROMIUM, process.env.LD_LIBRARY_PATH].filter(Boolean).join(":");
+  // The loader wants a folder of its own for the session; it need not exist.
+  const session = { XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? "/tmp" };
+  // The first name is for loaders before 1.3.207.
+  const driver = { VK_ICD_FILENAMES: SOFTWARE_DRIVER, VK_DRIVER_FILES: SOFTWARE_DRIVER };
+  return { LD_LIBRARY_PATH: libraries, ...driver, ...session };
+}
 
 /** Slow projects (real processes, real browser) run after the quick ones and one file at a time. */
 export default defineConfig({
@@ -10,7 +26,25 @@ export default defineConfig({
     projects: [
       { extends: true, test: { name: "shared", include: ["shared/src/**/*.test.ts"] } },
       { extends: true, test: { name: "coordinator", include: ["coordinator/src/**/*.test.ts"] } },
-      { extends: true, test: { name: "site-agent", include: ["site-agent/src/**/*.test.ts"] } },
+      {
+        extends: true,
+        test: {
+          name: "site-agent",
+          include: ["site-agent/src/**/*.test.ts"],
+          exclude: ["site-agent/src/**/*.gpu.test.ts"],
+        },
+      },
+      // Processes of their own, started with an environment in which a GPU's driver is found.
+      {
+        extends: true,
+        test: {
+          name: "site-agent-gpu",
+          include: ["site-agent/src/**/*.gpu.test.ts"],
+          pool: "forks",
+          testTimeout: 120_000,
+          env: gpuEnvironment(),
+        },
+      },
       { extends: true, test: { name: "deploy", include: ["deploy/**/*.test.ts"] } },
       {
         extends: true,

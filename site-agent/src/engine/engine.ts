@@ -19,7 +19,7 @@ export function createEngine({ threads }: EngineOptions): Promise<Engine> {
  */
 export const createReferenceEngine = (backend: string): Engine => engineOn(eagerRuntime(backend));
 
-const engineOn = (runtime: Runtime): Engine => ({
+export const engineOn = (runtime: Runtime): Engine => ({
   name: runtime.name,
   compileTrainStep: (definition) => compileTrainStep(runtime, definition),
   compileInference: (definition) => compileInference(runtime, definition),

@@ -1,0 +1,48 @@
+/** A compiled graph that reads and writes the process' own memory. */
+import type * as ort from "onnxruntime-node";
+import type { Graph, NamedValue } from "../graph/ir.ts";
+import { createSession, required, runSession, toTensor, type SessionOptions } from "./ort-session.ts";
+import type { CompiledGraph, NamedArrays, TensorArray } from "./provider.ts";
+
+/** @throws engine.compile-failed */
+export async function compileForHost(graph: Graph, options: SessionOptions): Promise<CompiledGraph> {
+  return new HostGraph(await createSession(graph, options), graph);
+}
+
+class HostGraph implements CompiledGraph {
+  readonly #session: ort.InferenceSession;
+  readonly #inputs: readonly NamedValue[];
+  readonly #outputs: readonly NamedValue[];
+  /** State arrays come back step after step; their tensors are made once. */
+  readonly #tensors = new WeakMap<TensorArray, ort.Tensor>();
+
+  constructor(session: ort.InferenceSession, graph: Graph) {
+    this.#session = session;
+    this.#inputs = graph.inputs;
+    this.#outputs = graph.outputs;
+  }
+
+  async run(inputs: NamedArrays, outputs: NamedArrays): Promise<void> {
+    const feeds = this.#wrap(this.#inputs, inputs);
+    const fetches = this.#wrap(this.#outputs, outputs);
+    await runSession(() => this.#session.run(feeds, fetches));
+  }
+
+  async dispose(): Promise<void> {
+    await this.#session.release();
+  }
+
+  #wrap(values: readonly NamedValue[], arrays: NamedArrays): Record<string, ort.Tensor> {
+    const tensors: Record<string, ort.Tensor> = {};
+    for (const { name, value } of values) {
+      const array = required(arrays, name);
+      let tensor = this.#tensors.get(array);
+      if (tensor === undefined) {
+        tensor = toTensor(name, array, value.shape);
+        this.#tensors.set(array, tensor);
+      }
+      tensors[name] = tensor;
+    }
+    return tensors;
+  }
+}
