@@ -51,3 +51,15 @@ export function admitSize(header: ContributionHeader, layout: ModelLayout): void
     throw new ConsiliumError("frame.wrong-length", { culprits });
   }
 }
+
+/** Whether this site may upload this initial model now. @throws round.not-open, manifest.mismatch */
+export function admitGenesis(
+  { genesis, genesisClaim }: FederationState,
+  site: SiteId,
+  sha256: Sha256,
+): "wanted" | "duplicate" {
+  if (genesis === sha256) return "duplicate";
+  if (genesisClaim?.site !== site) throw new ConsiliumError("round.not-open", { culprits: [site] });
+  if (genesisClaim.sha256 !== sha256) throw new ConsiliumError("manifest.mismatch", { culprits: [site] });
+  return "wanted";
+}

@@ -1,6 +1,6 @@
 /** The rounds, checkpoints and totals of one federation in memory: what the store's rows say, kept up fact by fact. */
 import type { Signed } from "@consilium/shared/crypto/signed";
-import type { SiteId } from "@consilium/shared/ids";
+import type { Sha256, SiteId } from "@consilium/shared/ids";
 import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
 import type { RoundRow, SiteTotals } from "../store/store.ts";
 import type { Contribution, Fact } from "./types.ts";
@@ -24,6 +24,22 @@ export class Ledger {
 
   totalsOf(site: SiteId): SiteTotals | undefined {
     return this.#totals.get(site);
+  }
+
+  /** Sealed updates that may still be averaged. */
+  neededUpdates(): readonly Sha256[] {
+    const aggregated = this.#lastAggregated();
+    return this.rounds.filter(({ round }) => round > aggregated).flatMap(updatesOf);
+  }
+
+  /** Sealed updates of the round that the newest global model ended: all its attempts. */
+  spentUpdates(): readonly Sha256[] {
+    const aggregated = this.#lastAggregated();
+    return this.rounds.filter(({ round }) => round === aggregated).flatMap(updatesOf);
+  }
+
+  #lastAggregated(): number {
+    return this.checkpoints.at(-1)?.body.round ?? 0;
   }
 
   apply(fact: Fact, atMs: number): void {
@@ -103,3 +119,6 @@ export function toContribution(header: ContributionHeader): Contribution {
   const { site, examples, metrics, sealedSha256, sealedBytes } = header;
   return { site, examples, metrics, sealedSha256, sealedBytes };
 }
+
+const updatesOf = ({ contributions }: RoundRow): Sha256[] =>
+  contributions.map(({ sealedSha256 }) => sealedSha256);

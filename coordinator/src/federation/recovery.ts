@@ -1,7 +1,10 @@
-/** The reducer's state out of the store's rows. */
+/** A federation as the last commit left it, out of the store's rows. */
 import type { Attempt, Round, SiteId } from "@consilium/shared/ids";
 import type { CheckpointRecord } from "@consilium/shared/protocol/round";
-import type { RoundRow } from "../store/store.ts";
+import type { Blobs } from "../blobs/blobs.ts";
+import type { FederationRow, RoundRow, SiteRow, Store } from "../store/store.ts";
+import { readLayout, type ModelLayout } from "./layout.ts";
+import { Ledger } from "./ledger.ts";
 import { FIRST_ATTEMPT, initialState } from "./reducer.ts";
 import type { FederationState, Position, Rules } from "./types.ts";
 
@@ -11,6 +14,42 @@ export interface StoredFederation {
   readonly checkpoints: readonly CheckpointRecord[];
   /** Ordered by round and attempt. */
   readonly rounds: readonly RoundRow[];
+}
+
+export interface RecoveredFederation {
+  readonly state: FederationState;
+  readonly ledger: Ledger;
+  readonly roster: readonly SiteRow[];
+  /** Null before there is an initial model. */
+  readonly layout: ModelLayout | null;
+}
+
+export interface RecoveryPorts {
+  readonly store: Store;
+  readonly blobs: Blobs;
+  readonly gatherMs: number;
+}
+
+export async function recoverFederation(
+  { store, blobs, gatherMs }: RecoveryPorts,
+  { federation, plan }: FederationRow,
+): Promise<RecoveredFederation> {
+  const { rounds, minSites, roundDeadlineMs } = plan.body;
+  const roster = await store.sites(federation);
+  const attempts = await store.rounds(federation);
+  const checkpoints = await store.checkpoints(federation);
+  const state = restoreState(
+    { rounds, minSites, roundDeadlineMs, gatherMs },
+    {
+      roster: roster.map(({ site }) => site),
+      rounds: attempts,
+      checkpoints: checkpoints.map(({ body }) => body),
+    },
+  );
+  const totals = await store.contributionTotals(federation);
+  const ledger = new Ledger(attempts, checkpoints, totals);
+  const layout = state.genesis === null ? null : await readLayout(blobs, state.genesis);
+  return { state, ledger, roster, layout };
 }
 
 /** As it was after the last commit; follow with the event `coordinator.recovered`. */

@@ -4,38 +4,33 @@
  */
 import { fingerprint, sign, type Identity } from "@consilium/shared/crypto/identity";
 import type { Signed } from "@consilium/shared/crypto/signed";
-import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
+import { ConsiliumError } from "@consilium/shared/errors";
 import type { FederationId, Sha256, SiteId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
 import type { FederationPosition, Hello, Progress, UploadOutcome } from "@consilium/shared/protocol/events";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
 import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
-import type { Logger } from "pino";
 import type { Aggregator } from "../aggregation/tasks.ts";
-import { factData, factToAudit } from "../audit/events.ts";
-import type { Blobs } from "../blobs/blobs.ts";
 import type { Clock } from "../clock.ts";
-import type { FederationRow, SiteRow, Store } from "../store/store.ts";
-import { admitHello, admitSender, admitSize } from "./admission.ts";
+import type { FederationRow, SiteRow } from "../store/store.ts";
+import { admitGenesis, admitHello, admitSender, admitSize } from "./admission.ts";
+import { Errands } from "./errands.ts";
+import { foldRound } from "./fold-round.ts";
 import { readLayout, type ModelLayout } from "./layout.ts";
-import { Ledger } from "./ledger.ts";
+import { Journal, type JournalPorts } from "./journal.ts";
+import type { Ledger } from "./ledger.ts";
 import { LiveSites } from "./live.ts";
 import { OpeningSigner, positionFor } from "./position.ts";
-import { restoreState } from "./recovery.ts";
+import { recoverFederation, type RecoveredFederation, type RecoveryPorts } from "./recovery.ts";
 import { judge, transition } from "./reducer.ts";
+import { Serial } from "./serial.ts";
 import { federationStatus } from "./status.ts";
 import type { AggregatingPosition, Effect, Fact, FederationEvent, FederationState } from "./types.ts";
 
-export interface FederationPorts {
-  readonly store: Store;
-  readonly blobs: Blobs;
+export interface FederationPorts extends JournalPorts, RecoveryPorts {
   readonly aggregator: Aggregator;
   readonly clock: Clock;
   readonly identity: Identity;
-  readonly logger: Logger;
-  /** Brings the audit file up to the store. */
-  readonly followAudit: () => Promise<void>;
-  readonly gatherMs: number;
 }
 
 export interface Change {
@@ -45,9 +40,6 @@ export interface Change {
   readonly ofState: boolean;
 }
 export type ChangeListener = (change: Change) => void;
-
-/** Work that failed for a reason of the machine, such as a full disk, is tried again. */
-const RETRY_MS = 5_000;
 
 /** An event without its time. */
 type Happening = FederationEvent extends infer E
@@ -66,23 +58,14 @@ export class FederationService {
   readonly #live = new LiveSites();
   readonly #openings: OpeningSigner;
   readonly #listeners = new Set<ChangeListener>();
-  readonly #timers = new Set<() => void>();
+  readonly #errands: Errands;
+  readonly #events = new Serial();
+  readonly #journal: Journal;
   #state: FederationState;
   #layout: ModelLayout | null;
-  #queue: Promise<unknown> = Promise.resolve();
   #cancelDeadline: () => void = () => undefined;
-  #closed = false;
 
-  private constructor(
-    ports: FederationPorts,
-    row: FederationRow,
-    parts: {
-      readonly state: FederationState;
-      readonly ledger: Ledger;
-      readonly roster: readonly SiteRow[];
-      readonly layout: ModelLayout | null;
-    },
-  ) {
+  private constructor(ports: FederationPorts, row: FederationRow, parts: RecoveredFederation) {
     this.#ports = ports;
     this.federation = row.federation;
     this.plan = row.plan;
@@ -91,30 +74,21 @@ export class FederationService {
     this.#ledger = parts.ledger;
     this.#roster = new Map(parts.roster.map((site) => [site.site, site]));
     this.#layout = parts.layout;
+    this.#journal = new Journal(ports, row.federation, parts.ledger);
     this.#openings = new OpeningSigner(ports.identity, row.federation, row.planHash);
+    this.#errands = new Errands(ports.clock, ({ code }) => {
+      ports.logger.error({ federation: row.federation, ...this.#where(), code }, "will be tried again");
+    });
   }
 
   /** Reads the federation as the last commit left it, and goes on from there. */
   static async open(ports: FederationPorts, row: FederationRow): Promise<FederationService> {
-    const { store, blobs } = ports;
-    const { rounds, minSites, roundDeadlineMs } = row.plan.body;
-    const rules = { rounds, minSites, roundDeadlineMs, gatherMs: ports.gatherMs };
-    const roster = await store.sites(row.federation);
-    const attempts = await store.rounds(row.federation);
-    const checkpoints = await store.checkpoints(row.federation);
-    const state = restoreState(rules, {
-      roster: roster.map(({ site }) => site),
-      rounds: attempts,
-      checkpoints: checkpoints.map(({ body }) => body),
-    });
-    const totals = await store.contributionTotals(row.federation);
-    const ledger = new Ledger(attempts, checkpoints, totals);
-    const layout = state.genesis === null ? null : await readLayout(blobs, state.genesis);
-    const service = new FederationService(ports, row, { state, ledger, roster, layout });
+    const parts = await recoverFederation(ports, row);
+    const service = new FederationService(ports, row, parts);
     await service.#dropLostContributions();
     await service.#dispatch({ type: "coordinator.recovered" });
     ports.logger.info(
-      { federation: row.federation, ...service.#where(), checkpoints: checkpoints.length },
+      { federation: row.federation, ...service.#where(), checkpoints: parts.ledger.checkpoints.length },
       "federation recovered",
     );
     return service;
@@ -141,7 +115,7 @@ export class FederationService {
   /** @throws protocol.version, plan.mismatch, manifest.mismatch, site.unknown */
   async hello(site: SiteId, hello: Hello): Promise<FederationPosition> {
     this.siteRow(site);
-    await this.#serial(async () => {
+    await this.#events.run(async () => {
       admitHello(hello, site, this.planHash, this.#state);
       this.#live.update(site, { examples: hello.examples, lastSeenAtMs: this.#ports.clock.now() });
       await this.#apply({ type: "site.connected", site, genesis: hello.genesis });
@@ -183,7 +157,7 @@ export class FederationService {
 
   /** Called once the sealed update is durable under its name. Counts it, at most once. */
   async contribute(header: Signed<ContributionHeader>): Promise<UploadOutcome> {
-    return this.#serial(async () => {
+    return this.#events.run(async () => {
       const verdict = judge(this.#state, header.body);
       if (verdict !== "wanted") return verdict;
       await this.#apply({ type: "contribution.received", header });
@@ -202,17 +176,13 @@ export class FederationService {
 
   /** Whether this site may upload the initial model now. @throws round.not-open, manifest.mismatch */
   admitGenesis(site: SiteId, sha256: Sha256): "wanted" | "duplicate" {
-    if (this.#state.genesis === sha256) return "duplicate";
-    const { genesisClaim } = this.#state;
-    if (genesisClaim?.site !== site) throw new ConsiliumError("round.not-open", { culprits: [site] });
-    if (genesisClaim.sha256 !== sha256) throw new ConsiliumError("manifest.mismatch", { culprits: [site] });
-    return "wanted";
+    return admitGenesis(this.#state, site, sha256);
   }
 
   /** Called once the initial model is checked and durable under its name. */
   async acceptGenesis(sha256: Sha256): Promise<UploadOutcome> {
     const layout = await readLayout(this.#ports.blobs, sha256);
-    return this.#serial(async () => {
+    return this.#events.run(async () => {
       if (this.#state.genesis !== null) return this.#state.genesis === sha256 ? "duplicate" : "stale";
       this.#layout = layout;
       const record = this.#record({ round: 0, sha256, parent: null, sites: [] });
@@ -240,54 +210,27 @@ export class FederationService {
 
   /** Sealed updates that may still be averaged. */
   neededBlobs(): readonly Sha256[] {
-    const aggregated = this.#lastAggregated();
-    return this.#ledger.rounds
-      .filter(({ round }) => round > aggregated)
-      .flatMap(({ contributions }) => contributions.map(({ sealedSha256 }) => sealedSha256));
+    return this.#ledger.neededUpdates();
   }
 
   /** Nothing is written any more; what was committed is all there is. */
   async close(): Promise<void> {
-    this.#closed = true;
-    for (const cancel of this.#timers) cancel();
-    await this.#queue.catch(() => undefined);
+    this.#errands.close();
+    await this.#events.close();
   }
 
   #dispatch(event: Happening): Promise<void> {
-    return this.#serial(() => this.#apply(event));
-  }
-
-  /** One at a time, in order of arrival. */
-  #serial<T>(action: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(() => {
-      if (this.#closed) throw new ConsiliumError("coordinator.unreachable");
-      return action();
-    });
-    this.#queue = result.catch(() => undefined);
-    return result;
+    return this.#events.run(() => this.#apply(event));
   }
 
   async #apply(event: Happening): Promise<void> {
     const atMs = this.#ports.clock.now();
     const next = transition(this.#state, { ...event, atMs });
-    if (next.facts.length > 0) await this.#commit(next.facts, atMs);
+    if (next.facts.length > 0) await this.#journal.commit(next.facts, atMs);
     const changed = next.state !== this.#state;
     this.#state = next.state;
     for (const effect of next.effects) this.#run(effect);
     if (changed) this.#notify({ facts: next.facts, ofState: true });
-  }
-
-  async #commit(facts: readonly Fact[], atMs: number): Promise<void> {
-    const { store, logger, followAudit } = this.#ports;
-    const audit = facts.map((fact) => factToAudit(this.federation, fact, atMs));
-    await store.commit(this.federation, facts, atMs, audit);
-    for (const fact of facts) {
-      this.#ledger.apply(fact, atMs);
-      logger.info({ federation: this.federation, ...factData(fact) }, fact.fact);
-    }
-    followAudit().catch((error: unknown) => {
-      logger.error({ code: toConsiliumError(error).code }, "the audit file lags behind the store");
-    });
   }
 
   #notify(change: Change): void {
@@ -299,87 +242,41 @@ export class FederationService {
       case "await-deadline": {
         const { round, attempt } = effect;
         this.#cancelDeadline();
-        this.#cancelDeadline = this.#after(effect.afterMs, () =>
+        this.#cancelDeadline = this.#errands.after(effect.afterMs, () =>
           this.#dispatch({ type: "deadline.passed", round, attempt }),
         );
         return;
       }
       case "await-gathering":
-        this.#after(effect.afterMs, () => this.#dispatch({ type: "gathering.ended" }));
+        this.#errands.after(effect.afterMs, () => this.#dispatch({ type: "gathering.ended" }));
         return;
       case "aggregate":
-        this.#keepTrying(() => this.#aggregate(effect.position));
+        this.#errands.keepTrying(() => this.#aggregate(effect.position));
         return;
       case "discard-spent":
-        this.#keepTrying(() => this.#discardSpent());
+        this.#errands.keepTrying(() => this.#discardSpent());
         return;
     }
-  }
-
-  /** @returns a function that cancels it */
-  #after(delayMs: number, action: () => Promise<void>): () => void {
-    const stop = this.#ports.clock.after(delayMs, () => {
-      this.#timers.delete(cancel);
-      this.#keepTrying(action);
-    });
-    const cancel = (): void => {
-      stop();
-      this.#timers.delete(cancel);
-    };
-    this.#timers.add(cancel);
-    return cancel;
-  }
-
-  #keepTrying(action: () => Promise<void>): void {
-    action().catch((error: unknown) => {
-      if (this.#closed) return;
-      const { code } = toConsiliumError(error);
-      this.#ports.logger.error(
-        { federation: this.federation, ...this.#where(), code },
-        "will be tried again",
-      );
-      this.#after(RETRY_MS, action);
-    });
   }
 
   async #aggregate(position: AggregatingPosition): Promise<void> {
     if (this.#state.position !== position) return;
     const { round, attempt, base, contributions } = position;
     const { strategy } = this.plan.body.aggregation;
-    const { federation } = this;
-    let sha256: Sha256;
-    try {
-      ({ sha256 } = await this.#ports.aggregator.fold({
-        federation,
-        round,
-        attempt,
-        base,
-        strategy,
-        contributions: contributions.map(({ site, examples, sealedSha256 }) => ({
-          site,
-          examples,
-          sealedSha256,
-        })),
-      }));
-    } catch (error) {
-      const { code, culprits } = toConsiliumError(error);
-      const culprit = contributions.find(({ site }) => site === culprits[0]);
-      if (culprit === undefined) throw error;
-      await this.#dispatch({ type: "contribution.lost", round, attempt, site: culprit.site, reason: code });
+    const folded = await foldRound(this.#ports.aggregator, this.federation, strategy, position);
+    if ("culprit" in folded) {
+      const { culprit: site, reason } = folded;
+      await this.#dispatch({ type: "contribution.lost", round, attempt, site, reason });
       return;
     }
     const sites = contributions.map(({ site }) => site);
-    const record = this.#record({ round, sha256, parent: base, sites });
+    const record = this.#record({ round, sha256: folded.sha256, parent: base, sites });
     await this.#dispatch({ type: "round.aggregated", attempt, record });
   }
 
   /** Sealed updates are kept until the aggregate they went into is committed, and no longer. */
   async #discardSpent(): Promise<void> {
-    const aggregated = this.#lastAggregated();
-    for (const { round, contributions } of this.#ledger.rounds) {
-      if (round !== aggregated) continue;
-      for (const { sealedSha256 } of contributions) await this.#ports.blobs.remove(sealedSha256);
-    }
+    for (const sealedSha256 of this.#ledger.spentUpdates()) await this.#ports.blobs.remove(sealedSha256);
   }
 
   /** A disk may lose what was acknowledged; then it is asked for again while the round is open. */
@@ -391,10 +288,6 @@ export class FederationService {
       if ((await this.#ports.blobs.sizeOf(sealedSha256)) === sealedBytes) continue;
       await this.#dispatch({ type: "contribution.lost", round, attempt, site, reason: "hash.mismatch" });
     }
-  }
-
-  #lastAggregated(): number {
-    return this.#ledger.checkpoints.at(-1)?.body.round ?? 0;
   }
 
   #record(record: Omit<CheckpointRecord, "federation" | "planHash">): Signed<CheckpointRecord> {
