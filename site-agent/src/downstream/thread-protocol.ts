@@ -1,5 +1,5 @@
 /** What the fine-tuning thread says. It is started with one FinetuneRequest and told nothing but to stop. */
-import type { PackedError } from "../training/thread-protocol.ts";
+import type { PackedError } from "@consilium/shared/packed-error";
 import type { FinetuneProgress, FinetuneResult } from "./types.ts";
 
 export type FromFinetuneThread =

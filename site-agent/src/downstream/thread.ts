@@ -1,7 +1,7 @@
 /** Fine-tuning in a thread of its own, since a step blocks the thread it runs on. */
 import { ConsiliumError } from "@consilium/shared/errors";
+import { unpackError } from "@consilium/shared/packed-error";
 import { startThread } from "@consilium/shared/threads";
-import { unpackError } from "../training/thread-protocol.ts";
 import { STOP, type FromFinetuneThread } from "./thread-protocol.ts";
 import type { FinetuneProgress, FinetuneRequest, FinetuneResult } from "./types.ts";
 

@@ -1,11 +1,11 @@
 /** The fine-tuning thread: opens the caches, runs one request, reports, ends. */
 import { setImmediate } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
+import { packError } from "@consilium/shared/packed-error";
 import { openImageCache } from "../dataset/cache.ts";
 import { readLabels } from "../dataset/labels.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { createEngine } from "../engine/engine.ts";
-import { packError } from "../training/thread-protocol.ts";
 import { finetune } from "./finetune.ts";
 import type { FromFinetuneThread } from "./thread-protocol.ts";
 import type { FinetuneRequest, FinetuneResult, LabelledCache } from "./types.ts";

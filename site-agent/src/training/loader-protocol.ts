@@ -1,6 +1,6 @@
 /** What the training thread and its loader say to each other. */
+import type { PackedError } from "@consilium/shared/packed-error";
 import type { Batch, RoundBatches } from "./round-batches.ts";
-import type { PackedError } from "./thread-protocol.ts";
 
 export interface LoaderRequest extends RoundBatches {
   /** Folder of the image cache. */

@@ -1,10 +1,10 @@
 /** The loading thread: reads, crops and masks batches, as many ahead as it was allowed. */
 import { parentPort } from "node:worker_threads";
+import { packError } from "@consilium/shared/packed-error";
 import { openImageCache } from "../dataset/cache.ts";
 import { pretextTask } from "../pretext/index.ts";
 import type { FromLoader, LoaderRequest, ToLoader } from "./loader-protocol.ts";
 import { roundBatches, type Batch } from "./round-batches.ts";
-import { packError } from "./thread-protocol.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("this file runs in a worker thread");

@@ -1,10 +1,10 @@
 /** Batches made ahead of the step by a thread of their own, so that training never waits for a disk or a crop. */
 import type { Worker } from "node:worker_threads";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { unpackError } from "@consilium/shared/packed-error";
 import { startThread } from "@consilium/shared/threads";
 import type { FromLoader, LoaderRequest, ToLoader } from "./loader-protocol.ts";
 import type { Batch } from "./round-batches.ts";
-import { unpackError } from "./thread-protocol.ts";
 
 const SCRIPT = new URL("./loader-worker.ts", import.meta.url);
 

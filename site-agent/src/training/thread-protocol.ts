@@ -1,5 +1,5 @@
 /** What the trainer and its worker thread say to each other. */
-import { ConsiliumError, ERRORS, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
+import type { PackedError } from "@consilium/shared/packed-error";
 import type { Plan } from "@consilium/shared/plan";
 import type { LocalRoundProgress, LocalRoundRequest, LocalRoundResult, Trainer } from "./types.ts";
 
@@ -30,27 +30,3 @@ export type FromWorker =
   | { readonly id: number; readonly result: Calls[CallName]["result"] }
   | { readonly id: number; readonly aborted: true }
   | { readonly id: number; readonly error: PackedError };
-
-/** A typed error's fields: classes do not survive the crossing. */
-export interface PackedError {
-  readonly code: string;
-  readonly detail: string | undefined;
-  readonly culprits: readonly string[];
-  /** For debugging, at the site. */
-  readonly cause: string | undefined;
-}
-
-export function packError(thrown: unknown): PackedError {
-  const { code, detail, culprits, cause } = toConsiliumError(thrown);
-  return { code, detail, culprits, cause: cause instanceof Error ? cause.stack : undefined };
-}
-
-export function unpackError({ code, detail, culprits, cause }: PackedError): ConsiliumError {
-  return new ConsiliumError(isErrorCode(code) ? code : "internal", {
-    ...(detail === undefined ? {} : { detail }),
-    culprits,
-    cause,
-  });
-}
-
-const isErrorCode = (code: string): code is ErrorCode => code in ERRORS;

@@ -1,8 +1,9 @@
 /** The trainer behind the agent's port: a worker thread, since a step blocks the thread it runs on. */
 import type { Worker } from "node:worker_threads";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { unpackError } from "@consilium/shared/packed-error";
 import { startThread } from "@consilium/shared/threads";
-import { unpackError, type CallName, type Calls, type FromWorker, type ToWorker } from "./thread-protocol.ts";
+import type { CallName, Calls, FromWorker, ToWorker } from "./thread-protocol.ts";
 import type { LocalRoundProgress, Trainer } from "./types.ts";
 
 const SCRIPT = new URL("./worker.ts", import.meta.url);

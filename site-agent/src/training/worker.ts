@@ -2,6 +2,7 @@
 import { setImmediate } from "node:timers/promises";
 import { parentPort, type Transferable } from "node:worker_threads";
 import { canonicalJson } from "@consilium/shared/canonical";
+import { packError } from "@consilium/shared/packed-error";
 import type { Plan } from "@consilium/shared/plan";
 import { openImageCache } from "../dataset/cache.ts";
 import type { ImageCache } from "../dataset/types.ts";
@@ -10,7 +11,7 @@ import { genesis } from "./genesis.ts";
 import { createLoader } from "./loader.ts";
 import { assertUsable, runToEnd, trainLocally } from "./local-round.ts";
 import { compilePretextStep, type PretextStep } from "./pretext-step.ts";
-import { packError, type FromWorker, type ToWorker } from "./thread-protocol.ts";
+import type { FromWorker, ToWorker } from "./thread-protocol.ts";
 import type { LocalRoundRequest, LocalRoundResult } from "./types.ts";
 
 const port = parentPort;
