@@ -63,14 +63,14 @@ export function workload(name: ModelName, batchSize: number = SETTINGS[name].bat
     training: { batchSize, warmupRounds: 0 },
   });
   const task = maeTask(plan);
-  const { parameters, inputs, loss } = task;
+  const { parameters, loss } = task;
   const random = new Random(1);
   const images = Uint8Array.from({ length: batchSize * cachePx ** 2 }, () => random.below(256));
   return {
     title: `${title}, batch ${batchSize}`,
     plan,
     batchSize,
-    definition: { parameters, inputs, loss, optimizer: adamWOptions(plan) },
+    definition: { parameters, inputs: task.inputs(batchSize), loss, optimizer: adamWOptions(plan) },
     weights: task.initialWeights(1),
     batch: task.prepare(images, random),
   };

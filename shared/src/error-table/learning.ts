@@ -21,6 +21,12 @@ export const LEARNING_ERRORS = {
     "A shape is not known while tracing.",
     "Give every dimension as a number.",
   ),
+  "engine.not-separable": entry(
+    422,
+    false,
+    "The batch cannot be computed in equal parts.",
+    "Choose a number of micro-batches that divides the plan's batch size, or 1 for a task whose loss is no mean over examples.",
+  ),
   "engine.compile-failed": entry(
     500,
     false,

@@ -21,6 +21,6 @@ export const createReferenceEngine = (backend: string): Engine => engineOn(eager
 
 export const engineOn = (runtime: Runtime): Engine => ({
   name: runtime.name,
-  compileTrainStep: (definition) => compileTrainStep(runtime, definition),
+  compileTrainStep: (definition, options) => compileTrainStep(runtime, definition, options),
   compileInference: (definition) => compileInference(runtime, definition),
 });

@@ -1,9 +1,9 @@
 /** A forward pass. */
 import { layOut } from "./layout.ts";
+import { metricOutputs } from "./metrics.ts";
 import {
   batchInputs,
   batchTensors,
-  metricOutputs,
   parameterTensors,
   slotInputs,
   weightsName,

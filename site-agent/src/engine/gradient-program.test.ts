@@ -8,6 +8,7 @@ import { onnxRuntime } from "./onnx-runtime.ts";
 import { scheduleValues } from "./optimizer.ts";
 import {
   GRADIENT_NORM,
+  KEPT_GRADIENT,
   LOSS,
   SCHEDULE,
   batchFeeds,
@@ -92,7 +93,7 @@ describe.each(runtimes)("a %s step in two halves", (_, runtime) => {
     await halves.dispose();
   });
 
-  it("adds up gradients until they are overwritten", async () => {
+  it("adds up gradients, or starts anew", async () => {
     const program = stepProgram(definition);
     const workspace = runtime().openWorkspace(new Map([...stateShapes(program), ...gradientShapes(program)]));
     const { slots } = program.layout;
@@ -114,12 +115,14 @@ describe.each(runtimes)("a %s step in two halves", (_, runtime) => {
     }
     const [one = new Float32Array(), two = new Float32Array()] = of;
     expect(Math.max(...one.map(Math.abs))).toBeGreaterThan(1e-2);
-    (await add.run(batchFeeds(INPUTS, { x: FIRST }))).commit();
-    expectClose(
-      await read(),
-      one.map((value, i) => value + (two[i] ?? NaN)),
-      1e-6,
-    );
+    const onTop = async (kept: number): Promise<Float32Array> => {
+      const feeds = batchFeeds(INPUTS, { x: FIRST }).set(KEPT_GRADIENT, Float32Array.of(kept));
+      (await add.run(feeds)).commit();
+      return read();
+    };
+    const sum = one.map((value, i) => value + (two[i] ?? NaN));
+    expectClose(await onTop(1), sum, 1e-6);
+    expect(await onTop(0)).toEqual(one);
     await workspace.dispose();
   });
 });

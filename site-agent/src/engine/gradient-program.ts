@@ -7,15 +7,17 @@
  */
 import { differentiate } from "./differentiate.ts";
 import { layOut, trainableSlots, type Slot } from "./layout.ts";
+import { metricOutputs } from "./metrics.ts";
 import {
+  KEPT_GRADIENT,
   LOSS,
   batchInputs,
   batchTensors,
   gradientName,
-  metricOutputs,
   named,
   parameterTensors,
   slotInputs,
+  vectorInput,
   weightsName,
   type Program,
 } from "./program.ts";
@@ -29,13 +31,13 @@ export interface GradientProgram extends Program {
 }
 
 export interface GradientOptions {
-  /** Whether gradients are added to those that are there already. Otherwise they replace them. */
+  /** Whether gradients are added to `KEPT_GRADIENT` times those that are there. Otherwise they replace them. */
   readonly accumulate: boolean;
 }
 
 /**
  * Inputs: `weightsName` of all slots, `batchName` of the definition's inputs and, to accumulate, `gradientName` of the
- * trainable slots. Outputs: `LOSS` and the metrics of this batch, and `nextName(gradientName(slot))`.
+ * trainable slots and `KEPT_GRADIENT`, [1]: 0 for the first part of a batch, 1 for the others. Outputs: `LOSS` and the metrics of this batch, and `nextName(gradientName(slot))`.
  */
 export function gradientProgram<I extends InputSpecs>(
   definition: TrainStepDefinition<I>,
@@ -48,7 +50,7 @@ export function gradientProgram<I extends InputSpecs>(
     trainable,
     inputs: {
       ...slotInputs(layout.slots, weightsName),
-      ...(accumulate ? slotInputs(trainable, gradientName) : {}),
+      ...(accumulate ? { ...slotInputs(trainable, gradientName), ...vectorInput(KEPT_GRADIENT, 1) } : {}),
       ...batchInputs(definition.inputs),
     },
     body: (tensors) => {
@@ -56,10 +58,13 @@ export function gradientProgram<I extends InputSpecs>(
       const parameters = parameterTensors(definition.parameters, layout, tensors);
       const { loss, metrics, gradients } = differentiate(definition, parameters, batch, trainable);
       const outputs: Record<string, tf.Tensor> = { [LOSS]: loss, ...metricOutputs(metrics) };
+      const kept = accumulate ? tf.reshape(named(tensors, KEPT_GRADIENT), []) : null;
       for (const [slot, gradient] of gradients) {
         const name = gradientName(slot);
-        // A tensor of its own: two parameters may have one gradient between them.
-        outputs[nextName(name)] = accumulate ? tf.add(named(tensors, name), gradient) : tf.clone(gradient);
+        outputs[nextName(name)] =
+          kept === null
+            ? tf.clone(gradient) // A tensor of its own: two parameters may have one gradient between them.
+            : tf.add(tf.mul(named(tensors, name), kept), gradient);
       }
       return outputs;
     },

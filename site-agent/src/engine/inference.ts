@@ -1,6 +1,7 @@
 /** A forward pass with the weights inside, on any runtime. */
 import { forwardProgram } from "./forward-program.ts";
-import { batchFeeds, metricsOf, weightsName } from "./program.ts";
+import { metricsOf } from "./metrics.ts";
+import { batchFeeds, weightsName } from "./program.ts";
 import type { Runtime } from "./runtime.ts";
 import { assertFits, toArrays, weightShapes } from "./state.ts";
 import type { Inference, InferenceDefinition, InputSpecs } from "./types.ts";

@@ -21,13 +21,14 @@ export interface Program {
 // Names of the graph's inputs and outputs.
 export const SCHEDULE = "schedule";
 export const LOSS = "loss";
+/** Factor on the gradients of earlier parts of the batch: 0 for the first part, 1 after that. */
+export const KEPT_GRADIENT = "keptGradient";
 export const GRADIENT_NORM = "gradientNorm";
 export const weightsName = (slot: Slot): string => `${slot.name}.weights`;
 export const firstName = (slot: Slot): string => `${slot.name}.first`;
 export const secondName = (slot: Slot): string => `${slot.name}.second`;
 export const gradientName = (slot: Slot): string => `${slot.name}.gradient`;
 export const batchName = (input: string): string => `input.${input}`;
-const METRIC = "metric.";
 
 const float32 = (shape: readonly number[]): InputSpec => ({ shape, dtype: "float32" });
 
@@ -79,19 +80,4 @@ export function named(tensors: NamedTensors, name: string): tf.Tensor {
 /** The arrays of a batch under the names of the program's inputs. */
 export function batchFeeds<I extends InputSpecs>(specs: I, inputs: InputArrays<I>): Map<string, TensorArray> {
   return new Map(Object.keys(specs).map((name) => [batchName(name), inputs[name] as TensorArray]));
-}
-
-/** What the definition named, as outputs of a program. */
-export const metricOutputs = (metrics: Readonly<Record<string, tf.Tensor>>): Record<string, tf.Tensor> =>
-  Object.fromEntries(
-    Object.entries(metrics).map(([name, metric]) => [METRIC + name, tf.cast(metric, "float32")]),
-  );
-
-/** Copies of the outputs that the definition named, under its names. */
-export function metricsOf(outputs: ReadonlyMap<string, Float32Array>): Record<string, Float32Array> {
-  return Object.fromEntries(
-    [...outputs]
-      .filter(([name]) => name.startsWith(METRIC))
-      .map(([name, values]) => [name.slice(METRIC.length), values.slice()]),
-  );
 }

@@ -1,6 +1,7 @@
 /** A whole training step in one program: forward, backward, clipping and AdamW. */
 import { differentiate } from "./differentiate.ts";
 import { layOut, trainableSlots, type Slot } from "./layout.ts";
+import { metricOutputs } from "./metrics.ts";
 import { gradientFactor, globalNorm, learningRateScales, readSchedule, scheduleLength } from "./optimizer.ts";
 import {
   GRADIENT_NORM,
@@ -9,7 +10,6 @@ import {
   batchInputs,
   batchTensors,
   firstName,
-  metricOutputs,
   named,
   parameterTensors,
   secondName,

@@ -1,38 +1,40 @@
 /** A training step with the weights and the optimiser's moments inside, on any runtime. */
-import { ConsiliumError } from "@consilium/shared/errors";
+import { microBatchUpdate } from "./micro-batch-update.ts";
 import { scheduleValues, secondMomentUnit } from "./optimizer.ts";
-import {
-  GRADIENT_NORM,
-  LOSS,
-  SCHEDULE,
-  batchFeeds,
-  firstName,
-  metricsOf,
-  secondName,
-  weightsName,
-  type Program,
-} from "./program.ts";
-import type { ResidentArrays, Runnable, Runtime, Workspace } from "./runtime.ts";
-import { assertFits, stateShapes, toArrays, toFlat } from "./state.ts";
+import { firstName, secondName, weightsName, type Program } from "./program.ts";
+import type { Runtime, Workspace } from "./runtime.ts";
+import { assertFits, gradientShapes, stateShapes, toArrays, toFlat } from "./state.ts";
 import { stepProgram, type StepProgram } from "./step-program.ts";
 import type {
   InputArrays,
   InputSpecs,
   OptimizerState,
+  StepOptions,
   StepResult,
   TrainStep,
   TrainStepDefinition,
 } from "./types.ts";
+import type { Update } from "./update.ts";
+import { wholeBatchUpdate } from "./whole-batch-update.ts";
 
-/** @throws engine.unsupported-op, engine.data-dependent, engine.dynamic-shape, engine.compile-failed */
+/**
+ * @throws engine.unsupported-op, engine.data-dependent, engine.dynamic-shape, engine.compile-failed,
+ *   engine.not-separable if a batch cannot be cut into micro-batches
+ */
 export async function compileTrainStep<I extends InputSpecs>(
   runtime: Runtime,
   definition: TrainStepDefinition<I>,
+  { microBatches = 1 }: StepOptions = {},
 ): Promise<TrainStep<I>> {
   const program = stepProgram(definition);
-  const workspace = runtime.openWorkspace(stateShapes(program));
+  const accumulated = microBatches > 1 ? gradientShapes(program) : [];
+  const workspace = runtime.openWorkspace(new Map([...stateShapes(program), ...accumulated]));
   try {
-    return new ResidentTrainStep(definition, program, workspace, await workspace.prepare(program));
+    const update =
+      microBatches > 1
+        ? await microBatchUpdate(workspace, definition, microBatches)
+        : await wholeBatchUpdate(workspace, definition);
+    return new ResidentTrainStep(definition, program, workspace, update);
   } catch (error) {
     await workspace.dispose();
     throw error;
@@ -41,16 +43,16 @@ export async function compileTrainStep<I extends InputSpecs>(
 
 class ResidentTrainStep<I extends InputSpecs> implements TrainStep<I> {
   readonly #definition: TrainStepDefinition<I>;
-  readonly #program: StepProgram;
+  readonly #program: Pick<StepProgram, "layout" | "trainable" | "scales">;
   readonly #workspace: Workspace<Program>;
-  readonly #update: Runnable;
+  readonly #update: Update<I>;
   #updates = 0;
 
   constructor(
     definition: TrainStepDefinition<I>,
-    program: StepProgram,
+    program: Pick<StepProgram, "layout" | "trainable" | "scales">,
     workspace: Workspace<Program>,
-    update: Runnable,
+    update: Update<I>,
   ) {
     this.#definition = definition;
     this.#program = program;
@@ -59,13 +61,10 @@ class ResidentTrainStep<I extends InputSpecs> implements TrainStep<I> {
   }
 
   async run(inputs: InputArrays<I>, learningRate: number): Promise<StepResult> {
-    const { optimizer, inputs: specs } = this.#definition;
     const number = this.#updates + 1;
-    const feeds = batchFeeds(specs, inputs);
-    feeds.set(SCHEDULE, scheduleValues(optimizer, this.#program.scales, learningRate, number));
-    const { outputs, commit } = await this.#update.run(feeds);
-    const result = stepResult(outputs, number);
-    commit();
+    const { optimizer } = this.#definition;
+    const schedule = scheduleValues(optimizer, this.#program.scales, learningRate, number);
+    const result = await this.#update.run(inputs, schedule, number);
     this.#updates = number;
     return result;
   }
@@ -110,17 +109,4 @@ class ResidentTrainStep<I extends InputSpecs> implements TrainStep<I> {
 
 function zeroMoments(length: number): OptimizerState {
   return { step: 0, firstMoment: new Float32Array(length), secondMoment: new Float32Array(length) };
-}
-
-/**
- * Copies what a step has to say out of the arrays that the next one overwrites.
- * @throws training.diverged
- */
-function stepResult(outputs: ResidentArrays, update: number): StepResult {
-  const loss = outputs.get(LOSS)?.[0] ?? NaN;
-  const gradientNorm = outputs.get(GRADIENT_NORM)?.[0] ?? NaN;
-  if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
-    throw new ConsiliumError("training.diverged", { detail: `(update ${update})` });
-  }
-  return { loss, gradientNorm, metrics: metricsOf(outputs) };
 }

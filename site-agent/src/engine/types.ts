@@ -48,6 +48,20 @@ export interface TrainStepDefinition<I extends InputSpecs = InputSpecs> {
     parameters: ParameterTensors,
     inputs: InputTensors<I>,
   ) => { readonly loss: Tensor; readonly metrics?: Readonly<Record<string, Tensor>> };
+  /**
+   * Whether a batch may be cut into equal parts along axis 0 of every input: the loss is then the mean of the parts'
+   * losses, a metric of rank 0 the mean of theirs, and any other metric has a row for each example. Not, unless said.
+   */
+  readonly separable?: boolean;
+}
+
+/** How a step is carried out; what it computes stays the same. */
+export interface StepOptions {
+  /**
+   * Equal parts of a batch that are computed one after the other, so that a batch needs the memory of a part. The
+   * definition's inputs have the shapes of a part; `run` takes the whole batch. 1 unless given.
+   */
+  readonly microBatches?: number;
 }
 
 export interface StepResult {
@@ -67,7 +81,10 @@ export interface OptimizerState {
 
 /** Forward, backward, clipping and AdamW as one compiled graph, with the weights inside. */
 export interface TrainStep<I extends InputSpecs = InputSpecs> {
-  /** @throws engine.run-failed, training.diverged if the loss is not finite (the weights are then left as they were) */
+  /**
+   * @param inputs `microBatches` times as long as the definition's
+   * @throws engine.run-failed, training.diverged if the loss is not finite (the weights are then left as they were)
+   */
   run(inputs: InputArrays<I>, learningRate: number): Promise<StepResult>;
   /** Flat copy of the weights, in parameter order. */
   readWeights(): Promise<Float32Array>;
@@ -97,7 +114,10 @@ export interface Inference<I extends InputSpecs = InputSpecs> {
 export interface Engine {
   /** For example `onnx/cpu`. */
   readonly name: string;
-  compileTrainStep<I extends InputSpecs>(definition: TrainStepDefinition<I>): Promise<TrainStep<I>>;
+  compileTrainStep<I extends InputSpecs>(
+    definition: TrainStepDefinition<I>,
+    options?: StepOptions,
+  ): Promise<TrainStep<I>>;
   compileInference<I extends InputSpecs>(definition: InferenceDefinition<I>): Promise<Inference<I>>;
 }
 

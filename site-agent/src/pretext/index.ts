@@ -18,7 +18,8 @@ function withoutInputNames<I extends InputSpecs>(task: PretextTask<I>): PretextT
   return {
     name: task.name,
     parameters: task.parameters,
-    inputs: task.inputs,
+    inputs: (examples) => task.inputs(examples),
+    separable: task.separable,
     loss: (parameters, inputs) => task.loss(parameters, inputs as InputTensors<I>),
     initialWeights: (seed) => task.initialWeights(seed),
     prepare: (images, random) => task.prepare(images, random),

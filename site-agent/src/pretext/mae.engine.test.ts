@@ -42,7 +42,7 @@ describe("the compiled MAE step", () => {
 
     const step = await engine.compileTrainStep({
       parameters: task.parameters,
-      inputs: task.inputs,
+      inputs: task.inputs(PLAN.training.batchSize),
       loss: task.loss,
       optimizer,
     });
@@ -54,7 +54,7 @@ describe("the compiled MAE step", () => {
 
     // From here on TF.js' own rules replace ours: the reference shares neither kernels nor gradients with the step.
     await import("@tensorflow/tfjs-core/dist/register_all_gradients.js");
-    const specs = task.inputs;
+    const specs = task.inputs(PLAN.training.batchSize);
     const tensors = Object.fromEntries(
       (Object.keys(specs) as (keyof MaeInputs)[]).map((name) => {
         const { shape, dtype } = specs[name];

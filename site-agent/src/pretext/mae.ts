@@ -56,8 +56,6 @@ export type MaeInputs = {
   readonly cropColumns: Input<"float32">;
   /** Each image's patches, shuffled: the first V are visible. */
   readonly patchOrder: Input<"int32">;
-  /** The same, counted through the batch. */
-  readonly batchOrder: Input<"int32">;
 };
 
 /** Keeps a patch without any contrast at zero (the paper's code, `forward_loss`). */
@@ -79,15 +77,18 @@ export function maeConfig({ model, pretext }: Plan): MaeConfig {
 export function maeTask(plan: Plan): PretextTask<MaeInputs> {
   const config = maeConfig(plan);
   const parameters = maeParameters(config);
-  const { cachePx, pretext, training } = plan;
+  const { cachePx, model, pretext } = plan;
   return {
     name: "mae",
     parameters,
-    inputs: maeInputs(config, cachePx, training.batchSize),
+    inputs: (examples) => maeInputs(config, cachePx, examples),
     loss: (weights, inputs) => ({ loss: maeLoss(maeForward(weights, inputs, config)) }),
+    // Every image has as many masked patches, so the mean over all of them is the mean over images.
+    separable: true,
     initialWeights: (seed) => initialWeights(parameters, seed),
     prepare(images, random) {
-      const crops = Array.from({ length: training.batchSize }, () => randomCrop(cachePx, pretext, random));
+      const length = images.length / (cachePx ** 2 * model.channels);
+      const crops = Array.from({ length }, () => randomCrop(cachePx, pretext, random));
       return maeArrays(config, cachePx, images, crops, random);
     },
   };
@@ -115,7 +116,6 @@ export function maeInputs({ encoder }: MaeConfig, cachePx: number, batch: number
     cropRows: { shape: [batch, imagePx, cachePx], dtype: "float32" },
     cropColumns: { shape: [batch, imagePx, cachePx], dtype: "float32" },
     patchOrder: { shape: [batch, patches], dtype: "int32" },
-    batchOrder: { shape: [batch, patches], dtype: "int32" },
   };
 }
 
@@ -133,8 +133,7 @@ export function maeArrays(
   for (let image = 0; image < crops.length; image++) {
     patchOrder.set(random.permutation(patches), image * patches);
   }
-  const batchOrder = patchOrder.map((patch, i) => Math.floor(i / patches) * patches + patch);
-  return { images, cropRows: rows, cropColumns: columns, patchOrder, batchOrder };
+  return { images, cropRows: rows, cropColumns: columns, patchOrder };
 }
 
 export interface MaeForward {
@@ -157,7 +156,7 @@ export function maeForward(
   const { images, mean, stdDev } = standardise(
     cropImages(inputs.images, inputs.cropRows, inputs.cropColumns),
   );
-  const patches = shuffle(patchify(images, config.encoder), inputs.batchOrder); // [N, L, P]
+  const patches = shuffle(patchify(images, config.encoder), inputs.patchOrder); // [N, L, P]
   const latent = encodeVisible(weights, patches, inputs.patchOrder, config); // [N, 1 + V, D]
   const prediction = decodeMasked(weights, latent, inputs.patchOrder, config); // [N, M, P]
   const hidden = keepLast(patches, patches.shape[1] ?? 0, config.visible); // [N, M, P]
@@ -171,9 +170,11 @@ export function maeLoss({ prediction, target }: Pick<MaeForward, "prediction" | 
 }
 
 /** [N, L, P] in each image's own order. Pixels are no weights: nothing is differentiated through the gather. */
-function shuffle(patches: Tensor, batchOrder: Tensor): Tensor {
+function shuffle(patches: Tensor, patchOrder: Tensor): Tensor {
   const [batch = 0, count = 0, length = 0] = patches.shape;
   const flat = tf.reshape(patches, [batch * count, length]);
+  const firsts = Int32Array.from({ length: batch }, (_, image) => image * count);
+  const batchOrder = tf.add(patchOrder, tf.tensor(firsts, [batch, 1], "int32")); // counted through the batch
   return tf.reshape(tf.gather(flat, tf.reshape(batchOrder, [batch * count])), [batch, count, length]);
 }
 

@@ -1,0 +1,73 @@
+/** A batch in equal parts, one after the other: gradients add up before the weights are updated once. */
+import { ConsiliumError } from "@consilium/shared/errors";
+import { applyProgram } from "./apply-program.ts";
+import { gradientProgram } from "./gradient-program.ts";
+import { sizeOf } from "./graph/ir.ts";
+import { joinMetrics } from "./metrics.ts";
+import { KEPT_GRADIENT, SCHEDULE, batchFeeds, type Program } from "./program.ts";
+import type { ResidentArrays, Workspace } from "./runtime.ts";
+import { gradientShapes } from "./state.ts";
+import type { InputArrays, InputSpecs, TrainStepDefinition } from "./types.ts";
+import { gradientNormOf, lossOf, type Update } from "./update.ts";
+
+/**
+ * @param workspace with `gradientShapes` among its arrays
+ * @throws engine.not-separable, engine.unsupported-op, engine.data-dependent, engine.dynamic-shape,
+ *   engine.compile-failed
+ */
+export async function microBatchUpdate<I extends InputSpecs>(
+  workspace: Workspace<Program>,
+  definition: TrainStepDefinition<I>,
+  microBatches: number,
+): Promise<Update<I>> {
+  if (definition.separable !== true) throw new ConsiliumError("engine.not-separable");
+  const program = gradientProgram(definition, { accumulate: true });
+  const gradients = await workspace.prepare(program);
+  const apply = await workspace.prepare(applyProgram(definition, microBatches));
+
+  return {
+    run: async (inputs, schedule, number) => {
+      const parts: ResidentArrays[] = [];
+      let loss = 0;
+      try {
+        for (const [i, part] of cut(definition.inputs, inputs, microBatches).entries()) {
+          const kept = Float32Array.of(i === 0 ? 0 : 1);
+          const { outputs, commit } = await gradients.run(
+            batchFeeds(definition.inputs, part).set(KEPT_GRADIENT, kept),
+          );
+          loss += lossOf(outputs, number) / microBatches;
+          // The next part overwrites the outputs.
+          parts.push(new Map([...outputs].map(([name, values]) => [name, values.slice()])));
+          commit();
+        }
+        const { outputs, commit } = await apply.run(new Map([[SCHEDULE, schedule]]));
+        const gradientNorm = gradientNormOf(outputs, number);
+        commit();
+        return { loss, gradientNorm, metrics: joinMetrics(parts) };
+      } catch (error) {
+        // 0 times what is no number would spoil the next update.
+        await workspace.write(zeros(program));
+        throw error;
+      }
+    },
+  };
+}
+
+/** @throws engine.run-failed if an input is not as long as all its parts */
+function cut<I extends InputSpecs>(specs: I, inputs: InputArrays<I>, count: number): InputArrays<I>[] {
+  return Array.from({ length: count }, (_, i) => {
+    const part = Object.entries(specs).map(([name, { shape }]) => {
+      const whole = inputs[name];
+      const length = sizeOf(shape);
+      if (whole?.length !== count * length) {
+        const detail = `(${name} holds ${whole?.length ?? 0} elements instead of ${count} times [${shape.join(", ")}])`;
+        throw new ConsiliumError("engine.run-failed", { detail, culprits: [name] });
+      }
+      return [name, whole.subarray(i * length, (i + 1) * length)];
+    });
+    return Object.fromEntries(part) as InputArrays<I>;
+  });
+}
+
+const zeros = (program: Parameters<typeof gradientShapes>[0]): ResidentArrays =>
+  new Map([...gradientShapes(program)].map(([name, shape]) => [name, new Float32Array(sizeOf(shape))]));
