@@ -39,6 +39,18 @@ export const LEARNING_ERRORS = {
     "A compiled step failed.",
     "Run consilium-site doctor; try a smaller batch if memory is short.",
   ),
+  "engine.uneven-batch": entry(
+    422,
+    false,
+    "The batch cannot be cut into that many equal parts.",
+    "Choose a number of devices or parts that divides the plan's batch size.",
+  ),
+  "engine.replica-lost": entry(
+    500,
+    true,
+    "One of several devices stopped in the middle of the training.",
+    "Start again; if it repeats, leave that device out with a smaller --devices.",
+  ),
   "training.diverged": entry(
     500,
     false,
