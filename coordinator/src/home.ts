@@ -2,7 +2,7 @@
  * The coordinator's home folder: coordinator.db, blobs/, audit.jsonl, identity.json and operator.token (both 0600, made at
  * the first start), address.json (where the running coordinator listens), lock.db (held while it runs).
  */
-import { access, constants, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { access, constants, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fromBase64Url, toBase64Url } from "@consilium/shared/crypto/encoding";
 import {
@@ -14,6 +14,7 @@ import {
 import { bytesSchema } from "@consilium/shared/crypto/signed";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { z } from "zod";
+import { syncFolder } from "./durable.ts";
 
 const identityFileSchema = z.strictObject({
   schemaVersion: z.literal(1),
@@ -119,12 +120,7 @@ async function writeDurably(file: string, text: string): Promise<void> {
   await rm(temporary, { force: true });
   await writeFile(temporary, text, { mode: 0o600, flag: "wx", flush: true });
   await rename(temporary, file);
-  const folder = await open(path.dirname(file), "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncFolder(path.dirname(file));
 }
 
 async function readText(file: string): Promise<string | null> {

@@ -8,6 +8,7 @@ import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from "node:fs
 import path from "node:path";
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { sha256Schema, uploadIdSchema, type Sha256, type UploadId } from "@consilium/shared/ids";
+import { syncFolder } from "../durable.ts";
 import type { Blobs, ByteRange, Staged, StoredBlob } from "./blobs.ts";
 
 const READ_BYTES = 1024 * 1024;
@@ -178,16 +179,6 @@ async function writeFully(handle: FileHandle, bytes: Uint8Array, offset: number)
   for (let done = 0; done < bytes.length;) {
     const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, offset + done);
     done += bytesWritten;
-  }
-}
-
-/** A rename is durable only once its folder is. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 
