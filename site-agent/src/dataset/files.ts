@@ -21,6 +21,9 @@ export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, "r");
   try {
     await folder.sync();
+  } catch (error) {
+    // Windows and some network file systems cannot sync a folder; there the rename itself has to do.
+    if (!["EPERM", "EINVAL", "EISDIR"].includes(errorCode(error) ?? "")) throw error;
   } finally {
     await folder.close();
   }

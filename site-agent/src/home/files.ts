@@ -19,6 +19,7 @@ import {
 import { createHash } from "node:crypto";
 import path from "node:path";
 import type { Sha256 } from "@consilium/shared/ids";
+import { syncFolder } from "../dataset/files.ts";
 
 /** Nobody but the site's own account reads its home. */
 const PRIVATE_FILE = 0o600;
@@ -167,18 +168,6 @@ export async function freeBytes(folder: string): Promise<number> {
 export async function fileMode(file: string): Promise<number | null> {
   const info = await absentAsNull(stat(file));
   return info === null ? null : info.mode & 0o777;
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } catch (error) {
-    // Windows and some network file systems cannot sync a folder; there the rename itself has to do.
-    if (!hasCode(error, "EPERM", "EINVAL", "EISDIR")) throw error;
-  } finally {
-    await handle.close();
-  }
 }
 
 async function absentAsNull<T>(promise: Promise<T>): Promise<T | null> {
