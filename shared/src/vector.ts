@@ -35,6 +35,17 @@ export function assertFinite(manifest: Manifest, values: Float32Array): void {
   }
 }
 
+/** One vector of all parts, one after the other. */
+export function concatenate(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}
+
 /** after - before, element by element. */
 export function subtract(after: Float32Array, before: Float32Array): Float32Array {
   const delta = new Float32Array(after.length);

@@ -1,4 +1,5 @@
 /** A compiled network over many cached images, batch by batch. */
+import { concatenate } from "@consilium/shared/vector";
 import { readImages } from "../dataset/batches.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
 import type { ImageCache } from "../dataset/types.ts";
@@ -37,11 +38,5 @@ export async function predictImages(
     const columns = rows.length / batchSize;
     parts.push(rows.slice(0, Math.min(batchSize, images.length - start) * columns));
   }
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    all.set(part, offset);
-    offset += part.length;
-  }
-  return all;
+  return concatenate(parts);
 }

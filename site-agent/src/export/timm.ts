@@ -7,6 +7,7 @@
  */
 import type { Checkpoint } from "@consilium/shared/codec";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { concatenate } from "@consilium/shared/vector";
 import type { Parameter } from "../engine/types.ts";
 import { selectParameters } from "../downstream/encoder.ts";
 import { sinCosPositions } from "../model/positions.ts";
@@ -123,13 +124,7 @@ export function fromTimm(config: VitConfig, { tensors }: Pick<TensorFile, "tenso
     }
     return tensorFromTimm(parameter, tensor.values, config);
   });
-  const values = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    values.set(part, offset);
-    offset += part.length;
-  }
-  return values;
+  return concatenate(parts);
 }
 
 function timmShape({ name, shape }: Parameter, { patchPx, channels, width }: VitConfig): readonly number[] {
