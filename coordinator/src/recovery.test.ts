@@ -17,6 +17,7 @@ afterEach(async () => {
   bench = new Bench();
 });
 const next = seeded(21);
+const CHUNK_BYTES = 1024;
 
 /** Two sites, connected, in round 1. */
 async function openRound(coordinator: Coordinator): Promise<readonly [FakeSite, FakeSite]> {
@@ -32,6 +33,18 @@ async function openRound(coordinator: Coordinator): Promise<readonly [FakeSite, 
 async function contributionTo(site: FakeSite, round: number): Promise<SealedContribution> {
   const { opening } = await site.waitFor(isOpen(round));
   return site.contribution(opening.body, site.randomUpdate(next));
+}
+
+async function beginUpload(site: FakeSite, header: SealedContribution["header"]) {
+  const begun = await site.begin({ kind: "contribution", header }, CHUNK_BYTES);
+  if ("outcome" in begun) throw new Error("it is wanted");
+  return begun;
+}
+
+/** Puts other bytes where the coordinator keeps these. */
+async function spoilBlob(home: string, kept: Uint8Array, bytes: Uint8Array | string): Promise<void> {
+  const name = sha256(kept);
+  await writeFile(path.join(home, "blobs", "sha256", name.slice(0, 2), name), bytes);
 }
 
 async function follow(site: FakeSite, url: string): Promise<void> {
@@ -69,14 +82,13 @@ describe("a coordinator that is started again on the same home", () => {
     const first = await bench.start({ home });
     const [north] = await openRound(first);
     const { header, sealed } = await contributionTo(north, 1);
-    const begun = await north.begin({ kind: "contribution", header }, 1024);
-    if ("outcome" in begun) throw new Error("it is wanted");
+    const begun = await beginUpload(north, header);
     await north.sendChunk(begun, sealed, 1);
     await bench.stop(first);
 
     const second = await bench.start({ home });
     await follow(north, second.url);
-    const resumed = await north.begin({ kind: "contribution", header }, 1024);
+    const resumed = await beginUpload(north, header);
     expect(resumed).toEqual({ ...begun, have: Buffer.of(0b10).toString("base64url") });
     expect(await north.contribute({ header, sealed })).toBe("accepted");
   });
@@ -86,9 +98,8 @@ describe("a coordinator that is started again on the same home", () => {
     const first = await bench.start({ home });
     const [north] = await openRound(first);
     const { header, sealed } = await contributionTo(north, 1);
-    const begun = await north.begin({ kind: "contribution", header }, 1024);
-    if ("outcome" in begun) throw new Error("it is wanted");
-    for (let seq = 0; seq * 1024 < sealed.length; seq++) await north.sendChunk(begun, sealed, seq);
+    const begun = await beginUpload(north, header);
+    for (let seq = 0; seq * CHUNK_BYTES < sealed.length; seq++) await north.sendChunk(begun, sealed, seq);
     await bench.stop(first);
     const { openFileBlobs } = await import("./blobs/fs.ts");
     const blobs = await openFileBlobs(path.join(home, "blobs"));
@@ -106,8 +117,7 @@ describe("a coordinator that is started again on the same home", () => {
     const kept = await contributionTo(north, 1);
     await north.contribute(kept);
     await bench.stop(first);
-    const name = sha256(kept.sealed);
-    await writeFile(path.join(home, "blobs", "sha256", name.slice(0, 2), name), "torn");
+    await spoilBlob(home, kept.sealed, "torn");
 
     const second = await bench.start({ home });
     await follow(north, second.url);
@@ -121,10 +131,9 @@ describe("a coordinator that is started again on the same home", () => {
     const [north, south] = await openRound(first);
     const kept = await contributionTo(north, 1);
     await north.contribute(kept);
-    const name = sha256(kept.sealed);
     const flipped = kept.sealed.slice();
     flipped[100] = (flipped[100] ?? 0) ^ 1;
-    await writeFile(path.join(home, "blobs", "sha256", name.slice(0, 2), name), flipped);
+    await spoilBlob(home, kept.sealed, flipped);
     await south.contribute(await contributionTo(south, 1));
     await south.waitFor(isOpen(2));
     const [round] = first.federations.get("chest").status().history;
@@ -213,8 +222,7 @@ describe("a coordinator that is killed with SIGKILL", () => {
     const whole = await contributionTo(north, 1);
     expect(await north.contribute(whole)).toBe("accepted");
     const half = await contributionTo(south, 1);
-    const begun = await south.begin({ kind: "contribution", header: half.header }, 1024);
-    if ("outcome" in begun) throw new Error("it is wanted");
+    const begun = await beginUpload(south, half.header);
     await south.sendChunk(begun, half.sealed, 0);
     const ended = once(child, "exit");
     child.kill("SIGKILL");
@@ -224,7 +232,7 @@ describe("a coordinator that is killed with SIGKILL", () => {
     await follow(north, second.url);
     await follow(south, second.url);
     expect(await north.contribute(whole)).toBe("duplicate");
-    const resumed = await south.begin({ kind: "contribution", header: half.header }, 1024);
+    const resumed = await beginUpload(south, half.header);
     expect(resumed).toEqual({ ...begun, have: Buffer.of(1).toString("base64url") });
     expect(await south.contribute(half)).toBe("accepted");
     await south.waitFor(isOpen(2));
