@@ -58,6 +58,22 @@ const binary: readonly tf.GradConfig[] = [
       b: () => neg(sumToShape(slope, saved.at(1).shape)),
     };
   }),
+  rule(tf.Atan2, { inputs: ["a", "b"] }, (dy, saved) => {
+    const [a, b] = [saved.at(0), saved.at(1)];
+    const perSquare = (): tf.Tensor => div(dy, tf.add(square(a), square(b)));
+    return {
+      a: () => sumToShape(mul(perSquare(), b), a.shape),
+      b: () => neg(sumToShape(mul(perSquare(), a), b.shape)),
+    };
+  }),
+  // a - b floor(a / b), whose floor is flat.
+  rule(tf.Mod, { inputs: ["a", "b"] }, (dy, saved) => {
+    const [a, b] = [saved.at(0), saved.at(1)];
+    return {
+      a: () => sumToShape(dy, a.shape),
+      b: () => neg(sumToShape(mul(dy, tf.floor(div(a, b))), b.shape)),
+    };
+  }),
   // Of two equal operands the first gets all, as in TF.js.
   rule(tf.Maximum, { inputs: ["a", "b"] }, (dy, saved) => ({
     a: () => sumToShape(mul(dy, mask(tf.greaterEqual(saved.at(0), saved.at(1)))), saved.at(0).shape),
@@ -105,6 +121,11 @@ const unary: readonly tf.GradConfig[] = [
   fromInput(tf.Log1p, (x) => tf.reciprocal(tf.add(x, 1))),
   fromInput(tf.Sin, (x) => tf.cos(x)),
   fromInput(tf.Cos, (x) => neg(tf.sin(x))),
+  fromInput(tf.Asin, (x) => tf.rsqrt(sub(1, square(x)))),
+  fromInput(tf.Acos, (x) => neg(tf.rsqrt(sub(1, square(x))))),
+  fromInput(tf.Asinh, (x) => tf.rsqrt(tf.add(square(x), 1))),
+  fromInput(tf.Acosh, (x) => tf.rsqrt(sub(square(x), 1))),
+  fromInput(tf.Atanh, (x) => tf.reciprocal(sub(1, square(x)))),
   fromInput(tf.Atan, (x) => tf.reciprocal(tf.add(square(x), 1))),
   fromInput(tf.Sinh, (x) => tf.cosh(x)),
   fromInput(tf.Cosh, (x) => tf.sinh(x)),
@@ -113,7 +134,12 @@ const unary: readonly tf.GradConfig[] = [
   fromInput(tf.Relu, (x) => tf.step(x)),
   fromInput(tf.Relu6, (x) => mask(tf.logicalAnd(tf.greater(x, 0), tf.lessEqual(x, 6)))),
   fromInput(tf.Elu, (x) => where(tf.greater(x, 0), tf.onesLike(x), tf.exp(x))),
+  fromInput(tf.Selu, (x) => {
+    const { SELU_SCALE, SELU_SCALEALPHA } = tf.backend_util;
+    return where(tf.greater(x, 0), tf.fill(x.shape, SELU_SCALE), mul(tf.exp(x), SELU_SCALEALPHA));
+  }),
   fromOutput(tf.Exp, (y) => y),
+  fromOutput(tf.Tan, (y) => tf.add(square(y), 1)),
   fromOutput(tf.Expm1, (y) => tf.add(y, 1)),
   fromOutput(tf.Sqrt, (y) => div(0.5, y)),
   fromOutput(tf.Rsqrt, (y) => mul(mul(y, square(y)), -0.5)),
@@ -142,7 +168,9 @@ const steps: readonly tf.GradConfig[] = [
   ...[tf.Equal, tf.NotEqual, tf.Greater, tf.GreaterEqual, tf.Less, tf.LessEqual].map((name) =>
     flat(name, "a", "b"),
   ),
-  ...[tf.LogicalAnd, tf.LogicalOr, tf.FloorDiv].map((name) => flat(name, "a", "b")),
+  ...[tf.LogicalAnd, tf.LogicalOr, tf.LogicalXor, tf.BitwiseAnd, tf.FloorDiv].map((name) =>
+    flat(name, "a", "b"),
+  ),
 ];
 
 export const elementwiseRules: readonly tf.GradConfig[] = [...binary, ...unary, ...steps];

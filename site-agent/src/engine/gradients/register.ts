@@ -4,10 +4,19 @@
  * (BatchMatMul, Maximum), and write sums as broadcasts instead of products with tensors of ones.
  */
 import * as tf from "@tensorflow/tfjs-core";
+import { composedRules } from "./composed.ts";
+import { convolutionRules } from "./convolution.ts";
 import { elementwiseRules } from "./elementwise.ts";
+import { indexingRules } from "./indexing.ts";
 import { structureRules } from "./structure.ts";
 
-export const gradientRules: readonly tf.GradConfig[] = [...elementwiseRules, ...structureRules];
+export const gradientRules: readonly tf.GradConfig[] = [
+  ...elementwiseRules,
+  ...structureRules,
+  ...indexingRules,
+  ...convolutionRules,
+  ...composedRules,
+];
 
 /** Registers each rule that TF.js does not already have. */
 export function registerGradients(): void {

@@ -11,6 +11,8 @@ export interface Saves {
   readonly allInputs?: boolean;
   /** The rule gets the first output, after the inputs. */
   readonly output?: boolean;
+  /** The same for each of several outputs. */
+  readonly outputs?: readonly boolean[];
 }
 
 /** Methods on purpose: a rule names the attributes that TF.js declares for its kernel. */
@@ -30,14 +32,14 @@ export function rule(kernelName: string, saves: Saves, backward: Backward["ofOne
 /** A kernel with several outputs. */
 export function ruleOfMany(
   kernelName: string,
-  { inputs = [], allInputs = false, output = false }: Saves,
+  { inputs = [], allInputs = false, output = false, outputs = [output] }: Saves,
   backward: Backward["ofMany"],
 ): tf.GradConfig {
   return {
     kernelName,
     inputsToSave: [...inputs],
     saveAllInputs: allInputs,
-    outputsToSave: [output],
+    outputsToSave: [...outputs],
     gradFunc: (dy, saved, attributes) =>
       backward(Array.isArray(dy) ? dy : [dy], new Saved(saved), attributes),
   };

@@ -1,5 +1,6 @@
 /** Gradient rules of reductions, softmax, matrix products and kernels that move elements. */
 import * as tf from "@tensorflow/tfjs-core";
+import { padAxis } from "../compositions/composition.ts";
 import { none, rule, ruleOfMany, sumToShape, type InputGradients, type Saved } from "./rule.ts";
 
 const { mul, sub, div, cast, matMul, reshape } = tf;
@@ -40,6 +41,17 @@ const extreme = (name: string): tf.GradConfig =>
     },
   }));
 
+/** For each element the product of those that are reduced with it: right for zeros too. */
+function productOfOthers(x: tf.Tensor, axis: Axes): tf.Tensor {
+  const all = x.shape.map((_, i) => i);
+  const axes = axis === null ? all : tf.util.parseAxisParam(axis, x.shape);
+  const order = [...all.filter((i) => !axes.includes(i)), ...axes];
+  const moved = tf.transpose(x, order);
+  const lines = reshape(moved, [-1, reduced(x.shape, axis).count]);
+  const others = mul(tf.cumprod(lines, 1, true, false), tf.cumprod(lines, 1, true, true));
+  return tf.transpose(reshape(others, moved.shape), tf.backend_util.getUndoAxesPermutation(order));
+}
+
 const reductions: readonly tf.GradConfig[] = [
   rule(tf.Sum, { inputs: ["x"] }, (dy, saved, { axis }: AxisAttributes) => ({
     x: () => spread(dy, saved.at(0).shape, axis),
@@ -52,12 +64,10 @@ const reductions: readonly tf.GradConfig[] = [
   })),
   extreme(tf.Max),
   extreme(tf.Min),
-  // Through the quotient: exact wherever no factor is zero.
-  rule(tf.Prod, { inputs: ["x"], output: true }, (dy, saved, { axis }: AxisAttributes) => ({
+  rule(tf.Prod, { inputs: ["x"] }, (dy, saved, { axis }: AxisAttributes) => ({
     x: () => {
       const x = saved.at(0);
-      const { kept } = reduced(x.shape, axis);
-      return div(mul(reshape(dy, kept), reshape(saved.at(1), kept)), x);
+      return mul(reshape(dy, reduced(x.shape, axis).kept), productOfOthers(x, axis));
     },
   })),
   rule(tf.Cumsum, {}, (dy, _, { axis, exclusive, reverse }: tf.CumsumAttrs) => ({
@@ -101,6 +111,39 @@ function concatGradient(dy: tf.Tensor, saved: Saved, axis: number): InputGradien
   return pieces(saved.all.length, (i) => parts[i] ?? dy);
 }
 
+/** Each element goes back to where it was taken from; zeros fill the gaps that the steps left. */
+function stridedSliceGradient(
+  dy: tf.Tensor,
+  shape: readonly number[],
+  attributes: tf.StridedSliceAttrs,
+): tf.Tensor {
+  const { begin, end, strides, beginMask, endMask, ellipsisMask, newAxisMask, shrinkAxisMask } = attributes;
+  const plan = tf.slice_util.sliceInfo([...shape], begin, end, strides, beginMask, endMask, ellipsisMask, newAxisMask, shrinkAxisMask); // prettier-ignore
+  const cut = plan.begin.map((start, axis) =>
+    Math.max(0, Math.ceil(((plan.end[axis] ?? 0) - start) / (plan.strides[axis] ?? 1))),
+  );
+  return shape.reduce<tf.Tensor>(
+    (gradient, length, axis) => {
+      const [step, start, count] = [plan.strides[axis] ?? 1, plan.begin[axis] ?? 0, cut[axis] ?? 0];
+      const forwards = step < 0 ? tf.reverse(gradient, axis) : gradient;
+      const first = step < 0 ? start + (count - 1) * step : start;
+      const spaced = spaceOut(forwards, axis, Math.abs(step));
+      return padAxis(spaced, axis, first, length - first - (spaced.shape[axis] ?? 0));
+    },
+    reshape(dy, cut),
+  );
+}
+
+/** Puts `step` - 1 zeros after each element along an axis. */
+function spaceOut(x: tf.Tensor, axis: number, step: number): tf.Tensor {
+  if (step === 1) return x;
+  const raised = padAxis(tf.expandDims(x, axis + 1), axis + 1, 0, step - 1);
+  return reshape(
+    raised,
+    x.shape.map((length, i) => (i === axis ? length * step : length)),
+  );
+}
+
 const moves: readonly tf.GradConfig[] = [
   rule(tf.Reshape, { inputs: ["x"] }, (dy, saved) => ({ x: () => reshape(dy, saved.at(0).shape) })),
   rule(tf.ExpandDims, { inputs: ["input"] }, (dy, saved) => ({
@@ -131,6 +174,9 @@ const moves: readonly tf.GradConfig[] = [
       return tf.pad(dy, paddings);
     },
   })),
+  rule(tf.StridedSlice, { inputs: ["x"] }, (dy, saved, attributes: tf.StridedSliceAttrs) => ({
+    x: () => stridedSliceGradient(dy, saved.at(0).shape, attributes),
+  })),
   rule(tf.PadV2, { inputs: ["x"] }, (dy, saved, { paddings }: tf.PadV2Attrs) => ({
     x: () =>
       tf.slice(
@@ -138,6 +184,9 @@ const moves: readonly tf.GradConfig[] = [
         paddings.map(([before]) => before),
         saved.at(0).shape,
       ),
+  })),
+  rule(tf.BroadcastTo, { inputs: ["x"] }, (dy, saved) => ({
+    x: () => sumToShape(dy, saved.at(0).shape),
   })),
   rule(tf.Tile, { inputs: ["x"] }, (dy, saved, { reps }: tf.TileAttrs) => ({
     // [.., reps * n, ..] as [.., reps, n, ..], summed over every reps.
@@ -148,7 +197,6 @@ const moves: readonly tf.GradConfig[] = [
       return reshape(tf.sum(reshape(dy, split), repeated), shape);
     },
   })),
-  rule(tf.OneHot, { inputs: ["indices"] }, (_, saved) => ({ indices: () => none(saved.at(0)) })),
 ];
 
 export const structureRules: readonly tf.GradConfig[] = [...reductions, ...products, ...moves];

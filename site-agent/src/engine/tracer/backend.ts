@@ -4,15 +4,20 @@
  */
 import { ConsiliumError } from "@consilium/shared/errors";
 import * as tf from "@tensorflow/tfjs-core";
+import type { Composition } from "../compositions/composition.ts";
+import { compositions } from "../compositions/list.ts";
 import { GraphBuilder, arrayOf, uniformValue } from "../graph/builder.ts";
 import { sizeOf, type Value } from "../graph/ir.ts";
-import { elementwiseKernels, tracedDtype } from "./elementwise.ts";
+import { convolutionKernels } from "./convolution.ts";
+import { elementwiseKernels } from "./elementwise.ts";
+import { tracedDtype } from "./emit.ts";
 import { fusedKernels } from "./fused.ts";
 import { indexingKernels } from "./indexing.ts";
 import type { TracedKernel } from "./kernel.ts";
 import { matMulKernels } from "./matmul.ts";
 import { reductionKernels } from "./reductions.ts";
 import { shapeKernels } from "./shapes.ts";
+import { unsupported, withoutGradient } from "./unsupported.ts";
 
 export const TRACER = "consilium-trace";
 
@@ -20,6 +25,7 @@ export const tracedKernels: readonly TracedKernel[] = [
   ...elementwiseKernels,
   ...reductionKernels,
   ...matMulKernels,
+  ...convolutionKernels,
   ...shapeKernels,
   ...indexingKernels,
   ...fusedKernels,
@@ -28,6 +34,8 @@ export const tracedKernels: readonly TracedKernel[] = [
 export class TracingBackend extends tf.KernelBackend {
   readonly graph = new GraphBuilder();
   readonly #values = new WeakMap<object, Value>();
+  /** The TF.js kernel that made a value, for messages. */
+  readonly #makers = new WeakMap<Value, string>();
 
   /** A handle on `value` for TF.js. Each handle is its own, so TF.js may dispose of one without the others. */
   handle(value: Value): tf.TensorInfo {
@@ -53,12 +61,28 @@ export class TracingBackend extends tf.KernelBackend {
     this.#values.set(dataId, this.#constant(values, shape, dtype));
   }
 
-  override readSync(): tf.BackendValues {
-    throw new ConsiliumError("engine.data-dependent");
+  /** Remembers which kernel made the result; a copy is as good as the original. */
+  made(result: Value, kernelName: string): tf.TensorInfo {
+    if (kernelName !== tf.Identity) this.#makers.set(result, kernelName);
+    return this.handle(result);
   }
 
-  override read(): Promise<tf.BackendValues> {
-    return Promise.reject(new ConsiliumError("engine.data-dependent"));
+  override readSync(dataId: object): tf.BackendValues {
+    throw this.#readError(dataId);
+  }
+
+  override read(dataId: object): Promise<tf.BackendValues> {
+    return Promise.reject(this.#readError(dataId));
+  }
+
+  #readError(dataId: object): ConsiliumError {
+    const value = this.#values.get(dataId);
+    const maker = value === undefined ? undefined : this.#makers.get(value);
+    const what = maker === undefined ? "an input of the step" : `the result of ${maker}`;
+    return new ConsiliumError("engine.data-dependent", {
+      detail: `(${what} was read: choose with tf.where, or return it from the step and read it there)`,
+      culprits: maker === undefined ? [] : [maker],
+    });
   }
 
   override disposeData(): boolean {
@@ -124,33 +148,56 @@ let registered = false;
 export function registerTracedKernels(): void {
   if (registered) return;
   registered = true;
-  for (const kernel of tracedKernels) {
-    tf.registerKernel({
-      kernelName: kernel.name,
-      backendName: TRACER,
-      kernelFunc: ({ inputs, backend, attrs }) => {
-        if (!(backend instanceof TracingBackend)) throw new TypeError("not the tracing backend");
-        const values = Object.fromEntries(
-          Object.entries(inputs)
-            .filter(([, tensor]) => isTensorInfo(tensor))
-            .map(([input, tensor]) => [input, backend.traced(tensor as tf.TensorInfo)]),
-        );
-        const result = kernel.trace(backend.graph, values, attrs ?? {});
-        return isMany(result) ? result.map((value) => backend.handle(value)) : backend.handle(result);
-      },
-    });
-  }
-  const supported = new Set(tracedKernels.map(({ name }) => name));
+  for (const kernel of tracedKernels) register(kernel.name, traceWith(kernel));
+  for (const composition of compositions) register(composition.name, composeWith(composition));
+  const supported = new Set([...tracedKernels, ...compositions].map(({ name }) => name));
   for (const name of kernelNames()) {
     if (supported.has(name)) continue;
-    tf.registerKernel({
-      kernelName: name,
-      backendName: TRACER,
-      kernelFunc: () => {
-        throw new ConsiliumError("engine.unsupported-op", { detail: `(${name})`, culprits: [name] });
-      },
+    register(name, () => {
+      throw unsupported(name);
     });
   }
+  for (const [name, reason] of withoutGradient) refuseGradient(name, reason);
+}
+
+const register = (kernelName: string, kernelFunc: tf.KernelFunc): void => {
+  tf.registerKernel({ kernelName, backendName: TRACER, kernelFunc });
+};
+
+const traceWith =
+  (kernel: TracedKernel): tf.KernelFunc =>
+  ({ inputs, backend, attrs }) => {
+    if (!(backend instanceof TracingBackend)) throw new TypeError("not the tracing backend");
+    const values = Object.fromEntries(
+      Object.entries(inputs)
+        .filter(([, tensor]) => isTensorInfo(tensor))
+        .map(([input, tensor]) => [input, backend.traced(tensor as tf.TensorInfo)]),
+    );
+    const result = kernel.trace(backend.graph, values, attrs ?? {});
+    const handle = (value: Value): tf.TensorInfo => backend.made(value, kernel.name);
+    return isMany(result) ? result.map(handle) : handle(result);
+  };
+
+const composeWith =
+  (composition: Composition): tf.KernelFunc =>
+  ({ inputs, backend, attrs }) => {
+    if (!(backend instanceof TracingBackend)) throw new TypeError("not the tracing backend");
+    // TF.js hands tensors to kernels, whatever its declaration says.
+    const result = composition.compose(inputs as Record<string, tf.Tensor>, attrs ?? {});
+    return backend.made(backend.traced(result), composition.name);
+  };
+
+/** TF.js itself would say that there is no gradient, but neither why nor what to do. */
+function refuseGradient(kernelName: string, reason: string): void {
+  tf.registerGradient({
+    kernelName,
+    gradFunc: () => {
+      throw new ConsiliumError("engine.unsupported-op", {
+        detail: `(the gradient of ${kernelName}: ${reason})`,
+        culprits: [kernelName],
+      });
+    },
+  });
 }
 
 const isMany = (result: Value | readonly Value[]): result is readonly Value[] => Array.isArray(result);

@@ -1,20 +1,10 @@
 /** Kernels that work element by element, with broadcasting. */
 import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
-import { float, type Attributes, type Dtype, type Value } from "../graph/ir.ts";
+import { float, type Value } from "../graph/ir.ts";
 import { broadcastShape } from "../graph/shapes.ts";
+import { clip, compare, floating, numeric, pair, same, select, tracedDtype } from "./emit.ts";
 import { kernel, type Inputs, type TracedKernel } from "./kernel.ts";
-
-/** ONNX Runtime's arithmetic and comparisons know no bool. */
-const numeric = (graph: GraphBuilder, value: Value): Value =>
-  value.dtype === "bool" || value.dtype === "uint8" ? graph.cast(value, "int32") : value;
-
-const floating = (graph: GraphBuilder, value: Value): Value => graph.cast(value, "float32");
-
-function pair(graph: GraphBuilder, op: string, a: Value, b: Value): Value {
-  const shape = broadcastShape(a.shape, b.shape);
-  return graph.emit(op, [a, b], { shape, dtype: a.dtype });
-}
 
 function arithmetic(name: string, op: string): TracedKernel {
   return kernel(name, (graph, { a, b }: Inputs<"a" | "b">) =>
@@ -36,9 +26,6 @@ function logical(name: string, op: string): TracedKernel {
   });
 }
 
-const same = (graph: GraphBuilder, op: string, x: Value, attributes: Attributes = {}): Value =>
-  graph.emit(op, [x], { shape: x.shape, dtype: x.dtype }, { attributes });
-
 /** A float function. Integers are cast first, as TF.js does. */
 const unary = (name: string, op: string): TracedKernel =>
   kernel(name, (graph, { x }: Inputs<"x">) => same(graph, op, floating(graph, x)));
@@ -52,27 +39,23 @@ const predicate = (name: string, op: string): TracedKernel =>
     graph.emit(op, [floating(graph, x)], { shape: x.shape, dtype: "bool" }),
   );
 
-const select = (graph: GraphBuilder, condition: Value, yes: Value, no: Value): Value => {
-  const shape = broadcastShape(condition.shape, broadcastShape(yes.shape, no.shape));
-  // ONNX Runtime's Where knows no bool.
-  if (yes.dtype === "bool") {
-    const chosen = graph.emit("Where", [condition, numeric(graph, yes), numeric(graph, no)], {
-      shape,
-      dtype: "int32",
-    });
-    return graph.cast(chosen, "bool");
-  }
-  return graph.emit("Where", [condition, yes, no], { shape, dtype: yes.dtype });
-};
-
-const compare = (graph: GraphBuilder, op: string, a: Value, b: Value): Value =>
-  graph.emit(op, [a, b], { shape: broadcastShape(a.shape, b.shape), dtype: "bool" });
-
 /** a - b * floor(a / b): the remainder has the sign of the divisor, in TF.js and in ONNX' integer Mod. */
 function modulo(graph: GraphBuilder, a: Value, b: Value): Value {
   if (a.dtype !== "float32") return pair(graph, "Mod", numeric(graph, a), numeric(graph, b));
   const whole = same(graph, "Floor", pair(graph, "Div", a, b));
   return pair(graph, "Sub", a, pair(graph, "Mul", whole, b));
+}
+
+/** The angle of the point (b, a), from -pi to pi. */
+function atan2(graph: GraphBuilder, a: Value, b: Value): Value {
+  const zero = graph.scalar(0);
+  const angle = same(graph, "Atan", pair(graph, "Div", a, b));
+  const above = compare(graph, "GreaterOrEqual", a, zero);
+  const halfTurn = select(graph, above, graph.scalar(Math.PI), graph.scalar(-Math.PI));
+  const left = compare(graph, "Less", b, zero);
+  const turned = select(graph, left, pair(graph, "Add", angle, halfTurn), angle);
+  const origin = pair(graph, "And", compare(graph, "Equal", a, zero), compare(graph, "Equal", b, zero));
+  return select(graph, origin, zero, turned);
 }
 
 const arithmeticKernels: readonly TracedKernel[] = [
@@ -91,6 +74,10 @@ const arithmeticKernels: readonly TracedKernel[] = [
     // ONNX' integer Div rounds towards zero.
     return pair(graph, "Div", pair(graph, "Sub", a, modulo(graph, a, b)), b);
   }),
+  kernel(tf.BitwiseAnd, (graph, { a, b }: Inputs<"a" | "b">) => pair(graph, "BitwiseAnd", a, b)),
+  kernel(tf.Atan2, (graph, { a, b }: Inputs<"a" | "b">) =>
+    atan2(graph, floating(graph, a), floating(graph, b)),
+  ),
   kernel(tf.SquaredDifference, (graph, { a, b }: Inputs<"a" | "b">) => {
     const difference = pair(graph, "Sub", numeric(graph, a), numeric(graph, b));
     return pair(graph, "Mul", difference, difference);
@@ -113,6 +100,7 @@ const comparisonKernels: readonly TracedKernel[] = [
   comparison(tf.LessEqual, "LessOrEqual"),
   logical(tf.LogicalAnd, "And"),
   logical(tf.LogicalOr, "Or"),
+  logical(tf.LogicalXor, "Xor"),
   kernel(tf.LogicalNot, (graph, { x }: Inputs<"x">) => same(graph, "Not", graph.cast(x, "bool"))),
   predicate(tf.IsNan, "IsNaN"),
   predicate(tf.IsInf, "IsInf"),
@@ -147,7 +135,21 @@ const unaryKernels: readonly TracedKernel[] = [
   unary(tf.Atan, "Atan"),
   unary(tf.Sinh, "Sinh"),
   unary(tf.Cosh, "Cosh"),
+  unary(tf.Asinh, "Asinh"),
+  unary(tf.Acosh, "Acosh"),
+  unary(tf.Atanh, "Atanh"),
   unary(tf.Elu, "Elu"),
+  kernel(tf.Selu, (graph, { x }: Inputs<"x">) =>
+    same(graph, "Selu", floating(graph, x), {
+      alpha: float(tf.backend_util.SELU_SCALEALPHA / tf.backend_util.SELU_SCALE),
+      gamma: float(tf.backend_util.SELU_SCALE),
+    }),
+  ),
+  kernel(tf.EluGrad, (graph, { dy, y }: Inputs<"dy" | "y">) => {
+    const [zero, one] = [graph.scalar(0), graph.scalar(1)];
+    const slope = select(graph, compare(graph, "Less", y, zero), pair(graph, "Add", y, one), one);
+    return pair(graph, "Mul", dy, slope);
+  }),
   unary(tf.Floor, "Floor"),
   unary(tf.Ceil, "Ceil"),
   unary(tf.Round, "Round"),
@@ -186,11 +188,6 @@ const unaryKernels: readonly TracedKernel[] = [
   kernel(tf.Cast, (graph, { x }: Inputs<"x">, { dtype }: tf.CastAttrs) => graph.cast(x, tracedDtype(dtype))),
 ];
 
-function clip(graph: GraphBuilder, x: Value, low: number, high: number): Value {
-  const bounds = [graph.scalar(low, x.dtype), graph.scalar(high, x.dtype)];
-  return graph.emit("Clip", [x, ...bounds], { shape: x.shape, dtype: x.dtype });
-}
-
 /** log(1 + x) without losing small x: x * log(u) / (u - 1) with u = 1 + x (Goldberg 1991, theorem 4). */
 function log1p(graph: GraphBuilder, x: Value): Value {
   const one = graph.scalar(1);
@@ -211,18 +208,6 @@ function expm1(graph: GraphBuilder, x: Value): Value {
   const far = pair(graph, "Sub", same(graph, "Exp", x), one);
   const isNear = compare(graph, "Less", same(graph, "Abs", x), graph.scalar(0.5));
   return select(graph, isNear, near, far);
-}
-
-/** TF.js' dtype as the graph's; strings and complex numbers have no place in a step. */
-export function tracedDtype(dtype: string): Dtype {
-  switch (dtype) {
-    case "float32":
-    case "int32":
-    case "bool":
-      return dtype;
-    default:
-      throw new TypeError(`${dtype} tensors cannot be traced`);
-  }
 }
 
 export const elementwiseKernels: readonly TracedKernel[] = [

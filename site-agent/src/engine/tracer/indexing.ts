@@ -2,8 +2,8 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { int, sizeOf, type Value } from "../graph/ir.ts";
-import { tracedDtype } from "./elementwise.ts";
 import { positiveAxis, withLength } from "../graph/shapes.ts";
+import { tracedDtype, transpose } from "./emit.ts";
 import { kernel, type Inputs, type TracedKernel } from "./kernel.ts";
 
 /**
@@ -16,7 +16,18 @@ function gather(graph: GraphBuilder, x: Value, indices: Value, axis: number, bat
     const shape = [...x.shape.slice(0, axis), ...picked, ...x.shape.slice(axis + 1)];
     return graph.emit("Gather", [x, indices], { shape, dtype: x.dtype }, { attributes: { axis: int(axis) } });
   }
-  if (axis !== batchDims) throw new RangeError("gather with batch axes needs axis = batchDims");
+  if (axis !== batchDims) {
+    const [from, to] = [axis, batchDims];
+    const order = x.shape.map((_, i) => i).filter((i) => i !== from);
+    const rows = transpose(graph, x, [...order.slice(0, to), from, ...order.slice(to)]);
+    const gathered = gather(graph, rows, indices, to, batchDims);
+    // [batch.., i.., a.., c..] with the a before the i again.
+    const [first, middle] = [batchDims, from - to];
+    const all = gathered.shape.map((_, i) => i);
+    const split = first + picked.length;
+    const back = [...all.slice(0, first), ...all.slice(split, split + middle), ...all.slice(first, split)];
+    return transpose(graph, gathered, [...back, ...all.slice(split + middle)]);
+  }
   const batch = x.shape.slice(0, batchDims);
   const length = x.shape[axis] ?? 0;
   const rest = x.shape.slice(axis + 1);

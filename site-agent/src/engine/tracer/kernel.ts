@@ -7,6 +7,10 @@ export type TracedResult = Value | readonly Value[];
 /** A kernel's inputs by TF.js' names. */
 export type Inputs<Name extends string> = Readonly<Record<Name, Value>>;
 
+/** Those of a product that TF.js fused with what follows it. */
+export type FusedInputs<Name extends string> = Inputs<Name> &
+  Partial<Inputs<"bias" | "preluActivationWeights">>;
+
 export interface TracedKernel {
   /** TF.js' kernel name. */
   readonly name: string;

@@ -3,7 +3,13 @@ import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { int, type Value } from "../graph/ir.ts";
 import { broadcastShape } from "../graph/shapes.ts";
-import { kernel, type Inputs, type TracedKernel } from "./kernel.ts";
+import { activate, type Activation } from "./emit.ts";
+import { kernel, type FusedInputs, type Inputs, type TracedKernel } from "./kernel.ts";
+
+interface FusedMatMulAttributes extends Activation {
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+}
 
 /**
  * a [.., M, K] times b [.., K, N], either transposed in its last two axes, batch axes broadcast.
@@ -33,12 +39,6 @@ export function matMul(
   return bias === null ? product : graph.emit("Add", [product, bias], output);
 }
 
-const ACTIVATIONS: Readonly<Record<string, string>> = {
-  relu: "Relu",
-  sigmoid: "Sigmoid",
-  elu: "Elu",
-};
-
 export const matMulKernels: readonly TracedKernel[] = [
   kernel(tf.BatchMatMul, (graph, { a, b }: Inputs<"a" | "b">, attributes: tf.BatchMatMulAttrs) =>
     matMul(
@@ -49,13 +49,9 @@ export const matMulKernels: readonly TracedKernel[] = [
       attributes.transposeB,
     ),
   ),
-  kernel(tf._FusedMatMul, (graph, inputs: Inputs<"a" | "b" | "bias">, attributes: tf._FusedMatMulAttrs) => {
-    const { a, b } = inputs;
-    const bias = "bias" in inputs ? inputs.bias : null;
+  kernel(tf._FusedMatMul, (graph, inputs: FusedInputs<"a" | "b">, attributes: FusedMatMulAttributes) => {
+    const { a, b, bias = null, preluActivationWeights = null } = inputs;
     const product = matMul(graph, a, b, attributes.transposeA, attributes.transposeB, bias);
-    if (attributes.activation === "linear") return product;
-    const op = ACTIVATIONS[attributes.activation];
-    if (op === undefined) throw new TypeError(`activation ${attributes.activation} cannot be traced`);
-    return graph.emit(op, [product], { shape: product.shape, dtype: "float32" });
+    return activate(graph, product, attributes, preluActivationWeights);
   }),
 ];

@@ -1,8 +1,9 @@
 /** Kernels that move elements without computing: reshape, transpose, concat, slice, pad and their kin. */
 import * as tf from "@tensorflow/tfjs-core";
 import type { GraphBuilder } from "../graph/builder.ts";
-import { int, ints, sizeOf, type Value } from "../graph/ir.ts";
+import { int, sizeOf, type Value } from "../graph/ir.ts";
 import { positiveAxis, withLength } from "../graph/shapes.ts";
+import { transpose } from "./emit.ts";
 import { kernel, type Inputs, type TracedKernel } from "./kernel.ts";
 
 /** @param starts,stops,steps one entry per axis */
@@ -19,12 +20,6 @@ export function slice(
   const inputs = [x, graph.indices(starts), graph.indices(stops), axes];
   if (steps !== null) inputs.push(graph.indices(steps));
   return graph.emit("Slice", inputs, { shape, dtype: x.dtype });
-}
-
-export function transpose(graph: GraphBuilder, x: Value, permutation: readonly number[]): Value {
-  if (permutation.every((from, to) => from === to)) return x;
-  const shape = permutation.map((axis) => x.shape[axis] ?? 1);
-  return graph.emit("Transpose", [x], { shape, dtype: x.dtype }, { attributes: { perm: ints(permutation) } });
 }
 
 function concat(graph: GraphBuilder, parts: readonly Value[], axis: number): Value {
@@ -91,6 +86,9 @@ const joinKernels: readonly TracedKernel[] = [
     const along = positiveAxis(axis, x.shape.length);
     return split(graph, x, splitSizes(x.shape[along] ?? 0, numOrSizeSplits), along);
   }),
+  kernel(tf.BroadcastTo, (graph, { x }: Inputs<"x">, { shape }: tf.BroadCastToAttrs) =>
+    graph.expand(x, shape),
+  ),
   kernel(tf.Tile, (graph, { x }: Inputs<"x">, { reps }: tf.TileAttrs) => {
     const shape = x.shape.map((length, axis) => length * (reps[axis] ?? 1));
     // Broadcasting costs less than copying pieces one by one.

@@ -79,6 +79,8 @@ export const elementwiseOperators: Readonly<Record<string, Operator>> = {
   LessOrEqual: test((a, b) => a <= b),
   And: test((a, b) => a !== 0 && b !== 0),
   Or: test((a, b) => a !== 0 || b !== 0),
+  Xor: test((a, b) => (a !== 0) !== (b !== 0)),
+  BitwiseAnd: binary((a, b) => a & b),
   Not: unary((x) => (x === 0 ? 1 : 0)),
   IsNaN: unary((x) => (Number.isNaN(x) ? 1 : 0)),
   IsInf: unary((x) => (Math.abs(x) === Infinity ? 1 : 0)),
@@ -127,9 +129,16 @@ export const elementwiseOperators: Readonly<Record<string, Operator>> = {
   Atan: unary(Math.atan),
   Sinh: unary(Math.sinh),
   Cosh: unary(Math.cosh),
+  Asinh: unary(Math.asinh),
+  Acosh: unary(Math.acosh),
+  Atanh: unary(Math.atanh),
   Floor: unary(Math.floor),
   Ceil: unary(Math.ceil),
   Round: unary(roundHalfToEven),
+  Selu: (inputs, outputs, node) => {
+    const [alpha, gamma] = [floatAttribute(node, "alpha", 1.67326), floatAttribute(node, "gamma", 1.0507)];
+    return unary((x) => gamma * (x > 0 ? x : alpha * Math.expm1(x)))(inputs, outputs);
+  },
   LeakyRelu: (inputs, outputs, node) => {
     const alpha = floatAttribute(node, "alpha", 0.01);
     return unary((x) => (x < 0 ? alpha * x : x))(inputs, outputs);

@@ -8,9 +8,16 @@ import { elementwiseOperators, type Operator } from "./elementwise.ts";
 import { moveOperators } from "./moves.ts";
 import { productOperators } from "./products.ts";
 import { reductionOperators } from "./reductions.ts";
+import { windowOperators } from "./windows.ts";
 
 const OPERATORS: ReadonlyMap<string, Operator> = new Map(
-  Object.entries({ ...elementwiseOperators, ...reductionOperators, ...productOperators, ...moveOperators }),
+  Object.entries({
+    ...elementwiseOperators,
+    ...reductionOperators,
+    ...productOperators,
+    ...moveOperators,
+    ...windowOperators,
+  }),
 );
 
 export const canInterpret = (node: Node): boolean => OPERATORS.has(node.op);
