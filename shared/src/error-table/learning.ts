@@ -39,12 +39,6 @@ export const LEARNING_ERRORS = {
     "A compiled step failed.",
     "Run consilium-site doctor; try a smaller batch if memory is short.",
   ),
-  "engine.uneven-batch": entry(
-    422,
-    false,
-    "The batch cannot be cut into that many equal parts.",
-    "Choose a number of devices or parts that divides the plan's batch size.",
-  ),
   "engine.replica-lost": entry(
     500,
     true,

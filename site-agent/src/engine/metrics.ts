@@ -2,6 +2,7 @@
 import * as tf from "./tf.ts";
 
 // A metric of rank 0 is a mean over examples, any other has a row for each of them: they are put together differently.
+// Both prefixes are equally long.
 const MEAN = "mean.";
 const ROWS = "rows.";
 
@@ -23,13 +24,21 @@ export function metricsOf(outputs: ReadonlyMap<string, Float32Array>): Metrics {
 
 /** Of equal parts of a batch, given in order: means of what is a mean, rows one part after the other. */
 export function joinMetrics(parts: readonly ReadonlyMap<string, Float32Array>[]): Metrics {
-  const joined: Record<string, Float32Array> = {};
+  const joined = [...joinMetricOutputs(parts)];
+  return Object.fromEntries(joined.map(([name, values]) => [name.slice(MEAN.length), values]));
+}
+
+/** The same with the names that a program gives them, to be put together with those of more parts. */
+export function joinMetricOutputs(
+  parts: readonly ReadonlyMap<string, Float32Array>[],
+): ReadonlyMap<string, Float32Array> {
+  const joined = new Map<string, Float32Array>();
   for (const name of parts[0]?.keys() ?? []) {
     const values = parts.map((outputs) => outputs.get(name) ?? new Float32Array());
-    if (name.startsWith(ROWS)) joined[name.slice(ROWS.length)] = concatenate(values);
+    if (name.startsWith(ROWS)) joined.set(name, concatenate(values));
     if (name.startsWith(MEAN)) {
       const sum = values.reduce((total, [value = NaN]) => total + value, 0);
-      joined[name.slice(MEAN.length)] = Float32Array.of(sum / values.length);
+      joined.set(name, Float32Array.of(sum / values.length));
     }
   }
   return joined;

@@ -1,13 +1,14 @@
 /** A batch in equal parts, one after the other: gradients add up before the weights are updated once. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import { applyProgram } from "./apply-program.ts";
+import { cutBatch } from "./batch-parts.ts";
 import { gradientProgram } from "./gradient-program.ts";
 import { sizeOf } from "./graph/ir.ts";
 import { joinMetrics } from "./metrics.ts";
 import { KEPT_GRADIENT, SCHEDULE, batchFeeds, type Program } from "./program.ts";
 import type { ResidentArrays, Workspace } from "./runtime.ts";
 import { gradientShapes } from "./state.ts";
-import type { InputArrays, InputSpecs, TrainStepDefinition } from "./types.ts";
+import type { InputSpecs, TrainStepDefinition } from "./types.ts";
 import { gradientNormOf, lossOf, type Update } from "./update.ts";
 
 /**
@@ -30,7 +31,7 @@ export async function microBatchUpdate<I extends InputSpecs>(
       const parts: ResidentArrays[] = [];
       let loss = 0;
       try {
-        for (const [i, part] of cut(definition.inputs, inputs, microBatches).entries()) {
+        for (const [i, part] of cutBatch(definition.inputs, inputs, microBatches).entries()) {
           const kept = Float32Array.of(i === 0 ? 0 : 1);
           const { outputs, commit } = await gradients.run(
             batchFeeds(definition.inputs, part).set(KEPT_GRADIENT, kept),
@@ -51,22 +52,6 @@ export async function microBatchUpdate<I extends InputSpecs>(
       }
     },
   };
-}
-
-/** @throws engine.run-failed if an input is not as long as all its parts */
-function cut<I extends InputSpecs>(specs: I, inputs: InputArrays<I>, count: number): InputArrays<I>[] {
-  return Array.from({ length: count }, (_, i) => {
-    const part = Object.entries(specs).map(([name, { shape }]) => {
-      const whole = inputs[name];
-      const length = sizeOf(shape);
-      if (whole?.length !== count * length) {
-        const detail = `(${name} holds ${whole?.length ?? 0} elements instead of ${count} times [${shape.join(", ")}])`;
-        throw new ConsiliumError("engine.run-failed", { detail, culprits: [name] });
-      }
-      return [name, whole.subarray(i * length, (i + 1) * length)];
-    });
-    return Object.fromEntries(part) as InputArrays<I>;
-  });
 }
 
 const zeros = (program: Parameters<typeof gradientShapes>[0]): ResidentArrays =>
