@@ -1,7 +1,8 @@
 /** Worker threads that run TypeScript, started from any working directory. */
 import { Worker } from "node:worker_threads";
 
-const TYPESCRIPT_LOADER = new URL("./typescript-loader.mjs", import.meta.url).href;
+/** To be given to `--import` of a thread or process that starts with a TypeScript file. */
+export const TYPESCRIPT_LOADER = new URL("./typescript-loader.mjs", import.meta.url).href;
 
 /**
  * @param script the worker's own file: `new URL("./worker.ts", import.meta.url)`

@@ -45,6 +45,12 @@ export const LEARNING_ERRORS = {
     "One of several devices stopped in the middle of the training.",
     "Start again; if it repeats, leave that device out with a smaller --devices.",
   ),
+  "engine.unavailable": entry(
+    500,
+    false,
+    "This device cannot be used for training here.",
+    "Run consilium-site doctor: it says what is missing and the command that brings it; or choose another --device.",
+  ),
   "training.diverged": entry(
     500,
     false,

@@ -1,16 +1,40 @@
-/** An engine: the same training step and forward pass, on the runtime that it is given. */
+/** An engine: the same training step and forward pass, on the device that was asked for. */
+import { chooseDevice } from "./devices/choose.ts";
+import type { Device } from "./devices/device.ts";
 import { eagerRuntime } from "./eager-runtime.ts";
 import { compileInference } from "./inference.ts";
 import { onnxRuntime } from "./onnx-runtime.ts";
 import { cpuProvider } from "./providers/cpu.ts";
+import { cudaProvider } from "./providers/cuda.ts";
+import { webGpuProvider } from "./providers/webgpu.ts";
 import type { Runtime } from "./runtime.ts";
+import { openTensorFlow, TENSORFLOW_BACKEND } from "./tensorflow.ts";
 import { compileTrainStep } from "./train-step.ts";
 import type { Engine, EngineOptions } from "./types.ts";
 
 export { describeProviders } from "./providers/cpu.ts";
 
-export function createEngine({ threads }: EngineOptions): Promise<Engine> {
-  return Promise.resolve(engineOn(onnxRuntime(cpuProvider(threads))));
+/**
+ * A GPU is tried in a process of its own before it is opened in this one.
+ * @throws engine.unavailable
+ */
+export async function createEngine({ threads, device = "auto" }: EngineOptions): Promise<Engine> {
+  const choice = await chooseDevice(device);
+  return engineOn(await openRuntime(choice.device, threads));
+}
+
+async function openRuntime(device: Device, threads: number): Promise<Runtime> {
+  switch (device) {
+    case "cpu":
+      return onnxRuntime(cpuProvider(threads));
+    case "webgpu":
+      return onnxRuntime(webGpuProvider());
+    case "cuda":
+      return onnxRuntime(cudaProvider());
+    case "tensorflow":
+      await openTensorFlow();
+      return eagerRuntime(TENSORFLOW_BACKEND);
+  }
 }
 
 /**

@@ -1,5 +1,6 @@
 /** The engine's door. Models, losses and optimiser are written in TensorFlow.js; how they run is behind it. */
 import type { Tensor } from "@tensorflow/tfjs-core";
+import type { WantedDevice } from "./devices/device.ts";
 
 export type InputDtype = "float32" | "int32" | "uint8";
 
@@ -124,4 +125,6 @@ export interface Engine {
 export interface EngineOptions {
   /** Threads inside one operator. Results are reproducible for a fixed number. */
   readonly threads: number;
+  /** `auto`, the default, takes a GPU that is hardware, else the CPU. */
+  readonly device?: WantedDevice;
 }

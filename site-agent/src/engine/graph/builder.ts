@@ -1,4 +1,5 @@
 /** Appends nodes to a growing graph. Kernels of the tracer and rules of the passes write through it. */
+import { roundToHalf } from "./half.ts";
 import {
   int,
   sameShape,
@@ -19,6 +20,7 @@ export const ONNX_TYPE: Readonly<Record<Dtype, number>> = {
   int32: 6,
   int64: 7,
   bool: 9,
+  float16: 10,
 };
 
 export interface OutputSpec {
@@ -150,6 +152,8 @@ export function arrayOf(dtype: Dtype, numbers: ArrayLike<number>): ConstantData 
   switch (dtype) {
     case "float32":
       return Float32Array.from(numbers);
+    case "float16":
+      return Float32Array.from(numbers, roundToHalf);
     case "int32":
     case "int64":
       return Int32Array.from(numbers);

@@ -3,8 +3,8 @@
  * Everything in it is immutable; passes build new graphs.
  */
 
-/** `int64` occurs only in shape-like operands that ONNX wants so. */
-export type Dtype = "float32" | "int32" | "uint8" | "bool" | "int64";
+/** `int64` occurs only in shape-like operands that ONNX wants so, `float16` only around products in mixed precision. */
+export type Dtype = "float32" | "float16" | "int32" | "uint8" | "bool" | "int64";
 
 /** The result of a node, a constant or a graph input. Identity is the object itself; `id` only names it. */
 export interface Value {
@@ -31,7 +31,7 @@ export interface Node {
   readonly attributes: Attributes;
 }
 
-/** Row-major. bool is 0 and 1 in bytes; int64 is held as Int32Array, for no shape is larger. */
+/** Row-major. float16 is held as Float32Array; bool is 0 and 1 in bytes; int64 is held as Int32Array, for no shape is larger. */
 export type ConstantData = Float32Array | Int32Array | Uint8Array;
 
 export interface NamedValue {

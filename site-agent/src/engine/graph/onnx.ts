@@ -3,6 +3,7 @@
  * (https://protobuf.dev/programming-guides/encoding/), fields of onnx/onnx.proto3.
  */
 import { ONNX_TYPE } from "./builder.ts";
+import { halfBits } from "./half.ts";
 import type { Attribute, ConstantData, Graph, NamedValue, Node, Value } from "./ir.ts";
 
 const IR_VERSION = 9;
@@ -99,11 +100,17 @@ function tensorProto(name: string, value: Value, data: ConstantData): Message {
   return proto
     .integer(2, ONNX_TYPE[value.dtype])
     .string(8, name)
-    .raw(9, littleEndian(value.dtype === "int64" ? BigInt64Array.from(data, BigInt) : data));
+    .raw(9, littleEndian(stored(value, data)));
+}
+
+/** In the width that ONNX wants. */
+function stored({ dtype }: Value, data: ConstantData): ConstantData | BigInt64Array | Uint16Array {
+  if (dtype === "int64") return BigInt64Array.from(data, BigInt);
+  return dtype === "float16" ? Uint16Array.from(data, halfBits) : data;
 }
 
 /** ONNX raw_data is little-endian, as is every platform that ONNX Runtime supports. */
-function littleEndian(data: ConstantData | BigInt64Array): Uint8Array {
+function littleEndian(data: ConstantData | BigInt64Array | Uint16Array): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 

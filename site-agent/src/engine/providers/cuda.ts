@@ -1,0 +1,21 @@
+/**
+ * ONNX Runtime on an NVIDIA GPU through CUDA. Its files are not in the npm package; see docs/engine.md.
+ * Not run on hardware yet.
+ *
+ * Weights and moments live in host memory and travel with every step: ONNX Runtime's Node.js binding (1.30) can bind
+ * buffers of its WebGPU provider only, so that outputs of CUDA always come back as host arrays.
+ */
+import type { Graph } from "../graph/ir.ts";
+import { compileForHost } from "./host-graph.ts";
+import { HostWorkspace } from "./host-workspace.ts";
+import type { CompiledGraph, Provider } from "./provider.ts";
+
+export function cudaProvider(): Provider {
+  const compile = (graph: Graph): Promise<CompiledGraph> =>
+    compileForHost(graph, { executionProviders: ["cuda"], intraOpNumThreads: 1 });
+  return {
+    name: "onnx/cuda",
+    compile,
+    openWorkspace: (resident) => new HostWorkspace(resident, compile),
+  };
+}
