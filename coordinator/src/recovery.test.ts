@@ -131,7 +131,7 @@ describe("a coordinator that is started again on the same home", () => {
     const [north, south] = await openRound(first);
     const kept = await contributionTo(north, 1);
     await north.contribute(kept);
-    const flipped = kept.sealed.slice();
+    const flipped = Uint8Array.from(kept.sealed);
     flipped[100] = (flipped[100] ?? 0) ^ 1;
     await spoilBlob(home, kept.sealed, flipped);
     await south.contribute(await contributionTo(south, 1));
