@@ -13,11 +13,8 @@ export type Device = (typeof DEVICES)[number];
 
 /** @returns the engine, or why there is none */
 export async function engineOn(device: Device, threads: number): Promise<Engine | string> {
-  // A variable, not a literal: an engine that does not know devices yet ignores the member.
-  const options = { threads, device };
   try {
-    const engine = await createEngine(options);
-    return engine.name.endsWith(device) ? engine : `${device} was left out: the engine runs ${engine.name}`;
+    return await createEngine({ threads, device });
   } catch (error) {
     return `${device} was left out: ${reason(error)}`;
   }
@@ -52,6 +49,9 @@ const GPU_SIDES = [2048, 4096];
 const CHAIN = { cpu: 1, gpu: 8 } as const;
 const RUNS_A_TURN = 2;
 
+/** Milliseconds of one turn's runs, by size. */
+export type ProductTurn = readonly (readonly number[])[];
+
 /** Square matrix products of several sizes: the best rate among them is the machine's limit. */
 export class Products {
   readonly #products: readonly Product[];
@@ -70,20 +70,26 @@ export class Products {
     return new Products(products);
   }
 
-  async turn(): Promise<void> {
-    for (const { run, times } of this.#products) {
+  async turn(): Promise<ProductTurn> {
+    const turn: number[][] = [];
+    for (const { run } of this.#products) {
+      const times: number[] = [];
       for (let i = 0; i < RUNS_A_TURN; i++) times.push((await timed(run)).ms);
+      turn.push(times);
     }
+    return turn;
   }
 
-  /** GFLOP/s of the median run at the size that is best. */
-  medianRate(): number {
-    return Math.max(...this.#products.map(({ flops, times }) => flops / (median(times) * 1e6)));
-  }
-
-  /** GFLOP/s of the fastest run of all. */
-  bestRate(): number {
-    return Math.max(...this.#products.map(({ flops, times }) => flops / (Math.min(...times) * 1e6)));
+  /** GFLOP/s at the best size: of its median run and of its fastest. */
+  rates(turns: readonly ProductTurn[]): { readonly median: number; readonly best: number } {
+    const bySize = this.#products.map(({ flops }, size) => {
+      const times = turns.flatMap((turn) => turn[size] ?? []);
+      return { median: flops / (median(times) * 1e6), best: flops / (Math.min(...times) * 1e6) };
+    });
+    return {
+      median: Math.max(...bySize.map((rate) => rate.median)),
+      best: Math.max(...bySize.map((rate) => rate.best)),
+    };
   }
 
   async dispose(): Promise<void> {
@@ -93,7 +99,6 @@ export class Products {
 
 interface Product {
   readonly flops: number;
-  readonly times: number[];
   readonly run: () => Promise<unknown>;
   readonly dispose: () => Promise<void>;
 }
@@ -118,7 +123,6 @@ async function startProduct(engine: Engine, side: number, chain: number): Promis
   const a = matrix();
   return {
     flops: 2 * side ** 3 * chain,
-    times: [],
     run: () => product.run({ a }),
     dispose: () => product.dispose(),
   };

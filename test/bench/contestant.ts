@@ -1,5 +1,4 @@
 /** Everyone who runs the same training step, and how they are timed. */
-import { setTimeout } from "node:timers/promises";
 import { largestDifference } from "./statistics.ts";
 
 export interface StepTaken {
@@ -11,6 +10,8 @@ export interface Contestant {
   readonly name: string;
   readonly step: () => Promise<StepTaken>;
   readonly dispose: () => Promise<void>;
+  /** Processor time that its own process has taken so far, where it has one. */
+  readonly processMs?: () => number;
 }
 
 /** Steps before the clock counts. Their losses are compared. */
@@ -35,30 +36,6 @@ export async function warmUp(contestants: readonly Contestant[]): Promise<readon
 /** How far the losses of the others are from the first one's, relative. */
 export function disagreement([first = [], ...others]: readonly number[][]): number {
   return Math.max(0, ...others.map((losses) => largestDifference(losses, first)));
-}
-
-/** Threads of a peer that has just worked spin for a while before they sleep. */
-export const PAUSE_MS = 20;
-
-/**
- * Wall milliseconds of each one's steps. They take turns, so that a busy machine slows all of them alike.
- * @param between measured once a turn, for example the machine's own rate
- */
-export async function timeInTurns(
-  contestants: readonly Contestant[],
-  turns: number,
-  between: () => Promise<void> = () => Promise.resolve(),
-): Promise<readonly number[][]> {
-  const times: number[][] = contestants.map(() => []);
-  for (let turn = 0; turn < turns; turn++) {
-    for (const [i, contestant] of contestants.entries()) {
-      await setTimeout(PAUSE_MS);
-      times[i]?.push((await contestant.step()).ms);
-    }
-    await setTimeout(PAUSE_MS);
-    await between();
-  }
-  return times;
 }
 
 /** @returns what `work` returns, and the wall milliseconds it took */

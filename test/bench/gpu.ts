@@ -5,16 +5,19 @@
 import { matrixFlops } from "../../site-agent/src/engine/graph/flops.ts";
 import { traceTrainStep } from "../../site-agent/src/engine/onnx-runtime.ts";
 import { atLeast, atMost, choose, type Benchmark, type Figure, type Options, type Target } from "./bench.ts";
-import { DEVICES, Products, engineOn, reason, startCompiled, type Device } from "./compiled.ts";
 import {
-  LARGEST_LOSS_DIFFERENCE,
-  WARM_UP_STEPS,
-  timeInTurns,
-  warmUp,
-  type Contestant,
-} from "./contestant.ts";
+  DEVICES,
+  Products,
+  engineOn,
+  reason,
+  startCompiled,
+  type Device,
+  type ProductTurn,
+} from "./compiled.ts";
+import { LARGEST_LOSS_DIFFERENCE, WARM_UP_STEPS, warmUp, type Contestant } from "./contestant.ts";
 import { largestDifference, median, spreadPercent } from "./statistics.ts";
 import { HOW_TO_ADD_TORCH, TorchPeer, findTorch, type TorchOptions } from "./torch.ts";
+import { timeInTurns } from "./turns.ts";
 import { MODEL_NAMES, workload, type Workload } from "./workload.ts";
 
 const BATCH = 256;
@@ -85,10 +88,11 @@ async function runOurs(
     try {
       runs.push(await runOne(await startCompiled(engine, work), true, repeats ?? STEPS));
       const products = await Products.start(engine);
-      for (let i = 0; i < WARM_UP_STEPS; i++) await products.turn();
+      const turns: ProductTurn[] = [];
+      for (let i = 0; i < WARM_UP_STEPS; i++) turns.push(await products.turn());
       results.push({
         label: `${work.title}: ${engine.name}, plain product`,
-        value: products.medianRate(),
+        value: products.rates(turns).median,
         unit: "GFLOP/s",
       });
       await products.dispose();
@@ -137,8 +141,8 @@ async function runTorch(
 async function runOne(contestant: Contestant, ours: boolean, steps: number): Promise<Run> {
   try {
     const [losses = []] = await warmUp([contestant]);
-    const [times = []] = await timeInTurns([contestant], steps);
-    return { name: contestant.name, ours, losses, times };
+    const { times } = await timeInTurns([contestant], steps, () => Promise.resolve());
+    return { name: contestant.name, ours, losses, times: times[0] ?? [] };
   } finally {
     await contestant.dispose();
   }

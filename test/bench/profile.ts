@@ -2,10 +2,10 @@
 import { setTimeout } from "node:timers/promises";
 import { choose, type Benchmark, type Figure } from "./bench.ts";
 import { engineOn, startCompiled } from "./compiled.ts";
-import { PAUSE_MS } from "./contestant.ts";
 import { PLACES, Places } from "./places.ts";
 import { profileSessions, type NodeTime } from "./session-profile.ts";
 import { HOW_TO_ADD_TORCH, TorchPeer, findTorch, type TorchOperator } from "./torch.ts";
+import { PAUSE_MS } from "./turns.ts";
 import { MODEL_NAMES, workload, type Workload } from "./workload.ts";
 
 const STEPS = 6;

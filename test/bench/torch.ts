@@ -46,8 +46,9 @@ const stepSchema = z.object({
   ms: z.number(),
   peakRssBytes: z.number(),
   peakDeviceBytes: z.number(),
+  processMs: z.number(),
 });
-const productSchema = z.object({ ms: z.array(z.number()) });
+const productSchema = z.object({ ms: z.array(z.number()), processMs: z.number() });
 const profileSchema = z.object({
   operators: z.array(
     z.object({
@@ -67,6 +68,7 @@ export class TorchPeer implements Contestant {
   /** Highest resident memory, and highest memory on the device, up to the last step. */
   peakRssBytes = 0;
   peakDeviceBytes = 0;
+  #processMs = 0;
   readonly #process: LineProcess;
   readonly #folder: string;
 
@@ -107,17 +109,22 @@ export class TorchPeer implements Contestant {
   }
 
   step = async (): Promise<StepTaken> => {
-    const { loss, ms, peakRssBytes, peakDeviceBytes } = stepSchema.parse(
+    const { loss, ms, peakRssBytes, peakDeviceBytes, processMs } = stepSchema.parse(
       await this.#process.ask({ do: "step" }),
     );
+    this.#processMs = processMs;
     this.peakRssBytes = peakRssBytes;
     this.peakDeviceBytes = peakDeviceBytes;
     return { loss, ms };
   };
 
+  processMs = (): number => this.#processMs;
+
   /** Milliseconds of square matrix products. */
   async product(side: number, repeats: number): Promise<readonly number[]> {
-    return productSchema.parse(await this.#process.ask({ do: "product", side, repeats })).ms;
+    const { ms, processMs } = productSchema.parse(await this.#process.ask({ do: "product", side, repeats }));
+    this.#processMs = processMs;
+    return ms;
   }
 
   /** Own time of each operator in one step, by the shapes of its inputs. */

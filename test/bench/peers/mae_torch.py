@@ -10,7 +10,8 @@ The process stays: it answers each line of JSON on stdin with one line on stdout
     {"do": "step"}                      one training step            -> {"loss", "ms", "peakRssBytes", "peakDeviceBytes"}
     {"do": "product", "side": 1024, "repeats": 5}   square products  -> {"ms": [...]}
     {"do": "profile"}                   own time of each operator    -> {"operators": [{"name", "shapes", "ms", "calls"}]}
-Its first line says what it is: {"torch", "optimizer", "device", "idleRssBytes"}.
+Every answer has "processMs", the processor time taken so far. The first line says what the
+process is: {"torch", "optimizer", "device", "idleRssBytes"}.
 
 Only torch is needed. Letters in shapes: N images, L patches, V visible, M masked, P numbers in a patch, D encoder
 width, W decoder width, T tokens.
@@ -337,7 +338,7 @@ def main() -> None:
     step = Step(options.folder, index, device, options.dtype, options.optimizer)
 
     def answer(reply: dict) -> None:
-        print(json.dumps(reply), flush=True)
+        print(json.dumps({**reply, "processMs": 1000 * time.process_time()}), flush=True)
 
     answer(
         {
