@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { StoredImage, StoredValues } from "./decode.ts";
+import type { StoredImage, StoredValues } from "./decode/stored-image.ts";
 import { toGrey } from "./grey.ts";
-import type { GreyHints } from "./header.ts";
+import type { GreyHints } from "./header/grey-hints.ts";
 
 function image(values: StoredValues, photometric: StoredImage["photometric"] = "MONOCHROME2"): StoredImage {
   const samples = photometric.startsWith("MONOCHROME") ? 1 : 3;

@@ -5,8 +5,9 @@
  * All of this depends on a pixel's value alone, so it is worked out once per value and not once per pixel.
  */
 import { ConsiliumError } from "@consilium/shared/errors";
-import type { StoredImage, StoredValues } from "./decode.ts";
-import type { GreyHints, LookupTable } from "./header.ts";
+import type { StoredImage, StoredValues } from "./decode/stored-image.ts";
+import type { GreyHints } from "./header/grey-hints.ts";
+import type { LookupTable } from "./header/lookup-table.ts";
 import type { GreyImage } from "./resize.ts";
 
 /** How the range that becomes 0 .. 255 is found. */

@@ -5,7 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openImageCache } from "../dataset/cache.ts";
 import { imageKey } from "../dataset/keys.ts";
 import { readLabels } from "../dataset/labels.ts";
-import { syntheticImage, writeDicom, type FixtureElement, type FixtureSyntax } from "./dicom-fixture.ts";
+import { writeDicom, type FixtureElement } from "./testing/dicom-fixture.ts";
+import type { FixtureSyntax } from "./testing/encode-frame.ts";
+import { syntheticImage } from "./testing/synthetic-image.ts";
 import { ingestFolder, type IngestOptions, type IngestProgress, type IngestSummary } from "./ingest.ts";
 
 const secret = new Uint8Array(32).fill(9);

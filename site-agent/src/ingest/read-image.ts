@@ -2,11 +2,12 @@
 import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import type { CachedRecord } from "../dataset/cache-format.ts";
 import { anonymousPatientKey, fileKey, imageKey, patientKey } from "../dataset/keys.ts";
-import { decodeImage } from "./decode.ts";
-import { readDicomFile } from "./file.ts";
+import { framesOf } from "./decode/decode.ts";
+import { expandPalette } from "./decode/palette.ts";
+import { readDicomFile } from "./header/file.ts";
 import type { FoundFile } from "./folder.ts";
 import { toGrey } from "./grey.ts";
-import type { DicomHeader, Identifiers } from "./header.ts";
+import type { DicomHeader, Identifiers } from "./header/header.ts";
 import { fitToSquare } from "./resize.ts";
 
 /** What became of a file. `key` is the image's, or the file's where the header names no image. */
@@ -44,7 +45,9 @@ export async function readImage(file: FoundFile, options: ReadOptions): Promise<
     const refused = refusal(header);
     if (refused !== null) throw refused;
     if (isCached(key)) return { outcome: "cached", key };
-    const grey = toGrey(await decodeImage(header), header.grey);
+    const stored = await framesOf(header).frame(0);
+    const isPalette = stored.photometric === "PALETTE COLOR";
+    const grey = toGrey(isPalette ? expandPalette(stored, header.palette) : stored, header.grey);
     const record: CachedRecord = {
       image: key,
       patient: patientOf(header, key, secret),

@@ -15,8 +15,11 @@ import {
 const PREAMBLE_BYTES = 128;
 const PREFIX = [0x44, 0x49, 0x43, 0x4d]; // "DICM"
 const TRANSFER_SYNTAX_UID = 0x0002_0010;
-/** No image of ours inflates to more. */
+/** No image of ours inflates to more, ... */
 const MAX_INFLATED_BYTES = 1024 ** 3;
+/** ... nor to so many times its size, unless it is small; a forged stream inflates to a thousand times. */
+const MAX_INFLATION = 100;
+const SMALL_INFLATED_BYTES = 64 * 1024 ** 2;
 
 export interface DataSetBytes {
   readonly syntax: TransferSyntax;
@@ -88,7 +91,9 @@ function hasVr(file: Uint8Array, at: number): boolean {
   return isUpper(file[at]) && isUpper(file[at + 1]);
 }
 
-/** The meta header is explicit little endian in every file. Its group length is often wrong, so it is not used. */
+/**
+ * The meta header is explicit little endian, in a few files implicit. Its group length is often wrong, so it is not used.
+ */
 function readMetaHeader(file: Uint8Array, start: number): { uid: string; end: number } {
   let uid = "";
   let at = start;
@@ -97,7 +102,8 @@ function readMetaHeader(file: Uint8Array, start: number): { uid: string; end: nu
     const vr = String.fromCharCode(file[at + 4] ?? 0, file[at + 5] ?? 0);
     const isLong = LONG_VRS.has(vr);
     if (isLong && at + 12 > file.length) throw new ConsiliumError("dicom.truncated");
-    const length = isLong ? uint32(file, at + 8) : uint16(file, at + 6);
+    const isImplicit = !hasVr(file, at + 4);
+    const length = isImplicit ? uint32(file, at + 4) : isLong ? uint32(file, at + 8) : uint16(file, at + 6);
     const value = at + (isLong ? 12 : 8);
     if (value + length > file.length) throw new ConsiliumError("dicom.truncated");
     if (tag === TRANSFER_SYNTAX_UID) uid = text(file.subarray(value, value + length));
@@ -112,7 +118,8 @@ const LONG_VRS = new Set(["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", 
 
 function inflate(bytes: Uint8Array): Uint8Array {
   try {
-    return inflateRawSync(bytes, { maxOutputLength: MAX_INFLATED_BYTES });
+    const most = Math.max(SMALL_INFLATED_BYTES, bytes.length * MAX_INFLATION);
+    return inflateRawSync(bytes, { maxOutputLength: Math.min(MAX_INFLATED_BYTES, most) });
   } catch (cause) {
     throw new ConsiliumError("dicom.truncated", { detail: "(deflated)", cause });
   }

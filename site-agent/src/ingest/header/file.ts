@@ -4,8 +4,8 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { readHeader, type DicomHeader, type Identifiers } from "./header.ts";
 import { looksLikeDicom } from "./part10.ts";
 
-/** Holds the header of nearly every file, and the whole of many. */
-const HEAD_BYTES = 512 * 1024;
+/** Holds the header of nearly every file. */
+const HEAD_BYTES = 64 * 1024;
 /** What Node can hold in one buffer on every platform, and more than any single image. */
 const MAX_FILE_BYTES = 2 ** 31 - 1;
 
@@ -22,13 +22,17 @@ export async function readDicomFile(
   const file = await openForReading(path);
   try {
     const size = await sizeOf(file);
-    const head = await read(file, 0, Math.min(size, HEAD_BYTES));
+    const head = new Uint8Array(Math.min(size, HEAD_BYTES));
+    await readInto(file, head, 0);
     if (!looksLikeDicom(head)) throw new ConsiliumError("dicom.not-dicom");
     if (size <= HEAD_BYTES) return readHeader(head, onIdentifiers);
     const early = tryHeader(head, onIdentifiers);
     if (early !== null && !isWanted(early)) return early;
     if (size > MAX_FILE_BYTES) throw new ConsiliumError("dicom.unsupported", { detail: "(file size)" });
-    return readHeader(await read(file, 0, size), onIdentifiers);
+    const whole = new Uint8Array(size);
+    whole.set(head);
+    await readInto(file, whole, head.length);
+    return readHeader(whole, onIdentifiers);
   } finally {
     await file.close();
   }
@@ -58,17 +62,18 @@ async function sizeOf(file: FileHandle): Promise<number> {
   return size;
 }
 
-/** @throws dicom.unreadable on a failing disk, or a file that shrinks as it is read */
-async function read(file: FileHandle, position: number, length: number): Promise<Uint8Array> {
-  const buffer = new Uint8Array(length);
+/**
+ * Fills the buffer from `done` on with what the file has at the same place.
+ * @throws dicom.unreadable on a failing disk, or a file that shrinks as it is read
+ */
+async function readInto(file: FileHandle, buffer: Uint8Array, done: number): Promise<void> {
   try {
-    for (let done = 0; done < length;) {
-      const { bytesRead } = await file.read(buffer, done, length - done, position + done);
+    for (let at = done; at < buffer.length;) {
+      const { bytesRead } = await file.read(buffer, at, buffer.length - at, at);
       if (bytesRead === 0) throw new Error("the file shrank");
-      done += bytesRead;
+      at += bytesRead;
     }
   } catch (cause) {
     throw new ConsiliumError("dicom.unreadable", { cause });
   }
-  return buffer;
 }

@@ -1,7 +1,8 @@
 import { createRequire } from "node:module";
 import { describe, expect, it } from "vitest";
-import { decodeImage } from "./decode.ts";
-import { syntheticImage, writeDicom, type FixtureElement } from "./dicom-fixture.ts";
+import { decode, framesOf } from "../decode/decode.ts";
+import { writeDicom, type FixtureElement } from "../testing/dicom-fixture.ts";
+import { syntheticImage } from "../testing/synthetic-image.ts";
 import { readHeader, type DicomHeader } from "./header.ts";
 import { locateDataSet, looksLikeDicom } from "./part10.ts";
 
@@ -26,12 +27,12 @@ describe("finding the data set", () => {
       ] as const) {
         const file = await writeDicom(image, { syntax, preamble, meta });
         expect(looksLikeDicom(file)).toBe(true);
-        const decoded = await decodeImage(readHeader(file));
+        const decoded = await decode(file).frame(0);
         expect(Array.from(decoded.values)).toEqual(image.stored);
       }
     }
     const big = await writeDicom(image, { syntax: "big-endian", preamble: false, meta: false });
-    expect(Array.from((await decodeImage(readHeader(big))).values)).toEqual(image.stored);
+    expect(Array.from((await decode(big).frame(0)).values)).toEqual(image.stored);
   });
 
   it("believes the elements and not a meta header that says implicit for explicit or the reverse", async () => {
@@ -42,7 +43,7 @@ describe("finding the data set", () => {
       implicit.subarray(0, metaBytes(implicit)),
       explicit.subarray(metaBytes(explicit)),
     ]);
-    expect(Array.from((await decodeImage(readHeader(mixed))).values)).toEqual(image.stored);
+    expect(Array.from((await decode(mixed).frame(0)).values)).toEqual(image.stored);
   });
 
   it("takes no text, picture or empty file for DICOM", () => {
@@ -103,7 +104,7 @@ describe("the header", () => {
       identifiers: { sopInstanceUid: "2.25.77", patientId: "somebody" },
       format: { rows: 20, columns: 24, bitsStored: 12, photometric: "MONOCHROME1" },
     });
-    expect(Array.from((await decodeImage(header)).values)).toEqual(image.stored);
+    expect(Array.from((await framesOf(header).frame(0)).values)).toEqual(image.stored);
   });
 
   it("keeps no text that is not on its lists", async () => {
@@ -161,7 +162,8 @@ describe("the header", () => {
     const bad: FixtureElement[] = [
       ["00280002", "US", 4],
       ["00280010", "US", 0],
-      ["00280100", "US", 12],
+      ["00280100", "US", 8],
+      ["00280100", "US", 40],
       ["00280101", "US", 17],
       ["00280102", "US", 30],
       ["00280004", "CS", "RGB"],
@@ -182,8 +184,11 @@ describe("the header", () => {
             code: expect.stringMatching(/^dicom\.(not-dicom|truncated|no-pixels|unsupported)$/) as string,
           });
         }
-        if (header !== null)
-          await expect(decodeImage(header)).rejects.toMatchObject({ code: "dicom.truncated" });
+        const whole = header;
+        if (whole !== null)
+          await expect((async () => framesOf(whole).frame(0))()).rejects.toMatchObject({
+            code: "dicom.truncated",
+          });
       }
     }
   });
