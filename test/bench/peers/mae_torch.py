@@ -202,8 +202,10 @@ class Step:
         pixels = batch["images"].permute(0, 3, 1, 2).float()
         images = standardise(crop(pixels, batch["cropRows"], batch["cropColumns"]))
         patches = patchify(images, self.index["encoder"]["patchPx"])
-        shuffled = patches.flatten(0, 1).index_select(0, batch["batchOrder"].flatten())
-        return shuffled.view_as(patches), batch["patchOrder"]
+        order = batch["patchOrder"].long()
+        starts = torch.arange(0, order.numel(), order.shape[1], device=self.device)
+        shuffled = patches.flatten(0, 1).index_select(0, (starts[:, None] + order).flatten())
+        return shuffled.view_as(patches), order
 
     def load_model(self, folder: Path) -> MaskedAutoencoder:
         model = MaskedAutoencoder(
