@@ -162,7 +162,8 @@ const unary: readonly tf.GradConfig[] = [
   ),
 ];
 
-const steps: readonly tf.GradConfig[] = [
+/** Flat wherever they are smooth. */
+export const stepRules: readonly tf.GradConfig[] = [
   ...[tf.Floor, tf.Ceil, tf.Round, tf.Sign, tf.Step, tf.LogicalNot].map((name) => flat(name, "x")),
   ...[tf.IsNan, tf.IsInf, tf.IsFinite, tf.ZerosLike, tf.OnesLike].map((name) => flat(name, "x")),
   ...[tf.Equal, tf.NotEqual, tf.Greater, tf.GreaterEqual, tf.Less, tf.LessEqual].map((name) =>
@@ -173,4 +174,4 @@ const steps: readonly tf.GradConfig[] = [
   ),
 ];
 
-export const elementwiseRules: readonly tf.GradConfig[] = [...binary, ...unary, ...steps];
+export const elementwiseRules: readonly tf.GradConfig[] = [...binary, ...unary, ...stepRules];

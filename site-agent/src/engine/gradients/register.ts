@@ -6,9 +6,9 @@
 import * as tf from "@tensorflow/tfjs-core";
 import { composedRules } from "./composed.ts";
 import { convolutionRules } from "./convolution.ts";
-import { elementwiseRules } from "./elementwise.ts";
+import { elementwiseRules, stepRules } from "./elementwise.ts";
 import { indexingRules } from "./indexing.ts";
-import { structureRules } from "./structure.ts";
+import { answerRules, structureRules } from "./structure.ts";
 
 export const gradientRules: readonly tf.GradConfig[] = [
   ...elementwiseRules,
@@ -17,6 +17,11 @@ export const gradientRules: readonly tf.GradConfig[] = [
   ...convolutionRules,
   ...composedRules,
 ];
+
+/** Kernels whose gradient is zero wherever there is one. */
+export const flatKernels: ReadonlySet<string> = new Set(
+  [...stepRules, ...answerRules].map(({ kernelName }) => kernelName).concat(tf.OneHot),
+);
 
 /** Registers each rule that TF.js does not already have. */
 export function registerGradients(): void {

@@ -82,10 +82,12 @@ const reductions: readonly tf.GradConfig[] = [
   rule(tf.LogSoftmax, { output: true }, (dy, saved, { axis }: tf.LogSoftmaxAttrs) => ({
     logits: () => sub(dy, mul(tf.exp(saved.at(0)), tf.sum(dy, axis, true))),
   })),
-  ...[tf.ArgMax, tf.ArgMin, tf.All, tf.Any].map((name) =>
-    rule(name, { inputs: ["x"] }, (_, saved) => ({ x: () => none(saved.at(0)) })),
-  ),
 ];
+
+/** Answers and positions: flat too. */
+export const answerRules: readonly tf.GradConfig[] = [tf.ArgMax, tf.ArgMin, tf.All, tf.Any].map((name) =>
+  rule(name, { inputs: ["x"] }, (_, saved) => ({ x: () => none(saved.at(0)) })),
+);
 
 /** Unlike TF.js' own rule this sums over batch axes along which an operand was broadcast. */
 const products: readonly tf.GradConfig[] = [
@@ -199,4 +201,9 @@ const moves: readonly tf.GradConfig[] = [
   })),
 ];
 
-export const structureRules: readonly tf.GradConfig[] = [...reductions, ...products, ...moves];
+export const structureRules: readonly tf.GradConfig[] = [
+  ...reductions,
+  ...answerRules,
+  ...products,
+  ...moves,
+];

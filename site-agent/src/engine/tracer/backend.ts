@@ -31,6 +31,11 @@ export const tracedKernels: readonly TracedKernel[] = [
   ...fusedKernels,
 ];
 
+/** Every kernel of TF.js, and the two of this project, that a step may hold. */
+export const supportedKernels: ReadonlySet<string> = new Set(
+  [...tracedKernels, ...compositions].map(({ name }) => name),
+);
+
 export class TracingBackend extends tf.KernelBackend {
   readonly graph = new GraphBuilder();
   readonly #values = new WeakMap<object, Value>();
@@ -150,9 +155,8 @@ export function registerTracedKernels(): void {
   registered = true;
   for (const kernel of tracedKernels) register(kernel.name, traceWith(kernel));
   for (const composition of compositions) register(composition.name, composeWith(composition));
-  const supported = new Set([...tracedKernels, ...compositions].map(({ name }) => name));
   for (const name of kernelNames()) {
-    if (supported.has(name)) continue;
+    if (supportedKernels.has(name)) continue;
     register(name, () => {
       throw unsupported(name);
     });
@@ -206,7 +210,7 @@ const isTensorInfo = (candidate: unknown): candidate is tf.TensorInfo =>
   typeof candidate === "object" && candidate !== null && "dataId" in candidate;
 
 /** TF.js exports each kernel's name under that very name. */
-function kernelNames(): string[] {
+export function kernelNames(): string[] {
   return Object.entries(tf)
     .filter(([key, value]) => key === value)
     .map(([key]) => key);

@@ -110,6 +110,11 @@ const comparisons: readonly ContractCase[] = [
     };
     return { inputs: fourOperands(random), run };
   }),
+  flat("exclusive or, which TF.js composes", (random) => ({
+    inputs: [uniform(random, [3, 4]), uniform(random, [4])],
+    run: (x, y) => runKernel(tf.LogicalXor, { a: tf.greater(x, 0), b: tf.greater(y, 0) }),
+    reference: (x, y) => tf.logicalXor(tf.greater(x, 0), tf.greater(y, 0)),
+  })),
   smooth("chooses with a mask that depends on what is differentiated", (random) => ({
     inputs: [uniform(random, [2, 5]), uniform(random, [5])],
     run: (x, y) => tf.where(tf.greater(x, y), tf.square(x), tf.mul(y, 3)),

@@ -85,6 +85,20 @@ const pooling: readonly ContractCase[] = [
     const { inputs, options } = voluminous(random);
     return { inputs, run: (x) => tf.maxPool3d(x as tf.Tensor5D, options.filterSize, options.strides, options.pad) }; // prettier-ignore
   }),
+  smooth(
+    "max pool of volumes, rows and columns unequal",
+    (random) => ({
+      inputs: [uniform(random, [1, 2, 3, 4, 1])],
+      run: (x) => tf.maxPool3d(x as tf.Tensor5D, [1, 2, 3], 1, "valid"),
+      // There TF.js loses gradients, so one axis at a time, as columns.
+      reference: (x) => {
+        const wide = tf.maxPool3d(x as tf.Tensor5D, [1, 1, 3], 1, "valid");
+        const turned = tf.maxPool3d(tf.transpose(wide, [0, 1, 3, 2, 4]), [1, 1, 2], 1, "valid");
+        return tf.transpose(turned, [0, 1, 3, 2, 4]);
+      },
+    }),
+    1,
+  ),
   smooth("average pool of volumes", (random) => {
     const { inputs, options } = voluminous(random);
     return { inputs, run: (x) => tf.avgPool3d(x as tf.Tensor5D, options.filterSize, options.strides, options.pad) }; // prettier-ignore

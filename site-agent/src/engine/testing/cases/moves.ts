@@ -2,7 +2,7 @@
 import type { Random } from "../../../dataset/random.ts";
 import * as tf from "../../tf.ts";
 import { uniform, type TensorFunction } from "../compare.ts";
-import { between, randomShape, smooth, type ContractCase } from "./case.ts";
+import { between, randomShape, runKernel, smooth, type ContractCase } from "./case.ts";
 
 /** On one tensor of a fixed shape. */
 const move = (name: string, shape: readonly number[], run: TensorFunction): ContractCase =>
@@ -48,6 +48,11 @@ export const moveCases: readonly ContractCase[] = [
   }),
   move("tile to a higher rank", [3], (x) => tf.tile(tf.reshape(x, [1, 3]), [4, 1])),
   move("broadcast", [2, 1, 3], (x) => tf.broadcastTo(x, [2, 4, 3])),
+  smooth("broadcast as a kernel, which TF.js composes", (random) => ({
+    inputs: [uniform(random, [3, 1])],
+    run: (x) => runKernel(tf.BroadcastTo, { x }, { shape: [2, 3, 4] }),
+    reference: (x) => tf.broadcastTo(x, [2, 3, 4]),
+  })),
   move("concat with itself", [2, 3], (x) => tf.concat([x, tf.square(x), x], 1)),
   move("split evenly", [2, 6], (x) => tf.split(x, 3, 1).map((part, i) => tf.mul(part, i + 1))),
   move("split unevenly", [2, 6], (x) => tf.split(x, [1, 3, 2], -1).map((part, i) => tf.mul(part, i + 1))),

@@ -50,6 +50,11 @@ export const reductionCases: readonly ContractCase[] = [
     inputs: [uniform(random, [2, 3, 5], -4, 4)],
     run: (x) => [tf.softmax(x), tf.logSoftmax(x), tf.logSumExp(x, -1)],
   })),
+  smooth("log-softmax as a kernel, which TF.js composes", (random) => ({
+    inputs: [uniform(random, [3, 4])],
+    run: (x) => runKernel(tf.LogSoftmax, { logits: x }, { axis: -1 }),
+    reference: (x) => tf.logSoftmax(x),
+  })),
   scan("cumulative sums", tf.cumsum),
   scan("cumulative products", tf.cumprod),
   flat("positions of extremes", (random) => ({
