@@ -228,7 +228,7 @@ export class TestSite {
         membership: { federation: plan.federation, site, identity: await home.identity(), coordinator },
         plan,
         coordinatorUrl: enrolment.coordinatorUrl,
-        training: { cacheDir: home.cacheFolder("train"), threads: 1 },
+        training: { cacheDir: home.cacheFolder("train"), engine: { threads: 1, device: "cpu" } },
         software: "consilium-site/test",
         signal,
       },

@@ -157,6 +157,7 @@ describe("a mistake ends in a code and a next step", () => {
   it("an option that does not exist, or a number that is none", async () => {
     expectThreeLines(await site("run", "--turbo", "--home", home), "config.invalid");
     expectThreeLines(await site("run", "--threads", "many", "--home", home), "config.invalid");
+    expectThreeLines(await site("run", "--device", "abacus", "--home", home), "config.invalid");
     expectThreeLines(await site("init", "--home", home), "config.invalid");
     expectThreeLines(await site("fly"), "config.invalid");
   });

@@ -89,6 +89,18 @@ export function fraction(option: string): (text: string) => number {
   };
 }
 
+/** Parser of one of the known words. */
+export function oneOf<T extends string>(option: string, words: readonly T[]): (text: string) => T {
+  return (text) => {
+    const known = words.find((word) => word === text);
+    if (known !== undefined) return known;
+    throw new ConsiliumError("config.invalid", {
+      detail: `(${option}: choose ${words.join(", ")})`,
+      culprits: [option],
+    });
+  };
+}
+
 /** Parser of a comma-separated list of known words. */
 export function listOf<T extends string>(
   option: string,

@@ -16,6 +16,8 @@ export interface ProgressLine {
 
 export interface Output {
   progress(line: ProgressLine): void;
+  /** Something that happens once and is worth a line, for people and programs. */
+  event(name: string, data: Readonly<Record<string, unknown>>, text: string): void;
   /** Something that a person should read and a program need not. */
   note(text: string): void;
   /** The last thing that a command shows. */
@@ -45,6 +47,10 @@ export function createOutput(ports: Pick<CliPorts, "stdout" | "stderr" | "nowMs"
       lastMs = nowMs();
       if (json) print({ event: "progress", ...data });
       else live.show(text);
+    },
+    event(name, data, text) {
+      if (json) print({ event: name, ...data });
+      else live.keep(text);
     },
     note(text) {
       if (!json) live.keep(text);

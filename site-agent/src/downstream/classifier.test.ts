@@ -31,7 +31,7 @@ function startWeights(seed: number): Float32Array {
 }
 
 async function compiled(layerDecay: number, batchSize = 8) {
-  const engine = await createEngine({ threads: 1 });
+  const engine = await createEngine({ threads: 1, device: "cpu" });
   const options = { config, classes: 2, cachePx, batchSize };
   return {
     engine,
@@ -123,7 +123,7 @@ describe("the classifier", () => {
   });
 
   it("gives features of the encoder alone", async () => {
-    const engine = await createEngine({ threads: 1 });
+    const engine = await createEngine({ threads: 1, device: "cpu" });
     const inference = await engine.compileInference(featureInference({ config, cachePx, batchSize: 2 }));
     await inference.writeWeights(initialWeights(vitParameters(config), 1));
     const pixels = Uint8Array.from({ length: 2 * cachePx ** 2 }, (_, i) => (i * 7919) % 251);

@@ -51,7 +51,7 @@ const test = () => toyCache({ images: 40, sizePx, seed: 2, imagesPerPatient: 2 }
 describe("fine-tuning from end to end", () => {
   let engine: Engine;
   beforeAll(async () => {
-    engine = await createEngine({ threads: 1 });
+    engine = await createEngine({ threads: 1, device: "cpu" });
   });
 
   it("compares encoders on equal terms and says the same for the same seeds", async () => {
@@ -172,7 +172,7 @@ describe("the fine-tuning thread", () => {
     testDir: join(home, "test"),
     encoders: { scratch: true, own: checkpoint(3), global: null },
     options: { ...options, modes: ["probe"], seeds: 1 } satisfies FinetuneOptions,
-    threads: 1,
+    engine: { threads: 1, device: "cpu" as const },
   });
 
   it("gives what the call gives, with progress", async () => {

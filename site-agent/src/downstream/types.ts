@@ -3,6 +3,7 @@ import type { Checkpoint } from "@consilium/shared/codec";
 import type { Plan } from "@consilium/shared/plan";
 import type { Labels } from "../dataset/labels.ts";
 import type { LabelBudget } from "../dataset/splits.ts";
+import type { EngineOptions } from "../engine/types.ts";
 import type { Estimate } from "./bootstrap.ts";
 import type { RocPoint } from "./metrics.ts";
 
@@ -70,7 +71,7 @@ export interface FinetuneRequest {
   readonly testDir: string | null;
   readonly encoders: EncoderSources;
   readonly options: FinetuneOptions;
-  readonly threads: number;
+  readonly engine: EngineOptions;
 }
 
 /** A cache that is open, with its labels. */

@@ -26,12 +26,12 @@ async function openLabelled(dir: string): Promise<LabelledCache<ImageCache>> {
 }
 
 async function run(request: FinetuneRequest, signal: AbortSignal): Promise<FinetuneResult> {
-  const { model, trainDir, testDir, encoders, options, threads } = request;
+  const { model, trainDir, testDir, encoders, options, engine: settings } = request;
   const train = await openLabelled(trainDir);
   let test: LabelledCache<ImageCache> | null = null;
   try {
     test = testDir === null ? null : await openLabelled(testDir);
-    const engine = await createEngine({ threads });
+    const engine = await createEngine(settings);
     return await finetune(
       { engine, model, train, test, encoders, options },
       async (progress) => {

@@ -19,7 +19,7 @@ export { describeProviders } from "./providers/cpu.ts";
  * @throws engine.unavailable
  */
 export async function createEngine({ threads, device = "auto" }: EngineOptions): Promise<Engine> {
-  const choice = await chooseDevice(device);
+  const choice = typeof device === "string" ? await chooseDevice(device) : device;
   return engineOn(await openRuntime(choice.device, threads));
 }
 

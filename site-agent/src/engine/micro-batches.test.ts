@@ -53,7 +53,7 @@ const normal = (random: Random, length: number): Float32Array =>
 
 let engine: Engine;
 beforeAll(async () => {
-  engine = await createEngine({ threads: 1 });
+  engine = await createEngine({ threads: 1, device: "cpu" });
 });
 const engines: readonly [string, () => Engine][] = [
   ["compiled", () => engine],

@@ -8,7 +8,7 @@ import type { Engine, InputSpecs, TrainStepDefinition } from "./types.ts";
 
 let engine: Engine;
 beforeAll(async () => {
-  engine = await createEngine({ threads: 1 });
+  engine = await createEngine({ threads: 1, device: "cpu" });
 });
 
 // Both engines run the same program; what holds for one holds for the other.
@@ -32,7 +32,7 @@ describe("reproducibility", () => {
     for (const threads of [1, 2]) {
       const train = async (): Promise<Float32Array> => {
         const random = new Random(3);
-        const step = await (await createEngine({ threads })).compileTrainStep(network);
+        const step = await (await createEngine({ threads, device: "cpu" })).compileTrainStep(network);
         await step.writeWeights(values(random, 2 * 64 * 256 + 256).map((w) => w / 10));
         for (let i = 0; i < 5; i++) await step.run({ x: values(random, 128 * 64) }, 1e-2);
         const weights = await step.readWeights();

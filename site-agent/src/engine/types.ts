@@ -1,6 +1,6 @@
 /** The engine's door. Models, losses and optimiser are written in TensorFlow.js; how they run is behind it. */
 import type { Tensor } from "@tensorflow/tfjs-core";
-import type { WantedDevice } from "./devices/device.ts";
+import type { DeviceChoice, WantedDevice } from "./devices/device.ts";
 
 export type InputDtype = "float32" | "int32" | "uint8";
 
@@ -125,6 +125,11 @@ export interface Engine {
 export interface EngineOptions {
   /** Threads inside one operator. Results are reproducible for a fixed number. */
   readonly threads: number;
-  /** `auto`, the default, takes a GPU that is hardware, else the CPU. */
-  readonly device?: WantedDevice;
+  /** `auto`, the default, takes a GPU that is hardware, else the CPU. A choice that was made is not tried again. */
+  readonly device?: WantedDevice | DeviceChoice;
+}
+
+/** Options that are settled, to be handed to a thread. */
+export interface EngineSettings extends EngineOptions {
+  readonly device: DeviceChoice;
 }

@@ -134,7 +134,7 @@ describe("features of the exported encoder", () => {
       (_, i) => patches.reduce((sum, token) => sum + (token[i] ?? NaN), 0) / patches.length,
     );
 
-    const engine = await createEngine({ threads: 1 });
+    const engine = await createEngine({ threads: 1, device: "cpu" });
     const inference = await engine.compileInference(
       featureInference({ config, cachePx: imagePx, batchSize: 1 }),
     );

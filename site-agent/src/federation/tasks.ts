@@ -10,6 +10,7 @@ import type { Plan } from "@consilium/shared/plan";
 import type { UploadBegin, UploadOutcome } from "@consilium/shared/protocol/events";
 import type { CheckpointRecord, RoundOpening } from "@consilium/shared/protocol/round";
 import { assertFinite } from "@consilium/shared/vector";
+import type { EngineOptions } from "../engine/types.ts";
 import type { ByteSource } from "../home/files.ts";
 import type { LocalRoundProgress, LocalRoundResult, Trainer } from "../training/types.ts";
 import type { Checkpoints } from "./checkpoints.ts";
@@ -38,7 +39,7 @@ export interface TaskPorts {
 export interface LocalTraining {
   readonly cacheDir: string;
   readonly seed: number;
-  readonly threads: number;
+  readonly engine: EngineOptions;
 }
 
 export interface TaskProgress {
@@ -136,13 +137,13 @@ export class Tasks {
     signal: AbortSignal,
   ): Promise<void> {
     const moments = await this.#ports.outbox.prepare(opening);
-    const { cacheDir, seed, threads } = this.#training;
+    const { cacheDir, seed, engine } = this.#training;
     const result = await this.#ports.trainer.train(
       {
         plan: this.#plan,
         cacheDir,
         seed,
-        threads,
+        engine,
         round: opening.round,
         base: this.#heldBase(opening),
         optimizerState: this.#plan.training.optimizerState === "keep" ? moments : null,

@@ -27,7 +27,7 @@ const PLAN = parsePlan({
 let engine: Engine;
 beforeAll(async () => {
   await tf.setBackend("cpu");
-  engine = await createEngine({ threads: 1 });
+  engine = await createEngine({ threads: 1, device: "cpu" });
 });
 
 describe("the compiled MAE step", () => {

@@ -13,7 +13,7 @@ const BASE = genesis(PLAN).values;
 let compiled: PretextStep;
 
 beforeAll(async () => {
-  compiled = await compilePretextStep(await createEngine({ threads: 1 }), PLAN);
+  compiled = await compilePretextStep(await createEngine({ threads: 1, device: "cpu" }), PLAN);
 });
 afterAll(() => compiled.step.dispose());
 

@@ -9,7 +9,7 @@ export interface AloneProgress extends LocalRoundProgress {
   readonly rounds: number;
 }
 
-export interface AloneRequest extends Pick<LocalRoundRequest, "cacheDir" | "seed" | "threads"> {
+export interface AloneRequest extends Pick<LocalRoundRequest, "cacheDir" | "seed" | "engine"> {
   /** `rounds` of it may be shortened; the schedule follows. */
   readonly plan: Plan;
 }
@@ -22,7 +22,7 @@ export interface AloneResult extends Checkpoint {
 /** @throws training.no-images, training.diverged, engine.*; the signal's reason at a step's border */
 export async function pretrainAlone(
   trainer: Pick<Trainer, "genesis" | "train">,
-  { plan, cacheDir, seed, threads }: AloneRequest,
+  { plan, cacheDir, seed, engine }: AloneRequest,
   onProgress: (progress: AloneProgress) => void,
   signal: AbortSignal,
 ): Promise<AloneResult> {
@@ -31,7 +31,7 @@ export async function pretrainAlone(
   const losses: number[] = [];
   for (let round = 1; round <= plan.rounds; round++) {
     const trained = await trainer.train(
-      { plan, cacheDir, round, base: values, optimizerState, seed, threads },
+      { plan, cacheDir, round, base: values, optimizerState, seed, engine },
       (progress) => {
         onProgress({ ...progress, round, rounds: plan.rounds });
       },

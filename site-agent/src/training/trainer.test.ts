@@ -36,7 +36,7 @@ const request = (changes: Partial<LocalRoundRequest> = {}): LocalRoundRequest =>
   base: genesis(PLAN).values,
   optimizerState: null,
   seed: 1,
-  threads: 1,
+  engine: { threads: 1, device: "cpu" },
   ...changes,
 });
 
@@ -123,7 +123,7 @@ describe("pre-training alone", () => {
     const plan = withRounds(toyPlan({ warmupRounds: 1 }), 6);
     const { values, losses } = await pretrainAlone(
       trainer,
-      { plan, cacheDir, seed: 3, threads: 1 },
+      { plan, cacheDir, seed: 3, engine: { threads: 1, device: "cpu" } },
       (p) => progress.push(p),
       never,
     );

@@ -2,7 +2,7 @@
 import type { Plan } from "@consilium/shared/plan";
 import type { Manifest } from "@consilium/shared/manifest";
 import type { ContributionMetrics } from "@consilium/shared/protocol/round";
-import type { OptimizerState } from "../engine/types.ts";
+import type { EngineOptions, OptimizerState } from "../engine/types.ts";
 
 export interface LocalRoundRequest {
   readonly plan: Plan;
@@ -15,7 +15,7 @@ export interface LocalRoundRequest {
   readonly optimizerState: OptimizerState | null;
   /** Site-specific seed of crops, masks and batch order. */
   readonly seed: number;
-  readonly threads: number;
+  readonly engine: EngineOptions;
 }
 
 export interface LocalRoundProgress {

@@ -7,6 +7,7 @@ import type { Plan } from "@consilium/shared/plan";
 import { openImageCache } from "../dataset/cache.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { createEngine } from "../engine/engine.ts";
+import type { EngineOptions } from "../engine/types.ts";
 import { genesis } from "./genesis.ts";
 import { createLoader } from "./loader.ts";
 import { assertUsable, runToEnd, trainLocally } from "./local-round.ts";
@@ -24,14 +25,14 @@ const send = (message: FromWorker, transfer: readonly Transferable[] = []): void
 /** Tracing and compiling take longer than a small round, so both happen once. */
 let latest: { readonly key: string; readonly compiled: PretextStep } | null = null;
 
-async function compiledFor(plan: Plan, threads: number): Promise<PretextStep> {
+async function compiledFor(plan: Plan, engine: EngineOptions): Promise<PretextStep> {
   const { cachePx, model, pretext, training } = plan;
-  const key = canonicalJson({ cachePx, model, pretext, training, threads });
+  const key = canonicalJson({ cachePx, model, pretext, training }) + JSON.stringify(engine);
   if (latest?.key === key) return latest.compiled;
   const old = latest;
   latest = null;
   await old?.compiled.step.dispose();
-  const compiled = await compilePretextStep(await createEngine({ threads }), plan);
+  const compiled = await compilePretextStep(await createEngine(engine), plan);
   latest = { key, compiled };
   return compiled;
 }
@@ -51,7 +52,7 @@ function train(request: LocalRoundRequest, id: number, signal: AbortSignal): Pro
   return withCache(request.cacheDir, async (cache) => {
     assertUsable(cache, request.plan.cachePx); // Before the long part.
     const batches = loader.load(request); // Starts now, and works while the step compiles.
-    const compiled = await compiledFor(request.plan, request.threads);
+    const compiled = await compiledFor(request.plan, request.engine);
     const round = trainLocally(request, { compiled, cache, batches, now: () => performance.now() });
     try {
       return await runToEnd(

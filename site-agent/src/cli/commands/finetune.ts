@@ -13,9 +13,10 @@ import type {
 import type { Home } from "../../home/home.ts";
 import { holdsModel, readModel } from "../../home/models.ts";
 import { fraction, handle, listOf, siteCommand, wholeNumber } from "../context.ts";
+import { chooseEngine, withEngineOptions, type EngineCliOptions } from "../engine-options.ts";
 import type { CliPorts } from "../ports.ts";
 
-interface Options {
+interface Options extends EngineCliOptions {
   readonly train: string;
   readonly test?: string;
   readonly negative?: string;
@@ -25,7 +26,6 @@ interface Options {
   readonly modes?: readonly DownstreamMode[];
   readonly from?: readonly EncoderOrigin[];
   readonly epochs?: number;
-  readonly threads: number;
 }
 
 const MODES = ["probe", "finetune"] as const satisfies readonly DownstreamMode[];
@@ -50,15 +50,15 @@ number comes with a 95 % interval (bootstrap by patient). Nothing leaves this si
     .option("--seeds <n>", "repetitions, each with its own labels", wholeNumber("--seeds", 1))
     .option("--modes <list>", "probe, finetune (default: both)", listOf("--modes", MODES))
     .option("--from <list>", "scratch, own, global (default: those that are here)", listOf("--from", ORIGINS))
-    .option("--epochs <n>", "passes over the labels", wholeNumber("--epochs", 1))
-    .option("--threads <n>", "threads for training", wholeNumber("--threads", 1), ports.cores);
-  return handle<Options>(command, ports, async ({ options, output, openHome }) => {
+    .option("--epochs <n>", "passes over the labels", wholeNumber("--epochs", 1));
+  return handle<Options>(withEngineOptions(command, ports), ports, async ({ options, output, openHome }) => {
     const labels = labelBudget(options);
     const home = await openHome();
     const { plan } = await home.joined();
     const encoders = await encoderSources(home, options.from);
     const trainDir = home.cacheFolder(parseName("--train", options.train));
     const testDir = options.test === undefined ? null : home.cacheFolder(parseName("--test", options.test));
+    const engine = await chooseEngine(options, output);
     const { finetuneInThread } = await import("../../downstream/thread.ts");
     const { FINETUNE_OPTIONS } = await import("../../downstream/finetune-defaults.ts");
     const { settings } = FINETUNE_OPTIONS;
@@ -76,7 +76,7 @@ number comes with a 95 % interval (bootstrap by patient). Nothing leaves this si
           negativeClass: options.negative ?? null,
           settings: options.epochs === undefined ? settings : { ...settings, epochs: options.epochs },
         },
-        threads: options.threads,
+        engine,
       },
       (progress) => {
         const { run, step, steps } = progress;

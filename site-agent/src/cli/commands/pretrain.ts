@@ -3,12 +3,12 @@ import { parseName } from "../../config.ts";
 import { trainingSeed } from "../../federation/tasks.ts";
 import { storeOwnModel } from "../../home/models.ts";
 import { handle, siteCommand, wholeNumber } from "../context.ts";
+import { chooseEngine, withEngineOptions, type EngineCliOptions } from "../engine-options.ts";
 import type { CliPorts } from "../ports.ts";
 
-interface Options {
+interface Options extends EngineCliOptions {
   readonly cache: string;
   readonly rounds?: number;
-  readonly threads: number;
 }
 
 export function pretrainCommand(ports: CliPorts): Command {
@@ -21,12 +21,12 @@ is kept in this home, for finetune --from own.`,
      consilium-site pretrain --rounds 10 --threads 4`,
   )
     .option("--cache <name>", "image cache to train on", "train")
-    .option("--rounds <n>", "rounds to train (default: the plan's)", wholeNumber("--rounds", 1))
-    .option("--threads <n>", "threads for training", wholeNumber("--threads", 1), ports.cores);
-  return handle<Options>(command, ports, async ({ options, output, openHome }) => {
+    .option("--rounds <n>", "rounds to train (default: the plan's)", wholeNumber("--rounds", 1));
+  return handle<Options>(withEngineOptions(command, ports), ports, async ({ options, output, openHome }) => {
     const home = await openHome();
     const { site, plan } = await home.joined();
     const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
+    const engine = await chooseEngine(options, output);
     const { createTrainer } = await import("../../training/trainer.ts");
     const { pretrainAlone, withRounds } = await import("../../training/pretrain-alone.ts");
     const trainer = createTrainer();
@@ -37,7 +37,7 @@ is kept in this home, for finetune --from own.`,
           plan: withRounds(plan, options.rounds ?? plan.rounds),
           cacheDir,
           seed: trainingSeed(plan, site),
-          threads: options.threads,
+          engine,
         },
         ({ round, rounds, step, steps, loss, imagesPerSecond }) => {
           const speed = Math.round(imagesPerSecond);

@@ -5,13 +5,13 @@ import { parseName } from "../../config.ts";
 import { writeFileAtomic } from "../../home/files.ts";
 import { readModel } from "../../home/models.ts";
 import { handle, siteCommand, wholeNumber } from "../context.ts";
+import { chooseEngine, withEngineOptions, type EngineCliOptions } from "../engine-options.ts";
 import type { CliPorts } from "../ports.ts";
 
-interface Options {
+interface Options extends EngineCliOptions {
   readonly cache: string;
   readonly count: number;
   readonly out: string;
-  readonly threads: number;
 }
 
 export function reconstructCommand(ports: CliPorts): Command {
@@ -25,16 +25,15 @@ guesses them. The pictures are of this site's patients: they are for this site o
   )
     .option("--cache <name>", "cache to take images from", "train")
     .option("--count <n>", "how many images, evenly spread over the cache", wholeNumber("--count", 1), 8)
-    .requiredOption("--out <dir>", "folder for the pictures")
-    .option("--threads <n>", "threads", wholeNumber("--threads", 1), ports.cores);
-  return handle<Options>(command, ports, async ({ options, output, openHome }) => {
+    .requiredOption("--out <dir>", "folder for the pictures");
+  return handle<Options>(withEngineOptions(command, ports), ports, async ({ options, output, openHome }) => {
     const home = await openHome();
     const { plan } = await home.joined();
     const model = await readModel(home, "global");
     const images = await readImages(home.cacheFolder(parseName("--cache", options.cache)), options.count);
     const { createEngine } = await import("../../engine/engine.ts");
     const { reconstruct } = await import("../../pretext/reconstruct.ts");
-    const engine = await createEngine({ threads: options.threads });
+    const engine = await createEngine(await chooseEngine(options, output));
     const drawn = await reconstruct(engine, { plan, weights: model.values, images, seed: plan.seed });
     const { sizePx, channels, loss, meanPatchLoss } = drawn;
     const files = drawn.images.map((image, i) => {

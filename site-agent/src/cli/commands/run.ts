@@ -11,13 +11,13 @@ import { receiptsFile } from "../../federation/receipts.ts";
 import { whileLocked } from "../../home/lock.ts";
 import { storeGlobalModel } from "../../home/models.ts";
 import { SOFTWARE } from "../../software.ts";
-import { handle, siteCommand, wholeNumber } from "../context.ts";
+import { handle, siteCommand } from "../context.ts";
+import { chooseEngine, withEngineOptions, type EngineCliOptions } from "../engine-options.ts";
 import type { Output } from "../output.ts";
 import type { CliPorts } from "../ports.ts";
 
-interface Options {
+interface Options extends EngineCliOptions {
   readonly cache: string;
-  readonly threads: number;
 }
 
 export function runCommand(ports: CliPorts): Command {
@@ -28,15 +28,15 @@ export function runCommand(ports: CliPorts): Command {
 any time: what was sealed is sent again as it was, an unfinished training is done again. While the coordinator does not
 answer, it keeps trying.`,
     `consilium-site run
-     consilium-site run --threads 4 --json`,
-  )
-    .option("--cache <name>", "image cache to train on", "train")
-    .option("--threads <n>", "threads for training", wholeNumber("--threads", 1), ports.cores);
-  return handle<Options>(command, ports, async ({ options, output, openHome }) => {
+     consilium-site run --threads 4 --json
+     consilium-site run --device webgpu`,
+  ).option("--cache <name>", "image cache to train on", "train");
+  return handle<Options>(withEngineOptions(command, ports), ports, async ({ options, output, openHome }) => {
     const home = await openHome();
     const { site, enrolment, plan } = await home.joined();
     const identity = await home.identity();
     const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
+    const engine = await chooseEngine(options, output);
     // Loaded here, so that `--help` and the small commands do not wait for the engine.
     const { runAgent } = await import("../../federation/agent.ts");
     const { createTrainer } = await import("../../training/trainer.ts");
@@ -63,7 +63,7 @@ answer, it keeps trying.`,
             membership: { federation: plan.federation, site, identity, coordinator: enrolment.coordinator },
             plan,
             coordinatorUrl: enrolment.coordinatorUrl,
-            training: { cacheDir, threads: options.threads },
+            training: { cacheDir, engine },
             software: SOFTWARE,
             signal: ports.signal,
           },
