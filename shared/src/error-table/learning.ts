@@ -51,6 +51,12 @@ export const LEARNING_ERRORS = {
     "This device cannot be used for training here.",
     "Run consilium-site doctor: it says what is missing and the command that brings it; or choose another --device.",
   ),
+  "engine.replicas-differ": entry(
+    500,
+    false,
+    "Devices that train together do not hold the same weights.",
+    "Use devices of one kind and driver, or a single one with --devices 1.",
+  ),
   "training.diverged": entry(
     500,
     false,

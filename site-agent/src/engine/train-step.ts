@@ -2,6 +2,7 @@
 import { microBatchUpdate } from "./micro-batch-update.ts";
 import { scheduleValues, secondMomentUnit } from "./optimizer.ts";
 import { firstName, secondName, weightsName, type Program } from "./program.ts";
+import { replicaUpdate } from "./replica-update.ts";
 import type { Runtime, Workspace } from "./runtime.ts";
 import { assertFits, gradientShapes, stateShapes, toArrays, toFlat } from "./state.ts";
 import { stepProgram, type StepProgram } from "./step-program.ts";
@@ -24,21 +25,33 @@ import { wholeBatchUpdate } from "./whole-batch-update.ts";
 export async function compileTrainStep<I extends InputSpecs>(
   runtime: Runtime,
   definition: TrainStepDefinition<I>,
-  { microBatches = 1 }: StepOptions = {},
+  options: StepOptions = {},
 ): Promise<TrainStep<I>> {
   const program = stepProgram(definition);
-  const accumulated = microBatches > 1 ? gradientShapes(program) : [];
+  const accumulated = accumulates(options) ? gradientShapes(program) : [];
   const workspace = runtime.openWorkspace(new Map([...stateShapes(program), ...accumulated]));
   try {
-    const update =
-      microBatches > 1
-        ? await microBatchUpdate(workspace, definition, microBatches)
-        : await wholeBatchUpdate(workspace, definition);
+    const update = await compileUpdate(workspace, definition, options);
     return new ResidentTrainStep(definition, program, workspace, update);
   } catch (error) {
     await workspace.dispose();
     throw error;
   }
+}
+
+/** A replica adds up in the memory that it shares. */
+const accumulates = ({ microBatches = 1, exchange }: StepOptions): boolean =>
+  microBatches > 1 && exchange === undefined;
+
+function compileUpdate<I extends InputSpecs>(
+  workspace: Workspace<Program>,
+  definition: TrainStepDefinition<I>,
+  options: StepOptions,
+): Promise<Update<I>> {
+  const { microBatches = 1, exchange } = options;
+  if (exchange !== undefined) return replicaUpdate(workspace, definition, microBatches, exchange);
+  if (accumulates(options)) return microBatchUpdate(workspace, definition, microBatches);
+  return wholeBatchUpdate(workspace, definition);
 }
 
 class ResidentTrainStep<I extends InputSpecs> implements TrainStep<I> {

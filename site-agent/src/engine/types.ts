@@ -1,6 +1,7 @@
 /** The engine's door. Models, losses and optimiser are written in TensorFlow.js; how they run is behind it. */
 import type { Tensor } from "@tensorflow/tfjs-core";
 import type { DeviceChoice, WantedDevice } from "./devices/device.ts";
+import type { GradientExchange } from "./parallel/exchange.ts";
 
 export type InputDtype = "float32" | "int32" | "uint8";
 
@@ -63,6 +64,8 @@ export interface StepOptions {
    * definition's inputs have the shapes of a part; `run` takes the whole batch. 1 unless given.
    */
   readonly microBatches?: number;
+  /** With replicas that compute other parts of the same batch at the same time. Alone unless given. */
+  readonly exchange?: GradientExchange;
 }
 
 export interface StepResult {
