@@ -7,10 +7,12 @@ import { FEDERATION_ERRORS } from "./error-table/federation.ts";
 import { IMAGE_ERRORS } from "./error-table/images.ts";
 import { LEARNING_ERRORS } from "./error-table/learning.ts";
 import { RUNNING_ERRORS } from "./error-table/running.ts";
+import { SECAGG_ERRORS } from "./error-table/secagg.ts";
 
 export const ERRORS = {
   ...RUNNING_ERRORS,
   ...FEDERATION_ERRORS,
+  ...SECAGG_ERRORS,
   ...IMAGE_ERRORS,
   ...LEARNING_ERRORS,
 } as const satisfies Record<string, ErrorEntry>;

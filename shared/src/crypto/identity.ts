@@ -42,11 +42,33 @@ export function fingerprint(identity: PublicIdentity): string {
 
 /** What a signature is about; keeps a signature for one purpose from serving another. */
 export type SignedKind =
-  "plan" | "round-opening" | "contribution" | "session" | "coordinator-proof" | "enrolment" | "checkpoint";
+  | "plan"
+  | "round-opening"
+  | "contribution"
+  | "session"
+  | "coordinator-proof"
+  | "enrolment"
+  | "checkpoint"
+  | "secagg-keys"
+  | "secagg-dealing"
+  | "secagg-masked"
+  | "secagg-survivors"
+  | "secagg-release";
+
+/** tweetnacl's form of the key, which takes as long to derive as a signature takes to make. */
+const signingKeys = new WeakMap<Identity, Uint8Array>();
+
+function signingKeyOf(identity: Identity): Uint8Array {
+  const known = signingKeys.get(identity);
+  if (known !== undefined) return known;
+  const { secretKey } = nacl.sign.keyPair.fromSeed(identity.signingSeed);
+  signingKeys.set(identity, secretKey);
+  return secretKey;
+}
 
 export function sign<T extends object>(kind: SignedKind, body: T, identity: Identity): Signed<T> {
-  const { secretKey } = nacl.sign.keyPair.fromSeed(identity.signingSeed);
-  return { body, signature: toBase64Url(nacl.sign.detached(signedBytes(kind, body), secretKey)) };
+  const signature = nacl.sign.detached(signedBytes(kind, body), signingKeyOf(identity));
+  return { body, signature: toBase64Url(signature) };
 }
 
 /** @throws crypto.bad-signature */

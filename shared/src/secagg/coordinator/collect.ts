@@ -1,0 +1,49 @@
+/** Round 1 at the coordinator: the keys of all sites that answered, shown to all of them. */
+import nacl from "tweetnacl";
+import { fromBase64Url } from "../../crypto/encoding.ts";
+import { ConsiliumError } from "../../errors.ts";
+import { verifyMember, type Attempt } from "../attempt.ts";
+import { agree } from "../derive.ts";
+import { assertEnough, bySite } from "../key-list.ts";
+import { meshOf, type Mesh } from "../mesh.ts";
+import type { KeyList, SignedKeys } from "../messages.ts";
+import type { CoordinatorRound } from "../round.ts";
+import { admit } from "./admit.ts";
+
+export interface Collected {
+  readonly phase: "collected";
+  readonly attempt: Attempt;
+  readonly mesh: Mesh;
+  /** In the order of the sites' names. */
+  readonly keys: readonly SignedKeys[];
+}
+
+/** Any scalar tells a point of low order: clamping makes it a multiple of the cofactor (RFC 7748, section 5). */
+const PROBE = new Uint8Array(nacl.scalarMult.scalarLength).fill(1);
+
+/** @throws secagg.too-few-sites, naming the sites without usable keys */
+export function collect(
+  attempt: Attempt,
+  messages: readonly SignedKeys[],
+): CoordinatorRound<KeyList, Collected> {
+  const seen = new Set<string>();
+  const { admitted, refused } = admit(
+    messages,
+    ({ body }) => body.site,
+    (signed) => {
+      const { site, sealKey, pairKey } = verifyMember(attempt, "secagg-keys", signed);
+      for (const key of [sealKey, pairKey]) agree(PROBE, fromBase64Url(key), site);
+      if (sealKey === pairKey || seen.has(sealKey) || seen.has(pairKey)) {
+        throw new ConsiliumError("secagg.bad-key", { culprits: [site] });
+      }
+      seen.add(sealKey).add(pairKey);
+    },
+  );
+  assertEnough(attempt, [...admitted.keys()]);
+  const keys = bySite([...admitted.values()]);
+  return {
+    broadcast: { context: attempt.context, keys },
+    keep: { phase: "collected", attempt, mesh: meshOf(attempt, keys), keys },
+    refused,
+  };
+}

@@ -1,0 +1,96 @@
+/** Rounds 3 and 4 at the coordinator: names the sites whose masked vectors it has, and collects their signatures. */
+import { ConsiliumError } from "../../errors.ts";
+import type { SiteId } from "../../ids.ts";
+import { compareSites, tooFew, verifyMember, type Attempt } from "../attempt.ts";
+import { assertEnough } from "../key-list.ts";
+import { isConnected, type Mesh } from "../mesh.ts";
+import type {
+  Agreement,
+  SignedDealing,
+  SignedKeys,
+  SignedMasked,
+  SignedVote,
+  SurvivorList,
+} from "../messages.ts";
+import type { CoordinatorRound } from "../round.ts";
+import { survivorsHash, transcriptHash } from "../transcript.ts";
+import { admit } from "./admit.ts";
+import type { Routed } from "./route.ts";
+
+export interface Listed {
+  readonly phase: "listed";
+  readonly attempt: Attempt;
+  readonly mesh: Mesh;
+  readonly keys: readonly SignedKeys[];
+  readonly participants: readonly SiteId[];
+  readonly dealings: ReadonlyMap<SiteId, SignedDealing>;
+  /** Sites whose vectors are in the sum, in the order of their names. */
+  readonly survivors: readonly SiteId[];
+}
+
+/**
+ * @param masked headers of the frames that are complete on disk under the hash that they name
+ * @param frameBytes of this layout (frame.ts)
+ * @throws secagg.too-few-sites
+ */
+export function listSurvivors(
+  state: Routed,
+  masked: readonly SignedMasked[],
+  frameBytes: number,
+): CoordinatorRound<SurvivorList, Listed> {
+  const { attempt, mesh, keys, participants, dealings } = state;
+  const { admitted, refused } = admit(
+    masked,
+    ({ body }) => body.site,
+    (signed) => {
+      const { site, bytes } = verifyMember(attempt, "secagg-masked", signed);
+      if (!dealings.has(site)) throw new ConsiliumError("round.not-open", { culprits: [site] });
+      if (bytes !== frameBytes) throw new ConsiliumError("frame.wrong-length", { culprits: [site] });
+    },
+  );
+  const survivors = [...admitted.keys()].sort(compareSites);
+  assertEnough(attempt, survivors);
+  if (!isConnected(mesh, survivors)) throw tooFew(1, 2);
+  return {
+    broadcast: { context: attempt.context, survivors },
+    keep: { phase: "listed", attempt, mesh, keys, participants, dealings, survivors },
+    refused,
+  };
+}
+
+export interface Agreed extends Omit<Listed, "phase"> {
+  readonly phase: "agreed";
+}
+
+/** @throws secagg.too-few-sites with fewer than `threshold` signatures on the list that was sent */
+export function collectVotes(
+  state: Listed,
+  votes: readonly SignedVote[],
+): CoordinatorRound<Agreement, Agreed> {
+  const { attempt, mesh, participants, survivors } = state;
+  const transcript = transcriptHash(attempt, mesh, participants);
+  const list = survivorsHash(attempt, survivors);
+  const { admitted, refused } = admit(
+    votes,
+    ({ body }) => body.site,
+    (signed) => {
+      const body = verifyMember(attempt, "secagg-survivors", signed);
+      const culprits: SiteId[] = [body.site];
+      if (!survivors.includes(body.site)) throw new ConsiliumError("round.not-open", { culprits });
+      if (body.transcript !== transcript || body.survivors !== list) {
+        throw new ConsiliumError("secagg.equivocation", { culprits });
+      }
+    },
+  );
+  const { threshold } = attempt.terms;
+  if (admitted.size < threshold) throw tooFew(admitted.size, threshold, without(survivors, admitted));
+  return {
+    broadcast: { context: attempt.context, votes: [...admitted.values()] },
+    keep: { ...state, phase: "agreed" },
+    refused,
+  };
+}
+
+function without(sites: readonly SiteId[], present: ReadonlyMap<SiteId, unknown>): SiteId[] {
+  return sites.filter((site) => !present.has(site));
+}

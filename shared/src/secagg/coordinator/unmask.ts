@@ -1,0 +1,122 @@
+/**
+ * Round 5 at the coordinator: rebuilds the survivors' self seeds and the other participants' pair secrets, checks each,
+ * and says which masks are left in the sum. A wrong share is its releaser's doing, because it differs from the digest
+ * that releaser and coordinator were both given; right shares of a wrong secret are the dealer's.
+ */
+import nacl from "tweetnacl";
+import { fromBase64Url, toBase64Url } from "../../crypto/encoding.ts";
+import { ConsiliumError } from "../../errors.ts";
+import type { SiteId } from "../../ids.ts";
+import { compareSites, tooFew, verifyMember } from "../attempt.ts";
+import { agree, pairMaskKey, seedCommitment, selfMaskKey, shareDigest, type ShareKind } from "../derive.ts";
+import { badShare, digestsOf } from "../digests.ts";
+import type { MaskTerm } from "../masks.ts";
+import { neighbours } from "../mesh.ts";
+import type { SignedRelease } from "../messages.ts";
+import { required } from "../required.ts";
+import type { Refusal } from "../round.ts";
+import { wipe } from "../secrets.ts";
+import { combineShares, type Point } from "../shamir.ts";
+import { survivorsHash } from "../transcript.ts";
+import { admit } from "./admit.ts";
+import type { Agreed } from "./survivors.ts";
+
+export interface Unmasking {
+  readonly phase: "unmasking";
+  readonly survivors: readonly SiteId[];
+  /** To be added, with their signs, to the sum of the survivors' vectors. */
+  readonly removals: readonly MaskTerm[];
+}
+
+/**
+ * @throws secagg.too-few-sites if a secret cannot be rebuilt, naming survivors that released nothing usable
+ * @throws secagg.bad-dealing, naming the dealer, if correct shares do not give the secret that it stood for
+ */
+export function unmask(
+  state: Agreed,
+  releases: readonly SignedRelease[],
+): { readonly keep: Unmasking; readonly refused: readonly Refusal[] } {
+  const { attempt, mesh, participants, survivors } = state;
+  const { context } = attempt;
+  const survived = new Set(survivors);
+  const { admitted, refused } = admit(
+    releases,
+    ({ body }) => body.site,
+    (signed) => {
+      assertRelease(state, survived, signed);
+    },
+  );
+  const points = pointsByDealer(state, admitted);
+  const rebuild = (dealer: SiteId): Uint8Array => {
+    const known = points.get(dealer) ?? [];
+    if (known.length < mesh.shareThreshold) {
+      const silent = survivors.filter((site) => !admitted.has(site));
+      throw tooFew(known.length, mesh.shareThreshold, silent);
+    }
+    return combineShares(known.slice(0, mesh.shareThreshold));
+  };
+
+  const pairKeys = new Map(state.keys.map(({ body }) => [body.site, body.pairKey]));
+  const removals = participants.flatMap((dealer): MaskTerm[] => {
+    const secret = rebuild(dealer);
+    if (survived.has(dealer)) {
+      const { commitment } = required(state.dealings.get(dealer)).body;
+      if (seedCommitment(secret, context, dealer) !== commitment) throw badDealing(dealer);
+      const term: MaskTerm = { key: selfMaskKey(secret, context, dealer), sign: -1 };
+      wipe(secret);
+      return [term];
+    }
+    const { publicKey } = nacl.box.keyPair.fromSecretKey(secret);
+    if (toBase64Url(publicKey) !== pairKeys.get(dealer)) throw badDealing(dealer);
+    const terms = neighbours(mesh, dealer, survived).map((other): MaskTerm => {
+      const agreed = agree(secret, fromBase64Url(required(pairKeys.get(other))), other);
+      // The survivor added it if its name comes first.
+      return {
+        key: pairMaskKey(agreed, context, dealer, other),
+        sign: compareSites(other, dealer) < 0 ? -1 : 1,
+      };
+    });
+    wipe(secret);
+    return terms;
+  });
+  return { keep: { phase: "unmasking", survivors, removals }, refused };
+}
+
+/** That a survivor released exactly the shares that it owes, each as it was dealt. */
+function assertRelease(state: Agreed, survived: ReadonlySet<SiteId>, signed: SignedRelease): void {
+  const { attempt, mesh, dealings, participants, survivors } = state;
+  const { site, survivors: list, shares } = verifyMember(attempt, "secagg-release", signed);
+  if (!survived.has(site)) throw new ConsiliumError("round.not-open", { culprits: [site] });
+  if (list !== survivorsHash(attempt, survivors)) {
+    throw new ConsiliumError("secagg.equivocation", { culprits: [site] });
+  }
+  const owed = [...neighbours(mesh, site, new Set(participants)), site].sort(compareSites);
+  const given = shares.map(({ of }) => of).sort(compareSites);
+  if (given.join() !== owed.join()) throw badShare(site);
+  for (const { of: dealer, share } of shares) {
+    const kind: ShareKind = survived.has(dealer) ? "self" : "pair";
+    const holders = required(mesh.holders.get(dealer));
+    const { digests } = required(dealings.get(dealer)).body;
+    const dealt = digestsOf(digests, holders.length, dealer)(holders.indexOf(site), kind);
+    const digest = shareDigest(fromBase64Url(share), attempt.context, { kind, dealer, holder: site });
+    if (!digest.equals(dealt)) throw badShare(site);
+  }
+}
+
+function pointsByDealer(
+  { mesh, participants }: Agreed,
+  releases: ReadonlyMap<SiteId, SignedRelease>,
+): Map<SiteId, Point[]> {
+  const points = new Map<SiteId, Point[]>(participants.map((site) => [site, []]));
+  for (const [holder, { body }] of releases) {
+    for (const { of: dealer, share } of body.shares) {
+      const x = required(mesh.holders.get(dealer)).indexOf(holder) + 1;
+      required(points.get(dealer)).push({ x, share: fromBase64Url(share) });
+    }
+  }
+  return points;
+}
+
+function badDealing(dealer: SiteId): ConsiliumError {
+  return new ConsiliumError("secagg.bad-dealing", { culprits: [dealer] });
+}

@@ -1,0 +1,148 @@
+/**
+ * What is in the masked vector and in which units. All sites and the coordinator derive it from the plan, and its hash
+ * is in the context: a site with other ranges takes part in another attempt.
+ *
+ *     body   tensors in manifest order, `bodyBits` per element, filled up with zeros to a multiple of 16 bytes
+ *     tail   32 bits each: examples, clipped elements, the extras, four check words
+ *
+ * All elements are little-endian integers modulo 2^bits, read as signed once they are summed.
+ *
+ * No sum can wrap. Let n = sites, Q = floor((2^(bits-1) - 1) / n). Each site's element x satisfies |x| <= Q, because
+ * encoding clamps the rounded integer to [-Q, Q] (reals) or [0, most] with most <= Q (counts). For any m <= n sites,
+ * |x_1 + ... + x_m| <= m * Q <= n * Q <= 2^(bits-1) - 1, which two's complement of `bits` bits represents exactly, and
+ * masks cancel modulo 2^bits. So the unmasked element is the integer sum itself, not merely congruent to it.
+ */
+import { z } from "zod";
+import { canonicalJson, sha256 } from "../canonical.ts";
+import type { Sha256 } from "../ids.ts";
+import { MIN_SURVIVORS } from "./threshold.ts";
+
+const name = z.string().min(1).max(200);
+const length = z.int().min(1).max(0x7fff_ffff);
+const bound = z.number().positive();
+
+export const tensorRangeSchema = z.strictObject({
+  name,
+  length,
+  /** Largest magnitude that is told apart; what is beyond is clipped and counted. */
+  bound,
+});
+export type TensorRange = z.infer<typeof tensorRangeSchema>;
+
+export const extraSchema = z.discriminatedUnion("kind", [
+  /** Metrics and moments. Weighted ones are averaged like the update, the others are summed. */
+  z.strictObject({ kind: z.literal("real"), name, length, bound, weighted: z.boolean() }),
+  /** Exact integers from 0; what is beyond `most` counts as `most`, and as clipped. */
+  z.strictObject({ kind: z.literal("count"), name, length, most: z.int().min(1) }),
+]);
+export type Extra = z.infer<typeof extraSchema>;
+
+/** Fewer steps than this on either side of zero would be noise. */
+const MIN_LEVELS = 16;
+
+export const vectorLayoutSchema = z
+  .strictObject({
+    /** Of the cohort: headroom for all of them. */
+    sites: z.int().min(MIN_SURVIVORS).max(10_000),
+    /** `narrow`: 16 bits per element of the update, half the bytes, relative error near 1e-2. */
+    link: z.enum(["wide", "narrow"]).default("wide"),
+    /** A site's weight is min(examples, cap) / cap; it stays private, its sum does not. */
+    examplesCap: z.int().min(1),
+    tensors: z.array(tensorRangeSchema).min(1).max(10_000).readonly(),
+    extras: z.array(extraSchema).max(1_000).default([]).readonly(),
+  })
+  .refine(
+    (layout) => levelsOf(bodyBitsOf(layout), layout.sites) >= MIN_LEVELS,
+    "too many sites for a narrow link",
+  )
+  .refine(
+    ({ sites, examplesCap }) => examplesCap <= levelsOf(TAIL_BITS, sites),
+    "examplesCap leaves no headroom",
+  )
+  .refine(
+    ({ sites, extras }) =>
+      extras.every((extra) => extra.kind === "real" || extra.most <= levelsOf(TAIL_BITS, sites)),
+    "a count leaves no headroom",
+  )
+  .refine(
+    ({ tensors, extras }) =>
+      new Set([...tensors, ...extras].map((field) => field.name)).size === tensors.length + extras.length,
+    "a name occurs twice",
+  );
+export type VectorLayout = z.infer<typeof vectorLayoutSchema>;
+
+export type BodyBits = 16 | 32;
+const TAIL_BITS = 32;
+/** The cipher's block: every block of the vector may begin at a multiple of it. */
+export const ALIGNMENT_BYTES = 16;
+export const CHECK_WORDS = 4;
+/** Before the extras: examples, clipped. */
+const LEADING_WORDS = 2;
+
+export function layoutHash(layout: VectorLayout): Sha256 {
+  return sha256(
+    canonicalJson({
+      ...layout,
+      tensors: layout.tensors.map((tensor) => ({ ...tensor })),
+      extras: layout.extras.map((extra) => ({ ...extra })),
+    }),
+  );
+}
+
+/** Q: steps on either side of zero that one site may use. */
+export function levelsOf(bits: number, sites: number): number {
+  return Math.floor((2 ** (bits - 1) - 1) / sites);
+}
+
+/** Where things are; follows from the layout alone. */
+export interface Geometry {
+  readonly bodyBits: BodyBits;
+  /** Elements of the update. */
+  readonly bodyLength: number;
+  /** With the filling. */
+  readonly bodyBytes: number;
+  readonly tailWords: number;
+  readonly totalBytes: number;
+  readonly bodyLevels: number;
+  readonly tailLevels: number;
+  /** Most clipped elements that one site can count. */
+  readonly clippedMost: number;
+}
+
+export function geometryOf(layout: VectorLayout): Geometry {
+  const bodyBits = bodyBitsOf(layout);
+  const bodyLength = sumOfLengths(layout.tensors);
+  const bodyBytes = Math.ceil((bodyLength * bodyBits) / 8 / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+  const extraWords = sumOfLengths(layout.extras);
+  const tailWords = LEADING_WORDS + extraWords + CHECK_WORDS;
+  const tailLevels = levelsOf(TAIL_BITS, layout.sites);
+  return {
+    bodyBits,
+    bodyLength,
+    bodyBytes,
+    tailWords,
+    totalBytes: bodyBytes + 4 * tailWords,
+    bodyLevels: levelsOf(bodyBits, layout.sites),
+    tailLevels,
+    clippedMost: Math.min(tailLevels, bodyLength + extraWords),
+  };
+}
+
+/** The tail's fields in order, each with the index of its first word. */
+export function tailFields(
+  layout: VectorLayout,
+): readonly { readonly extra: Extra; readonly start: number }[] {
+  let next = LEADING_WORDS;
+  return layout.extras.map((extra) => {
+    const start = next;
+    next += extra.length;
+    return { extra, start };
+  });
+}
+
+function bodyBitsOf({ link }: { readonly link: "wide" | "narrow" }): BodyBits {
+  return link === "wide" ? 32 : 16;
+}
+
+const sumOfLengths = (fields: readonly { readonly length: number }[]): number =>
+  fields.reduce((sum, field) => sum + field.length, 0);

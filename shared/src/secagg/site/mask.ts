@@ -1,0 +1,118 @@
+/**
+ * Round 3 at a site, first half: opens what the neighbours dealt and derives the masks (figure 4, round 2). No update is
+ * needed for it, so masks can be summed while the model trains (`maskSum`).
+ */
+import nacl from "tweetnacl";
+import { fromBase64Url } from "../../crypto/encoding.ts";
+import { ConsiliumError } from "../../errors.ts";
+import type { Sha256, SiteId } from "../../ids.ts";
+import { assertContext, compareSites, tooFew, verifyMember, type Attempt, type Self } from "../attempt.ts";
+import { agree, pairMaskKey, sealingKey, selfMaskKey, shareDigest } from "../derive.ts";
+import { badShare, digestsOf } from "../digests.ts";
+import { assertEnough } from "../key-list.ts";
+import type { MaskTerm } from "../masks.ts";
+import { neighbours, type Mesh } from "../mesh.ts";
+import { SHARE_BYTES, type Delivery, type SignedKeys } from "../messages.ts";
+import { required } from "../required.ts";
+import { assertUnspent, moveSecret, wipe } from "../secrets.ts";
+import { transcriptHash } from "../transcript.ts";
+import type { HeldShares, Shared } from "./share.ts";
+
+export interface Masking {
+  readonly phase: "masking";
+  readonly attempt: Attempt;
+  readonly mesh: Mesh;
+  /** Sites that dealt, in the order of their names. */
+  readonly participants: readonly SiteId[];
+  readonly transcript: Sha256;
+  readonly held: ReadonlyMap<SiteId, HeldShares>;
+  /** The self mask, and one for each neighbour that dealt: added by the site whose name comes first. */
+  readonly masks: readonly MaskTerm[];
+}
+
+/**
+ * Nothing is broadcast: the masked vector follows when there is an update (contribute.ts).
+ * @throws secagg.too-few-sites, secagg.other-attempt, crypto.bad-signature
+ * @throws secagg.equivocation if the list of sites that dealt contradicts the deliveries or the advertised keys
+ * @throws secagg.bad-share, naming the dealer, if a box does not open or holds another share than the dealer signed
+ * @throws secagg.bad-key, secagg.spent
+ */
+export function mask(state: Shared, self: Self, delivery: Delivery): { readonly keep: Masking } {
+  const { attempt, mesh, keys } = state;
+  assertUnspent(state.sealSecret, state.pairSecret, state.selfSeed, state.own.self, state.own.pair);
+  assertContext(attempt, delivery.context);
+  const participants = delivery.participants.toSorted(compareSites);
+  const present = new Set(participants);
+  if (
+    present.size !== participants.length ||
+    !present.has(self.site) ||
+    participants.some((site) => !keys.has(site))
+  ) {
+    throw new ConsiliumError("secagg.equivocation", { detail: "(list of sites that dealt)" });
+  }
+  assertEnough(attempt, participants);
+  const dealers = neighbours(mesh, self.site, present);
+  if (dealers.length + 1 < mesh.shareThreshold) throw tooFew(dealers.length + 1, mesh.shareThreshold);
+  const delivered = new Map(delivery.dealings.map((one) => [one.dealing.body.site, one]));
+  if (delivered.size !== delivery.dealings.length || delivered.size !== dealers.length) {
+    throw new ConsiliumError("secagg.equivocation", { detail: "(deliveries)" });
+  }
+
+  const opened = dealers.map((dealer): [SiteId, HeldShares] => {
+    const one = delivered.get(dealer);
+    if (one === undefined) throw new ConsiliumError("secagg.equivocation", { detail: "(deliveries)" });
+    return [dealer, openShares(state, self.site, one, required(keys.get(dealer)))];
+  });
+  const pairMasks = dealers.map((other): MaskTerm => {
+    const agreed = agree(state.pairSecret, fromBase64Url(required(keys.get(other)).pairKey), other);
+    const term: MaskTerm = {
+      key: pairMaskKey(agreed, attempt.context, self.site, other),
+      sign: compareSites(self.site, other) < 0 ? 1 : -1,
+    };
+    wipe(agreed);
+    return term;
+  });
+  const selfMask: MaskTerm = { key: selfMaskKey(state.selfSeed, attempt.context, self.site), sign: 1 };
+  wipe(state.sealSecret, state.pairSecret, state.selfSeed);
+  const own: HeldShares = { self: moveSecret(state.own.self), pair: moveSecret(state.own.pair) };
+  return {
+    keep: {
+      phase: "masking",
+      attempt,
+      mesh,
+      participants,
+      transcript: transcriptHash(attempt, mesh, participants),
+      held: new Map([...opened, [self.site, own]]),
+      masks: [selfMask, ...pairMasks],
+    },
+  };
+}
+
+function openShares(
+  { attempt, mesh, sealSecret }: Shared,
+  site: SiteId,
+  { dealing, box }: Delivery["dealings"][number],
+  { sealKey }: SignedKeys["body"],
+): HeldShares {
+  const { context } = attempt;
+  const { site: dealer, digests } = verifyMember(attempt, "secagg-dealing", dealing);
+  const key = sealingKey(agree(sealSecret, fromBase64Url(sealKey), dealer), context, dealer, site);
+  const bytes = fromBase64Url(box);
+  const nonceBytes = nacl.secretbox.nonceLength;
+  const plaintext = nacl.secretbox.open(bytes.subarray(nonceBytes), bytes.subarray(0, nonceBytes), key);
+  wipe(key);
+  if (plaintext?.length !== 2 * SHARE_BYTES) throw badShare(dealer);
+  const shares: HeldShares = {
+    self: plaintext.slice(0, SHARE_BYTES),
+    pair: plaintext.slice(SHARE_BYTES),
+  };
+  wipe(plaintext);
+  const holders = required(mesh.holders.get(dealer));
+  const signed = digestsOf(digests, holders.length, dealer);
+  const at = holders.indexOf(site);
+  for (const kind of ["self", "pair"] as const) {
+    const digest = shareDigest(shares[kind], context, { kind, dealer, holder: site });
+    if (!digest.equals(signed(at, kind))) throw badShare(dealer);
+  }
+  return shares;
+}
