@@ -131,8 +131,16 @@ const unary: readonly tf.GradConfig[] = [
   fromInput(tf.Cosh, (x) => tf.sinh(x)),
   fromInput(tf.Erf, (x) => mul(tf.exp(neg(square(x))), TWO_OVER_SQRT_PI)),
   fromInput(tf.Softplus, (x) => tf.sigmoid(x)),
-  fromInput(tf.Relu, (x) => tf.step(x)),
-  fromInput(tf.Relu6, (x) => mask(tf.logicalAnd(tf.greater(x, 0), tf.lessEqual(x, 6)))),
+  // From the result, which the next layer keeps anyway; a choice costs less than a product with a mask.
+  rule(tf.Relu, { output: true }, (dy, saved) => ({
+    x: () => where(tf.greater(saved.at(0), 0), dy, zerosLike(dy)),
+  })),
+  rule(tf.Relu6, { inputs: ["x"] }, (dy, saved) => ({
+    x: () => {
+      const x = saved.at(0);
+      return where(tf.logicalAnd(tf.greater(x, 0), tf.lessEqual(x, 6)), dy, zerosLike(dy));
+    },
+  })),
   fromInput(tf.Elu, (x) => where(tf.greater(x, 0), tf.onesLike(x), tf.exp(x))),
   fromInput(tf.Selu, (x) => {
     const { SELU_SCALE, SELU_SCALEALPHA } = tf.backend_util;
@@ -147,7 +155,7 @@ const unary: readonly tf.GradConfig[] = [
   fromOutput(tf.Tanh, (y) => sub(1, square(y))),
   fromOutput(tf.Sigmoid, (y) => mul(y, sub(1, y))),
   rule(tf.LeakyRelu, { inputs: ["x"] }, (dy, saved, { alpha }: tf.LeakyReluAttrs) => ({
-    x: () => mul(dy, tf.step(saved.at(0), alpha)),
+    x: () => where(tf.greater(saved.at(0), 0), dy, mul(dy, alpha)),
   })),
   rule(
     tf.ClipByValue,

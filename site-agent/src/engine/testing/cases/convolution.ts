@@ -112,7 +112,27 @@ const fusedInputs = (random: Random, outputs: number, filter: readonly number[])
   uniform(random, [outputs], 0.1, 0.4),
 ];
 
+/** Down by a pool, up by a transposed convolution, and a skip between them. */
+const network: TensorFunction = (...tensors) => {
+  const [image, stem, depth, point, up] = tensors as [tf.Tensor4D, ...tf.Tensor4D[]];
+  if (stem === undefined || depth === undefined || point === undefined || up === undefined) {
+    throw new RangeError("a filter is missing");
+  }
+  const wide = tf.relu(tf.conv2d(image, stem, 1, "same")); // [1, 6, 6, 2]
+  const small = tf.maxPool(wide, 3, 2, "same"); // [1, 3, 3, 2]
+  const { mean, variance } = tf.moments(small, [0, 1, 2]);
+  const ones = tf.ones<tf.Rank.R1>([2]);
+  const normal = tf.batchNorm(small, mean as tf.Tensor1D, variance as tf.Tensor1D, tf.zerosLike(ones), ones);
+  const mixed = tf.elu(tf.separableConv2d(normal, depth, point, 1, "same"));
+  const large = tf.conv2dTranspose(mixed, up, [1, 6, 6, 2], 2, "same");
+  return tf.add(large, tf.image.resizeBilinear(tf.avgPool(wide, 2, 2, "valid"), [6, 6]));
+};
+
 export const convolutionCases: readonly ContractCase[] = [
+  smooth("a small network", (random) => {
+    const shapes = [[1, 6, 6, 1], [3, 3, 1, 2], [3, 3, 2, 1], [1, 1, 2, 2], [3, 3, 2, 2]]; // prettier-ignore
+    return { inputs: shapes.map((shape) => uniform(random, shape, -1, 1)), run: network };
+  }),
   smooth("conv2d", (random) => planar(random, false, conv2d), 6),
   smooth("conv2d, dilated", (random) => planar(random, true, conv2d), 3),
   smooth("conv2d, padded by a number", (random) => {
