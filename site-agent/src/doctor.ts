@@ -5,33 +5,20 @@ import { planHash } from "@consilium/shared/plan";
 import { formatBytes } from "@consilium/shared/units";
 import path from "node:path";
 import type { CliPorts } from "./cli/ports.ts";
+import { examineEngines, realMachine } from "./doctor/engines.ts";
+import { fail, ok, warn, type Finding } from "./doctor/finding.ts";
 import { httpClient } from "./federation/http.ts";
 import { receiptsFile } from "./federation/receipts.ts";
 import { openSession } from "./federation/session.ts";
 import { fileBytes, fileMode, freeBytes, listFolder } from "./home/files.ts";
 import { openHome, type Home, type JoinedSite } from "./home/home.ts";
 
-export interface Finding {
-  readonly status: "ok" | "warn" | "fail";
-  readonly what: string;
-  readonly found: string;
-  /** What to do, where there is something to do. */
-  readonly next: string | null;
-}
-
 const GIB = 2 ** 30;
-
-const ok = (what: string, found: string): Finding => ({ status: "ok", what, found, next: null });
-const warn = (what: string, found: string, next: string): Finding => ({ status: "warn", what, found, next });
-const fail = (what: string, error: unknown): Finding => {
-  const known = toConsiliumError(error);
-  return { status: "fail", what, found: `${known.message} [${known.code}]`, next: known.next };
-};
 
 export async function examine(folder: string, ports: CliPorts): Promise<readonly Finding[]> {
   const findings: Finding[] = [
     ok("node", ports.nodeVersion),
-    ...(await attempt("engine", engine)),
+    ...(await attempt("engine", () => examineEngines(realMachine(ports.env), ports.cores))),
     cores(ports),
     memory(ports),
     await disk(folder),
@@ -70,29 +57,6 @@ async function attempt(what: string, check: () => Promise<readonly Finding[]>): 
     return await check();
   } catch (error) {
     return [fail(what, error)];
-  }
-}
-
-async function engine(): Promise<readonly Finding[]> {
-  const { describeProviders } = await import("./engine/engine.ts");
-  const { runtime, backends } = describeProviders();
-  const names = backends.map(({ name, bundled }) => (bundled ? name : `${name} (not bundled)`));
-  const peer = TENSORFLOW_PEERS.find(isInstalled);
-  return [
-    ok("onnx runtime", `${runtime}: ${names.join(", ")}`),
-    ok("tensorflow", peer === undefined ? "not installed (optional)" : `${peer} is installed`),
-  ];
-}
-
-/** Optional engines that a site may have installed. */
-const TENSORFLOW_PEERS = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"];
-
-function isInstalled(name: string): boolean {
-  try {
-    import.meta.resolve(name);
-    return true;
-  } catch {
-    return false;
   }
 }
 

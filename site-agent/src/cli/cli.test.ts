@@ -199,7 +199,9 @@ it("doctor looks at everything and says what to do", async () => {
   expect(findings.map(({ what }) => what)).toEqual(
     expect.arrayContaining([
       "node",
-      "onnx runtime",
+      "processor",
+      "engine cpu",
+      "engine webgpu",
       "cores",
       "memory",
       "disk",

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import { examine, type Finding } from "../../doctor.ts";
+import { examine } from "../../doctor.ts";
+import type { Finding } from "../../doctor/finding.ts";
 import { handle, siteCommand, Unsuccessful } from "../context.ts";
 import type { CliPorts } from "../ports.ts";
 
@@ -22,8 +23,8 @@ export function doctorCommand(ports: CliPorts): Command {
 function describe(findings: readonly Finding[]): string {
   return findings
     .flatMap(({ status, what, found, next }) => [
-      `${status.padEnd(5)} ${what.padEnd(14)} ${found}`,
-      ...(next === null ? [] : [`${"".padEnd(20)} -> ${next}`]),
+      `${status.padEnd(5)} ${what.padEnd(17)} ${found}`,
+      ...(next === null ? [] : [`${"".padEnd(23)} -> ${next}`]),
     ])
     .join("\n");
 }

@@ -7,8 +7,8 @@ import { absent, type Device, type Trial } from "./device.ts";
 import { adapterOf, listGpus, listVulkanDrivers, type Gpu } from "./machine.ts";
 import { tryDevice, tryIn } from "./trial.ts";
 
-const NVIDIA: Gpu = { vendor: "NVIDIA", name: "NVIDIA A10", driver: "nvidia 550.54" };
-const INTEL: Gpu = { vendor: "Intel", name: "Intel 8086:9A49", driver: "i915" };
+const NVIDIA: Gpu = { vendor: "NVIDIA", name: "NVIDIA A10", driver: "nvidia 550.54", accessible: true };
+const INTEL: Gpu = { vendor: "Intel", name: "Intel 8086:9A49", driver: "i915", accessible: true };
 
 describe("the choice of a device", () => {
   const works = (name: string, hardware: boolean | null = true): Trial => ({
@@ -123,7 +123,7 @@ describe("what a machine's files show", () => {
     await write("dev/nvidia0", "");
     await write("dev/nvidiactl", "");
     expect(await listGpus("linux", root)).toEqual([
-      { vendor: "NVIDIA", name: "NVIDIA GPU", driver: "nvidia" },
+      { vendor: "NVIDIA", name: "NVIDIA GPU", driver: "nvidia", accessible: true },
     ]);
     await write(
       "proc/driver/nvidia/version",
@@ -131,7 +131,7 @@ describe("what a machine's files show", () => {
     );
     await write("proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA A10\nIRQ:   61\n");
     expect(await listGpus("linux", root)).toEqual([
-      { vendor: "NVIDIA", name: "NVIDIA A10", driver: "nvidia 550.54.15" },
+      { vendor: "NVIDIA", name: "NVIDIA A10", driver: "nvidia 550.54.15", accessible: true },
     ]);
   });
 
@@ -141,6 +141,8 @@ describe("what a machine's files show", () => {
     await mkdir(path.join(root, "sys/class/drm/renderD128"), { recursive: true });
     await symlink("../../../../devices/gpu", path.join(root, "sys/class/drm/renderD128/device"));
     await write("sys/class/drm/card1/device/vendor", "0x1a03\n");
+    expect(await listGpus("linux", root)).toEqual([{ ...INTEL, accessible: false }]);
+    await write("dev/dri/renderD128", "");
     expect(await listGpus("linux", root)).toEqual([INTEL]);
   });
 

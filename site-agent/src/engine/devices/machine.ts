@@ -1,5 +1,5 @@
 /** The GPUs and Vulkan drivers of this machine, as its files show them: nothing is opened or started. */
-import { readdir, readFile } from "node:fs/promises";
+import { access, constants, readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 
 export type Vendor = "NVIDIA" | "AMD" | "Intel" | "Apple" | "another vendor";
@@ -10,6 +10,8 @@ export interface Gpu {
   readonly name: string;
   /** The kernel's module, such as `nvidia` or `amdgpu`, with its version where one is known. */
   readonly driver: string | null;
+  /** Whether this user may open it. */
+  readonly accessible: boolean;
 }
 
 const PCI_VENDORS: Readonly<Record<string, Vendor>> = {
@@ -21,7 +23,7 @@ const PCI_VENDORS: Readonly<Record<string, Vendor>> = {
 /** @param root the file system's, another one in tests */
 export async function listGpus(platform: string, root = "/"): Promise<readonly Gpu[]> {
   // Every Mac that runs the software has Metal.
-  if (platform === "darwin") return [{ vendor: "Apple", name: "Metal", driver: null }];
+  if (platform === "darwin") return [{ vendor: "Apple", name: "Metal", driver: null, accessible: true }];
   const nvidia = await nvidiaGpus(root);
   const others = (await renderNodes(root)).filter(({ vendor }) => vendor !== "NVIDIA" || nvidia.length === 0);
   return [...nvidia, ...others];
@@ -39,7 +41,14 @@ async function nvidiaGpus(root: string): Promise<readonly Gpu[]> {
   const names = models.map((text) => /^Model:\s*(.+)$/m.exec(text ?? "")?.[1]?.trim() ?? "NVIDIA GPU");
   const devices = (await list(path.join(root, "dev"))).filter((file) => /^nvidia\d+$/.test(file));
   // A container may see the files of all GPUs and have but one of them.
-  return devices.map((_, i) => ({ vendor: "NVIDIA", name: names[i] ?? names[0] ?? "NVIDIA GPU", driver }));
+  return Promise.all(
+    devices.map(async (device, i) => ({
+      vendor: "NVIDIA" as const,
+      name: names[i] ?? names[0] ?? "NVIDIA GPU",
+      driver,
+      accessible: await mayOpen(path.join(root, "dev", device)),
+    })),
+  );
 }
 
 /** A card with a render node computes; one without only drives a screen. */
@@ -54,7 +63,8 @@ async function renderNodes(root: string): Promise<readonly Gpu[]> {
       const vendor = PCI_VENDORS[id] ?? "another vendor";
       const pciId = /^PCI_ID=(\S+)$/m.exec(events)?.[1];
       const driver = /^DRIVER=(\S+)$/m.exec(events)?.[1] ?? null;
-      return { vendor, name: pciId === undefined ? `GPU of ${vendor}` : `${vendor} ${pciId}`, driver };
+      const name = pciId === undefined ? `GPU of ${vendor}` : `${vendor} ${pciId}`;
+      return { vendor, name, driver, accessible: await mayOpen(path.join(root, "dev/dri", node)) };
     }),
   );
 }
@@ -108,6 +118,15 @@ export function adapterOf(
   if (gpu !== undefined) return { name: gpu.name, hardware: true };
   const software = SOFTWARE_LIBRARIES.find(([library]) => library.test(maps))?.[1];
   return { name: `${software ?? "a software driver"} (no GPU)`, hardware: false };
+}
+
+async function mayOpen(file: string): Promise<boolean> {
+  try {
+    await access(file, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function list(folder: string): Promise<readonly string[]> {
