@@ -62,5 +62,8 @@ function activate(name: string): void {
 
 function assertStatic(name: string, shape: readonly number[]): void {
   if (shape.every((length) => Number.isSafeInteger(length) && length >= 0)) return;
-  throw new ConsiliumError("engine.dynamic-shape", { detail: `(input ${name})`, culprits: [name] });
+  throw new ConsiliumError("engine.dynamic-shape", {
+    detail: `(input ${name} [${shape.join(", ")}]: compile one step for each size, the batch's too)`,
+    culprits: [name],
+  });
 }
