@@ -7,11 +7,12 @@ import os from "node:os";
 import { parseArgs } from "node:util";
 import { UsageError, type Benchmark, type Findings, type Options } from "./bench.ts";
 import { gpu } from "./gpu.ts";
+import { loader } from "./loader.ts";
 import { memory } from "./memory.ts";
 import { profile } from "./profile.ts";
 import { step } from "./step.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [step, memory, gpu, profile];
+const BENCHMARKS: readonly Benchmark[] = [step, loader, memory, gpu, profile];
 
 const machine = {
   cpu: os.cpus()[0]?.model.trim() ?? "unknown",
@@ -99,7 +100,7 @@ async function main(args: readonly string[]): Promise<number> {
   const findings = await run(readOptions(values), (line) => {
     console.error(line);
   });
-  for (const note of findings.notes) console.error(note);
+  if (values.json) for (const note of findings.notes) console.error(note);
   console.log(values.json ? JSON.stringify({ name, machine, ...findings }) : `${name}\n${table(findings)}`);
   return findings.targets.every(({ ok }) => ok) ? 0 : 1;
 }
