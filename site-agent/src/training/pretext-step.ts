@@ -1,7 +1,7 @@
 /** The plan's pretext task as one compiled step. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Plan } from "@consilium/shared/plan";
-import type { AdamWOptions, Engine, StepOptions, TrainStep } from "../engine/types.ts";
+import type { AdamWOptions, Engine, StepOptions, TrainStep, TrainStepDefinition } from "../engine/types.ts";
 import { pretextTask } from "../pretext/index.ts";
 import type { PretextTask } from "../pretext/types.ts";
 
@@ -22,6 +22,38 @@ export function adamWOptions({ training }: Plan): AdamWOptions {
   };
 }
 
+/** From this a thread makes the definition for itself, since functions cannot be sent to it. */
+export interface PretextRecipe {
+  readonly plan: Plan;
+  /** Equal parts into which a batch is cut. */
+  readonly parts: number;
+}
+
+/**
+ * @returns the step on one part of the plan's batch
+ * @throws plan.invalid, engine.not-separable if the batch has no such equal parts
+ */
+export function pretextDefinition({ plan, parts }: PretextRecipe): {
+  readonly task: PretextTask;
+  readonly definition: TrainStepDefinition;
+} {
+  const task = pretextTask(plan);
+  const { batchSize } = plan.training;
+  if (batchSize % parts !== 0) {
+    throw new ConsiliumError("engine.not-separable", {
+      detail: `(${batchSize} images in ${parts} parts)`,
+    });
+  }
+  const definition: TrainStepDefinition = {
+    parameters: task.parameters,
+    inputs: task.inputs(batchSize / parts),
+    loss: (parameters, inputs) => task.loss(parameters, inputs),
+    separable: task.separable,
+    optimizer: adamWOptions(plan),
+  };
+  return { task, definition };
+}
+
 /**
  * A step on whole batches of the plan, whatever the parts in which it computes them.
  * @throws plan.invalid, engine.*, engine.not-separable if the batch has no such equal parts
@@ -31,22 +63,6 @@ export async function compilePretextStep(
   plan: Plan,
   options: StepOptions = {},
 ): Promise<PretextStep> {
-  const task = pretextTask(plan);
-  const { batchSize } = plan.training;
-  const { microBatches = 1 } = options;
-  if (batchSize % microBatches !== 0) {
-    const detail = `(${batchSize} images in ${microBatches} micro-batches)`;
-    throw new ConsiliumError("engine.not-separable", { detail });
-  }
-  const step = await engine.compileTrainStep(
-    {
-      parameters: task.parameters,
-      inputs: task.inputs(batchSize / microBatches),
-      loss: (parameters, inputs) => task.loss(parameters, inputs),
-      separable: task.separable,
-      optimizer: adamWOptions(plan),
-    },
-    options,
-  );
-  return { task, step };
+  const { task, definition } = pretextDefinition({ plan, parts: options.microBatches ?? 1 });
+  return { task, step: await engine.compileTrainStep(definition, options) };
 }
