@@ -7,7 +7,7 @@ import { fromBase64Url } from "../../crypto/encoding.ts";
 import { ConsiliumError } from "../../errors.ts";
 import type { Sha256, SiteId } from "../../ids.ts";
 import { assertContext, compareSites, tooFew, verifyMember, type Attempt, type Self } from "../attempt.ts";
-import { agree, pairMaskKey, sealingKey, selfMaskKey, shareDigest } from "../derive.ts";
+import { agree, sealingKey, selfMaskKey, shareDigest } from "../derive.ts";
 import { badShare, digestsOf } from "../digests.ts";
 import { assertEnough } from "../key-list.ts";
 import type { MaskTerm } from "../masks.ts";
@@ -39,7 +39,13 @@ export interface Masking {
  */
 export function mask(state: Shared, self: Self, delivery: Delivery): { readonly keep: Masking } {
   const { attempt, mesh, keys } = state;
-  assertUnspent(state.sealSecret, state.pairSecret, state.selfSeed, state.own.self, state.own.pair);
+  assertUnspent(
+    state.sealSecret,
+    state.selfSeed,
+    state.own.self,
+    state.own.pair,
+    ...state.pairMasks.values(),
+  );
   assertContext(attempt, delivery.context);
   const participants = delivery.participants.toSorted(compareSites);
   const present = new Set(participants);
@@ -63,17 +69,12 @@ export function mask(state: Shared, self: Self, delivery: Delivery): { readonly 
     if (one === undefined) throw new ConsiliumError("secagg.equivocation", { detail: "(deliveries)" });
     return [dealer, openShares(state, self.site, one, required(keys.get(dealer)))];
   });
-  const pairMasks = dealers.map((other): MaskTerm => {
-    const agreed = agree(state.pairSecret, fromBase64Url(required(keys.get(other)).pairKey), other);
-    const term: MaskTerm = {
-      key: pairMaskKey(agreed, attempt.context, self.site, other),
-      sign: compareSites(self.site, other) < 0 ? 1 : -1,
-    };
-    wipe(agreed);
-    return term;
+  const pairTerms = dealers.map((other): MaskTerm => {
+    const key = moveSecret(required(state.pairMasks.get(other)));
+    return { key, sign: compareSites(self.site, other) < 0 ? 1 : -1 };
   });
   const selfMask: MaskTerm = { key: selfMaskKey(state.selfSeed, attempt.context, self.site), sign: 1 };
-  wipe(state.sealSecret, state.pairSecret, state.selfSeed);
+  wipe(state.sealSecret, state.selfSeed, ...state.pairMasks.values());
   const own: HeldShares = { self: moveSecret(state.own.self), pair: moveSecret(state.own.pair) };
   return {
     keep: {
@@ -83,7 +84,7 @@ export function mask(state: Shared, self: Self, delivery: Delivery): { readonly 
       participants,
       transcript: transcriptHash(attempt, mesh, participants),
       held: new Map([...opened, [self.site, own]]),
-      masks: [selfMask, ...pairMasks],
+      masks: [selfMask, ...pairTerms],
     },
   };
 }

@@ -5,7 +5,7 @@ import { sign, type RandomBytes } from "../../crypto/identity.ts";
 import { ConsiliumError } from "../../errors.ts";
 import type { SiteId } from "../../ids.ts";
 import { assertContext, type Attempt, type Self } from "../attempt.ts";
-import { agree, sealingKey, seedCommitment, shareDigest } from "../derive.ts";
+import { agree, pairMaskKey, sealingKey, seedCommitment, shareDigest } from "../derive.ts";
 import { verifiedMesh } from "../key-list.ts";
 import type { Mesh } from "../mesh.ts";
 import type { DealingMessage, KeyList, SignedKeys } from "../messages.ts";
@@ -29,7 +29,8 @@ export interface Shared {
   readonly keys: ReadonlyMap<SiteId, SignedKeys["body"]>;
   readonly mesh: Mesh;
   readonly sealSecret: Uint8Array;
-  readonly pairSecret: Uint8Array;
+  /** Keys of the pairwise masks, by neighbour. */
+  readonly pairMasks: ReadonlyMap<SiteId, Uint8Array>;
   /** The self mask comes from it. */
   readonly selfSeed: Uint8Array;
   /** This site's shares of its own secrets. */
@@ -60,10 +61,15 @@ export function share(
   }
   const holders = required(mesh.holders.get(self.site));
   // First everything that can fail: a secret that was shared once is not shared again.
-  const agreed = new Map(
-    holders
-      .filter((to) => to !== self.site)
-      .map((to) => [to, agree(state.sealSecret, fromBase64Url(required(keys.get(to)).sealKey), to)]),
+  const others = holders.filter((to) => to !== self.site);
+  const agreedWith = (secret: Uint8Array, kind: "sealKey" | "pairKey", to: SiteId): Uint8Array =>
+    agree(secret, fromBase64Url(required(keys.get(to))[kind]), to);
+  const agreed = new Map(others.map((to) => [to, agreedWith(state.sealSecret, "sealKey", to)]));
+  const pairMasks = new Map(
+    others.map((to) => [
+      to,
+      pairMaskKey(agreedWith(state.pairSecret, "pairKey", to), context, self.site, to),
+    ]),
   );
 
   const selfSeed = random(32);
@@ -99,6 +105,9 @@ export function share(
     },
     self.identity,
   );
+  const sealSecret = moveSecret(state.sealSecret);
+  // Whoever may need it again rebuilds it from the shares.
+  wipe(state.pairSecret, ...agreed.values());
   return {
     broadcast: { dealing, boxes },
     keep: {
@@ -106,8 +115,8 @@ export function share(
       attempt,
       keys,
       mesh,
-      sealSecret: moveSecret(state.sealSecret),
-      pairSecret: moveSecret(state.pairSecret),
+      sealSecret,
+      pairMasks,
       selfSeed,
       own,
     },
