@@ -1,6 +1,7 @@
 /** The command line: all commands, and what happens to errors. */
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { Command, CommanderError } from "commander";
+import { decodeCommand } from "./commands/decode.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { exportCommand } from "./commands/export.ts";
 import { finetuneCommand } from "./commands/finetune.ts";
@@ -43,6 +44,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     initCommand(ports),
     joinCommand(ports),
     ingestCommand(ports),
+    decodeCommand(ports),
     runCommand(ports),
     pretrainCommand(ports),
     finetuneCommand(ports),

@@ -40,8 +40,7 @@ function readInfo(frame: Uint8Array, isFrame: (marker: number) => boolean): Code
     const segment = frame.subarray(at + 4, at + 2 + length);
     if (isFrame(marker) && segment.length >= 6) {
       const components = segment[5] ?? 0;
-      const ids = [6, 9, 12].map((i) => segment[i] ?? 0);
-      if (colour === null && components === 3 && String.fromCharCode(...ids) === "RGB") colour = "RGB";
+      colour ??= components === 3 ? colourOfComponents(segment) : null;
       return {
         precision: segment[0] ?? 0,
         rows: view.getUint16(at + 5),
@@ -63,3 +62,14 @@ function readInfo(frame: Uint8Array, isFrame: (marker: number) => boolean): Code
 
 const startsWith = (bytes: Uint8Array, text: string): boolean =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1").startsWith(text);
+
+/**
+ * What libjpeg guesses where no marker tells: components named R, G and B are that, and no one subsamples those, so that
+ * components of different size are YCbCr. Some writers leave such images at RGB in the header.
+ */
+function colourOfComponents(segment: Uint8Array): CodestreamInfo["colour"] {
+  const ids = [6, 9, 12].map((i) => segment[i] ?? 0);
+  if (String.fromCharCode(...ids) === "RGB") return "RGB";
+  const [first, ...others] = [7, 10, 13].map((i) => segment[i]);
+  return others.some((sampling) => sampling !== first) ? "YBR" : null;
+}
