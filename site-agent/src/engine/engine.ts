@@ -18,19 +18,23 @@ export { describeProviders } from "./providers/cpu.ts";
  * A GPU is tried in a process of its own before it is opened in this one.
  * @throws engine.unavailable
  */
-export async function createEngine({ threads, device = "auto" }: EngineOptions): Promise<Engine> {
+export async function createEngine({
+  threads,
+  device = "auto",
+  deviceIndex = 0,
+}: EngineOptions): Promise<Engine> {
   const choice = typeof device === "string" ? await chooseDevice(device) : device;
-  return engineOn(await openRuntime(choice.device, threads));
+  return engineOn(await openRuntime(choice.device, threads, deviceIndex));
 }
 
-async function openRuntime(device: Device, threads: number): Promise<Runtime> {
+async function openRuntime(device: Device, threads: number, deviceIndex: number): Promise<Runtime> {
   switch (device) {
     case "cpu":
       return onnxRuntime(cpuProvider(threads));
     case "webgpu":
       return onnxRuntime(webGpuProvider());
     case "cuda":
-      return onnxRuntime(cudaProvider());
+      return onnxRuntime(cudaProvider(deviceIndex));
     case "tensorflow":
       await openTensorFlow();
       return eagerRuntime(TENSORFLOW_BACKEND);

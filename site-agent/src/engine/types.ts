@@ -130,6 +130,8 @@ export interface EngineOptions {
   readonly threads: number;
   /** `auto`, the default, takes a GPU that is hardware, else the CPU. A choice that was made is not tried again. */
   readonly device?: WantedDevice | DeviceChoice;
+  /** Which of several such devices, from 0, the first unless given. Only CUDA lets one choose. */
+  readonly deviceIndex?: number;
 }
 
 /** Options that are settled, to be handed to a thread. */

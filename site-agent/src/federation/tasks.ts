@@ -10,9 +10,8 @@ import type { Plan } from "@consilium/shared/plan";
 import type { UploadBegin, UploadOutcome } from "@consilium/shared/protocol/events";
 import type { CheckpointRecord, RoundOpening } from "@consilium/shared/protocol/round";
 import { assertFinite } from "@consilium/shared/vector";
-import type { EngineOptions } from "../engine/types.ts";
 import type { ByteSource } from "../home/files.ts";
-import type { LocalRoundProgress, LocalRoundResult, Trainer } from "../training/types.ts";
+import type { LocalRoundProgress, LocalRoundResult, Trainer, TrainingEngine } from "../training/types.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import { sealContribution, sealGenesis } from "./contribution.ts";
 import { fetchCheckpoint } from "./download.ts";
@@ -39,7 +38,7 @@ export interface TaskPorts {
 export interface LocalTraining {
   readonly cacheDir: string;
   readonly seed: number;
-  readonly engine: EngineOptions;
+  readonly engine: TrainingEngine;
 }
 
 export interface TaskProgress {

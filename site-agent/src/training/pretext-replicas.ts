@@ -1,8 +1,23 @@
 /** The plan's pretext task on several devices, as one step. */
 import type { Plan } from "@consilium/shared/plan";
+import { createEngine } from "../engine/engine.ts";
 import { startReplicas } from "../engine/parallel/replica-group.ts";
 import type { EngineOptions, StepOptions } from "../engine/types.ts";
-import { pretextDefinition, type PretextRecipe, type PretextStep } from "./pretext-step.ts";
+import {
+  compilePretextStep,
+  pretextDefinition,
+  type PretextRecipe,
+  type PretextStep,
+} from "./pretext-step.ts";
+import { replicaEngines } from "./replica-engines.ts";
+import type { TrainingEngine } from "./types.ts";
+
+/** The step on the devices that the settings name. @throws plan.invalid, engine.* */
+export async function openPretextStep(settings: TrainingEngine, plan: Plan): Promise<PretextStep> {
+  const [engine, ...others] = await replicaEngines(settings);
+  if (others.length === 0) return compilePretextStep(await createEngine(engine), plan);
+  return startPretextReplicas([engine, ...others], plan);
+}
 
 const SCRIPT = new URL("./replica-worker.ts", import.meta.url);
 

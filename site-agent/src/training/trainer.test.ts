@@ -104,17 +104,23 @@ describe("the training thread", () => {
     });
   });
 
-  it("fails what is under way when it is closed, and starts again with the next call", async () => {
-    const own = createTrainer();
-    const training = own.train(
-      request({ plan: toyPlan({ localEpochs: 100 }) }),
-      () => void own.close(),
-      never,
-    );
-    await expect(training).rejects.toMatchObject({ code: "engine.run-failed" });
-    expect(await own.countImages(cacheDir)).toBe(IMAGES);
-    await own.close();
-  });
+  it.each([1, 2])(
+    "fails what %i devices do when it is closed, and starts again with the next call",
+    async (devices) => {
+      const own = createTrainer();
+      const training = own.train(
+        request({
+          plan: toyPlan({ localEpochs: 100 }),
+          engine: { threads: devices, device: "cpu", devices },
+        }),
+        () => void own.close(),
+        never,
+      );
+      await expect(training).rejects.toMatchObject({ code: "engine.run-failed" });
+      expect(await own.countImages(cacheDir)).toBe(IMAGES);
+      await own.close();
+    },
+  );
 });
 
 describe("pre-training alone", () => {

@@ -4,6 +4,12 @@ import type { Manifest } from "@consilium/shared/manifest";
 import type { ContributionMetrics } from "@consilium/shared/protocol/round";
 import type { EngineOptions, OptimizerState } from "../engine/types.ts";
 
+/** Where a site trains. */
+export interface TrainingEngine extends EngineOptions {
+  /** Devices that share every batch: GPUs, or groups of the CPU's threads. 1 unless given. */
+  readonly devices?: number;
+}
+
 export interface LocalRoundRequest {
   readonly plan: Plan;
   /** Folder of the image cache. */
@@ -15,7 +21,7 @@ export interface LocalRoundRequest {
   readonly optimizerState: OptimizerState | null;
   /** Site-specific seed of crops, masks and batch order. */
   readonly seed: number;
-  readonly engine: EngineOptions;
+  readonly engine: TrainingEngine;
 }
 
 export interface LocalRoundProgress {

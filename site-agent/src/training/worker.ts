@@ -2,18 +2,18 @@
 import { setImmediate } from "node:timers/promises";
 import { parentPort, type Transferable } from "node:worker_threads";
 import { canonicalJson } from "@consilium/shared/canonical";
+import { ConsiliumError } from "@consilium/shared/errors";
 import { packError } from "@consilium/shared/packed-error";
 import type { Plan } from "@consilium/shared/plan";
 import { openImageCache } from "../dataset/cache.ts";
 import type { ImageCache } from "../dataset/types.ts";
-import { createEngine } from "../engine/engine.ts";
-import type { EngineOptions } from "../engine/types.ts";
 import { genesis } from "./genesis.ts";
 import { createLoader } from "./loader.ts";
 import { assertUsable, runToEnd, trainLocally } from "./local-round.ts";
-import { compilePretextStep, type PretextStep } from "./pretext-step.ts";
+import { openPretextStep } from "./pretext-replicas.ts";
+import type { PretextStep } from "./pretext-step.ts";
 import type { FromWorker, ToWorker } from "./thread-protocol.ts";
-import type { LocalRoundRequest, LocalRoundResult } from "./types.ts";
+import type { LocalRoundRequest, LocalRoundResult, TrainingEngine } from "./types.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("this file runs in a worker thread");
@@ -25,16 +25,20 @@ const send = (message: FromWorker, transfer: readonly Transferable[] = []): void
 /** Tracing and compiling take longer than a small round, so both happen once. */
 let latest: { readonly key: string; readonly compiled: PretextStep } | null = null;
 
-async function compiledFor(plan: Plan, engine: EngineOptions): Promise<PretextStep> {
+async function compiledFor(plan: Plan, engine: TrainingEngine): Promise<PretextStep> {
   const { cachePx, model, pretext, training } = plan;
   const key = canonicalJson({ cachePx, model, pretext, training }) + JSON.stringify(engine);
   if (latest?.key === key) return latest.compiled;
+  await forgetCompiled();
+  const compiled = await openPretextStep(engine, plan);
+  latest = { key, compiled };
+  return compiled;
+}
+
+async function forgetCompiled(): Promise<void> {
   const old = latest;
   latest = null;
   await old?.compiled.step.dispose();
-  const compiled = await compilePretextStep(await createEngine(engine), plan);
-  latest = { key, compiled };
-  return compiled;
 }
 
 const loader = createLoader();
@@ -64,6 +68,10 @@ function train(request: LocalRoundRequest, id: number, signal: AbortSignal): Pro
         },
         signal,
       );
+    } catch (error) {
+      // The next round starts all devices anew.
+      if (error instanceof ConsiliumError && error.code === "engine.replica-lost") await forgetCompiled();
+      throw error;
     } finally {
       await batches.return();
     }
@@ -98,8 +106,7 @@ const buffersOf = (arrays: readonly Float32Array[]): ArrayBuffer[] => [
 
 /** Nothing keeps the thread alive after this. */
 async function close(): Promise<void> {
-  await Promise.all([latest?.compiled.step.dispose(), loader.close()]);
-  latest = null;
+  await Promise.all([forgetCompiled(), loader.close()]);
   port?.close();
 }
 

@@ -10,9 +10,13 @@ import { compileForHost } from "./host-graph.ts";
 import { HostWorkspace } from "./host-workspace.ts";
 import type { CompiledGraph, Provider } from "./provider.ts";
 
-export function cudaProvider(): Provider {
+/** @param deviceIndex as `nvidia-smi` counts, from 0 */
+export function cudaProvider(deviceIndex = 0): Provider {
   const compile = (graph: Graph): Promise<CompiledGraph> =>
-    compileForHost(graph, { executionProviders: ["cuda"], intraOpNumThreads: 1 });
+    compileForHost(graph, {
+      executionProviders: [{ name: "cuda", deviceId: deviceIndex }],
+      intraOpNumThreads: 1,
+    });
   return {
     name: "onnx/cuda",
     compile,
