@@ -70,7 +70,13 @@ export function workload(name: ModelName, batchSize: number = SETTINGS[name].bat
     title: `${title}, batch ${batchSize}`,
     plan,
     batchSize,
-    definition: { parameters, inputs: task.inputs(batchSize), loss, optimizer: adamWOptions(plan) },
+    definition: {
+      parameters,
+      inputs: task.inputs(batchSize),
+      loss,
+      separable: task.separable,
+      optimizer: adamWOptions(plan),
+    },
     weights: task.initialWeights(1),
     batch: task.prepare(images, random),
   };

@@ -1,6 +1,7 @@
 /** Loss, metrics and gradients of a definition on one batch. */
 import type { Slot } from "./layout.ts";
 import { named, type NamedTensors } from "./program.ts";
+import { withRecomputation } from "./recompute.ts";
 import * as tf from "./tf.ts";
 import type { InputSpecs, InputTensors, TrainStepDefinition } from "./types.ts";
 
@@ -16,6 +17,7 @@ export function differentiate<I extends InputSpecs>(
   parameters: NamedTensors,
   batch: InputTensors<I>,
   trainable: readonly Slot[],
+  recompute: boolean,
 ): Differentiated {
   const members = trainable.flatMap((slot) => slot.members.map((member) => member.parameter));
   // TF.js disposes of everything that the differentiated function does not return; metrics have to outlive it.
@@ -26,7 +28,7 @@ export function differentiate<I extends InputSpecs>(
     return tf.reshape(loss, []);
   };
   const sources = members.map((parameter) => named(parameters, parameter.name));
-  const { value, grads } = differentiated(forward, sources);
+  const { value, grads } = withRecomputation(recompute, () => differentiated(forward, sources));
   const metrics = Object.fromEntries(
     Object.entries(kept).map(([name, metric]) => {
       const copy = tf.clone(metric);

@@ -33,6 +33,8 @@ export interface GradientProgram extends Program {
 export interface GradientOptions {
   /** Whether gradients are added to `KEPT_GRADIENT` times those that are there. Otherwise they replace them. */
   readonly accumulate: boolean;
+  /** See `StepOptions`. */
+  readonly recompute?: boolean;
 }
 
 /**
@@ -41,7 +43,7 @@ export interface GradientOptions {
  */
 export function gradientProgram<I extends InputSpecs>(
   definition: TrainStepDefinition<I>,
-  { accumulate }: GradientOptions,
+  { accumulate, recompute = false }: GradientOptions,
 ): GradientProgram {
   const layout = layOut(definition.parameters);
   const trainable = trainableSlots(layout);
@@ -56,7 +58,7 @@ export function gradientProgram<I extends InputSpecs>(
     body: (tensors) => {
       const batch = batchTensors(definition.inputs, tensors);
       const parameters = parameterTensors(definition.parameters, layout, tensors);
-      const { loss, metrics, gradients } = differentiate(definition, parameters, batch, trainable);
+      const { loss, metrics, gradients } = differentiate(definition, parameters, batch, trainable, recompute);
       const outputs: Record<string, tf.Tensor> = { [LOSS]: loss, ...metricOutputs(metrics) };
       const kept = accumulate ? tf.reshape(named(tensors, KEPT_GRADIENT), []) : null;
       for (const [slot, gradient] of gradients) {

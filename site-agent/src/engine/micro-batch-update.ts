@@ -8,7 +8,7 @@ import { joinMetrics } from "./metrics.ts";
 import { KEPT_GRADIENT, SCHEDULE, batchFeeds, type Program } from "./program.ts";
 import type { ResidentArrays, Workspace } from "./runtime.ts";
 import { gradientShapes } from "./state.ts";
-import type { InputSpecs, TrainStepDefinition } from "./types.ts";
+import type { InputSpecs, StepOptions, TrainStepDefinition } from "./types.ts";
 import { gradientNormOf, lossOf, type Update } from "./update.ts";
 
 /**
@@ -19,10 +19,10 @@ import { gradientNormOf, lossOf, type Update } from "./update.ts";
 export async function microBatchUpdate<I extends InputSpecs>(
   workspace: Workspace<Program>,
   definition: TrainStepDefinition<I>,
-  microBatches: number,
+  { microBatches, recompute }: Required<Pick<StepOptions, "microBatches" | "recompute">>,
 ): Promise<Update<I>> {
   if (definition.separable !== true) throw new ConsiliumError("engine.not-separable");
-  const program = gradientProgram(definition, { accumulate: true });
+  const program = gradientProgram(definition, { accumulate: true, recompute });
   const gradients = await workspace.prepare(program);
   const apply = await workspace.prepare(applyProgram(definition, microBatches));
 

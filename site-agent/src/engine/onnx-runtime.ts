@@ -6,7 +6,7 @@ import type { Provider } from "./providers/provider.ts";
 import type { Runtime } from "./runtime.ts";
 import { stepProgram } from "./step-program.ts";
 import { trace } from "./tracer/trace.ts";
-import type { InputSpecs, TrainStepDefinition } from "./types.ts";
+import type { InputSpecs, StepOptions, TrainStepDefinition } from "./types.ts";
 
 export function onnxRuntime(provider: Provider): Runtime {
   return {
@@ -27,5 +27,7 @@ export function onnxRuntime(provider: Provider): Runtime {
 const traceProgram = ({ inputs, body }: Program): Graph => optimize(trace(inputs, body));
 
 /** The graph of a training step as a provider gets it, for benchmarks. */
-export const traceTrainStep = <I extends InputSpecs>(definition: TrainStepDefinition<I>): Graph =>
-  traceProgram(stepProgram(definition));
+export const traceTrainStep = <I extends InputSpecs>(
+  definition: TrainStepDefinition<I>,
+  options: Pick<StepOptions, "recompute"> = {},
+): Graph => traceProgram(stepProgram(definition, options));

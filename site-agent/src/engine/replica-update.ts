@@ -5,10 +5,9 @@ import { cutBatch } from "./batch-parts.ts";
 import { gradientProgram } from "./gradient-program.ts";
 import type { Slot } from "./layout.ts";
 import { joinMetricOutputs } from "./metrics.ts";
-import type { GradientExchange } from "./parallel/exchange.ts";
 import { SCHEDULE, batchFeeds, gradientName, type Program } from "./program.ts";
 import { nextName, type ResidentArrays, type Workspace } from "./runtime.ts";
-import type { InputSpecs, TrainStepDefinition } from "./types.ts";
+import type { InputSpecs, StepOptions, TrainStepDefinition } from "./types.ts";
 import { gradientNormOf, lossOf, type Update } from "./update.ts";
 
 /**
@@ -21,11 +20,10 @@ import { gradientNormOf, lossOf, type Update } from "./update.ts";
 export async function replicaUpdate<I extends InputSpecs>(
   workspace: Workspace<Program>,
   definition: TrainStepDefinition<I>,
-  microBatches: number,
-  exchange: GradientExchange,
+  { microBatches, recompute, exchange }: Required<StepOptions>,
 ): Promise<Update<I>> {
   if (definition.separable !== true) throw new ConsiliumError("engine.not-separable");
-  const program = gradientProgram(definition, { accumulate: false });
+  const program = gradientProgram(definition, { accumulate: false, recompute });
   const gradients = await workspace.prepare(program);
   const apply = await workspace.prepare(applyProgram(definition, microBatches * exchange.members));
   const total = program.trainable.map((slot): [string, Float32Array] => [

@@ -18,7 +18,7 @@ import {
   weightsName,
   type Program,
 } from "./program.ts";
-import type { InputSpecs, TrainStepDefinition } from "./types.ts";
+import type { InputSpecs, StepOptions, TrainStepDefinition } from "./types.ts";
 import { updatedSlots } from "./updated-slots.ts";
 
 /** A program that updates weights and moments. */
@@ -28,7 +28,10 @@ export interface StepProgram extends Program {
   readonly scales: readonly number[];
 }
 
-export function stepProgram<I extends InputSpecs>(definition: TrainStepDefinition<I>): StepProgram {
+export function stepProgram<I extends InputSpecs>(
+  definition: TrainStepDefinition<I>,
+  { recompute = false }: Pick<StepOptions, "recompute"> = {},
+): StepProgram {
   const { optimizer } = definition;
   const layout = layOut(definition.parameters);
   const trainable = trainableSlots(layout);
@@ -47,7 +50,7 @@ export function stepProgram<I extends InputSpecs>(definition: TrainStepDefinitio
     body: (tensors) => {
       const batch = batchTensors(definition.inputs, tensors);
       const parameters = parameterTensors(definition.parameters, layout, tensors);
-      const { loss, metrics, gradients } = differentiate(definition, parameters, batch, trainable);
+      const { loss, metrics, gradients } = differentiate(definition, parameters, batch, trainable, recompute);
       const norm = globalNorm([...gradients.values()]);
       const factor = gradientFactor(norm, optimizer);
       const schedule = readSchedule(named(tensors, SCHEDULE), scales);

@@ -48,10 +48,12 @@ function compileUpdate<I extends InputSpecs>(
   definition: TrainStepDefinition<I>,
   options: StepOptions,
 ): Promise<Update<I>> {
-  const { microBatches = 1, exchange } = options;
-  if (exchange !== undefined) return replicaUpdate(workspace, definition, microBatches, exchange);
-  if (accumulates(options)) return microBatchUpdate(workspace, definition, microBatches);
-  return wholeBatchUpdate(workspace, definition);
+  const { microBatches = 1, recompute = false, exchange } = options;
+  if (exchange !== undefined) {
+    return replicaUpdate(workspace, definition, { microBatches, recompute, exchange });
+  }
+  if (accumulates(options)) return microBatchUpdate(workspace, definition, { microBatches, recompute });
+  return wholeBatchUpdate(workspace, definition, { recompute });
 }
 
 class ResidentTrainStep<I extends InputSpecs> implements TrainStep<I> {

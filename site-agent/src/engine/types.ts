@@ -66,6 +66,8 @@ export interface StepOptions {
   readonly microBatches?: number;
   /** With replicas that compute other parts of the same batch at the same time. Alone unless given. */
   readonly exchange?: GradientExchange;
+  /** Computes the model's blocks a second time in the backward pass instead of keeping what is inside them. */
+  readonly recompute?: boolean;
 }
 
 export interface StepResult {

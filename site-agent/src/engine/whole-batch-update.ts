@@ -3,15 +3,16 @@ import { metricsOf } from "./metrics.ts";
 import { SCHEDULE, batchFeeds, type Program } from "./program.ts";
 import type { Workspace } from "./runtime.ts";
 import { stepProgram } from "./step-program.ts";
-import type { InputSpecs, TrainStepDefinition } from "./types.ts";
+import type { InputSpecs, StepOptions, TrainStepDefinition } from "./types.ts";
 import { gradientNormOf, lossOf, type Update } from "./update.ts";
 
 /** @throws engine.unsupported-op, engine.data-dependent, engine.dynamic-shape, engine.compile-failed */
 export async function wholeBatchUpdate<I extends InputSpecs>(
   workspace: Workspace<Program>,
   definition: TrainStepDefinition<I>,
+  options: Pick<StepOptions, "recompute">,
 ): Promise<Update<I>> {
-  const step = await workspace.prepare(stepProgram(definition));
+  const step = await workspace.prepare(stepProgram(definition, options));
   return {
     run: async (inputs, schedule, number) => {
       const feeds = batchFeeds(definition.inputs, inputs).set(SCHEDULE, schedule);

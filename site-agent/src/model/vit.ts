@@ -5,6 +5,7 @@
  * Letters in shapes: N images, L patches, T tokens, P numbers in a patch, D width, H heads.
  */
 import type { Tensor } from "@tensorflow/tfjs-core";
+import { recompute } from "../engine/recompute.ts";
 import { gelu, layerNorm, linear, selfAttention } from "../engine/nn.ts";
 import * as tf from "../engine/tf.ts";
 import type { Parameter, ParameterTensors } from "../engine/types.ts";
@@ -100,9 +101,14 @@ export function encodeTokens(parameters: ParameterTensors, x: Tensor, { depth, h
   return apply(layerNorm, parameters, "norm", x);
 }
 
-/** One pre-norm transformer block, [N, T, D] -> [N, T, D]. */
+/** One pre-norm transformer block, [N, T, D] -> [N, T, D], which the backward pass may compute again. */
 export function block(parameters: ParameterTensors, name: string, x: Tensor, heads: number): Tensor {
-  return mixChannels(parameters, name, mixTokens(parameters, name, x, heads));
+  const names = blockParameters(name, x.shape.at(-1) ?? 0).map((own) => own.name);
+  const mix = recompute((tokens, ...weights) => {
+    const own = new Map(names.map((key, i) => [key, weights[i] as Tensor]));
+    return mixChannels(own, name, mixTokens(own, name, tokens, heads));
+  });
+  return mix(x, ...names.map((key) => parameter(parameters, key)));
 }
 
 /** The block's first half: tokens look at each other, [N, T, D] -> [N, T, D]. */
