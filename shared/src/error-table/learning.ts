@@ -25,7 +25,7 @@ export const LEARNING_ERRORS = {
     422,
     false,
     "The batch cannot be computed in equal parts.",
-    "Choose a number of micro-batches that divides the plan's batch size, or 1 for a task whose loss is no mean over examples.",
+    "Choose a number of micro-batches or devices that divides the plan's batch size, or 1 for a task whose loss is no mean over examples.",
   ),
   "engine.compile-failed": entry(
     500,

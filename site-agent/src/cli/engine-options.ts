@@ -1,8 +1,12 @@
 /** The options by which a command chooses where to compute, and the line that says what was taken. */
+import type { Plan } from "@consilium/shared/plan";
 import type { Command } from "commander";
 import { chooseDevice, describeChoice } from "../engine/devices/choose.ts";
 import { WANTED_DEVICES, type WantedDevice } from "../engine/devices/device.ts";
 import type { EngineSettings } from "../engine/types.ts";
+import { assertDivides } from "../training/batch-shares.ts";
+import { replicaEngines } from "../training/replica-engines.ts";
+import type { TrainingEngine } from "../training/types.ts";
 import { oneOf, wholeNumber } from "./context.ts";
 import type { Output } from "./output.ts";
 import type { CliPorts } from "./ports.ts";
@@ -19,6 +23,18 @@ export function withEngineOptions(command: Command, { cores }: CliPorts): Comman
     .option("--device <name>", `where to compute: ${devices}`, oneOf("--device", WANTED_DEVICES), "auto");
 }
 
+export interface TrainingCliOptions extends EngineCliOptions {
+  readonly devices: number;
+}
+
+export const withTrainingOptions = (command: Command, ports: CliPorts): Command =>
+  withEngineOptions(command, ports).option(
+    "--devices <n>",
+    "GPUs, or groups of the CPU's threads, that share every batch",
+    wholeNumber("--devices", 1),
+    1,
+  );
+
 /** Tries the device, and says what was taken. @throws engine.unavailable */
 export async function chooseEngine(
   { threads, device: wanted }: EngineCliOptions,
@@ -27,4 +43,22 @@ export async function chooseEngine(
   const device = await chooseDevice(wanted);
   output.event("engine", { threads, ...device }, describeChoice(device));
   return { threads, device };
+}
+
+/** The same for training; refuses at once what its first step would. @throws engine.unavailable, engine.not-separable */
+export async function chooseTrainingEngine(
+  options: TrainingCliOptions,
+  plan: Plan,
+  output: Output,
+): Promise<TrainingEngine> {
+  const { devices } = options;
+  assertDivides(plan, devices);
+  const engine = { ...(await chooseEngine(options, output)), devices };
+  const [{ threads, device }] = await replicaEngines(engine);
+  if (devices > 1) {
+    const each =
+      device.device === "cpu" ? `${threads} ${threads === 1 ? "thread" : "threads"} each` : "one GPU each";
+    output.event("devices", { devices, threads }, `every batch is shared by ${devices}, with ${each}`);
+  }
+  return engine;
 }

@@ -2,7 +2,8 @@
 import type { Plan } from "@consilium/shared/plan";
 import { createEngine } from "../engine/engine.ts";
 import { startReplicas } from "../engine/parallel/replica-group.ts";
-import type { EngineOptions, StepOptions } from "../engine/types.ts";
+import type { ReplicaOptions } from "../engine/parallel/replica-protocol.ts";
+import type { EngineOptions } from "../engine/types.ts";
 import {
   compilePretextStep,
   pretextDefinition,
@@ -29,7 +30,7 @@ const SCRIPT = new URL("./replica-worker.ts", import.meta.url);
 export async function startPretextReplicas(
   engines: readonly EngineOptions[],
   plan: Plan,
-  options: Pick<StepOptions, "microBatches"> = {},
+  options: ReplicaOptions = {},
 ): Promise<PretextStep> {
   const recipe: PretextRecipe = { plan, parts: engines.length * (options.microBatches ?? 1) };
   const { task, definition } = pretextDefinition(recipe);

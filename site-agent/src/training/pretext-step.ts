@@ -1,9 +1,9 @@
 /** The plan's pretext task as one compiled step. */
-import { ConsiliumError } from "@consilium/shared/errors";
 import type { Plan } from "@consilium/shared/plan";
 import type { AdamWOptions, Engine, StepOptions, TrainStep, TrainStepDefinition } from "../engine/types.ts";
 import { pretextTask } from "../pretext/index.ts";
 import type { PretextTask } from "../pretext/types.ts";
+import { assertDivides } from "./batch-shares.ts";
 
 export interface PretextStep {
   readonly task: PretextTask;
@@ -38,15 +38,10 @@ export function pretextDefinition({ plan, parts }: PretextRecipe): {
   readonly definition: TrainStepDefinition;
 } {
   const task = pretextTask(plan);
-  const { batchSize } = plan.training;
-  if (batchSize % parts !== 0) {
-    throw new ConsiliumError("engine.not-separable", {
-      detail: `(${batchSize} images in ${parts} parts)`,
-    });
-  }
+  assertDivides(plan, parts);
   const definition: TrainStepDefinition = {
     parameters: task.parameters,
-    inputs: task.inputs(batchSize / parts),
+    inputs: task.inputs(plan.training.batchSize / parts),
     loss: (parameters, inputs) => task.loss(parameters, inputs),
     separable: task.separable,
     optimizer: adamWOptions(plan),

@@ -13,7 +13,6 @@ import type {
   InputArrays,
   InputSpecs,
   OptimizerState,
-  StepOptions,
   StepResult,
   TrainStep,
   TrainStepDefinition,
@@ -21,6 +20,7 @@ import type {
 import { Barrier, Withdrawn } from "./barrier.ts";
 import { digestOf } from "./digest.ts";
 import { exchangeMemory } from "./exchange.ts";
+import type { ReplicaOptions } from "./replica-protocol.ts";
 import { ReplicaThread } from "./replica-thread.ts";
 
 export interface ReplicaGroupOptions<I extends InputSpecs> {
@@ -32,7 +32,7 @@ export interface ReplicaGroupOptions<I extends InputSpecs> {
   readonly definition: Pick<TrainStepDefinition<I>, "parameters" | "inputs">;
   /** One for each replica, alike but for the device. */
   readonly engines: readonly EngineOptions[];
-  readonly options?: Pick<StepOptions, "microBatches">;
+  readonly options?: ReplicaOptions;
 }
 
 /**

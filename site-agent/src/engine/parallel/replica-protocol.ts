@@ -10,6 +10,8 @@ import type {
 } from "../types.ts";
 import type { ExchangeMemory } from "./exchange.ts";
 
+export type ReplicaOptions = Omit<StepOptions, "exchange">;
+
 /** What the thread is started with. Its first answer says that the step is compiled. */
 export interface ReplicaStart {
   /** From this the thread's script makes the definition. */
@@ -17,7 +19,7 @@ export interface ReplicaStart {
   /** This replica's number, from 0. */
   readonly index: number;
   readonly engine: EngineOptions;
-  readonly options: Pick<StepOptions, "microBatches">;
+  readonly options: ReplicaOptions;
   readonly memory: ExchangeMemory;
 }
 
