@@ -44,7 +44,7 @@ export async function startCompiled(
 }
 
 const CPU_SIDES = [512, 1024, 1536, 2048];
-const GPU_SIDES = [1024, 2048, 4096];
+const GPU_SIDES = [512, 1024, 2048, 4096];
 /** Products one after the other in one run, so that what goes in and out does not count on a GPU. */
 const CHAIN = { cpu: 1, gpu: 8 } as const;
 const RUNS_A_TURN = 2;

@@ -38,6 +38,7 @@ interface Run {
   readonly ours: boolean;
   readonly losses: readonly number[];
   readonly times: readonly number[];
+  readonly undisturbed: boolean;
 }
 
 export const gpu: Benchmark = {
@@ -141,8 +142,8 @@ async function runTorch(
 async function runOne(contestant: Contestant, ours: boolean, steps: number): Promise<Run> {
   try {
     const [losses = []] = await warmUp([contestant]);
-    const { times } = await timeInTurns([contestant], steps, () => Promise.resolve());
-    return { name: contestant.name, ours, losses, times: times[0] ?? [] };
+    const { times, undisturbed } = await timeInTurns([contestant], steps, () => Promise.resolve());
+    return { name: contestant.name, ours, losses, times: times[0] ?? [], undisturbed };
   } finally {
     await contestant.dispose();
   }
@@ -179,9 +180,11 @@ function summarise(
       { label: `${label}, a step, quartiles apart`, value: spreadPercent(run.times), unit: "%" },
       { label: `${label}, model FLOPs`, value: flops / (ms * 1e6), unit: "GFLOP/s" },
     );
-    if (run.ours && torch !== undefined) {
+    // A rehearsal on the CPU judges nothing.
+    if (run.ours && torch?.name === "PyTorch fp32") {
       const ratio = median(torch.times) / ms;
-      targets.push(atLeast(`${label}, times PyTorch fp32's images/s`, ratio, LEAST_TIMES_TORCH_FP32));
+      const target = atLeast(`${label}, times PyTorch fp32's images/s`, ratio, LEAST_TIMES_TORCH_FP32);
+      targets.push({ ...target, ok: target.ok && run.undisturbed && torch.undisturbed });
     }
   }
 }

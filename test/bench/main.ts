@@ -9,10 +9,11 @@ import { UsageError, type Benchmark, type Findings, type Options } from "./bench
 import { gpu } from "./gpu.ts";
 import { loader } from "./loader.ts";
 import { memory } from "./memory.ts";
+import { parallel } from "./parallel.ts";
 import { profile } from "./profile.ts";
 import { step } from "./step.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [step, loader, memory, gpu, profile];
+const BENCHMARKS: readonly Benchmark[] = [step, loader, memory, parallel, gpu, profile];
 
 const machine = {
   cpu: os.cpus()[0]?.model.trim() ?? "unknown",
