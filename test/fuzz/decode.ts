@@ -38,14 +38,14 @@ let slowestMs = 0;
 
 const count = (outcome: string): void => void outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
 
-async function lane(): Promise<void> {
+async function lane(_: unknown, lane: number): Promise<void> {
   while (begun < files) {
     const number = begun++;
     const source = seeds[number % seeds.length];
     if (source === undefined) return;
     // Of the file's number alone, so that a file can be made again by itself.
     const damaged = mutate(source.bytes, generator(seed * 1_000_003 + number));
-    const file = path.join(folder, `${number % (threads * 2)}.dcm`);
+    const file = path.join(folder, `${lane}.dcm`);
     await writeFile(file, damaged);
     const start = performance.now();
     try {

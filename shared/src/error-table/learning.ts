@@ -69,6 +69,12 @@ export const LEARNING_ERRORS = {
     "There are not enough cached images to fill one batch.",
     "Run consilium-site ingest, or lower the batch size in the plan.",
   ),
+  "training.not-approved": entry(
+    409,
+    false,
+    "Too many of this site's files were set aside for training to begin.",
+    "Look at the reasons that consilium-site ingest counts; mend the files and ingest again, or accept it with consilium-site approve.",
+  ),
 
   // Models that come and go
   "weights.unreadable": entry(

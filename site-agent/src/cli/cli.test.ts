@@ -3,7 +3,7 @@ import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createIdentity } from "@consilium/shared/crypto/identity";
@@ -11,6 +11,8 @@ import { toBase64Url } from "@consilium/shared/crypto/encoding";
 import type { FederationId, SiteId } from "@consilium/shared/ids";
 import { formatToken } from "@consilium/shared/protocol/token";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writeDicom } from "../ingest/testing/dicom-fixture.ts";
+import { syntheticImage } from "../ingest/testing/synthetic-image.ts";
 import { runCli } from "./program.ts";
 
 const BIN = path.resolve(import.meta.dirname, "../../bin/consilium-site.mjs");
@@ -227,4 +229,45 @@ it("receipts name what leaves before it leaves, also when nobody answers", async
     "enrolment sending",
     "enrolment interrupted",
   ]);
+});
+
+describe("images", () => {
+  const dicom = (): Promise<string> => mkdtemp(path.join(folder, "CANARY-images-"));
+
+  it("decode tells what a file holds, its values' hash, and nothing of the person", async () => {
+    const image = syntheticImage({ bitsAllocated: 16, bitsStored: 12 });
+    const file = path.join(await dicom(), "a.dcm");
+    await writeFile(file, await writeDicom(image, { elements: [["00100010", "PN", "CANARY"]] }));
+    const raw = `${file}.raw`;
+    const { code, stdout } = await site("decode", file, "--raw", raw, "--json");
+    expect(code).toBe(0);
+    expect(stdout).not.toContain("CANARY");
+    expect(JSON.parse(stdout)).toMatchObject({
+      event: "result",
+      dtype: "uint16",
+      frames: 1,
+      bytes: image.data.length,
+    });
+    expect(await readFile(raw)).toEqual(Buffer.from(image.data));
+    expectThreeLines(await site("decode", `${file}.none`), "dicom.unreadable");
+    expectThreeLines(await site("decode", raw), "dicom.not-dicom");
+  });
+
+  it("ingest counts what it set aside; approve accepts it, among the receipts", async () => {
+    const images = await dicom();
+    await writeFile(path.join(images, "a.dcm"), await writeDicom(syntheticImage()));
+    await writeFile(path.join(images, "b.txt"), "no image");
+    const ingest = await site("ingest", images, "--size", "16", "--home", home);
+    expect(ingest.stdout).toMatch(/1 +dicom\.not-dicom +The file is not DICOM\./);
+    expect(ingest.stdout).toContain(
+      "training     waits: 50 % of the files are used, at least 80 % are wanted",
+    );
+    const approve = await site("approve", "--home", home);
+    expect(approve.stdout).toContain("Approved: 1 of 2 files are used (50 %).");
+    expect((await site("approve", "--home", home)).stdout).toBe("Nothing waits for an approval.\n");
+    const receipts = await site("receipts", "--home", home);
+    expect(receipts.stdout).toMatch(/approval +- +1 of 2/);
+    const again = await site("ingest", images, "--size", "16", "--home", home, "--json");
+    expect(again.stdout).toContain('"needsApproval":false');
+  });
 });

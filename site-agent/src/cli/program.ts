@@ -1,6 +1,7 @@
 /** The command line: all commands, and what happens to errors. */
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { Command, CommanderError } from "commander";
+import { approveCommand } from "./commands/approve.ts";
 import { decodeCommand } from "./commands/decode.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { exportCommand } from "./commands/export.ts";
@@ -44,6 +45,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     initCommand(ports),
     joinCommand(ports),
     ingestCommand(ports),
+    approveCommand(ports),
     decodeCommand(ports),
     runCommand(ports),
     pretrainCommand(ports),

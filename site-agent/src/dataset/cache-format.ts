@@ -6,6 +6,7 @@
  *     shard-00000.json  what those images are, and checksums
  *     labels.json       image key -> label (labels.ts)
  *     manifest.jsonl    what became of each file of the last ingest (ingest/manifest.ts)
+ *     intake.json       counts of that for each folder, and approvals (intake.ts)
  *
  * A shard's json is replaced in one step after its bytes are safe on disk. Bytes beyond what the json lists are
  * left from an ingest that was cut off; they do not count.

@@ -41,6 +41,26 @@ describe("receipts", () => {
     expect(await receiptsFile(file).list()).toEqual(three);
   });
 
+  it("hold approvals among what left, in the same chain", async () => {
+    const { sha256: hash } = receipt(9);
+    const approval = {
+      at: "2026-01-01T00:00:00.000Z",
+      kind: "approval",
+      cache: "train",
+      files: 10,
+      used: 5,
+      sha256: hash,
+    } as const;
+    const receipts = receiptsFile(file);
+    await receipts.add(receipt(1));
+    await receipts.add(approval);
+    await receipts.add(receipt(2));
+    expect(await receipts.list()).toEqual([receipt(1), receipt(2)]);
+    expect(await receipts.entries()).toEqual([receipt(1), approval, receipt(2)]);
+    await writeFile(file, (await readFile(file, "utf8")).replace('"used":5', '"used":9'));
+    await expect(receipts.list()).rejects.toMatchObject({ code: "receipts.broken" });
+  });
+
   it("show that a line was changed", async () => {
     const lines = await writeThree();
     lines[0] = lines[0]?.replace('"bytes":10', '"bytes":11') ?? "";

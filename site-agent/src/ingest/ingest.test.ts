@@ -61,9 +61,10 @@ async function putImages(from: number, to: number): Promise<void> {
   for (let n = from; n < to; n++) await put(`${n % 4}/${String(n).padStart(4, "0")}.dcm`, await dicom(n));
 }
 
-/** Bytes of all files of the cache but the manifest. */
+/** Bytes of all files of the cache but those that tell of an ingest. */
 async function cacheBytes(dir = cacheDir): Promise<Record<string, string>> {
-  const names = (await readdir(dir)).filter((name) => name !== "manifest.jsonl");
+  const ofOneIngest = ["manifest.jsonl", "intake.json"];
+  const names = (await readdir(dir)).filter((name) => !ofOneIngest.includes(name));
   const files = await Promise.all(
     names.map(async (name) => [name, (await readFile(join(dir, name))).toString("base64")]),
   );
@@ -118,6 +119,9 @@ describe("ingest", () => {
         "dicom.unreadable": 1,
       },
       labels: { matched: 0, unmatched: 0, duplicates: 0, conflicts: 0 },
+      usedShare: 2 / 12,
+      minimumUsed: 0.8,
+      needsApproval: true,
     });
     const entries = await manifest();
     expect(entries).toHaveLength(13);

@@ -1,6 +1,9 @@
 /** A folder of DICOM files becomes an image cache: files stream through reading threads, one commit at a time. */
+import { resolve } from "node:path";
 import { ConsiliumError, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import { CacheWriter } from "../dataset/cache-writer.ts";
+import { MINIMUM_USED, needsApproval, recordIntake, usedShare } from "../dataset/intake.ts";
+import { fileKey } from "../dataset/keys.ts";
 import { readLabels, writeLabels } from "../dataset/labels.ts";
 import { walkFiles } from "./folder.ts";
 import { packKeys } from "./known-keys.ts";
@@ -25,6 +28,8 @@ export interface IngestOptions {
   readonly signal?: AbortSignal;
   /** From when a thread begins with a file until the file is given up. */
   readonly timeoutMs?: number;
+  /** Share of the files that has to be used, or training waits for an approval. */
+  readonly minimumUsed?: number;
 }
 
 export interface IngestProgress {
@@ -40,6 +45,11 @@ export interface IngestSummary {
   readonly used: number;
   readonly quarantined: Readonly<Partial<Record<ErrorCode, number>>>;
   readonly labels: LabelCounts;
+  /** Of the files, second ones of the same image left out. */
+  readonly usedShare: number;
+  readonly minimumUsed: number;
+  /** Training waits until a person has approved so small a share. */
+  readonly needsApproval: boolean;
 }
 
 const DEFAULT_TIMEOUT_MS = 20_000;
@@ -65,12 +75,20 @@ export async function ingestFolder(options: IngestOptions): Promise<IngestSummar
     try {
       const tally = await ingestInto(writer, options, total);
       if (tally.used === 0) throw noDicom(tally.quarantined);
-      const labels = await applyLabels(cacheDir, labelFile, writer.keys);
-      return {
+      const counts = {
         files: tally.files,
         used: tally.used,
         quarantined: Object.fromEntries(tally.quarantined),
+      };
+      const minimumUsed = options.minimumUsed ?? MINIMUM_USED;
+      const intake = await recordIntake(cacheDir, folderKey(options), { ...counts, minimumUsed });
+      const labels = await applyLabels(cacheDir, labelFile, writer.keys);
+      return {
+        ...counts,
         labels,
+        usedShare: usedShare(intake),
+        minimumUsed,
+        needsApproval: needsApproval(intake),
       };
     } finally {
       await writer.close();
@@ -80,6 +98,9 @@ export async function ingestFolder(options: IngestOptions): Promise<IngestSummar
     throw toConsiliumError(error);
   }
 }
+
+/** The same folder ingested again replaces what was put down of it. */
+const folderKey = ({ folder, secret }: IngestOptions): string => fileKey(secret, resolve(folder));
 
 interface Tally {
   files: number;

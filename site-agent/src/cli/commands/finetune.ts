@@ -1,6 +1,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
+import { assertApproved } from "../../dataset/intake.ts";
 import type { LabelBudget } from "../../dataset/splits.ts";
 import type { Estimate } from "../../downstream/bootstrap.ts";
 import type {
@@ -57,6 +58,7 @@ number comes with a 95 % interval (bootstrap by patient). Nothing leaves this si
     const { plan } = await home.joined();
     const encoders = await encoderSources(home, options.from);
     const trainDir = home.cacheFolder(parseName("--train", options.train));
+    await assertApproved(trainDir);
     const testDir = options.test === undefined ? null : home.cacheFolder(parseName("--test", options.test));
     const engine = await chooseEngine(options, output);
     const { finetuneInThread } = await import("../../downstream/thread.ts");

@@ -1,7 +1,9 @@
+import { ERRORS, type ErrorCode } from "@consilium/shared/errors";
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
+import { formatShare, MINIMUM_USED } from "../../dataset/intake.ts";
 import type { IngestProgress, IngestSummary } from "../../ingest/ingest.ts";
-import { handle, siteCommand, wholeNumber } from "../context.ts";
+import { fraction, handle, siteCommand, wholeNumber } from "../context.ts";
 import type { CliPorts } from "../ports.ts";
 
 interface Options {
@@ -9,6 +11,7 @@ interface Options {
   readonly labels?: string;
   readonly size?: number;
   readonly threads: number;
+  readonly minUsed: number;
 }
 
 export function ingestCommand(ports: CliPorts): Command {
@@ -16,7 +19,8 @@ export function ingestCommand(ports: CliPorts): Command {
     "ingest",
     "Read a folder of DICOM files into an image cache.",
     `The cache holds pixels and pseudonyms, nothing that identifies a person. Files that cannot be used are set aside and
-counted by reason; they never stop the rest. Running it again reads only what is new. The label file is a CSV with the
+counted by reason; they never stop the rest. If fewer files than --min-used can be used, training waits until a person has
+looked and run consilium-site approve. Running it again reads only what is new. The label file is a CSV with the
 columns sop_instance_uid and label; it stays at this site, too.`,
     `consilium-site ingest /data/chest-xray
      consilium-site ingest /data/chest-xray --labels /data/labels.csv
@@ -26,6 +30,12 @@ columns sop_instance_uid and label; it stays at this site, too.`,
     .option("--cache <name>", "cache to fill", "train")
     .option("--labels <file>", "CSV with sop_instance_uid and label")
     .option("--size <px>", "side of the cached images (default: the plan's)", wholeNumber("--size", 16))
+    .option(
+      "--min-used <share>",
+      "share of the files that has to be used",
+      fraction("--min-used"),
+      MINIMUM_USED,
+    )
     .option("--threads <n>", "reading threads", wholeNumber("--threads", 1), ports.cores);
   return handle<Options>(command, ports, async ({ options, output, openHome }, folder = "") => {
     const home = await openHome();
@@ -38,6 +48,7 @@ columns sop_instance_uid and label; it stays at this site, too.`,
       sizePx,
       ...(options.labels === undefined ? {} : { labelsFile: options.labels }),
       threads: options.threads,
+      minimumUsed: options.minUsed,
       onProgress: (progress) => {
         const { files, total } = progress;
         output.progress({
@@ -56,18 +67,38 @@ columns sop_instance_uid and label; it stays at this site, too.`,
 const progressText = ({ files, total, used, quarantined }: IngestProgress): string =>
   `reading · ${files} of ${total} files · ${used} images · ${quarantined} set aside`;
 
-function describe({ files, used, quarantined, labels }: IngestSummary): string {
-  const reasons = Object.entries(quarantined).map(([code, count]) => `  set aside    ${count} ${code}`);
+function describe(summary: IngestSummary): string {
+  const { files, used, quarantined, labels, minimumUsed } = summary;
   const { matched, unmatched, duplicates } = labels;
   const counted = matched + unmatched + duplicates > 0;
+  const share = formatShare(summary.usedShare);
   return [
     `${used} images from ${files} files are in the cache.`,
-    ...reasons,
+    ...reasonTable(quarantined),
     ...(counted
       ? [
           `  labels       ${matched} matched, ${unmatched} for images that are not here, ${duplicates} repeated`,
         ]
       : []),
-    "  next         consilium-site run",
+    ...(summary.needsApproval
+      ? [
+          `  training     waits: ${share} of the files are used, at least ${formatShare(minimumUsed)} are wanted`,
+          "  next         look at the reasons, then consilium-site approve",
+        ]
+      : ["  next         consilium-site run"]),
   ].join("\n");
+}
+
+/** How many files were set aside for each reason, the most frequent first. */
+export function reasonTable(quarantined: IngestSummary["quarantined"]): readonly string[] {
+  const reasons = Object.entries(quarantined).sort(([, a], [, b]) => b - a);
+  if (reasons.length === 0) return [];
+  const width = Math.max(...reasons.map(([code]) => code.length));
+  return [
+    "  set aside    because",
+    ...reasons.map(
+      ([code, count]) =>
+        `${String(count).padStart(11)}    ${code.padEnd(width)}  ${ERRORS[code as ErrorCode].meaning}`,
+    ),
+  ];
 }

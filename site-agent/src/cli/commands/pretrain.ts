@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
+import { assertApproved } from "../../dataset/intake.ts";
 import { trainingSeed } from "../../federation/tasks.ts";
 import { storeOwnModel } from "../../home/models.ts";
 import { handle, siteCommand, wholeNumber } from "../context.ts";
@@ -26,6 +27,7 @@ is kept in this home, for finetune --from own.`,
     const home = await openHome();
     const { site, plan } = await home.joined();
     const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
+    await assertApproved(cacheDir);
     const engine = await chooseEngine(options, output);
     const { createTrainer } = await import("../../training/trainer.ts");
     const { pretrainAlone, withRounds } = await import("../../training/pretrain-alone.ts");

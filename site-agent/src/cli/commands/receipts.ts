@@ -1,6 +1,6 @@
 import { formatBytes } from "@consilium/shared/units";
 import type { Command } from "commander";
-import { receiptsFile } from "../../federation/receipts.ts";
+import { receiptsFile, type ReceiptEntry } from "../../federation/receipts.ts";
 import { handle, siteCommand } from "../context.ts";
 import type { CliPorts } from "../ports.ts";
 
@@ -9,21 +9,27 @@ export function receiptsCommand(ports: CliPorts): Command {
     "receipts",
     "List every object that left this site.",
     `One line before an object's first byte leaves and one when its outcome is known: time, kind, round, size and SHA-256 of
-the encrypted bytes. Each line holds the hash of the one before; the command checks them all.`,
+the encrypted bytes. Approvals of few used files (consilium-site approve) stand among them. Each line holds the hash of the one before; the command checks them all.`,
     `consilium-site receipts
      consilium-site receipts --json`,
   );
   return handle(command, ports, async ({ output, openHome }) => {
     const home = await openHome();
-    const receipts = await receiptsFile(home.receiptsFile).list();
-    const rows = receipts.map(
-      ({ at, kind, state, round, attempt, bytes, sha256 }) =>
-        `${at}  ${kind.padEnd(12)} ${(round === 0 ? "-" : `${round}.${attempt}`).padEnd(7)} ${state.padEnd(11)} ${formatBytes(bytes).padStart(8)}  ${sha256}`,
-    );
+    const receipts = await receiptsFile(home.receiptsFile).entries();
+    const rows = receipts.map(describe);
     const header = `${"when".padEnd(24)}  ${"what".padEnd(12)} ${"round".padEnd(7)} ${"state".padEnd(11)} ${"size".padStart(8)}  sha256`;
     output.result(
       { receipts },
       rows.length === 0 ? "Nothing has left this site." : [header, ...rows].join("\n"),
     );
   });
+}
+
+function describe(entry: ReceiptEntry): string {
+  const { at, kind, sha256 } = entry;
+  const row = (round: string, state: string, size: string): string =>
+    `${at}  ${kind.padEnd(12)} ${round.padEnd(7)} ${state.padEnd(11)} ${size.padStart(8)}  ${sha256}`;
+  if (entry.kind === "approval") return row("-", `${entry.used} of ${entry.files}`, "-");
+  const { round, attempt, state, bytes } = entry;
+  return row(round === 0 ? "-" : `${round}.${attempt}`, state, formatBytes(bytes));
 }

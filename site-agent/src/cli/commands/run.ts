@@ -3,6 +3,7 @@ import { formatBytes } from "@consilium/shared/units";
 import path from "node:path";
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
+import { assertApproved } from "../../dataset/intake.ts";
 import type { AgentReport } from "../../federation/agent.ts";
 import { checkpointFolder } from "../../federation/checkpoints.ts";
 import { httpClient } from "../../federation/http.ts";
@@ -36,6 +37,7 @@ answer, it keeps trying.`,
     const { site, enrolment, plan } = await home.joined();
     const identity = await home.identity();
     const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
+    await assertApproved(cacheDir);
     const engine = await chooseEngine(options, output);
     // Loaded here, so that `--help` and the small commands do not wait for the engine.
     const { runAgent } = await import("../../federation/agent.ts");
