@@ -49,7 +49,7 @@ export function applyProgram<I extends InputSpecs>(
       const schedule = readSchedule(named(tensors, SCHEDULE), scales);
       return {
         [GRADIENT_NORM]: norm,
-        ...updatedSlots(gradients, factor, schedule, optimizer, tensors),
+        ...updatedSlots({ gradients, factor, checks: [norm] }, schedule, optimizer, tensors),
       };
     },
   };

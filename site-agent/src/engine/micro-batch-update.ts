@@ -23,8 +23,8 @@ export async function microBatchUpdate<I extends InputSpecs>(
 ): Promise<Update<I>> {
   if (definition.separable !== true) throw new ConsiliumError("engine.not-separable");
   const program = gradientProgram(definition, { accumulate: true, recompute });
-  const gradients = await workspace.prepare(program);
-  const apply = await workspace.prepare(applyProgram(definition, microBatches));
+  const gradients = await workspace.prepare(program, { overwrite: true });
+  const apply = await workspace.prepare(applyProgram(definition, microBatches), { overwrite: true });
 
   return {
     run: async (inputs, schedule, number) => {

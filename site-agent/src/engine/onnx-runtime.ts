@@ -14,7 +14,7 @@ export function onnxRuntime(provider: Provider): Runtime {
     openWorkspace: (resident) => {
       const workspace = provider.openWorkspace(resident);
       return {
-        prepare: async (program) => workspace.prepare(traceProgram(program)),
+        prepare: async (program, options) => workspace.prepare(traceProgram(program), options),
         read: (names) => workspace.read(names),
         write: (arrays) => workspace.write(arrays),
         dispose: () => workspace.dispose(),

@@ -85,13 +85,38 @@ export function globalNorm(gradients: readonly tf.Tensor[]): tf.Tensor {
 export const gradientFactor = (norm: tf.Tensor, { clipGlobalNorm, beta1 }: AdamWOptions): tf.Tensor =>
   tf.div((1 - beta1) * clipGlobalNorm, tf.maximum(norm, clipGlobalNorm));
 
+/** Whether all scalars are finite numbers, as a scalar. */
+export const areFinite = (scalars: readonly tf.Tensor[]): tf.Tensor =>
+  scalars.map((scalar): tf.Tensor => tf.less(tf.abs(scalar), Infinity)).reduce((a, b) => tf.logicalAnd(a, b));
+
+/** What `adamW` multiplies with. */
+export interface Factors {
+  /** Of the moments. */
+  readonly beta1: tf.Tensor;
+  readonly beta2: tf.Tensor;
+  readonly schedule: Schedule;
+}
+
+/** Factors with which `adamW` leaves weights and moments as they are, given a gradient of 0, unless `usable`. */
+export function guardedFactors(usable: tf.Tensor, { beta1, beta2 }: Betas, schedule: Schedule): Factors {
+  const or = (value: tf.Tensor | number, otherwise: number): tf.Tensor => tf.where(usable, value, otherwise);
+  const rates = [...schedule.rates].map(([scale, { step, keep }]): [number, Rate] => [
+    scale,
+    { step: or(step, 0), keep: or(keep, 1) },
+  ]);
+  return {
+    beta1: or(beta1, 1),
+    beta2: or(beta2, 1),
+    schedule: { epsilon: schedule.epsilon, rates: new Map(rates) },
+  };
+}
+
 /** One update. `gradient` is clipped and times (1 - beta1); the second moment is in its own unit. */
 export function adamW(
   weights: tf.Tensor,
   gradient: tf.Tensor,
   moments: Moments,
-  { beta1, beta2 }: Betas,
-  epsilon: tf.Tensor,
+  { beta1, beta2, schedule: { epsilon } }: Factors,
   { step, keep }: Rate,
   decay: boolean,
 ): { readonly weights: tf.Tensor; readonly moments: Moments } {

@@ -19,13 +19,21 @@ export interface Runtime {
 /** Arrays that stay where a runtime computes, and what was prepared to read and replace them. */
 export interface Workspace<Source> {
   /** @throws engine.unsupported-op, engine.data-dependent, engine.dynamic-shape, engine.compile-failed */
-  prepare(source: Source): Promise<Runnable>;
+  prepare(source: Source, options?: PrepareOptions): Promise<Runnable>;
   /** Copies out. @throws engine.run-failed */
   read(names: readonly string[]): Promise<ResidentArrays>;
   /** Copies in. @throws engine.run-failed */
   write(arrays: ResidentArrays): Promise<void>;
   /** With everything that was prepared. */
   dispose(): Promise<void>;
+}
+
+export interface PrepareOptions {
+  /**
+   * Whether a run may write over the resident arrays that it replaces, before it is committed: the source itself
+   * hands back what it got where its effect is to be refused. Saves a second array for each of them.
+   */
+  readonly overwrite?: boolean;
 }
 
 export interface Runnable {

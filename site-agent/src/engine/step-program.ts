@@ -57,7 +57,7 @@ export function stepProgram<I extends InputSpecs>(
       return {
         [LOSS]: loss,
         [GRADIENT_NORM]: norm,
-        ...updatedSlots(gradients, factor, schedule, optimizer, tensors),
+        ...updatedSlots({ gradients, factor, checks: [loss, norm] }, schedule, optimizer, tensors),
         ...metricOutputs(metrics),
       };
     },

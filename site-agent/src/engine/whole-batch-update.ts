@@ -12,7 +12,7 @@ export async function wholeBatchUpdate<I extends InputSpecs>(
   definition: TrainStepDefinition<I>,
   options: Pick<StepOptions, "recompute">,
 ): Promise<Update<I>> {
-  const step = await workspace.prepare(stepProgram(definition, options));
+  const step = await workspace.prepare(stepProgram(definition, options), { overwrite: true });
   return {
     run: async (inputs, schedule, number) => {
       const feeds = batchFeeds(definition.inputs, inputs).set(SCHEDULE, schedule);

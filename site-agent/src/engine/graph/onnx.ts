@@ -13,14 +13,21 @@ const OPSET_MICROSOFT = 1;
 /** AttributeProto.AttributeType */
 const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, ints: 7 } as const;
 
-export function writeOnnx(graph: Graph): Uint8Array {
+export interface OnnxOptions {
+  /** Name of a first output more, a sequence of nothing. See providers/host-graph.ts. */
+  readonly sequence?: string;
+}
+
+export function writeOnnx(graph: Graph, { sequence }: OnnxOptions = {}): Uint8Array {
   const naming = nameValues(graph);
   const body = new Message();
   for (const node of naming.nodes) body.message(1, nodeProto(node, naming.names));
+  if (sequence !== undefined) body.message(1, emptySequence(sequence));
   body.string(2, "consilium");
   for (const [value, data] of graph.constants)
     body.message(5, tensorProto(naming.nameOf(value), value, data));
   for (const { name, value } of graph.inputs) body.message(11, valueInfo(name, value));
+  if (sequence !== undefined) body.message(12, sequenceInfo(sequence));
   for (const { name, value } of graph.outputs) body.message(12, valueInfo(name, value));
 
   return new Message()
@@ -119,6 +126,17 @@ function valueInfo(name: NamedValue["name"], value: Value): Message {
   for (const length of value.shape) shape.message(1, new Message().integer(1, length));
   const tensorType = new Message().integer(1, ONNX_TYPE[value.dtype]).message(2, shape);
   return new Message().string(1, name).message(2, new Message().message(1, tensorType));
+}
+
+const emptySequence = (name: string): Message =>
+  new Message().string(2, name).string(3, name).string(4, "SequenceEmpty");
+
+/** TypeProto.Sequence of float32 tensors. */
+function sequenceInfo(name: string): Message {
+  const element = new Message().message(1, new Message().integer(1, ONNX_TYPE.float32));
+  return new Message()
+    .string(1, name)
+    .message(2, new Message().message(4, new Message().message(1, element)));
 }
 
 const VARINT = 0;

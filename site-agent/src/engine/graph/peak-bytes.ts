@@ -1,25 +1,6 @@
 /** An estimate of what a graph needs while it runs, from which value is needed until when. */
-import { sizeOf, type Dtype, type Graph, type Node, type Value } from "./ir.ts";
-
-const ELEMENT_BYTES: Readonly<Record<Dtype, number>> = {
-  float32: 4,
-  float16: 2,
-  int32: 4,
-  int64: 8,
-  uint8: 1,
-  bool: 1,
-};
-
-export const byteLength = ({ shape, dtype }: Value): number => sizeOf(shape) * ELEMENT_BYTES[dtype];
-
-/** These hand on the memory of their first input. */
-const ALIASES = new Set(["Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten"]);
-
-/** These may write over an input of the same size that nothing else needs. */
-const IN_PLACE = new Set([
-  ...["Add", "Sub", "Mul", "Div", "Sqrt", "Exp", "Neg", "Erf", "Tanh", "Sigmoid", "Relu", "Abs", "Log"],
-  ...["Reciprocal", "Softmax", "Clip", "Cast"],
-]);
+import type { Graph, Value } from "./ir.ts";
+import { IN_PLACE, byteLength, memoryOwners } from "./memory.ts";
 
 /**
  * Bytes of the intermediate values that are alive together at the worst moment, if nodes run in the order in which
@@ -53,16 +34,4 @@ export function peakBytes(graph: Graph): number {
     for (const output of made) if (lastUse.get(output) === at) now -= byteLength(output);
   });
   return peak;
-}
-
-/** Which value's memory a value lies in: its own, or that of what it is another shape of. */
-export function memoryOwners(nodes: readonly Node[]): (value: Value) => Value {
-  const owners = new Map<Value, Value>();
-  for (const { op, inputs, outputs } of nodes) {
-    const [source] = inputs;
-    const [output] = outputs;
-    if (!ALIASES.has(op) || source === undefined || output === undefined) continue;
-    owners.set(output, owners.get(source) ?? source);
-  }
-  return (value) => owners.get(value) ?? value;
 }

@@ -1,15 +1,18 @@
 /** ONNX Runtime on the CPU. */
 import * as ort from "onnxruntime-node";
 import type { Graph } from "../graph/ir.ts";
+import { holdOrder } from "../graph/run-order.ts";
 import { compileForHost } from "./host-graph.ts";
 import { HostWorkspace } from "./host-workspace.ts";
 import type { CompiledGraph, Provider, ProviderReport } from "./provider.ts";
 
 export function cpuProvider(threads: number): Provider {
   const compile = (graph: Graph): Promise<CompiledGraph> =>
-    compileForHost(graph, {
+    compileForHost(holdOrder(graph), {
       executionProviders: ["cpu"],
       intraOpNumThreads: threads,
+      // A plan of all memory, on top of what the first run took without one.
+      enableMemPattern: false,
       extra: {
         session: {
           // Denormals are a hundred times slower and mean nothing to a weight.

@@ -6,7 +6,19 @@ import type { CompiledGraph, NamedArrays, TensorArray } from "./provider.ts";
 
 /** @throws engine.compile-failed */
 export async function compileForHost(graph: Graph, options: SessionOptions): Promise<CompiledGraph> {
-  return new HostGraph(await createSession(graph, options), graph);
+  return new HostGraph(await createSession(graph, options, { sequence: END }), graph);
+}
+
+/**
+ * After a run, ONNX Runtime's binding copies every output into an array of its own, even if it was given one to write
+ * to: for a training step all weights and moments, each time. It starts with the first output, and of a sequence it
+ * only knows to say that it cannot hand it out; by then all outputs lie where they belong.
+ */
+const END = "end";
+
+function ignoreEnd(error: unknown): void {
+  if (error instanceof Error && error.message.startsWith("Non tensor type")) return;
+  throw error;
 }
 
 class HostGraph implements CompiledGraph {
@@ -25,7 +37,7 @@ class HostGraph implements CompiledGraph {
   async run(inputs: NamedArrays, outputs: NamedArrays): Promise<void> {
     const feeds = this.#wrap(this.#inputs, inputs);
     const fetches = this.#wrap(this.#outputs, outputs);
-    await runSession(() => this.#session.run(feeds, fetches));
+    await runSession(() => this.#session.run(feeds, { [END]: null, ...fetches }).catch(ignoreEnd));
   }
 
   async dispose(): Promise<void> {

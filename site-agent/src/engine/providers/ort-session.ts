@@ -2,7 +2,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import * as ort from "onnxruntime-node";
 import type { Graph } from "../graph/ir.ts";
-import { writeOnnx } from "../graph/onnx.ts";
+import { writeOnnx, type OnnxOptions } from "../graph/onnx.ts";
 import type { TensorArray } from "./provider.ts";
 
 export type SessionOptions = ort.InferenceSession.SessionOptions;
@@ -11,10 +11,14 @@ export type SessionOptions = ort.InferenceSession.SessionOptions;
 const LOG_ERRORS_ONLY = 3;
 
 /** @throws engine.compile-failed */
-export async function createSession(graph: Graph, options: SessionOptions): Promise<ort.InferenceSession> {
+export async function createSession(
+  graph: Graph,
+  options: SessionOptions,
+  format: OnnxOptions = {},
+): Promise<ort.InferenceSession> {
   ort.env.logLevel = "error";
   try {
-    return await ort.InferenceSession.create(writeOnnx(graph), {
+    return await ort.InferenceSession.create(writeOnnx(graph, format), {
       interOpNumThreads: 1,
       executionMode: "sequential",
       graphOptimizationLevel: "all",
