@@ -27,7 +27,7 @@ export interface TrainingCliOptions extends EngineCliOptions {
   readonly devices: number;
 }
 
-export const withTrainingOptions = (command: Command, ports: CliPorts): Command =>
+export const withDeviceOptions = (command: Command, ports: CliPorts): Command =>
   withEngineOptions(command, ports).option(
     "--devices <n>",
     "GPUs, or groups of the CPU's threads, that share every batch",

@@ -4,10 +4,10 @@ import { assertApproved } from "../../dataset/intake.ts";
 import { trainingSeed } from "../../federation/tasks.ts";
 import { storeOwnModel } from "../../home/models.ts";
 import { handle, siteCommand, wholeNumber } from "../context.ts";
-import { chooseEngine, withEngineOptions, type EngineCliOptions } from "../engine-options.ts";
+import { chooseTrainingEngine, withDeviceOptions, type TrainingCliOptions } from "../engine-options.ts";
 import type { CliPorts } from "../ports.ts";
 
-interface Options extends EngineCliOptions {
+interface Options extends TrainingCliOptions {
   readonly cache: string;
   readonly rounds?: number;
 }
@@ -23,12 +23,12 @@ is kept in this home, for finetune --from own.`,
   )
     .option("--cache <name>", "image cache to train on", "train")
     .option("--rounds <n>", "rounds to train (default: the plan's)", wholeNumber("--rounds", 1));
-  return handle<Options>(withEngineOptions(command, ports), ports, async ({ options, output, openHome }) => {
+  return handle<Options>(withDeviceOptions(command, ports), ports, async ({ options, output, openHome }) => {
     const home = await openHome();
     const { site, plan } = await home.joined();
     const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
     await assertApproved(cacheDir);
-    const engine = await chooseEngine(options, output);
+    const engine = await chooseTrainingEngine(options, plan, output);
     const { createTrainer } = await import("../../training/trainer.ts");
     const { pretrainAlone, withRounds } = await import("../../training/pretrain-alone.ts");
     const trainer = createTrainer();

@@ -13,11 +13,11 @@ import { whileLocked } from "../../home/lock.ts";
 import { storeGlobalModel } from "../../home/models.ts";
 import { SOFTWARE } from "../../software.ts";
 import { handle, siteCommand } from "../context.ts";
-import { chooseEngine, withEngineOptions, type EngineCliOptions } from "../engine-options.ts";
+import { chooseTrainingEngine, withDeviceOptions, type TrainingCliOptions } from "../engine-options.ts";
 import type { Output } from "../output.ts";
 import type { CliPorts } from "../ports.ts";
 
-interface Options extends EngineCliOptions {
+interface Options extends TrainingCliOptions {
   readonly cache: string;
 }
 
@@ -30,15 +30,16 @@ any time: what was sealed is sent again as it was, an unfinished training is don
 answer, it keeps trying.`,
     `consilium-site run
      consilium-site run --threads 4 --json
-     consilium-site run --device webgpu`,
+     consilium-site run --device webgpu
+     consilium-site run --device cuda --devices 4`,
   ).option("--cache <name>", "image cache to train on", "train");
-  return handle<Options>(withEngineOptions(command, ports), ports, async ({ options, output, openHome }) => {
+  return handle<Options>(withDeviceOptions(command, ports), ports, async ({ options, output, openHome }) => {
     const home = await openHome();
     const { site, enrolment, plan } = await home.joined();
     const identity = await home.identity();
     const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
     await assertApproved(cacheDir);
-    const engine = await chooseEngine(options, output);
+    const engine = await chooseTrainingEngine(options, plan, output);
     // Loaded here, so that `--help` and the small commands do not wait for the engine.
     const { runAgent } = await import("../../federation/agent.ts");
     const { createTrainer } = await import("../../training/trainer.ts");
