@@ -57,6 +57,12 @@ export const LEARNING_ERRORS = {
     "Devices that train together do not hold the same weights.",
     "Use devices of one kind and driver, or a single one with --devices 1.",
   ),
+  "engine.no-half-precision": entry(
+    500,
+    false,
+    "This device does not multiply in float16.",
+    "Leave --precision out, or use a GPU of which consilium-site doctor says that it has float16.",
+  ),
   "training.diverged": entry(
     500,
     false,

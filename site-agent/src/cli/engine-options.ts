@@ -2,7 +2,7 @@
 import type { Plan } from "@consilium/shared/plan";
 import type { Command } from "commander";
 import { chooseDevice, describeChoice } from "../engine/devices/choose.ts";
-import { WANTED_DEVICES, type WantedDevice } from "../engine/devices/device.ts";
+import { PRECISIONS, WANTED_DEVICES, type Precision, type WantedDevice } from "../engine/devices/device.ts";
 import type { EngineSettings } from "../engine/types.ts";
 import { assertDivides } from "../training/batch-shares.ts";
 import { replicaEngines } from "../training/replica-engines.ts";
@@ -14,13 +14,20 @@ import type { CliPorts } from "./ports.ts";
 export interface EngineCliOptions {
   readonly threads: number;
   readonly device: WantedDevice;
+  readonly precision: Precision;
 }
 
 export function withEngineOptions(command: Command, { cores }: CliPorts): Command {
   const devices = WANTED_DEVICES.join(", ");
   return command
     .option("--threads <n>", "threads for computing on the CPU", wholeNumber("--threads", 1), cores)
-    .option("--device <name>", `where to compute: ${devices}`, oneOf("--device", WANTED_DEVICES), "auto");
+    .option("--device <name>", `where to compute: ${devices}`, oneOf("--device", WANTED_DEVICES), "auto")
+    .option(
+      "--precision <name>",
+      "float32, or mixed: matrix products in float16, on GPUs that can",
+      oneOf("--precision", PRECISIONS),
+      "float32",
+    );
 }
 
 export interface TrainingCliOptions extends EngineCliOptions {
@@ -37,12 +44,12 @@ export const withDeviceOptions = (command: Command, ports: CliPorts): Command =>
 
 /** Tries the device, and says what was taken. @throws engine.unavailable */
 export async function chooseEngine(
-  { threads, device: wanted }: EngineCliOptions,
+  { threads, device: wanted, precision }: EngineCliOptions,
   output: Output,
 ): Promise<EngineSettings> {
   const device = await chooseDevice(wanted);
-  output.event("engine", { threads, ...device }, describeChoice(device));
-  return { threads, device };
+  output.event("engine", { threads, precision, ...device }, describeChoice(device));
+  return { threads, device, precision };
 }
 
 /** The same for training; refuses at once what its first step would. @throws engine.unavailable, engine.not-separable */

@@ -66,10 +66,10 @@ const working = ({ name, half }: Extract<Trial, { usable: true }>): string =>
 const misses = (reason: string, part: string): boolean => reason.includes(part);
 
 function vulkanCommand(gpus: readonly Gpu[], reason: string): string {
-  if (misses(reason, "loader")) return "sudo apt install libvulkan1";
   const nvidia = gpus.find(({ vendor }) => vendor === "NVIDIA");
-  if (nvidia === undefined) return "sudo apt install libvulkan1 mesa-vulkan-drivers";
-  const release = /(\d+)\./.exec(nvidia.driver ?? "")?.[1];
+  if (nvidia === undefined && gpus.length > 0) return "sudo apt install libvulkan1 mesa-vulkan-drivers";
+  if (misses(reason, "loader")) return "sudo apt install libvulkan1";
+  const release = /(\d+)\./.exec(nvidia?.driver ?? "")?.[1];
   // In a container the driver's files come from outside.
   return `sudo apt install libvulkan1 ${release === undefined ? "nvidia-vulkan-icd" : `libnvidia-gl-${release}`}  (in a container: start it with NVIDIA_DRIVER_CAPABILITIES=all)`;
 }

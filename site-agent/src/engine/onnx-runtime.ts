@@ -1,5 +1,8 @@
 /** TF.js code traced once into a graph, which a provider of ONNX Runtime runs. */
+import { ConsiliumError } from "@consilium/shared/errors";
+import type { Precision } from "./devices/device.ts";
 import type { Graph } from "./graph/ir.ts";
+import { multiplyInHalf } from "./graph/passes/half-precision.ts";
 import { optimize } from "./graph/passes/optimize.ts";
 import type { Program } from "./program.ts";
 import type { Provider } from "./providers/provider.ts";
@@ -8,13 +11,22 @@ import { stepProgram } from "./step-program.ts";
 import { trace } from "./tracer/trace.ts";
 import type { InputSpecs, StepOptions, TrainStepDefinition } from "./types.ts";
 
-export function onnxRuntime(provider: Provider): Runtime {
+/** @throws engine.no-half-precision where the provider does not multiply in float16 */
+export function onnxRuntime(provider: Provider, precision: Precision = "float32"): Runtime {
+  const { name, longestHalfSum } = provider;
+  const isMixed = precision === "mixed";
+  if (isMixed && longestHalfSum === 0)
+    throw new ConsiliumError("engine.no-half-precision", { detail: `(${name})` });
+  const graphOf = (program: Program): Graph => {
+    const graph = traceProgram(program);
+    return isMixed ? multiplyInHalf(graph, longestHalfSum) : graph;
+  };
   return {
-    name: provider.name,
+    name: isMixed ? `${name}, mixed precision` : name,
     openWorkspace: (resident) => {
       const workspace = provider.openWorkspace(resident);
       return {
-        prepare: async (program, options) => workspace.prepare(traceProgram(program), options),
+        prepare: async (program, options) => workspace.prepare(graphOf(program), options),
         read: (names) => workspace.read(names),
         write: (arrays) => workspace.write(arrays),
         dispose: () => workspace.dispose(),

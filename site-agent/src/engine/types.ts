@@ -1,6 +1,6 @@
 /** The engine's door. Models, losses and optimiser are written in TensorFlow.js; how they run is behind it. */
 import type { Tensor } from "@tensorflow/tfjs-core";
-import type { DeviceChoice, WantedDevice } from "./devices/device.ts";
+import type { DeviceChoice, Precision, WantedDevice } from "./devices/device.ts";
 import type { GradientExchange } from "./parallel/exchange.ts";
 
 export type InputDtype = "float32" | "int32" | "uint8";
@@ -134,6 +134,8 @@ export interface EngineOptions {
   readonly device?: WantedDevice | DeviceChoice;
   /** Which of several such devices, from 0, the first unless given. Only CUDA lets one choose. */
   readonly deviceIndex?: number;
+  /** float32 unless given. `mixed` multiplies matrices in float16, on devices that can. */
+  readonly precision?: Precision;
 }
 
 /** Options that are settled, to be handed to a thread. */

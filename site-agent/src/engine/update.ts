@@ -24,5 +24,5 @@ export const gradientNormOf = (outputs: ResidentArrays, number: number): number 
 function finite(outputs: ResidentArrays, name: string, number: number): number {
   const value = outputs.get(name)?.[0] ?? NaN;
   if (Number.isFinite(value)) return value;
-  throw new ConsiliumError("training.diverged", { detail: `(update ${number})` });
+  throw new ConsiliumError("training.diverged", { detail: `(update ${number})`, culprits: [name] });
 }

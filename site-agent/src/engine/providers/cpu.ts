@@ -24,6 +24,8 @@ export function cpuProvider(threads: number): Provider {
     });
   return {
     name: "onnx/cpu",
+    // It would cast to float32 and back.
+    longestHalfSum: 0,
     compile,
     openWorkspace: (resident) => new HostWorkspace(resident, compile),
   };

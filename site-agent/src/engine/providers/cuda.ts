@@ -19,6 +19,8 @@ export function cudaProvider(deviceIndex = 0): Provider {
     });
   return {
     name: "onnx/cuda",
+    // Products of float16 are added up in float32.
+    longestHalfSum: Infinity,
     compile,
     openWorkspace: (resident) => new HostWorkspace(resident, compile),
   };

@@ -17,6 +17,11 @@ export interface CompiledGraph {
 export interface Provider {
   /** For example `onnx/cpu`. */
   readonly name: string;
+  /**
+   * The longest sum of products that float16 carries: it may be added up in float16, too. 0 where float16 is not
+   * multiplied at all.
+   */
+  readonly longestHalfSum: number;
   /** @throws engine.compile-failed */
   compile(graph: Graph): Promise<CompiledGraph>;
   openWorkspace(resident: ResidentShapes): Workspace<Graph>;

@@ -20,6 +20,8 @@ const OPTIONS: SessionOptions = {
 export function webGpuProvider(): Provider {
   return {
     name: "onnx/webgpu",
+    // Its kernels add up in the type of the product.
+    longestHalfSum: 1024,
     compile: async (graph) => {
       const legal = legalizeForWebGpu(graph);
       return explained(legal, () => compileForHost(legal, OPTIONS));

@@ -101,6 +101,7 @@ export const elementwiseOperators: Readonly<Record<string, Operator>> = {
       case "bool":
         return [generate(output, (i) => (read(x, i) === 0 ? 0 : 1))];
       case "float32":
+      case "float16":
         return [generate(output, (i) => read(x, i))];
       default:
         return [generate(output, (i) => Math.trunc(read(x, i)))];

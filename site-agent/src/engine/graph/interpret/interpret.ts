@@ -2,6 +2,7 @@
  * Evaluates a graph in float64 JavaScript: slow and exact. Constant folding computes with it, and tests take finite
  * differences of a traced loss where float32 would drown them in rounding.
  */
+import { roundToHalf } from "../half.ts";
 import type { ConstantData, Graph, Node, Value } from "../ir.ts";
 import type { NdArray } from "./array.ts";
 import { elementwiseOperators, type Operator } from "./elementwise.ts";
@@ -29,7 +30,12 @@ export function toArray(value: Value, data: ConstantData | Float64Array): NdArra
 export function interpretNode(node: Node, inputs: readonly NdArray[]): NdArray[] {
   const operator = OPERATORS.get(node.op);
   if (operator === undefined) throw new RangeError(`the interpreter does not know ${node.op}`);
-  return operator(inputs, node.outputs, node);
+  return operator(inputs, node.outputs, node).map(rounded);
+}
+
+/** float16 is as coarse here as elsewhere, or nothing could be learnt of it. */
+function rounded(array: NdArray): NdArray {
+  return array.dtype === "float16" ? { ...array, data: array.data.map(roundToHalf) } : array;
 }
 
 /**
