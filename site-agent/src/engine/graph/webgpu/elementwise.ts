@@ -1,6 +1,6 @@
 /** Elementwise operators, on floats, integers and bools. */
 import type { GraphBuilder } from "../builder.ts";
-import type { Dtype, Node, Value } from "../ir.ts";
+import { floatAttribute, type Dtype, type Node, type Value } from "../ir.ts";
 import type { Rule } from "../passes/rewrite.ts";
 import { broadcastShape } from "../shapes.ts";
 
@@ -85,6 +85,18 @@ const modulo: Spelling = (t, a, b) => {
   return t.op("Add", rest, t.op("Mul", b, t.cast(wrong, a.dtype)));
 };
 
+const selu: Rule = (node, { graph }) => {
+  const [x] = node.inputs;
+  if (x === undefined) return null;
+  const t = new Terms(graph);
+  // ONNX' own numbers, where the node does not carry them.
+  const alpha = t.number(x, floatAttribute(node, "alpha", 1.67326319217681884765625));
+  const gain = t.number(x, floatAttribute(node, "gamma", 1.05070102214813232421875));
+  const zero = t.number(x, 0);
+  const below = t.op("Mul", alpha, t.op("Sub", t.op("Exp", t.op("Min", x, zero)), t.number(x, 1)));
+  return [t.op("Mul", gain, t.op("Add", t.op("Max", x, zero), below))];
+};
+
 export const elementwiseRules: Readonly<Record<string, Rule>> = {
   Sign: spelled((t, a) => {
     const zero = t.number(a, 0);
@@ -97,6 +109,7 @@ export const elementwiseRules: Readonly<Record<string, Rule>> = {
   Or: spelled((t, a, b) => t.not(t.op("And", t.not(a), t.not(b)))),
   Xor: spelled((t, a, b) => t.differ(a, b)),
   Equal: spelled((t, a, b) => (a.dtype === "bool" ? t.not(t.differ(a, b)) : null)),
+  Selu: selu,
   Neg: spelled(onIntegers(negative)),
   Abs: spelled(onIntegers((t, a, b) => t.op("Max", a, negative(t, a, b) ?? a))),
   Mod: spelled(onIntegers(modulo)),

@@ -4,11 +4,13 @@ import { Random } from "../../../dataset/random.ts";
 import { cpuProvider } from "../../providers/cpu.ts";
 import type { TensorArray } from "../../providers/provider.ts";
 import { GraphBuilder } from "../builder.ts";
+import { expectClose } from "../../testing/compare.ts";
 import { int, ints, sizeOf, type Graph, type Value } from "../ir.ts";
 import { legalizeForWebGpu } from "./legalize.ts";
 
 /** Operators for which ONNX Runtime 1.30 has no WebGPU kernel, alone or with these types. */
-const UNKNOWN_TO_WEBGPU = /^(Sign|Round|IsNaN|IsInf|Or|Xor|Mod|ArgMax|ArgMin|TopK|LogSoftmax|FusedMatMul)$/;
+const UNKNOWN_TO_WEBGPU =
+  /^(Selu|Sign|Round|IsNaN|IsInf|Or|Xor|Mod|ArgMax|ArgMin|TopK|LogSoftmax|FusedMatMul)$/;
 
 type Feeds = Readonly<Record<string, TensorArray>>;
 
@@ -37,7 +39,8 @@ async function expectSameMeaning(
   const graph = builder.build(outputs);
   const legal = legalizeForWebGpu(graph);
   expect(legal.nodes.map(({ op }) => op).filter((op) => UNKNOWN_TO_WEBGPU.test(op))).toEqual([]);
-  expect(await run(legal, feeds)).toEqual(await run(graph, feeds));
+  const [actual, expected] = [await run(legal, feeds), await run(graph, feeds)];
+  for (const [i, values] of expected.entries()) expectClose(actual[i] ?? [], values, 1e-6);
 }
 
 const floats = (graph: GraphBuilder, name: string, ...shape: number[]): Value =>
@@ -64,6 +67,11 @@ describe("of floats", () => {
       );
     });
   }
+
+  it("Selu", () =>
+    expectSameMeaning((g) => [g.emit("Selu", [floats(g, "x", 5)], { shape: [5], dtype: "float32" })], {
+      x: Float32Array.of(-30, -1, 0, 0.5, 40),
+    }));
 
   it("LogSoftmax, of large numbers too", () =>
     expectSameMeaning(
@@ -173,6 +181,31 @@ it("positions of extremes and the k largest, the first of equals", () =>
     },
     { x: Float32Array.of(3, 9, -1, 9, 2, -1, 5, 5, 5, 4, 8, 8) },
   ));
+
+it("transposed convolutions in groups of several channels, which are dense then; and none of volumes", async () => {
+  const uniform = (length: number): Float32Array => {
+    const random = new Random(2);
+    return Float32Array.from({ length }, () => random.uniform() - 0.5);
+  };
+  const write = (g: GraphBuilder): Value[] => {
+    const output = { shape: [1, 4, 5, 5], dtype: "float32" } as const;
+    const attributes = { group: int(2), kernel_shape: ints([2, 2]) };
+    return [
+      g.emit("ConvTranspose", [floats(g, "x", 1, 6, 4, 4), floats(g, "f", 6, 2, 2, 2)], output, {
+        attributes,
+      }),
+    ];
+  };
+  await expectSameMeaning(write, { x: uniform(96), f: uniform(48) });
+  const volume = (g: GraphBuilder): Value[] => [
+    g.emit("ConvTranspose", [floats(g, "x", 1, 1, 2, 2, 2), floats(g, "f", 1, 1, 1, 1, 1)], {
+      shape: [1, 1, 2, 2, 2],
+      dtype: "float32",
+    }),
+  ];
+  const refusal = expectSameMeaning(volume, { x: uniform(8), f: uniform(1) });
+  await expect(refusal).rejects.toMatchObject({ code: "engine.unsupported-op", culprits: ["ConvTranspose"] });
+});
 
 it("products with transposed operands", () => {
   const random = new Random(1);

@@ -4,12 +4,14 @@
  */
 import type { Graph } from "../ir.ts";
 import { rewrite, type Rule } from "../passes/rewrite.ts";
+import { convolutionRules } from "./convolutions.ts";
 import { elementwiseRules } from "./elementwise.ts";
 import { extremeRules } from "./extremes.ts";
 import { moveRules } from "./moves.ts";
 import { productRules } from "./products.ts";
 
 const RULES: Readonly<Record<string, Rule>> = {
+  ...convolutionRules,
   ...elementwiseRules,
   ...extremeRules,
   ...moveRules,
