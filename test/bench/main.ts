@@ -7,13 +7,14 @@ import os from "node:os";
 import { parseArgs } from "node:util";
 import { UsageError, type Benchmark, type Findings, type Options } from "./bench.ts";
 import { gpu } from "./gpu.ts";
+import { ingest } from "./ingest.ts";
 import { loader } from "./loader.ts";
 import { memory } from "./memory.ts";
 import { parallel } from "./parallel.ts";
 import { profile } from "./profile.ts";
 import { step } from "./step.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [step, loader, memory, parallel, gpu, profile];
+const BENCHMARKS: readonly Benchmark[] = [step, loader, ingest, memory, parallel, gpu, profile];
 
 const machine = {
   cpu: os.cpus()[0]?.model.trim() ?? "unknown",

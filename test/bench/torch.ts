@@ -139,7 +139,7 @@ export class TorchPeer implements Contestant {
 }
 
 /** A process that answers each line of JSON with one. What it says on stderr is passed on. */
-class LineProcess {
+export class LineProcess {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #answers: AsyncIterator<string>;
   readonly #closed: Promise<void>;
@@ -158,7 +158,7 @@ class LineProcess {
 
   async next(): Promise<unknown> {
     const answer = await this.#answers.next();
-    if (answer.done === true) throw new Error("the PyTorch peer ended early; its own message is above");
+    if (answer.done === true) throw new Error("the peer ended early; its own message is above");
     return JSON.parse(answer.value) as unknown;
   }
 
