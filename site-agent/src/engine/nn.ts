@@ -4,7 +4,7 @@
  */
 import * as tf from "./tf.ts";
 import { TRACER } from "./tracer/backend.ts";
-import { FUSED_AFFINE, FUSED_LAYER_NORM } from "./tracer/fused.ts";
+import { FUSED_AFFINE, FUSED_GELU, FUSED_LAYER_NORM } from "./tracer/fused.ts";
 
 /** timm's and the MAE paper's epsilon of LayerNorm in vision transformers. */
 const LAYER_NORM_EPSILON = 1e-6;
@@ -86,21 +86,26 @@ export const layerNorm: (x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor) => tf.T
 /** log(1 / sqrt(pi)): folds the factor of the density into its exponent, which saves a pass over memory. */
 const LOG_DENSITY_FACTOR = -0.5 * Math.log(Math.PI);
 
+/** Of t = x / sqrt(2): Phi(x) = (1 + erf(t)) / 2. */
+const phiOf = (t: tf.Tensor): tf.Tensor => tf.mul(tf.add(tf.erf(t), 1), 0.5);
+
 /**
  * x * Phi(x) with the normal distribution's Phi (Hendrycks and Gimpel 2016), exact.
- * With t = x / sqrt(2): Phi = (1 + erf(t)) / 2 and the derivative is Phi + t exp(-t^2) / sqrt(pi).
+ * With t = x / sqrt(2) the derivative is Phi + t exp(-t^2) / sqrt(pi). The backward pass works t and Phi out of x: they
+ * are four times as wide as everything else in a transformer's block, and not worth keeping.
  */
 export const gelu: (x: tf.Tensor) => tf.Tensor = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
   const [x, save] = args as [tf.Tensor, tf.GradSaveFunc];
-  const t = tf.mul(x, Math.SQRT1_2);
-  const phi = tf.mul(tf.add(tf.erf(t), 1), 0.5);
-  save([t, phi]);
+  save([x]);
   return {
-    value: tf.mul(x, phi),
+    value: isTracing()
+      ? tf.engine().runKernel<tf.Tensor>(FUSED_GELU, { x })
+      : tf.mul(x, phiOf(tf.mul(x, Math.SQRT1_2))),
     gradFunc: (dy, saved) => {
-      const [savedT, savedPhi] = saved as [tf.Tensor, tf.Tensor];
-      const density = tf.exp(tf.sub(LOG_DENSITY_FACTOR, tf.square(savedT)));
-      return [tf.mul(dy, tf.add(savedPhi, tf.mul(savedT, density)))];
+      const [savedX] = saved as [tf.Tensor];
+      const t = tf.mul(savedX, Math.SQRT1_2);
+      const density = tf.exp(tf.sub(LOG_DENSITY_FACTOR, tf.square(t)));
+      return [tf.mul(dy, tf.add(phiOf(t), tf.mul(t, density)))];
     },
   };
 });

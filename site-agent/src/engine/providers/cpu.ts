@@ -8,20 +8,24 @@ import type { CompiledGraph, Provider, ProviderReport } from "./provider.ts";
 
 export function cpuProvider(threads: number): Provider {
   const compile = (graph: Graph): Promise<CompiledGraph> =>
-    compileForHost(holdOrder(graph), {
-      executionProviders: ["cpu"],
-      intraOpNumThreads: threads,
-      // A plan of all memory, on top of what the first run took without one.
-      enableMemPattern: false,
-      extra: {
-        session: {
-          // Denormals are a hundred times slower and mean nothing to a weight.
-          set_denormal_as_zero: "1",
-          // Several sites may share the machine; a spinning thread takes a core from the others.
-          intra_op: { allow_spinning: "0" },
+    compileForHost(
+      holdOrder(graph),
+      {
+        executionProviders: ["cpu"],
+        intraOpNumThreads: threads,
+        // A plan of all memory, on top of what the first run took without one.
+        enableMemPattern: false,
+        extra: {
+          session: {
+            // Denormals are a hundred times slower and mean nothing to a weight.
+            set_denormal_as_zero: "1",
+            // Several sites may share the machine; a spinning thread takes a core from the others.
+            intra_op: { allow_spinning: "0" },
+          },
         },
       },
-    });
+      { withoutCopies: true },
+    );
   return {
     name: "onnx/cpu",
     // It would cast to float32 and back.

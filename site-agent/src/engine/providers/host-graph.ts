@@ -4,9 +4,17 @@ import type { Graph, NamedValue } from "../graph/ir.ts";
 import { createSession, required, runSession, toTensor, type SessionOptions } from "./ort-session.ts";
 import type { CompiledGraph, NamedArrays, TensorArray } from "./provider.ts";
 
-/** @throws engine.compile-failed */
-export async function compileForHost(graph: Graph, options: SessionOptions): Promise<CompiledGraph> {
-  return new HostGraph(await createSession(graph, options, { sequence: END }), graph);
+/**
+ * @param withoutCopies see `END`; the device has to be the CPU
+ * @throws engine.compile-failed
+ */
+export async function compileForHost(
+  graph: Graph,
+  options: SessionOptions,
+  { withoutCopies = false } = {},
+): Promise<CompiledGraph> {
+  const format = withoutCopies ? { sequence: END } : {};
+  return new HostGraph(await createSession(graph, options, format), graph, withoutCopies);
 }
 
 /**
@@ -25,11 +33,13 @@ class HostGraph implements CompiledGraph {
   readonly #session: ort.InferenceSession;
   readonly #inputs: readonly NamedValue[];
   readonly #outputs: readonly NamedValue[];
+  readonly #withoutCopies: boolean;
   /** State arrays come back step after step; their tensors are made once. */
   readonly #tensors = new WeakMap<TensorArray, ort.Tensor>();
 
-  constructor(session: ort.InferenceSession, graph: Graph) {
+  constructor(session: ort.InferenceSession, graph: Graph, withoutCopies: boolean) {
     this.#session = session;
+    this.#withoutCopies = withoutCopies;
     this.#inputs = graph.inputs;
     this.#outputs = graph.outputs;
   }
@@ -37,7 +47,11 @@ class HostGraph implements CompiledGraph {
   async run(inputs: NamedArrays, outputs: NamedArrays): Promise<void> {
     const feeds = this.#wrap(this.#inputs, inputs);
     const fetches = this.#wrap(this.#outputs, outputs);
-    await runSession(() => this.#session.run(feeds, { [END]: null, ...fetches }).catch(ignoreEnd));
+    await runSession(() =>
+      this.#withoutCopies
+        ? this.#session.run(feeds, { [END]: null, ...fetches }).catch(ignoreEnd)
+        : this.#session.run(feeds, fetches),
+    );
   }
 
   async dispose(): Promise<void> {

@@ -9,6 +9,7 @@ import { kernel, type Inputs, type TracedKernel } from "./kernel.ts";
 
 export const FUSED_LAYER_NORM = "ConsiliumLayerNorm";
 export const FUSED_AFFINE = "ConsiliumAffine";
+export const FUSED_GELU = "ConsiliumGelu";
 
 export const fusedKernels: readonly TracedKernel[] = [
   /** Normalises the last axis; also returns mean and 1 / standard deviation, [.., 1]. */
@@ -21,6 +22,8 @@ export const fusedKernels: readonly TracedKernel[] = [
       });
     },
   ),
+  /** x * Phi(x), exact. */
+  kernel(FUSED_GELU, (graph, { x }: Inputs<"x">) => graph.emit("Gelu", [x], x, { domain: "com.microsoft" })),
   /** x [rows, in] W [in, out] + b [out]. */
   kernel(FUSED_AFFINE, (graph, { x, weight, bias }: Inputs<"x" | "weight" | "bias">) =>
     matMul(graph, x, weight, false, false, bias),
