@@ -18,7 +18,7 @@ const port = quietThread();
 async function read({ paths, pixels }: ReadingTask): Promise<ReadingResult> {
   let values = 0;
   for (const path of paths) {
-    const header = await readDicomFile(
+    const header = readDicomFile(
       path,
       () => undefined,
       () => pixels,

@@ -37,7 +37,7 @@ export async function readImage(file: FoundFile, options: ReadOptions): Promise<
     if (sopInstanceUid !== "") key = imageKey(secret, sopInstanceUid);
   };
   try {
-    const header = await readDicomFile(
+    const header = readDicomFile(
       file.path,
       onIdentifiers,
       (early) => refusal(early) === null && !isCached(imageKey(secret, early.identifiers.sopInstanceUid)),

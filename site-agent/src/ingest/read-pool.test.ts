@@ -52,6 +52,29 @@ it("names the file that a thread hung or died on, replaces the thread and goes o
   expect(JSON.stringify(results)).not.toContain("CANARY");
 });
 
+it("leaves a thread its time as long as it says that it is alive", async () => {
+  const path = join(dir, "worker.mjs");
+  await writeFile(
+    path,
+    `import { parentPort } from "node:worker_threads";
+parentPort.on("message", ({ file }) => {
+  const alive = setInterval(() => parentPort.postMessage("alive"), 100);
+  setTimeout(() => { clearInterval(alive); parentPort.postMessage({ outcome: "cached", key: file.relativePath }); }, 1600);
+});
+parentPort.postMessage("ready");`,
+  );
+  const pool = new ReadPool({
+    threads: 1,
+    timeoutMs: 1000,
+    secret: new Uint8Array(32),
+    sizePx: 8,
+    known: packKeys([]),
+    script: pathToFileURL(path),
+  });
+  expect(await pool.read({ path: "a", relativePath: "a" })).toMatchObject({ outcome: "cached" });
+  await pool.close();
+});
+
 it("says so when threads do not start, and blames no file", async () => {
   const path = join(dir, "worker.mjs");
   await writeFile(path, "throw new Error('CANARY');");

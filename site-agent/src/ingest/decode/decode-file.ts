@@ -42,7 +42,7 @@ export async function decodeFile(
   onFrame: () => void = () => undefined,
 ): Promise<DecodeReport> {
   const frames = framesOf(
-    await readDicomFile(
+    readDicomFile(
       path,
       () => undefined,
       () => true,
