@@ -12,9 +12,10 @@ import { loader } from "./loader.ts";
 import { memory } from "./memory.ts";
 import { parallel } from "./parallel.ts";
 import { profile } from "./profile.ts";
+import { secagg } from "./secagg.ts";
 import { step } from "./step.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [step, loader, ingest, memory, parallel, gpu, profile];
+const BENCHMARKS: readonly Benchmark[] = [step, loader, ingest, memory, parallel, gpu, profile, secagg];
 
 const machine = {
   cpu: os.cpus()[0]?.model.trim() ?? "unknown",

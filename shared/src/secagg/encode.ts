@@ -153,7 +153,7 @@ function encodeExtra(
 ): number {
   if (extra.kind === "real") {
     const scale = { bound: extra.bound, levels, weight: extra.weighted ? weight : 1 };
-    return roundInto(target, source, noise, scale, extra.name);
+    return roundInto(target, Float64Array.from(source), noise, scale, extra.name);
   }
   let clipped = 0;
   for (let i = 0; i < target.length; i++) {
@@ -169,21 +169,23 @@ function encodeExtra(
 /** @returns how many elements were beyond the bound */
 function roundInto(
   target: Int32Array | Int16Array,
-  source: ArrayLike<number>,
+  source: Float32Array | Float64Array,
   noise: Uint32Array,
   { bound, levels, weight }: Scale,
   name: string,
 ): number {
   const factor = (levels * weight) / bound;
+  const length = target.length;
   let clipped = 0;
-  for (let i = 0; i < target.length; i++) {
+  for (let i = 0; i < length; i++) {
     let value = source[i] ?? NaN;
     if (!(value <= bound && value >= -bound)) {
       if (!Number.isFinite(value)) throw new ConsiliumError("vector.not-finite", { culprits: [name] });
       value = value > 0 ? bound : -bound;
       clipped++;
     }
-    const rounded = Math.floor(value * factor + (noise[i] ?? 0) * UNIT);
+    // Below 2^31 in magnitude, because there are at least three sites.
+    const rounded = Math.floor(value * factor + (noise[i] ?? 0) * UNIT) | 0;
     // The product may be an ulp beyond the levels; the headroom's proof (layout.ts) rests on this clamp alone.
     target[i] = rounded > levels ? levels : rounded < -levels ? -levels : rounded;
   }

@@ -12,7 +12,7 @@ export type Sign = 1 | -1;
 type AddLanes = (target: number, source: number, bytes: number) => void;
 
 /** Half of the memory is for the target, half for the source; both fit the second-level cache. */
-const REGION_BYTES = 256 * 1024;
+const REGION_BYTES = 64 * 1024;
 
 /** target <- target + sign * source, as little-endian integers of that width; both equally long, at any address. */
 export function addLanes(bits: BodyBits, target: Uint8Array, source: Uint8Array, sign: Sign): void {

@@ -15,8 +15,8 @@ export interface MaskTerm {
   readonly sign: Sign;
 }
 
-/** Fits the second-level cache together with the keystream. */
-export const BLOCK_BYTES = 256 * 1024;
+/** Fits the second-level cache together with the keystream, and the allocator keeps such blocks for the next one. */
+export const BLOCK_BYTES = 64 * 1024;
 
 const zeros = new Uint8Array(BLOCK_BYTES);
 

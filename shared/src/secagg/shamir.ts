@@ -57,9 +57,13 @@ function hornerStep(value: Uint8Array, x: number, coefficient: Uint8Array): void
 
 /** Product over the others of o / (o - x); subtraction is exclusive or. */
 function lagrangeAtZero(x: number, all: readonly number[]): number {
-  return all
-    .filter((other) => other !== x)
-    .reduce((weight, other) => multiply(weight, multiply(other, inverse(other ^ x))), 1);
+  let [numerator, denominator] = [1, 1];
+  for (const other of all) {
+    if (other === x) continue;
+    numerator = multiply(numerator, other);
+    denominator = multiply(denominator, other ^ x);
+  }
+  return multiply(numerator, inverse(denominator));
 }
 
 /** Russian peasants' multiplication modulo x^8 + x^4 + x^3 + x + 1, the same eight steps for all operands. */
