@@ -2,7 +2,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Graph } from "../graph/ir.ts";
 import { legalizeForWebGpu } from "../graph/webgpu/legalize.ts";
-import { compileForHost } from "./host-graph.ts";
+import { copyingGraph } from "./copying-graph.ts";
 import { createSession, type SessionOptions } from "./ort-session.ts";
 import { unplacedKinds } from "./placement.ts";
 import type { Provider } from "./provider.ts";
@@ -24,7 +24,7 @@ export function webGpuProvider(): Provider {
     longestHalfSum: 1024,
     compile: async (graph) => {
       const legal = legalizeForWebGpu(graph);
-      return explained(legal, () => compileForHost(legal, OPTIONS));
+      return copyingGraph(await explained(legal, () => createSession(legal, OPTIONS)), legal);
     },
     openWorkspace: (resident) =>
       new WebGpuWorkspace(resident, async (graph, locations) => {
