@@ -26,7 +26,7 @@ export interface PrivateValues {
   readonly roundingKey: Uint8Array;
 }
 
-/** Stateful only in how many elements it has clipped. */
+/** Of one site and attempt; holds no state beside its arguments. */
 export interface Encoder {
   readonly geometry: Geometry;
   /**

@@ -12,7 +12,7 @@ export function bySite<T extends { readonly body: { readonly site: SiteId } }>(s
 }
 
 /** Fewest sites with which the attempt may go on, in any round. */
-export function fewestSites(attempt: Attempt): number {
+function fewestSites(attempt: Attempt): number {
   return Math.max(MIN_SURVIVORS, attempt.terms.threshold);
 }
 

@@ -21,7 +21,7 @@ const name = z.string().min(1).max(200);
 const length = z.int().min(1).max(0x7fff_ffff);
 const bound = z.number().positive();
 
-export const tensorRangeSchema = z.strictObject({
+const tensorRangeSchema = z.strictObject({
   name,
   length,
   /** Largest magnitude that is told apart; what is beyond is clipped and counted. */
@@ -29,7 +29,7 @@ export const tensorRangeSchema = z.strictObject({
 });
 export type TensorRange = z.infer<typeof tensorRangeSchema>;
 
-export const extraSchema = z.discriminatedUnion("kind", [
+const extraSchema = z.discriminatedUnion("kind", [
   /** Metrics and moments. Weighted ones are averaged like the update, the others are summed. */
   z.strictObject({ kind: z.literal("real"), name, length, bound, weighted: z.boolean() }),
   /** Exact integers from 0; what is beyond `most` counts as `most`, and as clipped. */

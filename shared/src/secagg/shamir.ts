@@ -7,7 +7,7 @@
  */
 import type { RandomBytes } from "../crypto/identity.ts";
 
-export const MAX_HOLDERS = 255;
+const MAX_HOLDERS = 255;
 
 export interface Point {
   /** 1 to 255. */

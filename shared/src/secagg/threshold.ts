@@ -9,7 +9,7 @@ export const GRAPH_DEGREE = 100;
 /**
  * Sites that must stay to the end, and signatures that a survivor list needs: floor(2n/3) + 1, and a majority below
  * five. Two lists with `threshold` signatures each would need 2 * threshold <= n + m when m sites sign twice; see
- * docs/adr/0004 for n = 5.
+ * docs/adr/0004-secure-aggregation-where-it-departs.md for n = 5.
  */
 export function thresholdOf(sites: number): number {
   return sites < 5 ? Math.floor(sites / 2) + 1 : Math.floor((2 * sites) / 3) + 1;
