@@ -75,8 +75,11 @@ export async function runGraph(
   return [...outputs.values()];
 }
 
-export async function runOnCpu({ inputs, run }: Case): Promise<Float32Array[]> {
-  await tf.setBackend("cpu");
+export const runOnCpu = (test: Case): Promise<Float32Array[]> => runOn("cpu", test);
+
+/** @param backend of TF.js, whose package is imported */
+export async function runOn(backend: string, { inputs, run }: Case): Promise<Float32Array[]> {
+  await tf.setBackend(backend);
   const tensors = inputs.map(({ shape, values }) => {
     const dtype = values instanceof Int32Array ? "int32" : "float32";
     return tf.tensor(values instanceof Uint8Array ? Float32Array.from(values) : values, [...shape], dtype);
