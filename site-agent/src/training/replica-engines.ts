@@ -20,7 +20,10 @@ export async function replicaEngines({
   return [engineOf(0), ...Array.from({ length: devices - 1 }, (_, i) => engineOf(i + 1))];
 }
 
-/** ONNX Runtime (1.30) opens one GPU for all WebGPU sessions of a process, and its binding has no way to name another. */
+/**
+ * All WebGPU sessions of a process share one GPU and one command encoder: ONNX Runtime (1.30) cannot be told which GPU,
+ * and two threads that use it end the process. TF.js on TensorFlow has not been tried in several threads.
+ */
 const ONLY_ONE: readonly Device[] = ["webgpu", "tensorflow"];
 
 function assertSeveral(device: Device): void {
