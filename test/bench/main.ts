@@ -6,7 +6,9 @@
 import os from "node:os";
 import { parseArgs } from "node:util";
 import { UsageError, type Benchmark, type Findings, type Options } from "./bench.ts";
+import { endurance } from "./endurance.ts";
 import { gpu } from "./gpu.ts";
+import { graph } from "./graph.ts";
 import { ingest } from "./ingest.ts";
 import { loader } from "./loader.ts";
 import { memory } from "./memory.ts";
@@ -15,7 +17,18 @@ import { profile } from "./profile.ts";
 import { secagg } from "./secagg.ts";
 import { step } from "./step.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [step, loader, ingest, memory, parallel, gpu, profile, secagg];
+const BENCHMARKS: readonly Benchmark[] = [
+  step,
+  loader,
+  ingest,
+  memory,
+  endurance,
+  graph,
+  parallel,
+  gpu,
+  profile,
+  secagg,
+];
 
 const machine = {
   cpu: os.cpus()[0]?.model.trim() ?? "unknown",

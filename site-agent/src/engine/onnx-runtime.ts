@@ -42,4 +42,13 @@ const traceProgram = ({ inputs, body }: Program): Graph => optimize(trace(inputs
 export const traceTrainStep = <I extends InputSpecs>(
   definition: TrainStepDefinition<I>,
   options: Pick<StepOptions, "recompute"> = {},
-): Graph => traceProgram(stepProgram(definition, options));
+): Graph => optimize(traceWithoutPasses(definition, options));
+
+/** The same before any pass. */
+export function traceWithoutPasses<I extends InputSpecs>(
+  definition: TrainStepDefinition<I>,
+  options: Pick<StepOptions, "recompute"> = {},
+): Graph {
+  const { inputs, body } = stepProgram(definition, options);
+  return trace(inputs, body);
+}
