@@ -1,6 +1,7 @@
 /** ONNX Runtime on the CPU. */
 import * as ort from "onnxruntime-node";
 import type { Graph } from "../graph/ir.ts";
+import { sumRowsByProducts } from "../graph/cpu/row-sums.ts";
 import { holdOrder } from "../graph/run-order.ts";
 import { compileForHost } from "./host-graph.ts";
 import { HostWorkspace } from "./host-workspace.ts";
@@ -9,7 +10,7 @@ import type { CompiledGraph, Provider, ProviderReport } from "./provider.ts";
 export function cpuProvider(threads: number): Provider {
   const compile = (graph: Graph): Promise<CompiledGraph> =>
     compileForHost(
-      holdOrder(graph),
+      holdOrder(sumRowsByProducts(graph)),
       {
         executionProviders: ["cpu"],
         intraOpNumThreads: threads,
