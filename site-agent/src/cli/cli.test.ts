@@ -161,6 +161,7 @@ describe("a mistake ends in a code and a next step", () => {
     expectThreeLines(await site("run", "--threads", "many", "--home", home), "config.invalid");
     expectThreeLines(await site("run", "--device", "abacus", "--home", home), "config.invalid");
     expectThreeLines(await site("run", "--devices", "0", "--home", home), "config.invalid");
+    expectThreeLines(await site("run", "--micro-batches", "half", "--home", home), "config.invalid");
     expectThreeLines(await site("init", "--home", home), "config.invalid");
     expectThreeLines(await site("fly"), "config.invalid");
   });

@@ -32,15 +32,25 @@ export function withEngineOptions(command: Command, { cores }: CliPorts): Comman
 
 export interface TrainingCliOptions extends EngineCliOptions {
   readonly devices: number;
+  readonly microBatches: number;
+  readonly recompute: boolean;
 }
 
-export const withDeviceOptions = (command: Command, ports: CliPorts): Command =>
-  withEngineOptions(command, ports).option(
-    "--devices <n>",
-    "GPUs, or groups of the CPU's threads, that share every batch",
-    wholeNumber("--devices", 1),
-    1,
-  );
+export const withTrainingOptions = (command: Command, ports: CliPorts): Command =>
+  withEngineOptions(command, ports)
+    .option(
+      "--devices <n>",
+      "GPUs, or groups of the CPU's threads, that share every batch",
+      wholeNumber("--devices", 1),
+      1,
+    )
+    .option(
+      "--micro-batches <n>",
+      "parts of a batch computed one after the other: less memory, as fast",
+      wholeNumber("--micro-batches", 1),
+      1,
+    )
+    .option("--recompute", "compute the model's blocks twice: still less memory, a quarter slower", false);
 
 /** Tries the device, and says what was taken. @throws engine.unavailable */
 export async function chooseEngine(
@@ -58,9 +68,9 @@ export async function chooseTrainingEngine(
   plan: Plan,
   output: Output,
 ): Promise<TrainingEngine> {
-  const { devices } = options;
-  assertDivides(plan, devices);
-  const engine = { ...(await chooseEngine(options, output)), devices };
+  const { devices, microBatches, recompute } = options;
+  assertDivides(plan, devices * microBatches);
+  const engine = { ...(await chooseEngine(options, output)), devices, microBatches, recompute };
   const [{ threads, device }] = await replicaEngines(engine);
   if (devices > 1) {
     const each =

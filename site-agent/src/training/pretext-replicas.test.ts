@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { Random } from "../dataset/random.ts";
 import { createEngine } from "../engine/engine.ts";
 import { expectClose } from "../engine/testing/compare.ts";
-import { startPretextReplicas } from "./pretext-replicas.ts";
+import { openPretextStep, startPretextReplicas } from "./pretext-replicas.ts";
 import { compilePretextStep, type PretextStep } from "./pretext-step.ts";
 import { sameBits, toyImages, toyPlan } from "./testing/toy.ts";
 
@@ -43,6 +43,20 @@ it("MAE on two devices trains as on one, with the same bits every time", async (
 
 it("a number of devices that does not divide the batch is refused", async () => {
   await expect(startPretextReplicas([ENGINE, ENGINE, ENGINE], PLAN)).rejects.toMatchObject({
+    code: "engine.not-separable",
+  });
+});
+
+it("micro-batches and recomputation reach the step, and change nothing but its memory", async () => {
+  const plain = await openPretextStep(ENGINE, PLAN);
+  const frugal = await openPretextStep({ ...ENGINE, microBatches: 2, recompute: true }, PLAN);
+  const [expected, actual] = [await train(plain), await train(frugal)];
+  expectClose(actual.losses, expected.losses, 1e-6);
+  expectClose(actual.firstMoment, expected.firstMoment, 1e-5);
+  expect(sameBits(actual.weights, expected.weights)).toBe(false); // Other sums, other roundings.
+  await plain.step.dispose();
+  await frugal.step.dispose();
+  await expect(openPretextStep({ ...ENGINE, microBatches: 3 }, PLAN)).rejects.toMatchObject({
     code: "engine.not-separable",
   });
 });

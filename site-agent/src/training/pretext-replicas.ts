@@ -15,9 +15,11 @@ import type { TrainingEngine } from "./types.ts";
 
 /** The step on the devices that the settings name. @throws plan.invalid, engine.* */
 export async function openPretextStep(settings: TrainingEngine, plan: Plan): Promise<PretextStep> {
+  const { microBatches = 1, recompute = false } = settings;
+  const options = { microBatches, recompute };
   const [engine, ...others] = await replicaEngines(settings);
-  if (others.length === 0) return compilePretextStep(await createEngine(engine), plan);
-  return startPretextReplicas([engine, ...others], plan);
+  if (others.length === 0) return compilePretextStep(await createEngine(engine), plan, options);
+  return startPretextReplicas([engine, ...others], plan, options);
 }
 
 const SCRIPT = new URL("./replica-worker.ts", import.meta.url);

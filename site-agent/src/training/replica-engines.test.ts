@@ -17,6 +17,15 @@ describe("the engines of several devices", () => {
     expect(engines.map(({ deviceIndex }) => deviceIndex)).toEqual([0, 1, 2]);
   });
 
+  it("compute with the precision that was asked for", async () => {
+    const precisions = async (devices: number) =>
+      (await replicaEngines({ threads: 2, device: choice("cuda"), devices, precision: "mixed" })).map(
+        ({ precision }) => precision,
+      );
+    expect(await precisions(1)).toEqual(["mixed"]);
+    expect(await precisions(2)).toEqual(["mixed", "mixed"]);
+  });
+
   it("are refused where only one can be had", async () => {
     const several = replicaEngines({ threads: 2, device: choice("webgpu"), devices: 2 });
     await expect(several).rejects.toMatchObject({ code: "engine.unavailable", culprits: ["webgpu"] });

@@ -10,13 +10,14 @@ export async function replicaEngines({
   threads,
   device = "auto",
   devices = 1,
+  precision = "float32",
 }: TrainingEngine): Promise<readonly [EngineSettings, ...EngineSettings[]]> {
-  const choice = typeof device === "string" ? await chooseDevice(device) : device;
-  if (devices === 1) return [{ threads, device: choice }];
-  assertSeveral(choice.device);
+  const settings = { device: typeof device === "string" ? await chooseDevice(device) : device, precision };
+  if (devices === 1) return [{ threads, ...settings }];
+  assertSeveral(settings.device.device);
   // As many threads for each: with another number sums would round differently.
   const share = Math.max(1, Math.floor(threads / devices));
-  const engineOf = (deviceIndex: number): EngineSettings => ({ threads: share, device: choice, deviceIndex });
+  const engineOf = (deviceIndex: number): EngineSettings => ({ threads: share, deviceIndex, ...settings });
   return [engineOf(0), ...Array.from({ length: devices - 1 }, (_, i) => engineOf(i + 1))];
 }
 

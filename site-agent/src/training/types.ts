@@ -2,10 +2,10 @@
 import type { Plan } from "@consilium/shared/plan";
 import type { Manifest } from "@consilium/shared/manifest";
 import type { ContributionMetrics } from "@consilium/shared/protocol/round";
-import type { EngineOptions, OptimizerState } from "../engine/types.ts";
+import type { EngineOptions, OptimizerState, StepOptions } from "../engine/types.ts";
 
-/** Where a site trains. */
-export interface TrainingEngine extends EngineOptions {
+/** Where and how a site trains: its own choice, for what a step computes stays the same. */
+export interface TrainingEngine extends EngineOptions, Pick<StepOptions, "microBatches" | "recompute"> {
   /** Devices that share every batch: GPUs, or groups of the CPU's threads. 1 unless given. */
   readonly devices?: number;
 }

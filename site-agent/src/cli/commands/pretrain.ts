@@ -4,7 +4,7 @@ import { assertApproved } from "../../dataset/intake.ts";
 import { trainingSeed } from "../../federation/tasks.ts";
 import { storeOwnModel } from "../../home/models.ts";
 import { handle, siteCommand, wholeNumber } from "../context.ts";
-import { chooseTrainingEngine, withDeviceOptions, type TrainingCliOptions } from "../engine-options.ts";
+import { chooseTrainingEngine, withTrainingOptions, type TrainingCliOptions } from "../engine-options.ts";
 import type { CliPorts } from "../ports.ts";
 
 interface Options extends TrainingCliOptions {
@@ -23,45 +23,49 @@ is kept in this home, for finetune --from own.`,
   )
     .option("--cache <name>", "image cache to train on", "train")
     .option("--rounds <n>", "rounds to train (default: the plan's)", wholeNumber("--rounds", 1));
-  return handle<Options>(withDeviceOptions(command, ports), ports, async ({ options, output, openHome }) => {
-    const home = await openHome();
-    const { site, plan } = await home.joined();
-    const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
-    await assertApproved(cacheDir);
-    const engine = await chooseTrainingEngine(options, plan, output);
-    const { createTrainer } = await import("../../training/trainer.ts");
-    const { pretrainAlone, withRounds } = await import("../../training/pretrain-alone.ts");
-    const trainer = createTrainer();
-    try {
-      const { manifest, values, losses } = await pretrainAlone(
-        trainer,
-        {
-          plan: withRounds(plan, options.rounds ?? plan.rounds),
-          cacheDir,
-          seed: trainingSeed(plan, site),
-          engine,
-        },
-        ({ round, rounds, step, steps, loss, imagesPerSecond }) => {
-          const speed = Math.round(imagesPerSecond);
-          output.progress({
-            kind: `round ${round}`,
-            text: `round ${round} of ${rounds} · step ${step} of ${steps} · loss ${loss.toFixed(4)} · ${speed} images/s`,
-            last: step === steps,
-            data: { phase: "training", round, rounds, done: step, total: steps, loss, imagesPerSecond },
-          });
-        },
-        ports.signal,
-      );
-      const checkpoint = await storeOwnModel(home, { manifest, values });
-      output.result(
-        { site, rounds: losses.length, losses, checkpoint },
-        `This site's own encoder is trained: ${losses.length} rounds, loss ${loss(losses[0])} -> ${loss(losses.at(-1))}.
+  return handle<Options>(
+    withTrainingOptions(command, ports),
+    ports,
+    async ({ options, output, openHome }) => {
+      const home = await openHome();
+      const { site, plan } = await home.joined();
+      const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
+      await assertApproved(cacheDir);
+      const engine = await chooseTrainingEngine(options, plan, output);
+      const { createTrainer } = await import("../../training/trainer.ts");
+      const { pretrainAlone, withRounds } = await import("../../training/pretrain-alone.ts");
+      const trainer = createTrainer();
+      try {
+        const { manifest, values, losses } = await pretrainAlone(
+          trainer,
+          {
+            plan: withRounds(plan, options.rounds ?? plan.rounds),
+            cacheDir,
+            seed: trainingSeed(plan, site),
+            engine,
+          },
+          ({ round, rounds, step, steps, loss, imagesPerSecond }) => {
+            const speed = Math.round(imagesPerSecond);
+            output.progress({
+              kind: `round ${round}`,
+              text: `round ${round} of ${rounds} · step ${step} of ${steps} · loss ${loss.toFixed(4)} · ${speed} images/s`,
+              last: step === steps,
+              data: { phase: "training", round, rounds, done: step, total: steps, loss, imagesPerSecond },
+            });
+          },
+          ports.signal,
+        );
+        const checkpoint = await storeOwnModel(home, { manifest, values });
+        output.result(
+          { site, rounds: losses.length, losses, checkpoint },
+          `This site's own encoder is trained: ${losses.length} rounds, loss ${loss(losses[0])} -> ${loss(losses.at(-1))}.
   next         consilium-site finetune --from scratch,own,global`,
-      );
-    } finally {
-      await trainer.close();
-    }
-  });
+        );
+      } finally {
+        await trainer.close();
+      }
+    },
+  );
 }
 
 const loss = (value: number | undefined): string => value?.toFixed(4) ?? "-";

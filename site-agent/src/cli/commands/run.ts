@@ -13,7 +13,7 @@ import { whileLocked } from "../../home/lock.ts";
 import { storeGlobalModel } from "../../home/models.ts";
 import { SOFTWARE } from "../../software.ts";
 import { handle, siteCommand } from "../context.ts";
-import { chooseTrainingEngine, withDeviceOptions, type TrainingCliOptions } from "../engine-options.ts";
+import { chooseTrainingEngine, withTrainingOptions, type TrainingCliOptions } from "../engine-options.ts";
 import type { Output } from "../output.ts";
 import type { CliPorts } from "../ports.ts";
 
@@ -33,56 +33,60 @@ answer, it keeps trying.`,
      consilium-site run --device webgpu
      consilium-site run --device cuda --devices 4`,
   ).option("--cache <name>", "image cache to train on", "train");
-  return handle<Options>(withDeviceOptions(command, ports), ports, async ({ options, output, openHome }) => {
-    const home = await openHome();
-    const { site, enrolment, plan } = await home.joined();
-    const identity = await home.identity();
-    const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
-    await assertApproved(cacheDir);
-    const engine = await chooseTrainingEngine(options, plan, output);
-    // Loaded here, so that `--help` and the small commands do not wait for the engine.
-    const { runAgent } = await import("../../federation/agent.ts");
-    const { createTrainer } = await import("../../training/trainer.ts");
-    const trainer = createTrainer();
-    try {
-      const result = await whileLocked(home.folder, ports, () =>
-        runAgent(
-          {
-            http: httpClient(enrolment.coordinatorUrl, ports.fetch),
-            checkpoints: checkpointFolder(path.join(home.federationFolder, "checkpoints")),
-            outbox: outboxFolder(home.federationFolder),
-            receipts: receiptsFile(home.receiptsFile),
-            trainer,
-            random: ports.random,
-            nowMs: ports.nowMs,
-            sleep: ports.sleep,
-            report: (report) => {
-              show(report, output);
+  return handle<Options>(
+    withTrainingOptions(command, ports),
+    ports,
+    async ({ options, output, openHome }) => {
+      const home = await openHome();
+      const { site, enrolment, plan } = await home.joined();
+      const identity = await home.identity();
+      const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
+      await assertApproved(cacheDir);
+      const engine = await chooseTrainingEngine(options, plan, output);
+      // Loaded here, so that `--help` and the small commands do not wait for the engine.
+      const { runAgent } = await import("../../federation/agent.ts");
+      const { createTrainer } = await import("../../training/trainer.ts");
+      const trainer = createTrainer();
+      try {
+        const result = await whileLocked(home.folder, ports, () =>
+          runAgent(
+            {
+              http: httpClient(enrolment.coordinatorUrl, ports.fetch),
+              checkpoints: checkpointFolder(path.join(home.federationFolder, "checkpoints")),
+              outbox: outboxFolder(home.federationFolder),
+              receipts: receiptsFile(home.receiptsFile),
+              trainer,
+              random: ports.random,
+              nowMs: ports.nowMs,
+              sleep: ports.sleep,
+              report: (report) => {
+                show(report, output);
+              },
+              storeGlobalModel: (checkpoint, record) =>
+                storeGlobalModel(home, checkpoint, record, enrolment.coordinator),
             },
-            storeGlobalModel: (checkpoint, record) =>
-              storeGlobalModel(home, checkpoint, record, enrolment.coordinator),
-          },
-          {
-            membership: { federation: plan.federation, site, identity, coordinator: enrolment.coordinator },
-            plan,
-            coordinatorUrl: enrolment.coordinatorUrl,
-            training: { cacheDir, engine },
-            software: SOFTWARE,
-            signal: ports.signal,
-          },
-        ),
-      );
-      output.result(
-        { federation: plan.federation, site, planHash: planHash(plan), ...result },
-        `${plan.federation} has finished after ${result.rounds} rounds.
+            {
+              membership: { federation: plan.federation, site, identity, coordinator: enrolment.coordinator },
+              plan,
+              coordinatorUrl: enrolment.coordinatorUrl,
+              training: { cacheDir, engine },
+              software: SOFTWARE,
+              signal: ports.signal,
+            },
+          ),
+        );
+        output.result(
+          { federation: plan.federation, site, planHash: planHash(plan), ...result },
+          `${plan.federation} has finished after ${result.rounds} rounds.
   this run     ${result.contributions} contributions, ${formatBytes(result.sentBytes)} sent, all encrypted
   model        the global encoder is in this home (sha256 ${result.checkpoint.slice(0, 16)}...)
   next         consilium-site finetune, or consilium-site export`,
-      );
-    } finally {
-      await trainer.close();
-    }
-  });
+        );
+      } finally {
+        await trainer.close();
+      }
+    },
+  );
 }
 
 function show(report: AgentReport, output: Output): void {
