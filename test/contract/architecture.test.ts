@@ -14,7 +14,8 @@ interface SourceFile {
   readonly imports: readonly string[];
 }
 
-const isTest = (file: string) => file.endsWith(".test.ts");
+/** Tests, contract suites that tests run, and what only they use. */
+const isTest = (file: string) => /\.(test|contract)\.ts$|\/testing\//.test(file);
 
 function sources(folder: string): SourceFile[] {
   return readdirSync(path.join(root, folder), { recursive: true, withFileTypes: true })
@@ -58,6 +59,11 @@ describe("imports", () => {
 
   it("shared imports neither application", () => {
     expect(violations(shared, (name) => /^(coordinator|site-agent)\//.test(name))).toEqual([]);
+  });
+
+  it("nothing but tests imports what is for tests", () => {
+    const all = [...shared, ...coordinator, ...dashboard, ...site];
+    expect(violations(product(all), (name) => isTest(name))).toEqual([]);
   });
 
   it("neither application imports the other", () => {
