@@ -5,9 +5,19 @@ import { defineConfig } from "vitest/config";
 const CHROMIUM = "/usr/lib/chromium";
 const SOFTWARE_DRIVER = `${CHROMIUM}/vk_swiftshader_icd.json`;
 
-/** CONSILIUM_TEST_GPU=own runs them on the machine's own GPU instead. */
+/** `own` runs them on the machine's own GPU instead, `all` runs more of them. */
+const { CONSILIUM_TEST_GPU } = process.env;
+
+const hasSoftwareDriver = existsSync(SOFTWARE_DRIVER);
+
+function gpuTests(): "none" | "some" | "all" {
+  if (CONSILIUM_TEST_GPU === "own") return "all";
+  if (!hasSoftwareDriver) return "none";
+  return CONSILIUM_TEST_GPU === "all" ? "all" : "some";
+}
+
 function gpuEnvironment(): Record<string, string> {
-  if (process.env.CONSILIUM_TEST_GPU === "own" || !existsSync(SOFTWARE_DRIVER)) return {};
+  if (CONSILIUM_TEST_GPU === "own" || !hasSoftwareDriver) return {};
   const libraries = [CHROMIUM, process.env.LD_LIBRARY_PATH].filter(Boolean).join(":");
   // The loader wants a folder of its own for the session; it need not exist.
   const session = { XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? "/tmp" };
@@ -43,6 +53,7 @@ export default defineConfig({
           pool: "forks",
           testTimeout: 120_000,
           env: gpuEnvironment(),
+          provide: { gpuTests: gpuTests() },
         },
       },
       { extends: true, test: { name: "deploy", include: ["deploy/**/*.test.ts"] } },

@@ -1,15 +1,18 @@
-/** For tests that need WebGPU: on the machine's own GPU if that is wanted, else on a software driver, where there is one. */
-import { describe } from "vitest";
+/** For tests that need WebGPU; vitest.config.ts says whether they can run, and how many. */
+import { describe, inject } from "vitest";
 
-const { VK_DRIVER_FILES, CONSILIUM_TEST_GPU } = process.env;
+declare module "vitest" {
+  export interface ProvidedContext {
+    readonly gpuTests: "none" | "some" | "all";
+  }
+}
 
-const hasDriver = VK_DRIVER_FILES !== undefined || CONSILIUM_TEST_GPU === "own";
-
-/** CONSILIUM_TEST_GPU=all: not only some of the kernel contract. */
-export const testsAllGpuCases = CONSILIUM_TEST_GPU === "all" || CONSILIUM_TEST_GPU === "own";
+/** Not only some of the kernel contract. */
+export const testsAllGpuCases = inject("gpuTests") === "all";
 
 /** The reason for skipping is the group's name. */
 export function gpuTests(define: () => void): void {
+  const hasDriver = inject("gpuTests") !== "none";
   const reason = hasDriver
     ? "with a Vulkan driver"
     : "needs a Vulkan driver, such as that of Debian's chromium package";
