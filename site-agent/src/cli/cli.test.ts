@@ -258,9 +258,11 @@ describe("images", () => {
   it("ingest counts what it set aside; approve accepts it, among the receipts", async () => {
     const images = await dicom();
     await writeFile(path.join(images, "a.dcm"), await writeDicom(syntheticImage()));
-    await writeFile(path.join(images, "b.txt"), "no image");
+    await writeFile(path.join(images, "b.dcm"), (await writeDicom(syntheticImage())).subarray(0, -100));
+    await writeFile(path.join(images, "c.txt"), "no image");
     const ingest = await site("ingest", images, "--size", "16", "--home", home);
     expect(ingest.stdout).toMatch(/1 +dicom\.not-dicom +The file is not DICOM\./);
+    expect(ingest.stdout).toMatch(/1 +dicom\.truncated +The file ends before its pixel data does\./);
     expect(ingest.stdout).toContain(
       "training     waits: 50 % of the files are used, at least 80 % are wanted",
     );

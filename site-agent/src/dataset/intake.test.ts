@@ -48,10 +48,21 @@ it("keeps an approval for the share that it was given for, and not for less", as
   await expect(assertApproved(dir)).rejects.toMatchObject(waits);
 });
 
-it("does not count second files of an image against a folder", async () => {
-  const quarantined = { "dicom.duplicate": 50, "dicom.not-dicom": 10 };
-  await recordIntake(dir, key(1), { files: 100, used: 40, quarantined, minimumUsed: 0.8 });
+it("counts neither second files of an image nor files that are not DICOM", async () => {
+  const beside = { "dicom.duplicate": 30, "dicom.not-dicom": 20 };
+  const folder = (truncated: number) => ({
+    files: 100,
+    used: 50 - truncated,
+    quarantined: { ...beside, "dicom.truncated": truncated },
+    minimumUsed: 0.8,
+  });
+  await recordIntake(dir, key(1), folder(10));
   await assertApproved(dir);
+  await recordIntake(dir, key(1), folder(11));
+  await expect(assertApproved(dir)).rejects.toMatchObject({
+    ...waits,
+    detail: "(39 of 50 files are used, at least 80 % are wanted)",
+  });
 });
 
 it("takes a record that was altered by hand for damage, not for an approval", async () => {

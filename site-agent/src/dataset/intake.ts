@@ -35,10 +35,13 @@ const intakeSchema = z.strictObject({
 });
 export type Intake = z.infer<typeof intakeSchema>;
 
-/** Second files of an image count neither way: the image is used. */
-export function usedShare({ files, used, quarantined }: FolderIntake): number {
-  const different = files - (quarantined["dicom.duplicate"] ?? 0);
-  return different === 0 ? 1 : used / different;
+/** Files that should have given an image each: not second files of one, nor what lies beside, such as label tables. */
+export const countedFiles = ({ files, quarantined }: FolderIntake): number =>
+  files - (quarantined["dicom.duplicate"] ?? 0) - (quarantined["dicom.not-dicom"] ?? 0);
+
+export function usedShare(folder: FolderIntake): number {
+  const counted = countedFiles(folder);
+  return counted === 0 ? 1 : folder.used / counted;
 }
 
 /** Not enough is used, and nobody has approved so little. */
@@ -111,9 +114,9 @@ export async function assertApproved(cacheDir: string): Promise<void> {
   const { folders } = await readIntake(cacheDir);
   const waiting = Object.values(folders).find(needsApproval);
   if (waiting === undefined) return;
-  const { used, files, minimumUsed } = waiting;
+  const { used, minimumUsed } = waiting;
   throw new ConsiliumError("training.not-approved", {
-    detail: `(${used} of ${files} files are used, at least ${formatShare(minimumUsed)} are wanted)`,
+    detail: `(${used} of ${countedFiles(waiting)} files are used, at least ${formatShare(minimumUsed)} are wanted)`,
   });
 }
 

@@ -119,7 +119,7 @@ describe("ingest", () => {
         "dicom.unreadable": 1,
       },
       labels: { matched: 0, unmatched: 0, duplicates: 0, conflicts: 0 },
-      usedShare: 2 / 12,
+      usedShare: 2 / 10,
       minimumUsed: 0.8,
       needsApproval: true,
     });

@@ -1,6 +1,12 @@
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
-import { approveIntake, formatShare, usedShare, type FolderIntake } from "../../dataset/intake.ts";
+import {
+  approveIntake,
+  countedFiles,
+  formatShare,
+  usedShare,
+  type FolderIntake,
+} from "../../dataset/intake.ts";
 import { receiptsFile } from "../../federation/receipts.ts";
 import { handle, siteCommand } from "../context.ts";
 import type { CliPorts } from "../ports.ts";
@@ -35,14 +41,14 @@ this lets training begin. The approval is for the share as it is now and is kept
 function totals(folders: readonly FolderIntake[]): { files: number; used: number } {
   const total = (count: (folder: FolderIntake) => number): number =>
     folders.reduce((sum, folder) => sum + count(folder), 0);
-  return { files: total(({ files }) => files), used: total(({ used }) => used) };
+  return { files: total(countedFiles), used: total(({ used }) => used) };
 }
 
 function describe(folders: readonly FolderIntake[]): string {
   if (folders.length === 0) return "Nothing waits for an approval.";
   return [
     ...folders.flatMap((folder) => [
-      `Approved: ${folder.used} of ${folder.files} files are used (${formatShare(usedShare(folder))}).`,
+      `Approved: ${folder.used} of ${countedFiles(folder)} files are used (${formatShare(usedShare(folder))}).`,
       ...reasonTable(folder.quarantined),
     ]),
     "  next         consilium-site run",
