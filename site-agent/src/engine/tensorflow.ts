@@ -36,7 +36,10 @@ export async function openTensorFlow(): Promise<TensorFlow> {
     await import(packageName);
   } catch (error) {
     const [line = ""] = (error instanceof Error ? error.message : String(error)).split("\n");
-    throw unavailable(`${packageName} does not load: ${line.replaceAll(/( at path:)?\s*\S*\/\S*/g, "").trim()}`, error);
+    throw unavailable(
+      `${packageName} does not load: ${line.replaceAll(/( at path:)?\s*\S*\/\S*/g, "").trim()}`,
+      error,
+    );
   }
   // The package makes itself TF.js' active backend.
   if (typeof previous === "string") await tf.setBackend(previous);
