@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 /** Debian's chromium brings a software Vulkan driver and loader; with them the WebGPU tests need no GPU. */
@@ -26,13 +27,15 @@ function gpuEnvironment(): Record<string, string> {
   return { LD_LIBRARY_PATH: libraries, ...driver, ...session };
 }
 
-/** Slow projects (real processes, real browser) run after the quick ones and one file at a time. */
+/** Slow projects (real processes, real browser) run after the quick ones. */
 export default defineConfig({
   test: {
     environment: "node",
     // TensorFlow.js ships its gradient rules as files that only a bundler resolves; one test compares ours with them.
     server: { deps: { inline: [/tfjs-core\/dist\/(register_all_gradients|gradients)/] } },
     testTimeout: 30_000,
+    // Vitest leaves one core idle unless told, which on two cores is half of them.
+    maxWorkers: Math.min(availableParallelism(), 8),
     projects: [
       { extends: true, test: { name: "shared", include: ["shared/src/**/*.test.ts"] } },
       { extends: true, test: { name: "coordinator", include: ["coordinator/src/**/*.test.ts"] } },
@@ -64,7 +67,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           testTimeout: 180_000,
           hookTimeout: 60_000,
-          fileParallelism: false,
+          sequence: { groupOrder: 1 },
         },
       },
     ],

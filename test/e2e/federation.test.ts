@@ -18,7 +18,7 @@ const plan = {
   cachePx: 48,
   model: { size: "nano", imagePx: 32, patchPx: 8 },
   pretext: { task: "mae", decoder: { width: 32, depth: 1, heads: 2 } },
-  training: { localEpochs: 40, batchSize: 8 },
+  training: { localEpochs: 16, batchSize: 8 },
 } as PlanInput;
 
 const trainingIn = (round: number) => (line: JsonLine) =>
@@ -30,7 +30,7 @@ let status: FederationStatus;
 let statusAfterRestart: FederationStatus;
 
 beforeAll(async () => {
-  consortium = await Consortium.create(plan, 40);
+  consortium = await Consortium.create(plan, 24);
   const [a, b, c] = SITES.map((site) => consortium.run(site)) as [Cli, Cli, Cli];
 
   // A site dies while it trains, and comes back.
