@@ -147,7 +147,7 @@ const LEAST_GAIN = 0.1;
 
 /**
  * What a whole run should reach; real radiographs are held to the design's figures. Phantoms are held to the loss alone:
- * a few hundred drawings in a minute show the machinery, not what pre-training is worth.
+ * what a few labels give varies from draw to draw, and no drawing proves what pre-training is worth.
  */
 function checks({ data }: DemoOptions, { loss, sites, pooled }: DemoSummary): Check[] {
   const found: Check[] = [];

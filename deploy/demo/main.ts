@@ -14,8 +14,8 @@ import { renderReport } from "./report/render.ts";
 import { renderTable } from "./table.ts";
 
 const ABOUT_PHANTOMS =
-  "  Phantoms show how it works, not what it is worth: a few hundred drawings teach an encoder little.\n" +
-  "  On real radiographs (--data DIR) the federated encoder is far ahead: see docs/performance.md.";
+  "  Phantoms show how it works, not what it is worth: they are drawn, sick and healthy alike.\n" +
+  "  For real radiographs (--data DIR) see docs/performance.md.";
 
 const write = (text: string): void => void process.stdout.write(text);
 

@@ -42,7 +42,7 @@ interface Flags {
 
 /** What each kind of run takes where nothing is said. Sized for two cores; see docs/architecture.md. */
 const DEFAULTS = {
-  phantom: { rounds: 25, images: 240, labelFraction: 0.1, seeds: 1, own: true },
+  phantom: { rounds: 20, images: 320, labelFraction: 0.06, seeds: 1, own: true },
   folder: { rounds: 25, images: 0, labelFraction: 0.01, seeds: 2, own: false },
   quick: { rounds: 2, images: 40, labelFraction: 0.5, seeds: 1, own: true },
 } as const;

@@ -20,7 +20,7 @@ export function demoPlan(options: DemoOptions, sites: number): PlanInput {
     pretext: { task: "mae", decoder: { width: 64 }, normPixLoss: options.data !== null },
     training:
       options.data === null
-        ? { batchSize: 16, learningRate: 1e-3, warmupRounds }
+        ? { batchSize: 8, learningRate: 1e-3, warmupRounds }
         : { batchSize: 32, localEpochs: 2, learningRate: 1e-3, warmupRounds },
   };
 }

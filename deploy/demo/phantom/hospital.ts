@@ -115,8 +115,9 @@ function takePicture(
 ): Picture {
   const upright = drawPose(random);
   const sick = random.uniform() < hospital.prevalence;
-  const opacities = sick ? drawOpacities(random, patient.physique, upright) : [];
-  const pose = loseVolume(upright, opacities);
+  const taken = sick ? atBedside(upright, random) : upright;
+  const opacities = sick ? drawOpacities(random, patient.physique, taken) : [];
+  const pose = loseVolume(taken, opacities);
   const projection = project(
     { physique: patient.physique, pose, opacities },
     scanner.rows,
@@ -137,12 +138,25 @@ function takePicture(
       studyDate: dateIn(random, 2015, 8),
       birthDate: patient.birthDate,
       sex: patient.sex,
-      view: random.uniform() < 0.5 ? "AP" : "PA",
+      view: sick || random.uniform() < 0.2 ? "AP" : "PA",
     },
     scanner,
     projection,
     film: expose(projection, scanner.look, pose, random),
     label: sick ? "opacity" : "normal",
+  };
+}
+
+/** Most of the sick lie in bed: they breathe in less, the tube is nearer, and the portable one has less dose. */
+function atBedside(pose: Pose, random: Random): Pose {
+  if (random.uniform() < 0.2) return pose;
+  return {
+    ...pose,
+    inspiration: pose.inspiration - 0.16 * (0.5 + random.uniform()),
+    scale: pose.scale * (1.04 + 0.06 * random.uniform()),
+    rotation: 1.8 * pose.rotation,
+    turn: 1.8 * pose.turn,
+    dose: 0.6 * pose.dose,
   };
 }
 
