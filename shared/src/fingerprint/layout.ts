@@ -27,7 +27,10 @@ export type Vendor = (typeof VENDORS)[number];
 
 /** Steps of grey in the intensity histogram: 0 .. 255 in equal parts. */
 export const INTENSITY_BINS = 32;
-/** The picture cut into 3 x 3 places, each with a coarse intensity histogram of its own. */
+/**
+ * The picture cut into 3 x 3 places, each with a histogram of how bright its pixels are beside the rest of the picture: in
+ * ranks, which a vendor's tone curve does not change.
+ */
 export const PLACES_PER_SIDE = 3;
 export const PLACE_LEVELS = 8;
 
@@ -75,10 +78,10 @@ export const GROUPS: readonly Group[] = [
   { name: "view", title: "view", bins: ["frontal", "lateral", "craniocaudal", "other"], unlikeFrom: 0.5 },
   // Screenshots and thumbnails; not one detector beside another.
   { name: "size", title: "image size", bins: ["below 96", "96 to 1023", "from 1024"], unlikeFrom: 0.5 },
-  { name: "intensity", title: "intensity", bins: steps(INTENSITY_BINS), unlikeFrom: 0.1 },
+  { name: "intensity", title: "intensity", bins: steps(INTENSITY_BINS), unlikeFrom: 0.25 },
   {
     name: "place",
-    title: "intensity by place",
+    title: "what lies where",
     bins: steps(PLACES_PER_SIDE ** 2 * PLACE_LEVELS),
     unlikeFrom: 0.1,
   },

@@ -7,6 +7,7 @@ import { useFederation, type LiveFederation } from "../use-federation.ts";
 import { useNow } from "../use-now.ts";
 import { FailureNotice } from "./failure-notice.tsx";
 import { Header } from "./header.tsx";
+import { ImagesCard } from "./images-card.tsx";
 import { LossCard } from "./loss-card.tsx";
 import { Overview } from "./overview.tsx";
 import { PlanCard } from "./plan-card.tsx";
@@ -55,6 +56,7 @@ function StatusView({
         <div className="column">
           <LossCard status={status} />
           <SitesCard status={status} nowMs={nowMs} />
+          <ImagesCard status={status} />
         </div>
         <PlanCard status={status} />
       </div>
