@@ -56,10 +56,10 @@ function StatusView({
         <div className="column">
           <LossCard status={status} />
           <SitesCard status={status} nowMs={nowMs} />
-          <ImagesCard status={status} />
         </div>
         <PlanCard status={status} />
       </div>
+      <ImagesCard status={status} />
       <RoundsCard status={status} />
     </>
   );

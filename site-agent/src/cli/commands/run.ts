@@ -116,7 +116,9 @@ function showCohort({ sites, comparison }: CohortReport, output: Output): void {
     return;
   }
   const verdict = verdictOf(comparison);
-  const distances = GROUPS.map(({ name, title }) => `${title} ${comparison.distances[name]?.toFixed(2) ?? "-"}`);
+  const distances = GROUPS.map(
+    ({ name, title }) => `${title} ${comparison.distances[name]?.toFixed(2) ?? "-"}`,
+  );
   const { unlike } = comparison;
   output.event(
     "cohort",
