@@ -46,6 +46,22 @@ describe.skipIf(chromiumPath === null)("the dashboard in a browser", () => {
     return { server, ...view };
   }
 
+  it("says by number which hospital loaded something else", async () => {
+    const { page, complaints } = await show(federationAt({ completed: 1, knees: true }));
+    const verdict = async (site: string) => page.getByTestId(`images-${site}`).textContent();
+    await page.getByTestId("images-hospital-c").waitFor();
+    expect(await verdict("hospital-a")).toContain("like the others");
+    expect(await verdict("hospital-c")).toContain(
+      "body part, intensity and what lies where unlike the others (1.00)",
+    );
+    expect(await page.getByTestId("images-hospital-c").locator(".unlike").allTextContents()).toEqual([
+      "1.00",
+      "0.27",
+      "0.18",
+    ]);
+    expect(complaints).toEqual([]);
+  });
+
   it("shows the plan, every site and the rounds, and the browser has nothing to complain about", async () => {
     const { page, complaints } = await show(federationAt({ completed: 11 }));
     await page.getByTestId("phase").waitFor();

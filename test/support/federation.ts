@@ -6,12 +6,14 @@ import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { RandomBytes } from "@consilium/shared/crypto/identity";
 import type { PublicIdentity } from "@consilium/shared/crypto/signed";
+import { FINGERPRINT_LENGTH } from "@consilium/shared/fingerprint/layout";
 import type { SiteId } from "@consilium/shared/ids";
 import type { Manifest } from "@consilium/shared/manifest";
 import { parsePlan, type Plan } from "@consilium/shared/plan";
 import { parseToken } from "@consilium/shared/protocol/token";
 import { startCoordinator, type Coordinator } from "../../coordinator/src/app.ts";
 import { runAgent, type AgentReport, type AgentResult } from "../../site-agent/src/federation/agent.ts";
+import type { CohortReport } from "../../site-agent/src/federation/cohort.ts";
 import { checkpointFolder } from "../../site-agent/src/federation/checkpoints.ts";
 import { enrol } from "../../site-agent/src/federation/enrol.ts";
 import { httpClient } from "../../site-agent/src/federation/http.ts";
@@ -76,12 +78,16 @@ export function arithmeticTrainer(
 export interface AgentRun {
   readonly result: Promise<AgentResult>;
   readonly reports: AgentReport[];
+  /** How its images compare with the others', as it was told. */
+  readonly cohorts: CohortReport[];
   /** The first report, of those so far and those to come, that matches; rejects if the agent ends before. */
   waitFor(matches: (report: AgentReport) => boolean): Promise<AgentReport>;
   stop(): Promise<void>;
 }
 
 export interface RunOptions {
+  /** What its images are like; nothing is known of them by default. */
+  readonly fingerprint?: Uint32Array;
   /** Another key than the one that was pinned, to play an impostor's victim. */
   readonly pinned?: PublicIdentity;
   /** Called at the very moment of a report; may stop the agent. */
@@ -167,11 +173,17 @@ export class TestSite {
     this.home = home;
   }
 
-  run(trainer: Trainer, { pinned, onReport }: RunOptions = {}): AgentRun {
+  run(trainer: Trainer, options: RunOptions = {}): AgentRun {
+    const { onReport } = options;
     const stop = new AbortController();
     const reports: AgentReport[] = [];
+    const cohorts: CohortReport[] = [];
     let wake: () => void = () => undefined;
-    const result = this.#run(trainer, pinned, stop.signal, (report) => {
+    const onCohort = (cohort: CohortReport): void => {
+      cohorts.push(cohort);
+      wake();
+    };
+    const result = this.#run(trainer, options, onCohort, stop.signal, (report) => {
       reports.push(report);
       onReport?.(report, stop);
       wake();
@@ -185,6 +197,7 @@ export class TestSite {
     return {
       result,
       reports,
+      cohorts,
       async waitFor(matches) {
         for (;;) {
           const found = reports.find(matches);
@@ -202,7 +215,8 @@ export class TestSite {
 
   async #run(
     trainer: Trainer,
-    pinned: PublicIdentity | undefined,
+    { pinned, fingerprint = new Uint32Array(FINGERPRINT_LENGTH) }: RunOptions,
+    onCohort: (cohort: CohortReport) => void,
     signal: AbortSignal,
     report: (report: AgentReport) => void,
   ): Promise<AgentResult> {
@@ -222,6 +236,8 @@ export class TestSite {
         sleep: (durationMs, until) =>
           delay(durationMs / 10, undefined, { signal: until }).catch(() => undefined),
         report,
+        fingerprint: () => Promise.resolve(fingerprint),
+        onCohort,
         storeGlobalModel: (checkpoint, record) => storeGlobalModel(home, checkpoint, record, coordinator),
       },
       {

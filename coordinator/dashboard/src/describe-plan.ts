@@ -47,7 +47,7 @@ export function describePlan(plan: Plan, parameters: number | null): readonly Pl
     },
     {
       label: "What leaves a site",
-      text: `Weight updates${parameters === null ? "" : ` (about ${formatBytes(parameters * BYTES_PER_WEIGHT)} a round)`}, encrypted for the coordinator and signed; with them the number of images, the loss, timings and progress. Images, labels, names and headers stay.`,
+      text: `Weight updates${parameters === null ? "" : ` (about ${formatBytes(parameters * BYTES_PER_WEIGHT)} a round)`}, encrypted for the coordinator and signed; with them the number of images, the loss, timings and progress; once, histograms of what the images are like. Images, labels, names and headers stay.`,
     },
   ];
   return lines.map(({ label, text }) => ({ label, text: keepUnitsWithNumbers(text) }));

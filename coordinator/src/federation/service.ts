@@ -8,6 +8,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import type { FederationId, Sha256, SiteId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
 import type { FederationPosition, Hello, Progress, UploadOutcome } from "@consilium/shared/protocol/events";
+import type { CohortSum, FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
 import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
 import type { Aggregator } from "../aggregation/tasks.ts";
@@ -15,6 +16,7 @@ import type { Clock } from "../clock.ts";
 import type { FederationRow, SiteRow } from "../store/store.ts";
 import { admitGenesis, admitHello, admitSender, admitSize } from "./admission.ts";
 import { Errands } from "./errands.ts";
+import { Fingerprints } from "./fingerprints.ts";
 import { foldRound } from "./fold-round.ts";
 import { readLayout, type ModelLayout } from "./layout.ts";
 import { Journal, type JournalPorts } from "./journal.ts";
@@ -61,11 +63,17 @@ export class FederationService {
   readonly #errands: Errands;
   readonly #events = new Serial();
   readonly #journal: Journal;
+  readonly #fingerprints: Fingerprints;
   #state: FederationState;
   #layout: ModelLayout | null;
   #cancelDeadline: () => void = () => undefined;
 
-  private constructor(ports: FederationPorts, row: FederationRow, parts: RecoveredFederation) {
+  private constructor(
+    ports: FederationPorts,
+    row: FederationRow,
+    parts: RecoveredFederation,
+    fingerprints: Fingerprints,
+  ) {
     this.#ports = ports;
     this.federation = row.federation;
     this.plan = row.plan;
@@ -74,6 +82,7 @@ export class FederationService {
     this.#ledger = parts.ledger;
     this.#roster = new Map(parts.roster.map((site) => [site.site, site]));
     this.#layout = parts.layout;
+    this.#fingerprints = fingerprints;
     this.#journal = new Journal(ports, row.federation, parts.ledger);
     this.#openings = new OpeningSigner(ports.identity, row.federation, row.planHash);
     this.#errands = new Errands(ports.clock, ({ code }) => {
@@ -84,7 +93,7 @@ export class FederationService {
   /** Reads the federation as the last commit left it, and goes on from there. */
   static async open(ports: FederationPorts, row: FederationRow): Promise<FederationService> {
     const parts = await recoverFederation(ports, row);
-    const service = new FederationService(ports, row, parts);
+    const service = new FederationService(ports, row, parts, await Fingerprints.open(ports, row));
     await service.#dropLostContributions();
     await service.#dispatch({ type: "coordinator.recovered" });
     ports.logger.info(
@@ -126,6 +135,16 @@ export class FederationService {
   async disconnected(site: SiteId): Promise<void> {
     this.#live.update(site, { phase: "idle", lastSeenAtMs: this.#ports.clock.now() });
     await this.#dispatch({ type: "site.disconnected", site });
+  }
+
+  /** @throws what Fingerprints.receive throws, site.unknown */
+  async fingerprint(site: SiteId, message: FingerprintMessage): Promise<void> {
+    await this.#fingerprints.receive(this.siteRow(site), message);
+    this.#notify({ facts: [], ofState: false });
+  }
+
+  cohort(): CohortSum {
+    return this.#fingerprints.sum();
   }
 
   progress(site: SiteId, { phase, done, total, loss }: Progress): void {
@@ -205,6 +224,7 @@ export class FederationService {
         live: this.#live.get(site),
         totals: this.#ledger.totalsOf(site),
       })),
+      images: this.#fingerprints.comparisons(),
     });
   }
 

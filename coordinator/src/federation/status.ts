@@ -1,6 +1,7 @@
 /** The federation as operators and the dashboard see it. */
 import type { Sha256, SiteId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
+import type { ImageComparison } from "@consilium/shared/protocol/fingerprint";
 import type { FederationStatus, RoundStatus, SiteStatus } from "@consilium/shared/protocol/http";
 import { isoTime } from "../clock.ts";
 import type { RoundRow, SiteTotals } from "../store/store.ts";
@@ -21,6 +22,7 @@ export interface StatusParts {
     readonly live: LiveSite;
     readonly totals: SiteTotals | undefined;
   }[];
+  readonly images: readonly ImageComparison[];
 }
 
 export function federationStatus(parts: StatusParts): FederationStatus {
@@ -56,6 +58,7 @@ export function federationStatus(parts: StatusParts): FederationStatus {
         receivedBytes: totals?.receivedBytes ?? 0,
       };
     }),
+    images: parts.images,
     history: parts.rounds.map(roundStatus),
   };
 }

@@ -15,6 +15,7 @@ import {
   uploadCommitSchema,
   type FederationPosition,
 } from "@consilium/shared/protocol/events";
+import { fingerprintMessageSchema } from "@consilium/shared/protocol/fingerprint";
 import { toConsiliumError } from "@consilium/shared/errors";
 import type { Logger } from "pino";
 import { Server, type Namespace, type Socket } from "socket.io";
@@ -157,6 +158,15 @@ export class Gateway {
         log.info({ software: hello.software, examples: hello.examples }, "site connected");
         return { position };
       });
+    });
+    socket.on("fingerprint", (message: unknown, ack: unknown) => {
+      answer(ack, log, async () => {
+        await service.fingerprint(site, parseMessage(fingerprintMessageSchema, message));
+        return {};
+      });
+    });
+    socket.on("cohort", (ack: unknown) => {
+      answer(ack, log, () => ({ cohort: service.cohort() }));
     });
     socket.on("position", (ack: unknown) => {
       answer(ack, log, () => ({ position: service.position(site) }));

@@ -1,10 +1,18 @@
 /** One libsql connection: typed parameters, rows parsed by zod, errors from our table. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import Libsql from "libsql";
-import type { z } from "zod";
+import { z } from "zod";
 import { MIGRATIONS } from "./migrations.ts";
 
 export type SqlValue = string | number | null;
+
+/** A column that holds JSON of this shape. */
+export function jsonColumn<T extends z.ZodType>(schema: T) {
+  return z
+    .string()
+    .transform((text): unknown => JSON.parse(text))
+    .pipe(schema);
+}
 
 export class SqlDatabase {
   readonly #connection: Libsql.Database;

@@ -18,16 +18,9 @@ import { z } from "zod";
 import { auditLineSchema, chain, EMPTY_CHAIN, type AuditEvent } from "../audit/chain.ts";
 import { toContribution } from "../federation/ledger.ts";
 import type { Contribution, Fact } from "../federation/types.ts";
-import { SqlDatabase } from "./database.ts";
+import { jsonColumn, SqlDatabase } from "./database.ts";
+import { readFingerprints, writeFingerprint } from "./fingerprints.ts";
 import type { FederationRow, InvitationRow, RoundRow, SiteRow, Store, UploadRow } from "./store.ts";
-
-/** A column that holds JSON of this shape. */
-function jsonColumn<T extends z.ZodType>(schema: T) {
-  return z
-    .string()
-    .transform((text): unknown => JSON.parse(text))
-    .pipe(schema);
-}
 
 const exclusionsSchema = z.array(z.strictObject({ site: siteIdSchema, reason: z.string() })).readonly();
 
@@ -232,6 +225,13 @@ export function openLibsqlStore(file: string): Store {
           [federation],
         ),
       ),
+
+    putFingerprint: (row, audit) =>
+      written(() => {
+        writeFingerprint(db, row);
+        append([audit]);
+      }),
+    fingerprints: (federation) => read(() => readFingerprints(db, federation)),
 
     createUpload: (row) =>
       written(() => {

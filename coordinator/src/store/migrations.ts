@@ -81,4 +81,15 @@ export const MIGRATIONS: readonly string[] = [
     line TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  CREATE TABLE fingerprints (
+    federation     TEXT NOT NULL,
+    site           TEXT NOT NULL,
+    header         TEXT NOT NULL,
+    sealed         TEXT NOT NULL,
+    received_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (federation, site),
+    FOREIGN KEY (federation, site) REFERENCES sites
+  ) STRICT;
+  `,
 ];

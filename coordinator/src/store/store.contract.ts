@@ -143,6 +143,36 @@ export function storeContract(name: string, makeHarness: () => Promise<StoreHarn
       expect(await store.isCheckpoint(hashOf("other"), null)).toBe(false);
     });
 
+    it("keeps a site's newest fingerprint", async () => {
+      await enrol("a");
+      await enrol("b");
+      const rowOf = (site: string, sealed: string, receivedAtMs: number) => ({
+        federation,
+        site: siteId(site),
+        message: {
+          header: {
+            body: {
+              federation,
+              site: siteId(site),
+              planHash: planHash(testPlan()),
+              sealedSha256: hashOf(sealed),
+            },
+            signature: "A".repeat(86),
+          },
+          sealed,
+        },
+        receivedAtMs,
+      });
+      for (const [site, sealed, atMs] of [
+        ["b", "one", 1],
+        ["a", "two", 2],
+        ["b", "three", 3],
+      ] as const)
+        await store.putFingerprint(rowOf(site, sealed, atMs), audit);
+      store = await harness.reopen();
+      expect(await store.fingerprints(federation)).toEqual([rowOf("a", "two", 2), rowOf("b", "three", 3)]);
+    });
+
     it("remembers which chunks of an upload are safe", async () => {
       const upload = "ab".repeat(16) as UploadId;
       const object = { kind: "contribution", header: header("a", 1, 1) } as const;

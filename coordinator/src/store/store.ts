@@ -6,6 +6,7 @@ import type { PublicIdentity, Signed } from "@consilium/shared/crypto/signed";
 import type { Attempt, FederationId, Round, Sha256, SiteId, UploadId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
 import type { UploadBegin } from "@consilium/shared/protocol/events";
+import type { FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
 import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
 import type { AuditEvent, AuditLine } from "../audit/chain.ts";
 import type { Contribution, Exclusion, Fact } from "../federation/types.ts";
@@ -66,6 +67,14 @@ export interface SiteTotals {
   readonly receivedBytes: number;
 }
 
+/** What a site's images are like, sealed as it came. */
+export interface FingerprintRow {
+  readonly federation: FederationId;
+  readonly site: SiteId;
+  readonly message: FingerprintMessage;
+  readonly receivedAtMs: number;
+}
+
 export interface Store {
   createFederation(row: FederationRow, audit: AuditEvent): Promise<void>;
   federations(): Promise<readonly FederationRow[]>;
@@ -96,6 +105,11 @@ export interface Store {
     attempt: Attempt,
   ): Promise<Signed<ContributionHeader> | null>;
   contributionTotals(federation: FederationId): Promise<readonly SiteTotals[]>;
+
+  /** Replaces an older one of the site. */
+  putFingerprint(row: FingerprintRow, audit: AuditEvent): Promise<void>;
+  /** Ordered by site. */
+  fingerprints(federation: FederationId): Promise<readonly FingerprintRow[]>;
 
   createUpload(row: UploadRow): Promise<void>;
   uploads(): Promise<readonly UploadRow[]>;

@@ -49,6 +49,7 @@ export type SignedKind =
   | "coordinator-proof"
   | "enrolment"
   | "checkpoint"
+  | "fingerprint"
   | "secagg-keys"
   | "secagg-dealing"
   | "secagg-masked"

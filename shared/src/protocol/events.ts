@@ -13,6 +13,7 @@ import {
   type CheckpointRecord,
   type RoundOpening,
 } from "./round.ts";
+import type { CohortSum, FingerprintMessage } from "./fingerprint.ts";
 import type { ErrorBody } from "./http.ts";
 
 export const CONTROL_NAMESPACE = "/control";
@@ -24,7 +25,7 @@ export type Ack<T extends object = object> = (reply: Reply<T>) => void;
 
 // Control, site to coordinator
 
-/** First message on every connection. */
+/** Announces a site; only its fingerprint goes before. */
 export const helloSchema = z.strictObject({
   protocol: z.int(),
   software: z.string().max(60),
@@ -62,6 +63,10 @@ export type FederationPosition =
 export const signedRoundOpeningSchema = signedSchema(roundOpeningSchema);
 
 export interface ControlToCoordinator {
+  /** Before `hello`: what the site's images are like. The newest one counts. */
+  fingerprint: (message: FingerprintMessage, ack: Ack) => void;
+  /** What all sites' images together are like. */
+  cohort: (ack: Ack<{ cohort: CohortSum }>) => void;
   hello: (message: Hello, ack: Ack<{ position: FederationPosition }>) => void;
   /** Sockets hold no state: whoever reconnects, or is in doubt, asks. */
   position: (ack: Ack<{ position: FederationPosition }>) => void;

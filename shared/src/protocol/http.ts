@@ -3,6 +3,7 @@ import { z } from "zod";
 import { bytesSchema, publicIdentitySchema, signedSchema } from "../crypto/signed.ts";
 import { federationIdSchema, sha256Schema, siteIdSchema } from "../ids.ts";
 import { planSchema } from "../plan-schema.ts";
+import { imageComparisonSchema } from "./fingerprint.ts";
 import { contributionMetricsSchema, sitePhaseSchema } from "./round.ts";
 
 export const errorBodySchema = z.strictObject({
@@ -130,6 +131,8 @@ export const federationStatusSchema = z.strictObject({
   checkpoint: sha256Schema.nullable(),
   parameters: z.int().nullable(),
   sites: z.array(siteStatusSchema).readonly(),
+  /** What each site's images are like beside the others'; empty while there is nobody to compare with. */
+  images: z.array(imageComparisonSchema).readonly(),
   history: z.array(roundStatusSchema).readonly(),
 });
 export type FederationStatus = z.infer<typeof federationStatusSchema>;

@@ -3,7 +3,7 @@ import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createIdentity } from "@consilium/shared/crypto/identity";
@@ -273,5 +273,37 @@ describe("images", () => {
     expect(receipts.stdout).toMatch(/approval +- +1 of 2/);
     const again = await site("ingest", images, "--size", "16", "--home", home, "--json");
     expect(again.stdout).toContain('"needsApproval":false');
+  });
+
+  it("preview draws the same images again from the same seed, on a page for the owner's eyes alone", async () => {
+    const images = await dicom();
+    for (let n = 0; n < 6; n++) {
+      const elements = [
+        ["00080018", "UI", `2.25.10${n}`],
+        ["00100010", "PN", "CANARY"],
+      ] as const;
+      await writeFile(
+        path.join(images, `${n}.dcm`),
+        await writeDicom(syntheticImage({ seed: n }), { elements }),
+      );
+    }
+    await site("ingest", images, "--size", "16", "--cache", "looked-at", "--home", home);
+    const page = async (seed: string): Promise<string> => {
+      const out = path.join(images, `CANARY-${seed}.html`);
+      const args = ["--cache", "looked-at", "--count", "3", "--seed", seed, "--out", out];
+      const { code, stdout } = await site("preview", "--home", home, ...args, "--json");
+      expect(code).toBe(0);
+      expect(stdout).not.toContain("CANARY");
+      expect(JSON.parse(stdout)).toMatchObject({ images: 3, total: 6 });
+      expect((await stat(out)).mode & 0o777).toBe(0o600);
+      return readFile(out, "utf8");
+    };
+    const first = await page("1");
+    expect(first).not.toContain("CANARY");
+    expect(first.match(/<img /g)).toHaveLength(3);
+    expect(await page("1")).toBe(first);
+    expect(new Set([first, await page("2"), await page("3")]).size).toBeGreaterThan(1);
+    const { stderr } = await site("preview", "--cache", "none", "--home", home);
+    expect(stderr).toContain("training.no-images");
   });
 });

@@ -10,6 +10,7 @@ import { ingestCommand } from "./commands/ingest.ts";
 import { initCommand } from "./commands/init.ts";
 import { joinCommand } from "./commands/join.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
+import { previewCommand } from "./commands/preview.ts";
 import { receiptsCommand } from "./commands/receipts.ts";
 import { reconstructCommand } from "./commands/reconstruct.ts";
 import { runCommand } from "./commands/run.ts";
@@ -46,6 +47,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     joinCommand(ports),
     ingestCommand(ports),
     approveCommand(ports),
+    previewCommand(ports),
     decodeCommand(ports),
     runCommand(ports),
     pretrainCommand(ports),

@@ -13,6 +13,7 @@
  */
 import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { VENDORS } from "@consilium/shared/fingerprint/layout";
 import { z } from "zod";
 
 export const CACHE_FILE = "cache.json";
@@ -42,6 +43,13 @@ export const cachedRecordSchema = z.strictObject({
   /** Size of the original, from which the place of a box or mask in the cached square follows. */
   rows: z.int().min(1).max(65_535),
   columns: z.int().min(1).max(65_535),
+  /** Where these rows and columns begin in the original, if only a region of it was taken (ultrasound). */
+  left: z.int().min(0).max(65_534).optional(),
+  top: z.int().min(0).max(65_534).optional(),
+  /** Class of the manufacturer; caches of before have none. */
+  vendor: z.enum(VENDORS).optional(),
+  /** From pixel to pixel of the original, in micrometres, if the header says. */
+  spacingUm: z.int().min(1).max(1_000_000).optional(),
 });
 export type CachedRecord = z.infer<typeof cachedRecordSchema>;
 

@@ -11,7 +11,6 @@ import {
   shardName,
   shardNumbers,
   type CachedRecord,
-  type StoredRecord,
 } from "./cache-format.ts";
 import { errorCode } from "./files.ts";
 import type { ImageCache } from "./types.ts";
@@ -49,9 +48,9 @@ export async function openImageCache(dir: string): Promise<CachedImages> {
       const file = openShard(join(dir, `${shardName(number)}.u8`));
       files.push(file);
       if (fstatSync(file).size < stored.length * recordBytes) throw new ConsiliumError("cache.corrupt");
-      stored.forEach((record, i) => {
-        records.push(withoutChecksum(record));
-        places.push({ file, offset: i * recordBytes, crc: record.crc });
+      stored.forEach(({ crc, ...record }, i) => {
+        records.push(record);
+        places.push({ file, offset: i * recordBytes, crc });
       });
     }
   } catch (error) {
@@ -72,11 +71,6 @@ export async function openImageCache(dir: string): Promise<CachedImages> {
     }
   };
   return { sizePx, records, read, close };
-}
-
-function withoutChecksum(stored: StoredRecord): CachedRecord {
-  const { image, patient, modality, view, bodyPart, rows, columns } = stored;
-  return { image, patient, modality, view, bodyPart, rows, columns };
 }
 
 async function readOrMissing(path: string): Promise<string> {

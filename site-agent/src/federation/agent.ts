@@ -7,6 +7,7 @@ import type { SitePhase } from "@consilium/shared/protocol/round";
 import { PROTOCOL_VERSION } from "@consilium/shared/protocol/version";
 import type { Trainer } from "../training/types.ts";
 import { backoffMs } from "./backoff.ts";
+import { Cohort, type CohortPorts } from "./cohort.ts";
 import {
   initialState,
   transition,
@@ -38,7 +39,7 @@ export interface AgentReport {
   readonly note: string | null;
 }
 
-export interface AgentPorts extends TaskPorts {
+export interface AgentPorts extends TaskPorts, CohortPorts {
   readonly trainer: Trainer;
   /** Resolves early when the signal fires. */
   readonly sleep: (durationMs: number, signal: AbortSignal) => Promise<void>;
@@ -91,6 +92,7 @@ class Agent {
   readonly #ports: AgentPorts;
   readonly #options: AgentOptions;
   readonly #tasks: Tasks;
+  readonly #cohort: Cohort;
   readonly #planHash: Sha256;
   readonly #examples: number;
   readonly #stop = new AbortController();
@@ -110,6 +112,7 @@ class Agent {
     this.#tasks = tasks;
     this.#examples = examples;
     this.#planHash = hashOf(options.plan);
+    this.#cohort = new Cohort(ports, options.membership, this.#planHash);
   }
 
   async run(first: { state: AgentState; effects: readonly AgentEffect[] }): Promise<AgentResult> {
@@ -244,6 +247,7 @@ class Agent {
     );
     let position: FederationPosition;
     try {
+      await this.#cohort.share(link);
       position = await link.hello({
         protocol: PROTOCOL_VERSION,
         software,
@@ -280,6 +284,8 @@ class Agent {
   }
 
   #follow(type: "connected" | "position", position: FederationPosition): void {
+    // When a round is open, those who take part in it have sent theirs.
+    if (position.phase !== "waiting" && this.#link !== null) void this.#cohort.compare(this.#link);
     try {
       this.#dispatch({ type, standing: believe(position, this.#options.membership, this.#planHash) });
     } catch (error) {

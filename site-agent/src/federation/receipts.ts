@@ -12,7 +12,7 @@ import { appendDurably, cutFile, readTextIfPresent } from "../home/files.ts";
 const receiptSchema = z.strictObject({
   at: z.iso.datetime(),
   federation: federationIdSchema,
-  kind: z.enum(["enrolment", "genesis", "contribution"]),
+  kind: z.enum(["enrolment", "fingerprint", "genesis", "contribution"]),
   /** `sending` before the first byte; then what became of it. */
   state: z.enum(["sending", "accepted", "duplicate", "stale", "refused", "interrupted"]),
   /** 0 outside rounds. */

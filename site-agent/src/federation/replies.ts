@@ -6,6 +6,7 @@ import {
   signedRoundOpeningSchema,
   type FederationPosition,
 } from "@consilium/shared/protocol/events";
+import { cohortSumSchema } from "@consilium/shared/protocol/fingerprint";
 import { errorBodySchema } from "@consilium/shared/protocol/http";
 import { checkpointRecordSchema } from "@consilium/shared/protocol/round";
 import { z } from "zod";
@@ -30,6 +31,7 @@ const refusal = z.strictObject({ ok: z.literal(false), error: errorBodySchema })
 const ok = z.literal(true);
 
 export const positionReplySchema = z.union([z.strictObject({ ok, position: positionSchema }), refusal]);
+export const cohortReplySchema = z.union([z.strictObject({ ok, cohort: cohortSumSchema }), refusal]);
 export const emptyReplySchema = z.union([z.strictObject({ ok }), refusal]);
 export const beginReplySchema = z.union([
   z.strictObject({

@@ -19,11 +19,13 @@ import {
   type UploadChunk,
   type UploadOutcome,
 } from "@consilium/shared/protocol/events";
+import type { CohortSum, FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
 import { Manager, type Socket } from "socket.io-client";
 import type { z } from "zod";
 import { remoteError, unreachable } from "./remote-error.ts";
 import {
   beginReplySchema,
+  cohortReplySchema,
   commitReplySchema,
   emptyReplySchema,
   positionReplySchema,
@@ -51,6 +53,8 @@ export interface UploadLink {
 export interface Link extends UploadLink {
   /** Authorises downloads as well. */
   readonly session: string;
+  shareFingerprint(message: FingerprintMessage): Promise<void>;
+  cohort(): Promise<CohortSum>;
   hello(message: Hello): Promise<FederationPosition>;
   position(): Promise<FederationPosition>;
   /** Advisory: dropped without a word when the link is down. */
@@ -117,6 +121,13 @@ export async function connectLink(
     session,
     closed,
     close,
+    async shareFingerprint(message) {
+      await call(emptyReplySchema, CALL_TIMEOUT_MS, (ack) => control.emit("fingerprint", message, ack));
+    },
+    async cohort() {
+      const reply = await call(cohortReplySchema, CALL_TIMEOUT_MS, (ack) => control.emit("cohort", ack));
+      return reply.cohort;
+    },
     async hello(message) {
       const reply = await call(positionReplySchema, CALL_TIMEOUT_MS, (ack) =>
         control.emit("hello", message, ack),

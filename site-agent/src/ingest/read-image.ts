@@ -2,6 +2,7 @@
 import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import type { CachedRecord } from "../dataset/cache-format.ts";
 import { anonymousPatientKey, fileKey, imageKey, patientKey } from "../dataset/keys.ts";
+import { cropTo } from "./crop.ts";
 import { framesOf } from "./decode/decode.ts";
 import { expandPalette } from "./decode/palette.ts";
 import { readDicomFile } from "./header/file.ts";
@@ -45,7 +46,9 @@ export async function readImage(file: FoundFile, options: ReadOptions): Promise<
     const refused = refusal(header);
     if (refused !== null) throw refused;
     if (isCached(key)) return { outcome: "cached", key };
-    const stored = await framesOf(header).frame(0);
+    const { region } = header;
+    const whole = await framesOf(header).frame(0);
+    const stored = region === null ? whole : cropTo(whole, region);
     const isPalette = stored.photometric === "PALETTE COLOR";
     const grey = toGrey(isPalette ? expandPalette(stored, header.palette) : stored, header.grey);
     const record: CachedRecord = {
@@ -54,8 +57,11 @@ export async function readImage(file: FoundFile, options: ReadOptions): Promise<
       modality: header.modality,
       view: header.view,
       bodyPart: header.bodyPart,
-      rows: header.format.rows,
-      columns: header.format.columns,
+      rows: stored.rows,
+      columns: stored.columns,
+      ...(region === null ? {} : { left: region.left, top: region.top }),
+      ...(header.vendor === null ? {} : { vendor: header.vendor }),
+      ...spacingOf(header),
     };
     return { outcome: "read", key, record, pixels: fitToSquare(grey, sizePx) };
   } catch (error) {
@@ -72,6 +78,12 @@ function refusal(header: DicomHeader): ConsiliumError | null {
   if (header.mayCarryText) return new ConsiliumError("dicom.burned-in");
   if (header.frames !== 1) return new ConsiliumError("dicom.multi-frame");
   return null;
+}
+
+/** A spacing that no machine has is none. */
+function spacingOf({ spacingMm }: DicomHeader): Pick<CachedRecord, "spacingUm"> {
+  const spacingUm = Math.round((spacingMm ?? 0) * 1000);
+  return spacingUm >= 1 && spacingUm <= 1_000_000 ? { spacingUm } : {};
 }
 
 /** Images without a patient id are kept together by study, and alone where even that is missing. */

@@ -3,8 +3,11 @@ import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { compareWithOthers } from "@consilium/shared/fingerprint/compare";
+import { sumOfFingerprints } from "@consilium/shared/fingerprint/histogram";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openImageCache } from "../dataset/cache.ts";
+import { fingerprintOf, fingerprintOfCache } from "../dataset/fingerprint.ts";
 import { labelledImages, readLabels } from "../dataset/labels.ts";
 import { walkFiles } from "./folder.ts";
 import { ingestFolder, type IngestSummary } from "./ingest.ts";
@@ -88,6 +91,32 @@ describe.skipIf(!present)("real chest radiographs", () => {
       expect(corners).toBeLessThan(spine - 60);
     });
   }
+
+  it("the hospitals are near each other, while negatives and thumbnails are far from them", async () => {
+    const fingerprints = await Promise.all(
+      hospitals.map((name) => fingerprintOfCache(join(root, `${name}-cache`))),
+    );
+    for (const own of fingerprints) {
+      const { distances, unlike } = compareWithOthers(own, sumOfFingerprints(fingerprints));
+      expect(unlike).toEqual([]);
+      expect(Math.max(distances.intensity ?? NaN, distances.place ?? NaN)).toBeLessThan(0.03);
+    }
+    const [first, second] = fingerprints as [Uint32Array, Uint32Array];
+    const cache = await openImageCache(join(root, "test-cache"));
+    const unlike = (records: typeof cache.records, read: typeof cache.read): readonly string[] => {
+      const odd = fingerprintOf(records, { ...cache, read });
+      return compareWithOthers(odd, sumOfFingerprints([first, second, odd])).unlike;
+    };
+    const negative: typeof cache.read = (indices, out) => {
+      cache.read(indices, out);
+      for (let i = 0; i < out.length; i++) out[i] = 255 - (out[i] ?? 0);
+    };
+    expect(unlike(cache.records, negative)).toEqual(["place"]);
+    // As PneumoniaMNIST has them.
+    const thumbnails = cache.records.map((record) => ({ ...record, rows: 28, columns: 28 }));
+    expect(unlike(thumbnails, cache.read)).toEqual(["size"]);
+    cache.close();
+  });
 
   it("leaves no planted identifier in any cache", async () => {
     for (const hospital of hospitals) {

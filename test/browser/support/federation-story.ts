@@ -5,6 +5,7 @@ import {
   type FederationStatus,
   type RoundStatus,
 } from "@consilium/shared/protocol/http";
+import { GROUPS, type GroupName } from "@consilium/shared/fingerprint/layout";
 import type { SitePhase } from "@consilium/shared/protocol/round";
 import type { z } from "zod";
 
@@ -17,6 +18,8 @@ export interface Moment {
   readonly rounds?: number;
   /** What each site is doing, in the order of SITES. */
   readonly sites?: readonly SiteMoment[];
+  /** The last site loaded knees instead of chests. */
+  readonly knees?: boolean;
   /** Now; the last round was opened 40 s before. */
   readonly nowMs?: number;
 }
@@ -97,9 +100,30 @@ export function federationAt(moment: Moment): FederationStatus {
         receivedBytes: contributions * UPDATE_BYTES,
       };
     }),
+    images: underway || completed > 0 ? SITES.map((site) => imagesOf(site, moment.knees === true)) : [],
     history,
   };
   return federationStatusSchema.parse(input);
+}
+
+/** As phantom hospitals measure. */
+function imagesOf(site: string, knees: boolean): StatusInput["images"][number] {
+  const isOdd = knees && site === SITES.at(-1);
+  const usual: Readonly<Partial<Record<GroupName, number | null>>> = { spacing: null, vendor: 0.62 };
+  const odd: Readonly<Partial<Record<GroupName, number | null>>> = {
+    bodyPart: 1,
+    intensity: 0.27,
+    place: 0.18,
+  };
+  const groups = GROUPS.map(({ name, title, unlikeFrom }) => {
+    const near = (1 + noise(`${site}/${name}`)) / 50;
+    const distance = (isOdd ? odd[name] : undefined) ?? (name in usual ? (usual[name] ?? null) : near);
+    return { name, title, distance, unlike: unlikeFrom !== null && (distance ?? 0) >= unlikeFrom };
+  });
+  const verdict = isOdd
+    ? "body part, intensity and what lies where unlike the others (1.00)"
+    : "like the others";
+  return { site, groups, verdict };
 }
 
 type RoundInput = StatusInput["history"][number];

@@ -7,6 +7,7 @@ import { useFederation, type LiveFederation } from "../use-federation.ts";
 import { useNow } from "../use-now.ts";
 import { FailureNotice } from "./failure-notice.tsx";
 import { Header } from "./header.tsx";
+import { ImagesCard } from "./images-card.tsx";
 import { LossCard } from "./loss-card.tsx";
 import { Overview } from "./overview.tsx";
 import { PlanCard } from "./plan-card.tsx";
@@ -58,6 +59,7 @@ function StatusView({
         </div>
         <PlanCard status={status} />
       </div>
+      <ImagesCard status={status} />
       <RoundsCard status={status} />
     </>
   );

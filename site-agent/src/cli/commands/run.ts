@@ -1,10 +1,14 @@
+import { verdictOf } from "@consilium/shared/fingerprint/compare";
+import { GROUPS } from "@consilium/shared/fingerprint/layout";
 import { planHash } from "@consilium/shared/plan";
+import { MIN_SUMMED_SITES } from "@consilium/shared/protocol/fingerprint";
 import { formatBytes } from "@consilium/shared/units";
 import path from "node:path";
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
 import { assertApproved } from "../../dataset/intake.ts";
 import type { AgentReport } from "../../federation/agent.ts";
+import type { CohortReport } from "../../federation/cohort.ts";
 import { checkpointFolder } from "../../federation/checkpoints.ts";
 import { httpClient } from "../../federation/http.ts";
 import { outboxFolder } from "../../federation/outbox.ts";
@@ -46,6 +50,7 @@ answer, it keeps trying.`,
       // Loaded here, so that `--help` and the small commands do not wait for the engine.
       const { runAgent } = await import("../../federation/agent.ts");
       const { createTrainer } = await import("../../training/trainer.ts");
+      const { fingerprintOfCache } = await import("../../dataset/fingerprint.ts");
       const trainer = createTrainer();
       try {
         const result = await whileLocked(home.folder, ports, () =>
@@ -61,6 +66,10 @@ answer, it keeps trying.`,
               sleep: ports.sleep,
               report: (report) => {
                 show(report, output);
+              },
+              fingerprint: () => fingerprintOfCache(cacheDir),
+              onCohort: (cohort) => {
+                showCohort(cohort, output);
               },
               storeGlobalModel: (checkpoint, record) =>
                 storeGlobalModel(home, checkpoint, record, enrolment.coordinator),
@@ -97,6 +106,31 @@ function show(report: AgentReport, output: Output): void {
     last: total > 0 && done === total,
     data: { ...report },
   });
+}
+
+/** How far this site's images are from the others', by number, before anything fails for it. */
+function showCohort({ sites, comparison }: CohortReport, output: Output): void {
+  if (comparison === null) {
+    const text = `cohort · ${sites} of at least ${MIN_SUMMED_SITES} sites have said what their images are like`;
+    output.event("cohort", { sites, comparison }, text);
+    return;
+  }
+  const verdict = verdictOf(comparison);
+  const distances = GROUPS.map(
+    ({ name, title }) => `${title} ${comparison.distances[name]?.toFixed(2) ?? "-"}`,
+  );
+  const { unlike } = comparison;
+  output.event(
+    "cohort",
+    { sites, verdict, unlike, distances: comparison.distances },
+    [
+      `cohort · ${sites} sites · this site's images: ${verdict}`,
+      `  distances    ${distances.join(" · ")}`,
+      ...(unlike.length === 0
+        ? []
+        : ["  next         consilium-site preview shows what this site trains on: is it what you meant?"]),
+    ].join("\n"),
+  );
 }
 
 /** For example "round 3 of 25 · training · step 12 of 59 · loss 0.8120 · 310 images/s". */

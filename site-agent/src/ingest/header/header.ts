@@ -3,6 +3,7 @@
  * terms from closed lists. Nothing else is looked at. The identifiers are there to be hashed and go no further.
  */
 import { ConsiliumError } from "@consilium/shared/errors";
+import type { Vendor } from "@consilium/shared/fingerprint/layout";
 import { DataSet, PIXEL_DATA } from "./data-set.ts";
 import { readFrameAttributes, type FrameAttributes } from "./frame-attributes.ts";
 import { readGreyHints, type GreyHints } from "./grey-hints.ts";
@@ -10,7 +11,8 @@ import { readPalette, type Palette } from "./lookup-table.ts";
 import { locateDataSet } from "./part10.ts";
 import { readPixelFormat, type PixelFormat } from "./pixel-format.ts";
 import type { TransferSyntax } from "./syntax.ts";
-import { bodyPartTerm, isSecondaryCapture, modalityTerm, viewTerm } from "./terms.ts";
+import { bodyPartTerm, isSecondaryCapture, modalityTerm, vendorClass, viewTerm } from "./terms.ts";
+import { isUltrasound, readUltrasoundRegion, type Region } from "./ultrasound.ts";
 
 export interface PixelElement {
   /** Of the value, in `bytes`. */
@@ -38,8 +40,13 @@ export interface DicomHeader {
   readonly modality: string;
   readonly view: string | null;
   readonly bodyPart: string | null;
-  /** By BurnedInAnnotation, SOP class or ImageType (see terms.ts). */
+  readonly vendor: Vendor | null;
+  /** From pixel to pixel, in the patient or else at the detector (PS3.3 10.7.1.3); mean of both directions. */
+  readonly spacingMm: number | null;
+  /** By BurnedInAnnotation, SOP class or ImageType (see terms.ts), or as ultrasound without a region. */
   readonly mayCarryText: boolean;
+  /** The only part of the image that may be used; null where all of it may. */
+  readonly region: Region | null;
   readonly frames: number;
   /** One for each frame. */
   readonly frameAttributes: readonly FrameAttributes[];
@@ -55,9 +62,11 @@ const TAG = {
   sopClass: 0x0008_0016,
   sopInstance: 0x0008_0018,
   modality: 0x0008_0060,
+  manufacturer: 0x0008_0070,
   patientId: 0x0010_0020,
   issuer: 0x0010_0021,
   bodyPart: 0x0018_0015,
+  imagerSpacing: 0x0018_1164,
   view: 0x0018_5101,
   study: 0x0020_000d,
   frames: 0x0028_0008,
@@ -89,6 +98,10 @@ export function readHeader(
     const format = readPixelFormat(dataSet);
     const frames = readFrames(dataSet);
     const modality = modalityTerm(dataSet.text(TAG.modality));
+    const sonogram = isUltrasound(modality, dataSet.text(TAG.sopClass) ?? "");
+    const frameAttributes = readFrameAttributes(dataSet, frames);
+    const spacing = frameAttributes[0]?.pixelSpacing ?? dataSet.decimals(TAG.imagerSpacing, 2);
+    const region = sonogram ? readUltrasoundRegion(dataSet, format.rows, format.columns) : null;
     return {
       syntax,
       bytes,
@@ -96,9 +109,12 @@ export function readHeader(
       modality,
       view: viewTerm(dataSet.text(TAG.view)),
       bodyPart: bodyPartTerm(dataSet.text(TAG.bodyPart)),
-      mayCarryText: mayCarryText(dataSet, modality),
+      vendor: vendorClass(dataSet.text(TAG.manufacturer)),
+      spacingMm: spacing === null ? null : ((spacing[0] ?? 0) + (spacing[1] ?? 0)) / 2,
+      mayCarryText: saysItCarriesText(dataSet) || (sonogram && region === null),
+      region,
       frames,
-      frameAttributes: readFrameAttributes(dataSet, frames),
+      frameAttributes,
       format,
       palette: format.photometric === "PALETTE COLOR" ? readPalette(dataSet, format.signed) : null,
       grey: readGreyHints(dataSet, modality, format.signed),
@@ -144,12 +160,10 @@ function readFrames(dataSet: DataSet): number {
   return frames;
 }
 
-function mayCarryText(dataSet: DataSet, modality: string): boolean {
+function saysItCarriesText(dataSet: DataSet): boolean {
   return (
     dataSet.text(TAG.burnedIn)?.toUpperCase() === "YES" ||
     dataSet.textAt(TAG.imageType, 1)?.toUpperCase() === "SECONDARY" ||
-    isSecondaryCapture(dataSet.text(TAG.sopClass) ?? "") ||
-    // Until regions are read: ultrasound machines write names and dates into nearly every picture.
-    modality === "US"
+    isSecondaryCapture(dataSet.text(TAG.sopClass) ?? "")
   );
 }

@@ -2,6 +2,7 @@
  * Closed lists of DICOM terms. A header's text is never kept: it is looked up here, and what is not found becomes OT or
  * nothing, so that free text in a coded element cannot enter the cache.
  */
+import { VENDORS, type Vendor } from "@consilium/shared/fingerprint/layout";
 
 const MODALITIES = terms("CR CT DX ES IO IVUS MG MR NM OCT OP OPT OT PT PX RF RG SC SM US XA XC");
 
@@ -28,6 +29,23 @@ function lookUp(list: ReadonlySet<string>, text: string | undefined): string | n
 export const modalityTerm = (text: string | undefined): string => lookUp(MODALITIES, text) ?? "OT";
 
 export const viewTerm = (text: string | undefined): string | null => lookUp(VIEWS, text);
+
+/** Names under which some of them also sign, or did. */
+const OTHER_NAMES: Readonly<Partial<Record<Vendor, readonly string[]>>> = {
+  canon: ["toshiba"],
+  carestream: ["kodak"],
+  fujifilm: ["fuji"],
+  hologic: ["lorad"],
+  samsung: ["medison"],
+};
+
+/** Which maker a Manufacturer (0008,0070) names, as a class of a closed list; null where it names none. */
+export function vendorClass(text: string | undefined): Vendor | null {
+  const words = (text ?? "").toLowerCase().split(/[^a-z]+/);
+  if (words.every((word) => word === "")) return null;
+  const isNamed = (name: string): boolean => words.includes(name);
+  return VENDORS.find((vendor) => [vendor, ...(OTHER_NAMES[vendor] ?? [])].some(isNamed)) ?? "other";
+}
 
 export const bodyPartTerm = (text: string | undefined): string | null => lookUp(BODY_PARTS, text);
 
