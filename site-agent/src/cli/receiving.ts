@@ -64,12 +64,12 @@ export async function receiveInto(
   const { receive } = await import("../ingest/sources/receive.ts");
   const key = sourceKey(secret);
   let latest: ReceiveProgress = { files: 0, used: 0, quarantined: 0, waiting: 0 };
-  const show = (): void => {
+  const show = (last: boolean): void => {
     const { data, text } = status();
     const { used, quarantined, waiting } = latest;
     output.progress({
       kind: "receiving",
-      last: latest.files > 0 && waiting === 0,
+      last,
       text: `${text} · ${used} images · ${quarantined} set aside · ${waiting} waiting`,
       data: { phase: "receiving", ...latest, ...data },
     });
@@ -86,11 +86,22 @@ export async function receiveInto(
     signal: ports.signal,
     onProgress: (progress) => {
       latest = progress;
-      show();
+      // It has caught up.
+      show(progress.waiting === 0);
     },
   };
   return whileLocked(cacheDir, ports, () =>
-    receive(receiving, (spool, signal) => bring({ cacheDir, secret, spool, signal, show })),
+    receive(receiving, (spool, signal) =>
+      bring({
+        cacheDir,
+        secret,
+        spool,
+        signal,
+        show: () => {
+          show(false);
+        },
+      }),
+    ),
   );
 }
 
