@@ -13,7 +13,8 @@ const DCMTK = ["storescu", "echoscu", "dcmodify"];
 
 /** What is not here of what the PACS tests need, or null. */
 export function missingPacsTools(): string | null {
-  if (DCMTK.some((tool) => spawnSync(tool, ["--version"]).error !== undefined)) return "dcmtk (Debian: dcmtk)";
+  if (DCMTK.some((tool) => spawnSync(tool, ["--version"]).error !== undefined))
+    return "dcmtk (Debian: dcmtk)";
   if (BINARY === undefined || !existsSync(PLUGIN)) return "Orthanc (Debian: orthanc, orthanc-dicomweb)";
   return null;
 }

@@ -33,7 +33,12 @@ export interface Pulling {
   readonly identity: readonly string[];
   /** Runs `work` while the source is there to be asked. */
   readonly withSource: (
-    into: { readonly spool: Spool; readonly secret: Uint8Array; readonly signal: AbortSignal; readonly onStored: () => void },
+    into: {
+      readonly spool: Spool;
+      readonly secret: Uint8Array;
+      readonly signal: AbortSignal;
+      readonly onStored: () => void;
+    },
     work: (source: PullSource) => Promise<void>,
   ) => Promise<void>;
 }
@@ -118,12 +123,14 @@ function parseModalities(text: string): readonly string[] {
   });
 }
 
-const parseDate = (option: string) => (text: string): string => {
-  const digits = text.replaceAll("-", "");
-  const day = new Date(`${digits.slice(0, 4)}-${digits.slice(4, 6)}-${digits.slice(6)}T00:00:00Z`);
-  if (/^\d{8}$/.test(digits) && !Number.isNaN(day.getTime())) return digits;
-  throw new ConsiliumError("config.invalid", { detail: `(${option}: give YYYYMMDD)`, culprits: [option] });
-};
+const parseDate =
+  (option: string) =>
+  (text: string): string => {
+    const digits = text.replaceAll("-", "");
+    const day = new Date(`${digits.slice(0, 4)}-${digits.slice(4, 6)}-${digits.slice(6)}T00:00:00Z`);
+    if (/^\d{8}$/.test(digits) && !Number.isNaN(day.getTime())) return digits;
+    throw new ConsiliumError("config.invalid", { detail: `(${option}: give YYYYMMDD)`, culprits: [option] });
+  };
 
 function parseMatching(pairs: readonly string[]): Readonly<Record<string, string>> {
   return Object.fromEntries(

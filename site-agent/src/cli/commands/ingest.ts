@@ -46,7 +46,12 @@ size has come to rest.`,
     )
     .option("--threads <n>", "reading threads", wholeNumber("--threads", 1), ports.cores)
     .option("--watch", "go on reading new files until it is stopped")
-    .option("--poll <s>", "seconds between two looks at a folder that does not tell of changes", wholeNumber("--poll", 1), 10);
+    .option(
+      "--poll <s>",
+      "seconds between two looks at a folder that does not tell of changes",
+      wholeNumber("--poll", 1),
+      10,
+    );
   return handle<Options>(command, ports, async ({ options, output, openHome }, folder = "") => {
     const home = await openHome();
     const sizePx = options.size ?? (await home.joined()).plan.cachePx;

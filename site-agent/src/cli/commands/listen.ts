@@ -45,7 +45,12 @@ C-ECHO is answered. --cert and --key switch TLS on; with --ca, senders need a ce
     await receiveInto(context, {
       sourceKey: (secret) => sourceKey(secret, "listen", aet),
       status: () => ({
-        data: { received: counts.kept, withoutImage: counts["without-image"], turnedAway: counts.full, refused },
+        data: {
+          received: counts.kept,
+          withoutImage: counts["without-image"],
+          turnedAway: counts.full,
+          refused,
+        },
         text: `listening · ${counts.kept} received`,
       }),
       bring: async ({ secret, spool, signal, show }) => {

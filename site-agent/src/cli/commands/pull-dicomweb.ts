@@ -51,7 +51,8 @@ stopped. The token file holds a bearer token, or a whole value of the Authorizat
 
 function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
-  if (url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "") return url;
+  if (url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "")
+    return url;
   throw new ConsiliumError("config.invalid", {
     detail: "(--url: give an address like https://pacs.example/dicom-web, without user and password)",
     culprits: ["--url"],

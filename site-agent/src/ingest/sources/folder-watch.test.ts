@@ -92,7 +92,12 @@ it("reads a file again that was changed after it was set aside, and counts it on
     rest,
     rest,
   ]);
-  expect(seen[0]).toMatchObject({ files: 1, used: 0, quarantined: { "dicom.truncated": 1 }, needsApproval: true });
+  expect(seen[0]).toMatchObject({
+    files: 1,
+    used: 0,
+    quarantined: { "dicom.truncated": 1 },
+    needsApproval: true,
+  });
   expect(seen.at(-1)).toMatchObject({ files: 1, used: 1, quarantined: {}, needsApproval: false });
   expect(Object.values((await readIntake(join(root, "cache"))).folders)).toHaveLength(1);
 });

@@ -20,7 +20,11 @@ describe("a PACS on the command line", () => {
 
 describe("who may send", () => {
   it("is decided by AE title and address together", async () => {
-    const { allows, knows } = await allowSenders("--allow", ["CT1@10.1.2.3", "CT2@10.9.0.0/16", "V6@fd00::/8"]);
+    const { allows, knows } = await allowSenders("--allow", [
+      "CT1@10.1.2.3",
+      "CT2@10.9.0.0/16",
+      "V6@fd00::/8",
+    ]);
     expect(allows("CT1", "10.1.2.3")).toBe(true);
     expect(allows("CT1 ", "::ffff:10.1.2.3")).toBe(true);
     expect(allows("CT1", "10.9.1.1")).toBe(false);

@@ -51,8 +51,7 @@ export async function allowSenders(option: string, peers: readonly string[]): Pr
   };
   return {
     knows: (address) => rules.some(({ addresses }) => isAt(addresses, address)),
-    allows: (aet, address) =>
-      rules.some((rule) => rule.aet === aet.trim() && isAt(rule.addresses, address)),
+    allows: (aet, address) => rules.some((rule) => rule.aet === aet.trim() && isAt(rule.addresses, address)),
   };
 }
 
@@ -65,7 +64,8 @@ async function addressesOf(option: string, place: string): Promise<BlockList> {
   const version = isIP(address);
   if (prefix !== undefined) {
     const bits = Number(prefix);
-    const isNetwork = version > 0 && more.length === 0 && /^\d+$/.test(prefix) && bits <= (version === 4 ? 32 : 128);
+    const isNetwork =
+      version > 0 && more.length === 0 && /^\d+$/.test(prefix) && bits <= (version === 4 ? 32 : 128);
     if (!isNetwork) throw wrong(option, "give AET@address, AET@address/bits or AET@name");
     list.addSubnet(address, bits, version === 4 ? "ipv4" : "ipv6");
     return list;

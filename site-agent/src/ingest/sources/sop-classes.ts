@@ -13,8 +13,7 @@ const FREQUENT_IMAGES = "1 1.1 1.1.1 1.2 2 4 6.1 7 12.1 128";
 const COMPANIONS = "11.1 66 66.4 88.11 88.22 88.33 88.59 88.67 104.1 481.2 481.3 481.5";
 
 /** Groups of classes without images; here segmentations and dose grids are none. */
-const WITHOUT_IMAGE =
-  /^(4\.2|9|11|34|66|67|68|78|79|80|81|82|88|90|91|104|131|200|481(?!\.1$))(\.|$)/;
+const WITHOUT_IMAGE = /^(4\.2|9|11|34|66|67|68|78|79|80|81|82|88|90|91|104|131|200|481(?!\.1$))(\.|$)/;
 
 const uids = (suffixes: string): readonly string[] => suffixes.split(" ").map((suffix) => ROOT + suffix);
 

@@ -95,13 +95,12 @@ class Splitter {
   async #head(): Promise<boolean> {
     const end = this.#rest.indexOf(HEAD_END);
     if (end < 0) {
-      if (this.#rest.length > MAX_HEAD_BYTES) throw new ConsiliumError("pacs.invalid", { detail: "(multipart)" });
+      if (this.#rest.length > MAX_HEAD_BYTES)
+        throw new ConsiliumError("pacs.invalid", { detail: "(multipart)" });
       return false;
     }
     this.#sink = await this.#begin();
-    // The line end before a delimiter is the delimiter's, also right after the head.
     this.#rest = this.#rest.subarray(end + HEAD_END.length);
-    if (this.#rest.indexOf(this.#delimiter.subarray(2)) === 0) this.#rest = Buffer.concat([LINE_END, this.#rest]);
     this.#at = "data";
     return true;
   }

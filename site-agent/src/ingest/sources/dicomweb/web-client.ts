@@ -18,7 +18,12 @@ export interface WebClient {
    * @returns the response with its body still to come, or null where there is no such thing
    * @throws pacs.unreachable, pacs.refused, pacs.untrusted, pacs.failed, pacs.invalid; the signal's reason
    */
-  get(path: string, query: URLSearchParams, accept: string, signal: AbortSignal): Promise<IncomingMessage | null>;
+  get(
+    path: string,
+    query: URLSearchParams,
+    accept: string,
+    signal: AbortSignal,
+  ): Promise<IncomingMessage | null>;
   close(): void;
 }
 
@@ -56,7 +61,8 @@ export function webClient({ url, headers, tls }: WebClientOptions): WebClient {
 
 function statusError(status: number): ConsiliumError {
   const detail = `(HTTP status ${status})`;
-  if (status === 401 || status === 403 || status === 407) return new ConsiliumError("pacs.refused", { detail });
+  if (status === 401 || status === 403 || status === 407)
+    return new ConsiliumError("pacs.refused", { detail });
   if (status === 408 || status === 429 || status >= 500) return new ConsiliumError("pacs.failed", { detail });
   return new ConsiliumError("pacs.invalid", { detail });
 }

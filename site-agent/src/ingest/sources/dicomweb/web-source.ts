@@ -205,7 +205,8 @@ async function readText(response: IncomingMessage, signal: AbortSignal): Promise
   let bytes = 0;
   for await (const chunk of streamOf(response, signal)) {
     bytes += chunk.length;
-    if (bytes > MAX_JSON_BYTES) throw new ConsiliumError("pacs.invalid", { detail: "(its list is too long)" });
+    if (bytes > MAX_JSON_BYTES)
+      throw new ConsiliumError("pacs.invalid", { detail: "(its list is too long)" });
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");

@@ -48,7 +48,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     socket.destroy();
   };
   const server =
-    tls === null ? createPlainServer(onSocket) : createTlsServer(tls, onSocket).on("tlsClientError", () => undefined);
+    tls === null
+      ? createPlainServer(onSocket)
+      : createTlsServer(tls, onSocket).on("tlsClientError", () => undefined);
   server.prependListener("connection", screen);
   server.listen(port, host);
   await once(server, "listening");
@@ -115,7 +117,8 @@ class Acceptor extends StorePeer {
 /** Every storage class, in the first of the sender's transfer syntaxes that ingest reads. */
 function decide(context: associations.PresentationContext): void {
   const uid = context.getAbstractSyntaxUid();
-  const readable = uid === SopClass.Verification ? PLAIN_SYNTAXES : isStorageClass(uid) ? readableSyntaxes() : [];
+  const readable =
+    uid === SopClass.Verification ? PLAIN_SYNTAXES : isStorageClass(uid) ? readableSyntaxes() : [];
   if (readable.length === 0) {
     context.setResult(PresentationContextResult.RejectAbstractSyntaxNotSupported);
     return;

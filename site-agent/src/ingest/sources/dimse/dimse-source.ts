@@ -124,7 +124,9 @@ function moveRequest({ study, series }: PullUnit, aet: string): requestTypes.CMo
 const STORAGE_CONTEXTS: readonly ProposedContext[] = [
   ...IMAGE_CLASSES.map((uid) => receiving(uid, PLAIN)),
   ...FREQUENT_IMAGE_CLASSES.flatMap((uid) =>
-    COMPRESSED.filter((syntax) => readableSyntaxes().includes(syntax)).map((syntax) => receiving(uid, [syntax])),
+    COMPRESSED.filter((syntax) => readableSyntaxes().includes(syntax)).map((syntax) =>
+      receiving(uid, [syntax]),
+    ),
   ),
   ...COMPANION_CLASSES.map((uid) => receiving(uid, PLAIN)),
 ];

@@ -2,7 +2,12 @@
 import type { Socket } from "node:net";
 import { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
-import type { association as associations, Dataset as DicomDataset, requests, responses as answers } from "dcmjs-dimse";
+import type {
+  association as associations,
+  Dataset as DicomDataset,
+  requests,
+  responses as answers,
+} from "dcmjs-dimse";
 import { imageKey } from "../../../dataset/keys.ts";
 import { part10Head } from "../part10-head.ts";
 import { mayHoldImage } from "../sop-classes.ts";
@@ -129,6 +134,7 @@ class Sink extends Writable {
   async keep(): Promise<StoreOutcome> {
     const target = await this.#target;
     if (typeof target === "string") return target;
+    if (this.#isSettled) return "failed";
     this.#isSettled = true;
     if (this.#failure !== null) {
       await target.drop();
@@ -153,7 +159,8 @@ class Sink extends Writable {
   async #put(pieces: readonly Uint8Array[]): Promise<void> {
     const target = await this.#target;
     try {
-      if (typeof target !== "string" && this.#failure === null && !this.#isSettled) await target.write(pieces);
+      if (typeof target !== "string" && this.#failure === null && !this.#isSettled)
+        await target.write(pieces);
     } catch (error) {
       this.#failure = outcomeOf(error);
     }
