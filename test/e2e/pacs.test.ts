@@ -2,6 +2,9 @@
 import { execFile, spawnSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -9,9 +12,13 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCli } from "../../site-agent/src/cli/program.ts";
 import { openImageCache } from "../../site-agent/src/dataset/cache.ts";
 import { readIntake } from "../../site-agent/src/dataset/intake.ts";
+import { webClient, type WebClientOptions } from "../../site-agent/src/ingest/sources/dicomweb/web-client.ts";
+import type { StoreOutcome } from "../../site-agent/src/ingest/sources/dimse/store-peer.ts";
+import { allowSenders } from "../../site-agent/src/ingest/sources/peers.ts";
+import { Spool } from "../../site-agent/src/ingest/sources/spool.ts";
 import { freePort, missingPacsTools, startOrthanc, type Orthanc } from "../support/orthanc.ts";
 import { makePacsFiles, type PacsFile } from "../support/pacs-files.ts";
-import { pushAndKill, storescu } from "../support/push-and-kill.ts";
+import { pushAndKill, storescu, type PushOutcome } from "../support/push-and-kill.ts";
 
 const run = promisify(execFile);
 const missing = missingPacsTools();
@@ -107,6 +114,33 @@ describe.skipIf(missing !== null)("pushed images", () => {
       quarantined: { "dicom.burned-in": FILES - USED },
     });
     await expectNoCanary(home);
+  });
+
+  it("are refused while the spool is full, and taken once it is not", async () => {
+    const { listen } = await import("../../site-agent/src/ingest/sources/dimse/acceptor.ts");
+    const folder = path.join(root, "small-spool");
+    const spool = await Spool.open(folder, { maxBytes: 1, minFreeBytes: 0 });
+    const outcomes: StoreOutcome[] = [];
+    const listener = await listen({
+      spool,
+      secret: new Uint8Array(32),
+      host: "127.0.0.1",
+      port: 0,
+      aet: "CONSILIUM",
+      allowed: await allowSenders("--allow", ["STORESCU@127.0.0.1"]),
+      tls: null,
+      onStored: (outcome) => void outcomes.push(outcome),
+      onRefused: () => undefined,
+    });
+    const push = (n: number): Promise<PushOutcome> => storescu(listener.port, [files[n]?.path ?? ""]);
+    expect((await push(0)).acknowledged.size).toBe(1);
+    expect((await push(1)).acknowledged.size).toBe(0);
+    await spool.remove(spool.next(1));
+    expect((await push(1)).acknowledged.size).toBe(1);
+    expect(outcomes).toEqual(["kept", "full", "kept"]);
+    await listener.close();
+    // It holds whole objects for as long as it takes to read them; names tell nothing.
+    for (const name of await readdir(folder)) expect(name).toMatch(/^[0-9a-f]{32}-[0-9a-f]{16}\.dcm$/);
   });
 
   it.skipIf(!hasOpenssl)(
@@ -261,6 +295,57 @@ describe.skipIf(missing !== null)("a real PACS", () => {
     const byId = await site([...web, "--query", "PatientID=CANARY3"]);
     expect(byId.lines.at(-1)).toMatchObject({ unitsTotal: 1, received: FILES / 4 });
     await expectNoCanary(home);
+  });
+
+  it.skipIf(!hasOpenssl)("speaks TLS, and is not trusted without its authority", async () => {
+    const [ca, cert, key] = await certificates();
+    const secure = await startOrthanc(path.join(root, "secure"), [{ aet: "CONSILIUM", port }], {
+      DicomTlsEnabled: true,
+      DicomTlsCertificate: cert,
+      DicomTlsPrivateKey: key,
+      DicomTlsTrustedCertificates: ca,
+    });
+    try {
+      await secure.store(files.slice(0, 4).map((file) => file.path));
+      const home = await newHome("secure-home");
+      const pull = [
+        "pull",
+        "dimse",
+        "--peer",
+        `ORTHANC@127.0.0.1:${secure.dicomPort}`,
+        "--size",
+        "32",
+        "--tls",
+      ];
+      const ours = ["--cert", cert, "--key", key, "--home", home];
+      const trusting = await site([...pull, "--ca", ca, ...ours]);
+      expect(trusting.lines.at(-1)).toMatchObject({ event: "result", received: 4, unitsFailed: 0 });
+      const doubting = await site([...pull, ...ours]);
+      expect(doubting.lines.at(-1)).toMatchObject({ event: "error", code: "pacs.untrusted" });
+    } finally {
+      await secure.stop();
+    }
+  });
+
+  it.skipIf(!hasOpenssl)("speaks HTTPS with a certificate of the hospital's", async () => {
+    const [ca, cert, key] = await Promise.all((await certificates()).map((file) => readFile(file)));
+    const server = createServer({ cert, key }, (_request, response) => void response.end("[]")).listen(
+      0,
+      "127.0.0.1",
+    );
+    await once(server, "listening");
+    const url = new URL(`https://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+    const ask = (tls: WebClientOptions["tls"]) =>
+      webClient({ url, headers: {}, tls }).get(
+        "studies",
+        new URLSearchParams(),
+        "*/*",
+        new AbortController().signal,
+      );
+    expect((await ask(ca === undefined ? {} : { ca }))?.statusCode).toBe(200);
+    await expect(ask({})).rejects.toMatchObject({ code: "pacs.untrusted" });
+    server.closeAllConnections();
+    server.close();
   });
 
   it("that does not know us, or is not there, ends in a code", async () => {

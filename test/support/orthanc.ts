@@ -43,7 +43,12 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-export async function startOrthanc(folder: string, modalities: readonly Modality[]): Promise<Orthanc> {
+/** @param more settings besides the usual ones */
+export async function startOrthanc(
+  folder: string,
+  modalities: readonly Modality[],
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<Orthanc> {
   const [dicomPort, httpPort] = [await freePort(), await freePort()];
   await mkdir(folder, { recursive: true });
   const config = path.join(folder, "orthanc.json");
@@ -69,9 +74,12 @@ export async function startOrthanc(folder: string, modalities: readonly Modality
         ]),
       ),
       DicomWeb: { Enable: true, Root: "/dicom-web/" },
+      ...more,
     }),
   );
-  const child = spawn(BINARY ?? "Orthanc", [config], { stdio: "ignore" });
+  // It speaks DICOM with dcmtk, which otherwise waits 40 ms for each small packet to be confirmed.
+  const env = { ...process.env, TCP_NODELAY: "1" };
+  const child = spawn(BINARY ?? "Orthanc", [config], { env, stdio: "ignore" });
   const exited = once(child, "exit");
   const web = `http://127.0.0.1:${httpPort}`;
   const isUp = async (): Promise<boolean> =>

@@ -77,21 +77,11 @@ export async function pushAndKill(
   port: number,
   files: readonly PacsFile[],
   killAfter: number,
-  listenOptions: readonly string[] = [],
+  threads = 2,
 ): Promise<KillReport> {
-  const args = [
-    "listen",
-    "--home",
-    homeFolder,
-    "--size",
-    "32",
-    "--port",
-    String(port),
-    "--threads",
-    "2",
-    "--json",
-  ];
-  const listen = (): Cli => new Cli("site", [...args, "--allow", "STORESCU@127.0.0.1", ...listenOptions]);
+  const args = ["listen", "--home", homeFolder, "--size", "32", "--port", String(port), "--json"];
+  const listen = (): Cli =>
+    new Cli("site", [...args, "--threads", String(threads), "--allow", "STORESCU@127.0.0.1"]);
   const isListening = ({ event }: JsonLine): boolean => event === "listening";
   const paths = files.map((file) => file.path);
 

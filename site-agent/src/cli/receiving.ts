@@ -90,7 +90,7 @@ export async function receiveInto(
       show(progress.waiting === 0);
     },
   };
-  return whileLocked(cacheDir, ports, () =>
+  return whileLocked(home.cacheLockFolder(cache), ports, () =>
     receive(receiving, (spool, signal) =>
       bring({
         cacheDir,

@@ -55,7 +55,9 @@ size has come to rest.`,
   return handle<Options>(command, ports, async ({ options, output, openHome }, folder = "") => {
     const home = await openHome();
     const sizePx = options.size ?? (await home.joined()).plan.cachePx;
-    const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
+    const cache = parseName("--cache", options.cache);
+    const cacheDir = home.cacheFolder(cache);
+    const lock = home.cacheLockFolder(cache);
     const common = {
       folder,
       cacheDir,
@@ -82,12 +84,12 @@ size has come to rest.`,
         output.event("caught-up", { ...summary }, caughtUpText(summary));
       };
       const watching = { pollMs: options.poll * 1000, settleMs: SETTLE_MS, sleep, nowMs, onCaughtUp };
-      await whileLocked(cacheDir, ports, () => watchFolder({ ...common, ...watching }));
+      await whileLocked(lock, ports, () => watchFolder({ ...common, ...watching }));
       return;
     }
     const { ingestFolder } = await import("../../ingest/ingest.ts");
     const labels = options.labels === undefined ? {} : { labelsFile: options.labels };
-    const summary = await whileLocked(cacheDir, ports, () => ingestFolder({ ...common, ...labels }));
+    const summary = await whileLocked(lock, ports, () => ingestFolder({ ...common, ...labels }));
     output.result({ ...summary }, describe(summary));
   });
 }
