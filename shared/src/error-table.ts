@@ -8,11 +8,13 @@ import { IMAGE_ERRORS } from "./error-table/images.ts";
 import { LEARNING_ERRORS } from "./error-table/learning.ts";
 import { RUNNING_ERRORS } from "./error-table/running.ts";
 import { SECAGG_ERRORS } from "./error-table/secagg.ts";
+import { SOURCE_ERRORS } from "./error-table/sources.ts";
 
 export const ERRORS = {
   ...RUNNING_ERRORS,
   ...FEDERATION_ERRORS,
   ...SECAGG_ERRORS,
   ...IMAGE_ERRORS,
+  ...SOURCE_ERRORS,
   ...LEARNING_ERRORS,
 } as const satisfies Record<string, ErrorEntry>;

@@ -12,6 +12,7 @@ import { graph } from "./graph.ts";
 import { ingest } from "./ingest.ts";
 import { loader } from "./loader.ts";
 import { memory } from "./memory.ts";
+import { pacs } from "./pacs.ts";
 import { parallel } from "./parallel.ts";
 import { profile } from "./profile.ts";
 import { secagg } from "./secagg.ts";
@@ -21,6 +22,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   step,
   loader,
   ingest,
+  pacs,
   memory,
   endurance,
   graph,

@@ -103,6 +103,10 @@ describe("help", () => {
       "init",
       "join",
       "ingest",
+      "listen",
+      "pull",
+      "pull dimse",
+      "pull dicomweb",
       "run",
       "pretrain",
       "finetune",
@@ -111,7 +115,7 @@ describe("help", () => {
       "doctor",
     ];
     for (const command of commands) {
-      const { code, stdout } = await site(command, "--help");
+      const { code, stdout } = await site(...command.split(" "), "--help");
       expect(code).toBe(0);
       expect(stdout).toContain(`Examples:\n  consilium-site ${command}`);
     }

@@ -9,8 +9,10 @@ import { finetuneCommand } from "./commands/finetune.ts";
 import { ingestCommand } from "./commands/ingest.ts";
 import { initCommand } from "./commands/init.ts";
 import { joinCommand } from "./commands/join.ts";
+import { listenCommand } from "./commands/listen.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
 import { previewCommand } from "./commands/preview.ts";
+import { pullCommand } from "./commands/pull.ts";
 import { receiptsCommand } from "./commands/receipts.ts";
 import { reconstructCommand } from "./commands/reconstruct.ts";
 import { runCommand } from "./commands/run.ts";
@@ -46,6 +48,8 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     initCommand(ports),
     joinCommand(ports),
     ingestCommand(ports),
+    listenCommand(ports),
+    pullCommand(ports),
     approveCommand(ports),
     previewCommand(ports),
     decodeCommand(ports),
@@ -57,7 +61,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     receiptsCommand(ports),
     doctorCommand(ports),
   ];
-  for (const command of [program, ...commands]) {
+  for (const command of [program, ...commands, ...commands.flatMap(({ commands: below }) => below)]) {
     command.exitOverride().configureOutput({
       writeOut: ports.stdout.write,
       // Commander's own wording arrives as an error as well, and is shown once, in our three lines.

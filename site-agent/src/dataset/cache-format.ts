@@ -5,7 +5,8 @@
  *     shard-00000.u8    sizePx^2 bytes per image, one after the other
  *     shard-00000.json  what those images are, and checksums
  *     labels.json       image key -> label (labels.ts)
- *     manifest.jsonl    what became of each file of the last ingest (ingest/manifest.ts)
+ *     manifest.jsonl    what became of each file of the last folder (ingest/manifest.ts)
+ *     received-*.jsonl  what became of each file that came over the network, one such list for each source
  *     intake.json       counts of that for each folder, and approvals (intake.ts)
  *
  * A shard's json is replaced in one step after its bytes are safe on disk. Bytes beyond what the json lists are

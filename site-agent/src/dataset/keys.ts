@@ -35,6 +35,16 @@ export function fileKey(secret: Uint8Array, relativePath: string): string {
   return key(secret, "file", relativePath);
 }
 
+/** A source of images by what tells it apart, such as a PACS's address. */
+export function sourceKey(secret: Uint8Array, ...parts: readonly string[]): string {
+  return key(secret, "source", ...parts);
+}
+
+/** A study, or a series of it, that is fetched from a PACS. */
+export function pullKey(secret: Uint8Array, ...uids: readonly string[]): string {
+  return key(secret, "pull", ...uids.map(trimUid));
+}
+
 /** UIDs are padded with a zero byte (PS3.5, 9.1), by some writers with spaces. */
 function trimUid(uid: string): string {
   return uid.replaceAll("\0", "").trim();

@@ -51,6 +51,8 @@ export interface Home {
   /** 32 bytes. */
   hmacSecret(): Promise<Uint8Array>;
   cacheFolder(name: string): string;
+  /** Whoever fills the cache holds a lock here; training reads it without one. */
+  cacheLockFolder(name: string): string;
   modelFile(name: "global" | "own"): string;
   /** The signed record of where the global model comes from. */
   readonly globalRecordFile: string;
@@ -125,6 +127,7 @@ function homeAt(folder: string): Home {
       return fromBase64Url((await readJson(hmacFile(folder), "hmac.json", hmacSchema)).secret);
     },
     cacheFolder: (name) => path.join(folder, "caches", name),
+    cacheLockFolder: (name) => path.join(folder, "locks", name),
     modelFile: (name) => path.join(folder, "models", `${name}.ckpt`),
     globalRecordFile: path.join(folder, "models", "global.json"),
     federationFolder,

@@ -1,35 +1,21 @@
 /** A folder of DICOM files becomes an image cache: files stream through reading threads, one commit at a time. */
 import { resolve } from "node:path";
 import { ConsiliumError, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
-import { CacheWriter } from "../dataset/cache-writer.ts";
-import { MINIMUM_USED, needsApproval, recordIntake, usedShare } from "../dataset/intake.ts";
+import { needsApproval, usedShare, type FolderIntake } from "../dataset/intake.ts";
 import { fileKey } from "../dataset/keys.ts";
 import { readLabels, writeLabels } from "../dataset/labels.ts";
+import { CacheIntake, type CacheIntakeOptions, type IntakeSource } from "./cache-intake.ts";
 import { walkFiles } from "./folder.ts";
-import { packKeys } from "./known-keys.ts";
 import { joinLabels, readLabelFile, type LabelCounts, type LabelFile } from "./labels.ts";
-import { ManifestWriter } from "./manifest.ts";
-import type { ReadResult } from "./read-image.ts";
-import { ReadPool } from "./read-pool.ts";
+import type { Tally } from "./tally.ts";
 
-export interface IngestOptions {
+export interface IngestOptions extends CacheIntakeOptions {
   readonly folder: string;
-  readonly cacheDir: string;
-  /** The site's HMAC secret. */
-  readonly secret: Uint8Array;
-  /** Side of the cached squares. */
-  readonly sizePx: number;
   /** CSV with sop_instance_uid and label. */
   readonly labelsFile?: string;
-  /** Reading threads. */
-  readonly threads: number;
   readonly onProgress?: (progress: IngestProgress) => void;
   /** Ends the ingest between two files; what was read is kept. */
   readonly signal?: AbortSignal;
-  /** From when a thread begins with a file until the file is given up. */
-  readonly timeoutMs?: number;
-  /** Share of the files that has to be used, or training waits for an approval. */
-  readonly minimumUsed?: number;
 }
 
 export interface IngestProgress {
@@ -39,12 +25,11 @@ export interface IngestProgress {
   readonly quarantined: number;
 }
 
-export interface IngestSummary {
+export interface IntakeSummary {
   readonly files: number;
   /** In the cache now, whether read by this ingest or by an earlier one. */
   readonly used: number;
   readonly quarantined: Readonly<Partial<Record<ErrorCode, number>>>;
-  readonly labels: LabelCounts;
   /** Of the files, second ones of the same image left out. */
   readonly usedShare: number;
   readonly minimumUsed: number;
@@ -52,11 +37,9 @@ export interface IngestSummary {
   readonly needsApproval: boolean;
 }
 
-const DEFAULT_TIMEOUT_MS = 20_000;
-/** Images between commits: what a crash costs at most. */
-const COMMIT_EVERY = 512;
-/** Files read ahead of the one whose turn it is, per thread. */
-const AHEAD_PER_THREAD = 16;
+export interface IngestSummary extends IntakeSummary {
+  readonly labels: LabelCounts;
+}
 
 /**
  * Reads every file below a folder into the cache. Files that are no usable image are counted by reason and listed in the
@@ -66,112 +49,54 @@ const AHEAD_PER_THREAD = 16;
  * disk.full; the signal's reason
  */
 export async function ingestFolder(options: IngestOptions): Promise<IngestSummary> {
-  const { cacheDir, secret, labelsFile } = options;
+  const { folder, cacheDir, secret, labelsFile, signal, onProgress } = options;
   const total = await countFiles(options);
   // A wrong label file is found now and not after an hour of decoding.
   const labelFile = labelsFile === undefined ? null : await readLabelFile(labelsFile, secret);
   try {
-    const writer = await CacheWriter.open(cacheDir, options.sizePx);
+    const intake = await CacheIntake.open(options, folderSource(options));
+    const { tally } = intake;
     try {
-      const tally = await ingestInto(writer, options, total);
+      const onTaken = (): void => onProgress?.(progressOf(tally, total));
+      await intake.take(walkFiles(folder), { signal, onTaken });
+      await intake.save();
       if (tally.used === 0) throw noDicom(tally.quarantined);
-      const counts = {
-        files: tally.files,
-        used: tally.used,
-        quarantined: Object.fromEntries(tally.quarantined),
-      };
-      const minimumUsed = options.minimumUsed ?? MINIMUM_USED;
-      const intake = await recordIntake(cacheDir, folderKey(options), { ...counts, minimumUsed });
-      const labels = await applyLabels(cacheDir, labelFile, writer.keys);
-      return {
-        ...counts,
-        labels,
-        usedShare: usedShare(intake),
-        minimumUsed,
-        needsApproval: needsApproval(intake),
-      };
+      const counts = await intake.record();
+      const labels = await applyLabels(cacheDir, labelFile, intake.keys);
+      return { ...summaryOf(counts), labels };
     } finally {
-      await writer.close();
+      await intake.close();
     }
   } catch (error) {
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     throw toConsiliumError(error);
   }
 }
 
 /** The same folder ingested again replaces what was put down of it. */
-const folderKey = ({ folder, secret }: IngestOptions): string => fileKey(secret, resolve(folder));
+export const folderSource = ({ folder, secret }: Pick<IngestOptions, "folder" | "secret">): IntakeSource => ({
+  kind: "folder",
+  key: fileKey(secret, resolve(folder)),
+});
 
-interface Tally {
-  files: number;
-  used: number;
-  readonly quarantined: Map<ErrorCode, number>;
-}
+export const progressOf = ({ files, used }: Tally, total: number): IngestProgress => ({
+  files,
+  total,
+  used,
+  quarantined: files - used,
+});
 
-async function ingestInto(writer: CacheWriter, options: IngestOptions, total: number): Promise<Tally> {
-  const { folder, cacheDir, secret, sizePx, threads, signal, onProgress } = options;
-  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-  const tally: Tally = { files: 0, used: 0, quarantined: new Map() };
-  /** Images that this ingest has met, to tell a second file of one image from a second ingest of it. */
-  const met = new Set<string>();
-  const manifest = await ManifestWriter.open(cacheDir);
-  const pool = new ReadPool({ threads, timeoutMs, secret, sizePx, known: packKeys(writer.keys) });
-
-  const take = async (result: ReadResult): Promise<void> => {
-    const code = verdict(result, met);
-    tally.files += 1;
-    if (code === null) {
-      if (result.outcome === "read") await writer.append(result.record, result.pixels);
-      tally.used += 1;
-      await manifest.used(result.key);
-    } else {
-      tally.quarantined.set(code, (tally.quarantined.get(code) ?? 0) + 1);
-      await manifest.quarantined(result.key, code);
-    }
-    if (tally.files % COMMIT_EVERY === 0) await writer.commit();
-    onProgress?.({ files: tally.files, total, used: tally.used, quarantined: tally.files - tally.used });
+/** What a person is told of a source's counts. */
+export function summaryOf(intake: FolderIntake): IntakeSummary {
+  const { files, used, quarantined, minimumUsed } = intake;
+  return {
+    files,
+    used,
+    quarantined,
+    usedShare: usedShare(intake),
+    minimumUsed,
+    needsApproval: needsApproval(intake),
   };
-
-  let finished = false;
-  try {
-    // Results are taken in the folder's order; reading runs ahead of it by a bounded number of files.
-    const ahead: Promise<ReadResult>[] = [];
-    for await (const file of walkFiles(folder)) {
-      signal?.throwIfAborted();
-      const reading = pool.read(file);
-      // Whoever awaits it meets the failure; until then it is not an unhandled one.
-      reading.catch(() => undefined);
-      ahead.push(reading);
-      if (ahead.length >= threads * AHEAD_PER_THREAD) await takeNext(ahead, take);
-    }
-    while (ahead.length > 0) {
-      signal?.throwIfAborted();
-      await takeNext(ahead, take);
-    }
-    await manifest.finish();
-    finished = true;
-  } finally {
-    await pool.close();
-    if (!finished) await manifest.abandon();
-    await writer.commit();
-  }
-  return tally;
-}
-
-async function takeNext(
-  ahead: Promise<ReadResult>[],
-  take: (result: ReadResult) => Promise<void>,
-): Promise<void> {
-  const next = await ahead.shift();
-  if (next !== undefined) await take(next);
-}
-
-/** Why the file is set aside, or null if its image is used. */
-function verdict(result: ReadResult, met: Set<string>): ErrorCode | null {
-  if (result.outcome === "quarantined") return result.code;
-  if (met.has(result.key)) return "dicom.duplicate";
-  met.add(result.key);
-  return null;
 }
 
 async function countFiles({ folder, signal }: IngestOptions): Promise<number> {
@@ -197,8 +122,8 @@ async function applyLabels(
   return counts;
 }
 
-function noDicom(quarantined: ReadonlyMap<ErrorCode, number>): ConsiliumError {
-  const counts = [...quarantined].map(([code, count]) => `${code}: ${count}`);
+function noDicom(quarantined: IntakeSummary["quarantined"]): ConsiliumError {
+  const counts = Object.entries(quarantined).map(([code, count]) => `${code}: ${count}`);
   return new ConsiliumError(
     "ingest.no-dicom",
     counts.length === 0 ? {} : { detail: `(${counts.join(", ")})` },

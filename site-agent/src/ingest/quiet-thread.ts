@@ -2,7 +2,7 @@
 import { parentPort, type MessagePort } from "node:worker_threads";
 
 /** Silences the console: libraries print what they choke on, which may be a header's value. */
-export function quietThread(): MessagePort {
+export function quietConsole(): void {
   const silent = (): void => undefined;
   Object.assign(console, {
     log: silent,
@@ -12,6 +12,10 @@ export function quietThread(): MessagePort {
     debug: silent,
     trace: silent,
   });
+}
+
+export function quietThread(): MessagePort {
+  quietConsole();
   if (parentPort === null) throw new Error("this file runs as a worker thread");
   return parentPort;
 }

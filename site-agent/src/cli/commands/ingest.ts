@@ -1,8 +1,9 @@
-import { ERRORS, type ErrorCode } from "@consilium/shared/errors";
+import { ConsiliumError, ERRORS, type ErrorCode } from "@consilium/shared/errors";
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
 import { formatShare, MINIMUM_USED } from "../../dataset/intake.ts";
-import type { IngestProgress, IngestSummary } from "../../ingest/ingest.ts";
+import { whileLocked } from "../../home/lock.ts";
+import type { IngestProgress, IngestSummary, IntakeSummary } from "../../ingest/ingest.ts";
 import { fraction, handle, siteCommand, wholeNumber } from "../context.ts";
 import type { CliPorts } from "../ports.ts";
 
@@ -12,7 +13,12 @@ interface Options {
   readonly size?: number;
   readonly threads: number;
   readonly minUsed: number;
+  readonly watch?: boolean;
+  readonly poll: number;
 }
+
+/** A copy over the network may rest for a moment. */
+const SETTLE_MS = 3000;
 
 export function ingestCommand(ports: CliPorts): Command {
   const command = siteCommand(
@@ -21,10 +27,12 @@ export function ingestCommand(ports: CliPorts): Command {
     `The cache holds pixels and pseudonyms, nothing that identifies a person. Files that cannot be used are set aside and
 counted by reason; they never stop the rest. If fewer files than --min-used can be used, training waits until a person has
 looked and run consilium-site approve. Running it again reads only what is new. The label file is a CSV with the
-columns sop_instance_uid and label; it stays at this site, too.`,
+columns sop_instance_uid and label; it stays at this site, too. With --watch it goes on: new files are read once their
+size has come to rest.`,
     `consilium-site ingest /data/chest-xray
      consilium-site ingest /data/chest-xray --labels /data/labels.csv
-     consilium-site ingest /data/test-set --cache test --labels /data/test.csv`,
+     consilium-site ingest /data/test-set --cache test --labels /data/test.csv
+     consilium-site ingest /mnt/pacs-export --watch --poll 30`,
   )
     .argument("<folder>", "folder with DICOM files, searched to the bottom")
     .option("--cache <name>", "cache to fill", "train")
@@ -36,20 +44,28 @@ columns sop_instance_uid and label; it stays at this site, too.`,
       fraction("--min-used"),
       MINIMUM_USED,
     )
-    .option("--threads <n>", "reading threads", wholeNumber("--threads", 1), ports.cores);
+    .option("--threads <n>", "reading threads", wholeNumber("--threads", 1), ports.cores)
+    .option("--watch", "go on reading new files until it is stopped")
+    .option(
+      "--poll <s>",
+      "seconds between two looks at a folder that does not tell of changes",
+      wholeNumber("--poll", 1),
+      10,
+    );
   return handle<Options>(command, ports, async ({ options, output, openHome }, folder = "") => {
     const home = await openHome();
     const sizePx = options.size ?? (await home.joined()).plan.cachePx;
-    const { ingestFolder } = await import("../../ingest/ingest.ts");
-    const summary = await ingestFolder({
+    const cache = parseName("--cache", options.cache);
+    const cacheDir = home.cacheFolder(cache);
+    const lock = home.cacheLockFolder(cache);
+    const common = {
       folder,
-      cacheDir: home.cacheFolder(parseName("--cache", options.cache)),
+      cacheDir,
       secret: await home.hmacSecret(),
       sizePx,
-      ...(options.labels === undefined ? {} : { labelsFile: options.labels }),
       threads: options.threads,
       minimumUsed: options.minUsed,
-      onProgress: (progress) => {
+      onProgress: (progress: IngestProgress) => {
         const { files, total } = progress;
         output.progress({
           kind: "ingest",
@@ -59,10 +75,33 @@ columns sop_instance_uid and label; it stays at this site, too.`,
         });
       },
       signal: ports.signal,
-    });
+    };
+    if (options.watch === true) {
+      if (options.labels !== undefined) throw labelsWhileWatching();
+      const { watchFolder } = await import("../../ingest/sources/folder-watch.ts");
+      const { sleep, nowMs } = ports;
+      const onCaughtUp = (summary: IntakeSummary): void => {
+        output.event("caught-up", { ...summary }, caughtUpText(summary));
+      };
+      const watching = { pollMs: options.poll * 1000, settleMs: SETTLE_MS, sleep, nowMs, onCaughtUp };
+      await whileLocked(lock, ports, () => watchFolder({ ...common, ...watching }));
+      return;
+    }
+    const { ingestFolder } = await import("../../ingest/ingest.ts");
+    const labels = options.labels === undefined ? {} : { labelsFile: options.labels };
+    const summary = await whileLocked(lock, ports, () => ingestFolder({ ...common, ...labels }));
     output.result({ ...summary }, describe(summary));
   });
 }
+
+const labelsWhileWatching = (): ConsiliumError =>
+  new ConsiliumError("config.invalid", {
+    detail: "(--labels and --watch exclude each other: ingest the folder once more with --labels)",
+    culprits: ["--labels", "--watch"],
+  });
+
+const caughtUpText = ({ files, used }: IntakeSummary): string =>
+  `${used} images from ${files} files are in the cache; waiting for new files, Ctrl-C ends it`;
 
 const progressText = ({ files, total, used, quarantined }: IngestProgress): string =>
   `reading · ${files} of ${total} files · ${used} images · ${quarantined} set aside`;

@@ -75,3 +75,6 @@ const TRANSFER_SYNTAXES: ReadonlyMap<string, TransferSyntax> = new Map(
 export function transferSyntax(uid: string): TransferSyntax | null {
   return TRANSFER_SYNTAXES.get(uid) ?? null;
 }
+
+/** UIDs of all transfer syntaxes that this version reads, plain ones first. */
+export const readableSyntaxes = (): readonly string[] => [...TRANSFER_SYNTAXES.keys()];
