@@ -1,33 +1,21 @@
 /** A folder of DICOM files becomes an image cache: files stream through reading threads, one commit at a time. */
 import { resolve } from "node:path";
 import { ConsiliumError, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
-import { CacheWriter } from "../dataset/cache-writer.ts";
 import { MINIMUM_USED, needsApproval, recordIntake, usedShare } from "../dataset/intake.ts";
 import { fileKey } from "../dataset/keys.ts";
 import { readLabels, writeLabels } from "../dataset/labels.ts";
+import { CacheFiller, type FillerOptions } from "./cache-filler.ts";
 import { walkFiles } from "./folder.ts";
-import { packKeys } from "./known-keys.ts";
 import { joinLabels, readLabelFile, type LabelCounts, type LabelFile } from "./labels.ts";
 import { ManifestWriter } from "./manifest.ts";
-import type { ReadResult } from "./read-image.ts";
-import { ReadPool } from "./read-pool.ts";
 
-export interface IngestOptions {
+export interface IngestOptions extends FillerOptions {
   readonly folder: string;
-  readonly cacheDir: string;
-  /** The site's HMAC secret. */
-  readonly secret: Uint8Array;
-  /** Side of the cached squares. */
-  readonly sizePx: number;
   /** CSV with sop_instance_uid and label. */
   readonly labelsFile?: string;
-  /** Reading threads. */
-  readonly threads: number;
   readonly onProgress?: (progress: IngestProgress) => void;
   /** Ends the ingest between two files; what was read is kept. */
   readonly signal?: AbortSignal;
-  /** From when a thread begins with a file until the file is given up. */
-  readonly timeoutMs?: number;
   /** Share of the files that has to be used, or training waits for an approval. */
   readonly minimumUsed?: number;
 }
@@ -52,12 +40,6 @@ export interface IngestSummary {
   readonly needsApproval: boolean;
 }
 
-const DEFAULT_TIMEOUT_MS = 20_000;
-/** Images between commits: what a crash costs at most. */
-const COMMIT_EVERY = 512;
-/** Files read ahead of the one whose turn it is, per thread. */
-const AHEAD_PER_THREAD = 16;
-
 /**
  * Reads every file below a folder into the cache. Files that are no usable image are counted by reason and listed in the
  * manifest. Calling it again goes on where it stopped and reads no image twice. Images enter the cache in the folder's
@@ -71,28 +53,23 @@ export async function ingestFolder(options: IngestOptions): Promise<IngestSummar
   // A wrong label file is found now and not after an hour of decoding.
   const labelFile = labelsFile === undefined ? null : await readLabelFile(labelsFile, secret);
   try {
-    const writer = await CacheWriter.open(cacheDir, options.sizePx);
-    try {
-      const tally = await ingestInto(writer, options, total);
-      if (tally.used === 0) throw noDicom(tally.quarantined);
-      const counts = {
-        files: tally.files,
-        used: tally.used,
-        quarantined: Object.fromEntries(tally.quarantined),
-      };
-      const minimumUsed = options.minimumUsed ?? MINIMUM_USED;
-      const intake = await recordIntake(cacheDir, folderKey(options), { ...counts, minimumUsed });
-      const labels = await applyLabels(cacheDir, labelFile, writer.keys);
-      return {
-        ...counts,
-        labels,
-        usedShare: usedShare(intake),
-        minimumUsed,
-        needsApproval: needsApproval(intake),
-      };
-    } finally {
-      await writer.close();
-    }
+    const { tally, keys } = await fillFrom(options, total);
+    if (tally.used === 0) throw noDicom(tally.quarantined);
+    const counts = {
+      files: tally.files,
+      used: tally.used,
+      quarantined: Object.fromEntries(tally.quarantined),
+    };
+    const minimumUsed = options.minimumUsed ?? MINIMUM_USED;
+    const intake = await recordIntake(cacheDir, folderKey(options), { ...counts, minimumUsed });
+    const labels = await applyLabels(cacheDir, labelFile, keys);
+    return {
+      ...counts,
+      labels,
+      usedShare: usedShare(intake),
+      minimumUsed,
+      needsApproval: needsApproval(intake),
+    };
   } catch (error) {
     options.signal?.throwIfAborted();
     throw toConsiliumError(error);
@@ -108,70 +85,44 @@ interface Tally {
   readonly quarantined: Map<ErrorCode, number>;
 }
 
-async function ingestInto(writer: CacheWriter, options: IngestOptions, total: number): Promise<Tally> {
-  const { folder, cacheDir, secret, sizePx, threads, signal, onProgress } = options;
-  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+async function fillFrom(
+  options: IngestOptions,
+  total: number,
+): Promise<{ readonly tally: Tally; readonly keys: ReadonlySet<string> }> {
+  const { folder, cacheDir, signal, onProgress } = options;
   const tally: Tally = { files: 0, used: 0, quarantined: new Map() };
   /** Images that this ingest has met, to tell a second file of one image from a second ingest of it. */
   const met = new Set<string>();
-  const manifest = await ManifestWriter.open(cacheDir);
-  const pool = new ReadPool({ threads, timeoutMs, secret, sizePx, known: packKeys(writer.keys) });
-
-  const take = async (result: ReadResult): Promise<void> => {
-    const code = verdict(result, met);
+  const filler = await CacheFiller.open(options, async ({ key, code: reason }) => {
+    const code = reason ?? (met.has(key) ? "dicom.duplicate" : null);
     tally.files += 1;
     if (code === null) {
-      if (result.outcome === "read") await writer.append(result.record, result.pixels);
+      met.add(key);
       tally.used += 1;
-      await manifest.used(result.key);
+      await manifest.used(key);
     } else {
       tally.quarantined.set(code, (tally.quarantined.get(code) ?? 0) + 1);
-      await manifest.quarantined(result.key, code);
+      await manifest.quarantined(key, code);
     }
-    if (tally.files % COMMIT_EVERY === 0) await writer.commit();
     onProgress?.({ files: tally.files, total, used: tally.used, quarantined: tally.files - tally.used });
-  };
-
+  });
+  const manifest = await ManifestWriter.open(cacheDir);
   let finished = false;
   try {
-    // Results are taken in the folder's order; reading runs ahead of it by a bounded number of files.
-    const ahead: Promise<ReadResult>[] = [];
     for await (const file of walkFiles(folder)) {
       signal?.throwIfAborted();
-      const reading = pool.read(file);
-      // Whoever awaits it meets the failure; until then it is not an unhandled one.
-      reading.catch(() => undefined);
-      ahead.push(reading);
-      if (ahead.length >= threads * AHEAD_PER_THREAD) await takeNext(ahead, take);
+      await filler.add(file);
     }
-    while (ahead.length > 0) {
-      signal?.throwIfAborted();
-      await takeNext(ahead, take);
-    }
+    await filler.flush(signal);
     await manifest.finish();
     finished = true;
   } finally {
-    await pool.close();
     if (!finished) await manifest.abandon();
-    await writer.commit();
+    // What was read so far is kept, whatever ended this ingest.
+    await filler.commit();
+    await filler.close();
   }
-  return tally;
-}
-
-async function takeNext(
-  ahead: Promise<ReadResult>[],
-  take: (result: ReadResult) => Promise<void>,
-): Promise<void> {
-  const next = await ahead.shift();
-  if (next !== undefined) await take(next);
-}
-
-/** Why the file is set aside, or null if its image is used. */
-function verdict(result: ReadResult, met: Set<string>): ErrorCode | null {
-  if (result.outcome === "quarantined") return result.code;
-  if (met.has(result.key)) return "dicom.duplicate";
-  met.add(result.key);
-  return null;
+  return { tally, keys: filler.keys };
 }
 
 async function countFiles({ folder, signal }: IngestOptions): Promise<number> {

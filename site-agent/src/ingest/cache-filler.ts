@@ -1,0 +1,109 @@
+/** Files through the reading threads into an image cache, in the order in which they were added. */
+import type { ErrorCode } from "@consilium/shared/errors";
+import { CacheWriter } from "../dataset/cache-writer.ts";
+import type { FoundFile } from "./folder.ts";
+import { packKeys } from "./known-keys.ts";
+import type { ReadResult } from "./read-image.ts";
+import { ReadPool } from "./read-pool.ts";
+
+export interface FillerOptions {
+  readonly cacheDir: string;
+  /** The site's HMAC secret. */
+  readonly secret: Uint8Array;
+  /** Side of the cached squares. */
+  readonly sizePx: number;
+  /** Reading threads. */
+  readonly threads: number;
+  /** From when a thread begins with a file until the file is given up. */
+  readonly timeoutMs?: number;
+}
+
+/** What became of one file. */
+export interface Taken {
+  readonly file: FoundFile;
+  /** The image's HMAC, or the file's where its header names no image. */
+  readonly key: string;
+  /** Why the file was set aside, or null if its image is in the cache. */
+  readonly code: ErrorCode | null;
+}
+
+const DEFAULT_TIMEOUT_MS = 20_000;
+/** Images between commits: what a crash costs at most. */
+const COMMIT_EVERY = 512;
+/** Files read ahead of the one whose turn it is, per thread. */
+const AHEAD_PER_THREAD = 16;
+
+export class CacheFiller {
+  readonly #writer: CacheWriter;
+  readonly #pool: ReadPool;
+  readonly #limit: number;
+  readonly #onTaken: (taken: Taken) => Promise<void>;
+  readonly #ahead: { readonly file: FoundFile; readonly reading: Promise<ReadResult> }[] = [];
+  #sinceCommit = 0;
+
+  private constructor(writer: CacheWriter, options: FillerOptions, onTaken: (taken: Taken) => Promise<void>) {
+    const { secret, sizePx, threads, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+    this.#writer = writer;
+    this.#pool = new ReadPool({ threads, timeoutMs, secret, sizePx, known: packKeys(writer.keys) });
+    this.#limit = threads * AHEAD_PER_THREAD;
+    this.#onTaken = onTaken;
+  }
+
+  /**
+   * @param onTaken is told of each file, in order; its image is safe on disk after the next commit
+   * @throws config.invalid (another image size), disk.full, cache.corrupt
+   */
+  static async open(
+    options: FillerOptions,
+    onTaken: (taken: Taken) => Promise<void> = () => Promise.resolve(),
+  ): Promise<CacheFiller> {
+    return new CacheFiller(await CacheWriter.open(options.cacheDir, options.sizePx), options, onTaken);
+  }
+
+  /** Keys of the images in the cache, committed or not. */
+  get keys(): ReadonlySet<string> {
+    return this.#writer.keys;
+  }
+
+  /** Begins to read the file; waits while too many are read ahead of the one whose turn it is. */
+  async add(file: FoundFile): Promise<void> {
+    const reading = this.#pool.read(file);
+    // Whoever awaits it meets the failure; until then it is not an unhandled one.
+    reading.catch(() => undefined);
+    this.#ahead.push({ file, reading });
+    if (this.#ahead.length >= this.#limit) await this.#takeNext();
+  }
+
+  /** Takes all files that were added, and commits. */
+  async flush(signal?: AbortSignal): Promise<void> {
+    while (this.#ahead.length > 0) {
+      signal?.throwIfAborted();
+      await this.#takeNext();
+    }
+    await this.commit();
+  }
+
+  async commit(): Promise<void> {
+    this.#sinceCommit = 0;
+    await this.#writer.commit();
+  }
+
+  /** Closes without taking what is still being read. */
+  async close(): Promise<void> {
+    await this.#pool.close();
+    await this.#writer.close();
+  }
+
+  async #takeNext(): Promise<void> {
+    const next = this.#ahead.shift();
+    if (next === undefined) return;
+    const result = await next.reading;
+    // The threads know what the cache held when they started; what came since is known here.
+    if (result.outcome === "read" && !this.#writer.keys.has(result.key))
+      await this.#writer.append(result.record, result.pixels);
+    const code = result.outcome === "quarantined" ? result.code : null;
+    await this.#onTaken({ file: next.file, key: result.key, code });
+    this.#sinceCommit += 1;
+    if (this.#sinceCommit >= COMMIT_EVERY) await this.commit();
+  }
+}
