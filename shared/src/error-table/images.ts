@@ -37,8 +37,8 @@ export const IMAGE_ERRORS = {
   "dicom.multi-frame": entry(
     422,
     false,
-    "The file holds several frames; this version reads single images.",
-    "Export the frames one by one, or wait for a version that reads them.",
+    "The file holds several frames, and the plan is for single images.",
+    "Export the frames one by one; CT and MR become volumes under a plan with model.dimensions 3.",
   ),
   "dicom.decode-failed": entry(422, false, "The pixel data cannot be decoded.", "Export it again."),
   "dicom.wrong-size": entry(
@@ -66,6 +66,12 @@ export const IMAGE_ERRORS = {
     false,
     "The cached images have another size than the plan asks for.",
     "Run consilium-site ingest again.",
+  ),
+  "cache.wrong-profile": entry(
+    409,
+    false,
+    "The cached images became grey in another way than the plan asks for.",
+    "Ingest into a new cache (--cache NAME), or remove this one and ingest again.",
   ),
   "labels.invalid": entry(
     422,

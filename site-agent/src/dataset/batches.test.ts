@@ -35,6 +35,8 @@ describe("the batches of an epoch", () => {
 describe("reading images", () => {
   const cache: ImageCache = {
     sizePx: 2,
+    depthPx: 1,
+    channels: 1,
     records: [],
     read: (indices, out) => {
       for (let i = 0; i < indices.length; i++) out.fill((indices[i] ?? 0) + 1, i * 4, (i + 1) * 4);

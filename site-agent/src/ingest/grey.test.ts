@@ -1,3 +1,4 @@
+import { GREY_IMAGES, rangesFor } from "@consilium/shared/input-profile";
 import { describe, expect, it } from "vitest";
 import type { StoredImage, StoredValues } from "./decode/stored-image.ts";
 import { toGrey } from "./grey.ts";
@@ -22,7 +23,11 @@ const grey = (
   values: StoredValues,
   changes: Partial<GreyHints> = {},
   photometric?: StoredImage["photometric"],
-): number[] => Array.from(toGrey(image(values, photometric), hints(changes)).values);
+): number[] => {
+  const all = hints(changes);
+  const [channel] = toGrey(image(values, photometric), all, rangesFor(GREY_IMAGES, all.modality));
+  return Array.from(channel?.values ?? []);
+};
 
 describe("to grey", () => {
   it("spans the 0.5 to 99.5 percentile and clamps the rest", () => {

@@ -1,5 +1,6 @@
 /** One file to one cache record: header, decision, pixels, grey, square. What it returns holds nothing identifying. */
 import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
+import { rangesFor, type InputProfile } from "@consilium/shared/input-profile";
 import type { CachedRecord } from "../dataset/cache-format.ts";
 import { anonymousPatientKey, fileKey, imageKey, patientKey } from "../dataset/keys.ts";
 import { framesOf } from "./decode/decode.ts";
@@ -8,7 +9,7 @@ import { readDicomFile } from "./header/file.ts";
 import type { FoundFile } from "./folder.ts";
 import { toGrey } from "./grey.ts";
 import type { DicomHeader, Identifiers } from "./header/header.ts";
-import { fitToSquare } from "./resize.ts";
+import { fitChannels } from "./resize.ts";
 
 /** What became of a file. `key` is the image's, or the file's where the header names no image. */
 export type ReadResult =
@@ -25,13 +26,14 @@ export type ReadResult =
 export interface ReadOptions {
   readonly secret: Uint8Array;
   readonly sizePx: number;
+  readonly profile: InputProfile;
   /** Whether the cache holds an image already. */
   readonly isCached: (key: string) => boolean;
 }
 
 /** Never throws for what a file may hold: that becomes `quarantined`. */
 export async function readImage(file: FoundFile, options: ReadOptions): Promise<ReadResult> {
-  const { secret, sizePx, isCached } = options;
+  const { secret, sizePx, profile, isCached } = options;
   let key = fileKey(secret, file.relativePath);
   const onIdentifiers = ({ sopInstanceUid }: Identifiers): void => {
     if (sopInstanceUid !== "") key = imageKey(secret, sopInstanceUid);
@@ -47,7 +49,11 @@ export async function readImage(file: FoundFile, options: ReadOptions): Promise<
     if (isCached(key)) return { outcome: "cached", key };
     const stored = await framesOf(header).frame(0);
     const isPalette = stored.photometric === "PALETTE COLOR";
-    const grey = toGrey(isPalette ? expandPalette(stored, header.palette) : stored, header.grey);
+    const channels = toGrey(
+      isPalette ? expandPalette(stored, header.palette) : stored,
+      header.grey,
+      rangesFor(profile, header.modality),
+    );
     const record: CachedRecord = {
       image: key,
       patient: patientOf(header, key, secret),
@@ -57,7 +63,7 @@ export async function readImage(file: FoundFile, options: ReadOptions): Promise<
       rows: header.format.rows,
       columns: header.format.columns,
     };
-    return { outcome: "read", key, record, pixels: fitToSquare(grey, sizePx) };
+    return { outcome: "read", key, record, pixels: fitChannels(channels, sizePx) };
   } catch (error) {
     // Anything unforeseen in one file is that file's failure: the others go on.
     const code = error instanceof ConsiliumError ? error.code : "dicom.decode-failed";

@@ -1,4 +1,5 @@
 /** Threads that read files into cache records; a file that a thread is lost over is quarantined. */
+import type { InputProfile } from "@consilium/shared/input-profile";
 import { fileKey } from "../dataset/keys.ts";
 import type { FoundFile } from "./folder.ts";
 import type { ReadResult } from "./read-image.ts";
@@ -11,6 +12,7 @@ export interface ReadTask {
 export interface ReadWorkerData {
   readonly secret: Uint8Array;
   readonly sizePx: number;
+  readonly profile: InputProfile;
   /** See known-keys.ts. */
   readonly known: SharedArrayBuffer;
 }
@@ -29,9 +31,9 @@ export class ReadPool {
   readonly #secret: Uint8Array;
   readonly #pool: WorkerPool<ReadTask, ReadResult>;
 
-  constructor({ threads, timeoutMs, script = SCRIPT, secret, sizePx, known }: ReadPoolOptions) {
+  constructor({ threads, timeoutMs, script = SCRIPT, secret, sizePx, profile, known }: ReadPoolOptions) {
     this.#secret = secret;
-    const data: ReadWorkerData = { secret, sizePx, known };
+    const data: ReadWorkerData = { secret, sizePx, profile, known };
     this.#pool = new WorkerPool({ threads, timeoutMs, script, data });
   }
 

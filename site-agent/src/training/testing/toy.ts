@@ -1,9 +1,10 @@
 /** A plan and images small enough for tests: bright blobs on a slope, which a model learns within seconds. */
 import { parsePlan, type Plan } from "@consilium/shared/plan";
 import { Random } from "../../dataset/random.ts";
-import type { CachedRecord } from "../../dataset/cache-format.ts";
+import { GREY_IMAGES } from "@consilium/shared/input-profile";
+import { cacheLayout, type CachedRecord } from "../../dataset/cache-format.ts";
 import { CacheWriter } from "../../dataset/cache-writer.ts";
-import type { ImageCache } from "../../dataset/types.ts";
+import type { CachedImages } from "../../dataset/cache.ts";
 
 export const TOY_CACHE_PX = 20;
 
@@ -35,11 +36,11 @@ export function toyImages(count: number, sizePx = TOY_CACHE_PX): Uint8Array {
   return images;
 }
 
-export function toyCache(count: number, sizePx = TOY_CACHE_PX): ImageCache {
+export function toyCache(count: number, sizePx = TOY_CACHE_PX): CachedImages {
   const images = toyImages(count, sizePx);
   const stride = sizePx ** 2;
   return {
-    sizePx,
+    ...cacheLayout(GREY_IMAGES, sizePx),
     records: Array.from({ length: count }, (_, i) => toyRecord(i)),
     read: (indices, out) => {
       for (let i = 0; i < indices.length; i++) {
