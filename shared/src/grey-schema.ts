@@ -20,7 +20,7 @@ export const greyProfileSchema = z.discriminatedUnion("range", [
     })
     .refine(({ low, high }) => low < high, "low must be below high"),
   /** Fixed: the first window makes the first channel and so on; channels beyond the list take its last one. */
-  z.strictObject({ range: z.literal("windows"), windows: z.tuple([windowSchema], windowSchema) }),
+  z.strictObject({ range: z.literal("windows"), windows: z.tuple([windowSchema], windowSchema).readonly() }),
   /** The header's window, or the percentiles where it names none. */
   z.strictObject({ range: z.literal("header") }),
 ]);

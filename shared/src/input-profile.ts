@@ -59,5 +59,5 @@ export const rangesFor = ({ grey }: Pick<InputProfile, "grey">, modality: string
 
 /** Names a profile: images under two hashes must not be mixed. */
 export function inputProfileHash(profile: InputProfile): Sha256 {
-  return sha256(canonicalJson(profile));
+  return sha256(canonicalJson({ ...profile }));
 }

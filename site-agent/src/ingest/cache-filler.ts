@@ -1,5 +1,7 @@
 /** Files through the reading threads into an image cache, in the order in which they were added. */
 import type { ErrorCode } from "@consilium/shared/errors";
+import { GREY_IMAGES, type InputProfile } from "@consilium/shared/input-profile";
+import { cacheLayout } from "../dataset/cache-format.ts";
 import { CacheWriter } from "../dataset/cache-writer.ts";
 import type { FoundFile } from "./folder.ts";
 import { packKeys } from "./known-keys.ts";
@@ -12,6 +14,8 @@ export interface FillerOptions {
   readonly secret: Uint8Array;
   /** Side of the cached squares. */
   readonly sizePx: number;
+  /** How values become grey: the plan's. Grey images under a plan's defaults unless given. */
+  readonly profile?: InputProfile;
   /** Reading threads. */
   readonly threads: number;
   /** From when a thread begins with a file until the file is given up. */
@@ -42,22 +46,24 @@ export class CacheFiller {
   #sinceCommit = 0;
 
   private constructor(writer: CacheWriter, options: FillerOptions, onTaken: (taken: Taken) => Promise<void>) {
-    const { secret, sizePx, threads, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+    const { secret, sizePx, profile = GREY_IMAGES, threads, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
     this.#writer = writer;
-    this.#pool = new ReadPool({ threads, timeoutMs, secret, sizePx, known: packKeys(writer.keys) });
+    this.#pool = new ReadPool({ threads, timeoutMs, secret, sizePx, profile, known: packKeys(writer.keys) });
     this.#limit = threads * AHEAD_PER_THREAD;
     this.#onTaken = onTaken;
   }
 
   /**
    * @param onTaken is told of each file, in order; its image is safe on disk after the next commit
-   * @throws config.invalid (another image size), disk.full, cache.corrupt
+   * @throws config.invalid (another image size), cache.wrong-profile, disk.full, cache.corrupt
    */
   static async open(
     options: FillerOptions,
     onTaken: (taken: Taken) => Promise<void> = () => Promise.resolve(),
   ): Promise<CacheFiller> {
-    return new CacheFiller(await CacheWriter.open(options.cacheDir, options.sizePx), options, onTaken);
+    const { cacheDir, sizePx, profile = GREY_IMAGES } = options;
+    const writer = await CacheWriter.open(cacheDir, cacheLayout(profile, sizePx));
+    return new CacheFiller(writer, options, onTaken);
   }
 
   /** Keys of the images in the cache, committed or not. */

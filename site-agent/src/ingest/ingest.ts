@@ -45,7 +45,7 @@ export interface IngestSummary {
  * manifest. Calling it again goes on where it stopped and reads no image twice. Images enter the cache in the folder's
  * order, whatever the number of threads.
  * @throws ingest.folder-missing, ingest.no-dicom, labels.invalid, labels.unmatched, config.invalid (another image size),
- * disk.full; the signal's reason
+ * cache.wrong-profile, disk.full; the signal's reason
  */
 export async function ingestFolder(options: IngestOptions): Promise<IngestSummary> {
   const { cacheDir, secret, labelsFile } = options;

@@ -1,5 +1,5 @@
 /** Threads that read files into cache records; a file that a thread is lost over is quarantined. */
-import type { InputProfile } from "@consilium/shared/input-profile";
+import { GREY_IMAGES, type InputProfile } from "@consilium/shared/input-profile";
 import { fileKey } from "../dataset/keys.ts";
 import type { FoundFile } from "./folder.ts";
 import type { ReadResult } from "./read-image.ts";
@@ -17,7 +17,9 @@ export interface ReadWorkerData {
   readonly known: SharedArrayBuffer;
 }
 
-export interface ReadPoolOptions extends ReadWorkerData {
+export interface ReadPoolOptions extends Omit<ReadWorkerData, "profile"> {
+  /** Grey images under the plan's defaults unless given. */
+  readonly profile?: InputProfile;
   readonly threads: number;
   /** From when a thread begins with a file until it is given up. */
   readonly timeoutMs: number;
@@ -31,7 +33,8 @@ export class ReadPool {
   readonly #secret: Uint8Array;
   readonly #pool: WorkerPool<ReadTask, ReadResult>;
 
-  constructor({ threads, timeoutMs, script = SCRIPT, secret, sizePx, profile, known }: ReadPoolOptions) {
+  constructor({ threads, timeoutMs, script = SCRIPT, ...options }: ReadPoolOptions) {
+    const { secret, sizePx, profile = GREY_IMAGES, known } = options;
     this.#secret = secret;
     const data: ReadWorkerData = { secret, sizePx, profile, known };
     this.#pool = new WorkerPool({ threads, timeoutMs, script, data });

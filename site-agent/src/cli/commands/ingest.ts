@@ -1,7 +1,9 @@
 import { ERRORS, type ErrorCode } from "@consilium/shared/errors";
+import { GREY_IMAGES, inputProfile, type InputProfile } from "@consilium/shared/input-profile";
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
 import { formatShare, MINIMUM_USED } from "../../dataset/intake.ts";
+import type { Home } from "../../home/home.ts";
 import type { IngestProgress, IngestSummary } from "../../ingest/ingest.ts";
 import { fraction, handle, siteCommand, wholeNumber } from "../context.ts";
 import type { CliPorts } from "../ports.ts";
@@ -39,13 +41,14 @@ columns sop_instance_uid and label; it stays at this site, too.`,
     .option("--threads <n>", "reading threads", wholeNumber("--threads", 1), ports.cores);
   return handle<Options>(command, ports, async ({ options, output, openHome }, folder = "") => {
     const home = await openHome();
-    const sizePx = options.size ?? (await home.joined()).plan.cachePx;
+    const { sizePx, profile } = await plannedImages(home, options.size);
     const { ingestFolder } = await import("../../ingest/ingest.ts");
     const summary = await ingestFolder({
       folder,
       cacheDir: home.cacheFolder(parseName("--cache", options.cache)),
       secret: await home.hmacSecret(),
       sizePx,
+      profile,
       ...(options.labels === undefined ? {} : { labelsFile: options.labels }),
       threads: options.threads,
       minimumUsed: options.minUsed,
@@ -62,6 +65,20 @@ columns sop_instance_uid and label; it stays at this site, too.`,
     });
     output.result({ ...summary }, describe(summary));
   });
+}
+
+/**
+ * What the plan asks for, so that all sites' images are alike; its defaults at a site that has not joined yet.
+ * @throws home.not-joined if neither a plan nor an option says how large images are
+ */
+async function plannedImages(
+  home: Home,
+  size: number | undefined,
+): Promise<{ readonly sizePx: number; readonly profile: InputProfile }> {
+  const { enrolment } = await home.readConfig();
+  if (enrolment === null && size !== undefined) return { sizePx: size, profile: GREY_IMAGES };
+  const { plan } = await home.joined();
+  return { sizePx: size ?? plan.cachePx, profile: inputProfile(plan) };
 }
 
 const progressText = ({ files, total, used, quarantined }: IngestProgress): string =>

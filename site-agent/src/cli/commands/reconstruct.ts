@@ -30,7 +30,11 @@ guesses them. The pictures are of this site's patients: they are for this site o
     const home = await openHome();
     const { plan } = await home.joined();
     const model = await readModel(home, "global");
-    const images = await readImages(home.cacheFolder(parseName("--cache", options.cache)), options.count);
+    const images = await chosenImages(
+      home.cacheFolder(parseName("--cache", options.cache)),
+      options.count,
+      plan.model.channels,
+    );
     const { createEngine } = await import("../../engine/engine.ts");
     const { reconstruct } = await import("../../pretext/reconstruct.ts");
     const engine = await createEngine(await chooseEngine(options, output));
@@ -58,18 +62,17 @@ guesses them. The pictures are of this site's patients: they are for this site o
   });
 }
 
-/** Images spread evenly over the cache, as uint8 [count, sizePx, sizePx]. */
-async function readImages(cacheDir: string, count: number): Promise<Uint8Array> {
+/** Images spread evenly over the cache, as uint8 [count, sizePx, sizePx, channels]. */
+async function chosenImages(cacheDir: string, count: number, channels: number): Promise<Uint8Array> {
   const { openImageCache } = await import("../../dataset/cache.ts");
+  const { readImages } = await import("../../dataset/batches.ts");
   const cache = await openImageCache(cacheDir);
   try {
     const chosen = Math.min(count, cache.records.length);
     const indices = Int32Array.from({ length: chosen }, (_, i) =>
       Math.floor((i * cache.records.length) / chosen),
     );
-    const images = new Uint8Array(chosen * cache.sizePx ** 2);
-    cache.read(indices, images);
-    return images;
+    return readImages(cache, indices, channels);
   } finally {
     cache.close();
   }
