@@ -83,6 +83,12 @@ export const LEARNING_ERRORS = {
   ),
 
   // Models that come and go
+  "model.of-volumes": entry(
+    422,
+    false,
+    "The plan's encoder is one of volumes, and this command takes encoders of images.",
+    "Use a plan with model.dimensions 2; encoders of volumes are trained and compared, but not fine-tuned or exported yet.",
+  ),
   "weights.unreadable": entry(
     422,
     false,

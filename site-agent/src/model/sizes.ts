@@ -56,6 +56,11 @@ export function patchLength({
   return (volume?.patchDepthPx ?? 1) * patchPx * patchPx * channels;
 }
 
+/** @throws model.of-volumes: timm's network and the heads of downstream tasks take images alone */
+export function assertOfImages({ volume }: Pick<VitConfig, "volume">): void {
+  if (volume !== undefined) throw new ConsiliumError("model.of-volumes");
+}
+
 /**
  * Sin-cos positions need a width that 4 divides, attention one that the heads divide.
  * @throws plan.invalid

@@ -19,7 +19,7 @@ export function reconstructCommand(ports: CliPorts): Command {
     "reconstruct",
     "Draw what the global model makes of hidden parts of images.",
     `Writes three PNG files for each image: as it is, with most patches hidden, and with the hidden patches as the model
-guesses them. The pictures are of this site's patients: they are for this site only.`,
+guesses them; of a volume its middle slice. The pictures are of this site's patients: they are for this site only.`,
     `consilium-site reconstruct --count 8 --out pictures
      consilium-site reconstruct --cache test --count 4 --out pictures`,
   )
@@ -39,11 +39,16 @@ guesses them. The pictures are of this site's patients: they are for this site o
     const { reconstruct } = await import("../../pretext/reconstruct.ts");
     const engine = await createEngine(await chooseEngine(options, output));
     const drawn = await reconstruct(engine, { plan, weights: model.values, images, seed: plan.seed });
-    const { sizePx, channels, loss, meanPatchLoss } = drawn;
+    const { sizePx, depthPx, channels, loss, meanPatchLoss } = drawn;
+    const sliceBytes = sizePx ** 2 * channels;
+    const middle = Math.floor(depthPx / 2) * sliceBytes;
     const files = drawn.images.map((image, i) => {
       const number = String(i + 1).padStart(3, "0");
       const kinds = ["original", "masked", "reconstructed"] as const;
-      return kinds.map((kind) => ({ name: `${number}-${kind}.png`, data: image[kind] }));
+      return kinds.map((kind) => ({
+        name: `${number}-${kind}.png`,
+        data: image[kind].subarray(middle, middle + sliceBytes),
+      }));
     });
     for (const { name, data } of files.flat()) {
       const png = encode({ width: sizePx, height: sizePx, data, channels, depth: 8 });
