@@ -1,4 +1,7 @@
-/** Files through the reading threads into an image cache, in the order in which they were added. */
+/**
+ * Files through the reading threads into an image cache, in the order in which they were added; volumes once all of their
+ * slices may be there, at the flush.
+ */
 import type { ErrorCode } from "@consilium/shared/errors";
 import { GREY_IMAGES, type InputProfile } from "@consilium/shared/input-profile";
 import { cacheLayout } from "../dataset/cache-format.ts";
@@ -7,6 +10,8 @@ import type { FoundFile } from "./folder.ts";
 import { packKeys } from "./known-keys.ts";
 import type { ReadResult } from "./read-image.ts";
 import { ReadPool } from "./read-pool.ts";
+import { VolumeCollector } from "./volume/collector.ts";
+import { VolumePool } from "./volume/volume-pool.ts";
 
 export interface FillerOptions {
   readonly cacheDir: string;
@@ -20,6 +25,8 @@ export interface FillerOptions {
   readonly threads: number;
   /** From when a thread begins with a file until the file is given up. */
   readonly timeoutMs?: number;
+  /** What NIfTI files hold, as they do not say: a term of DICOM. Other unless given. */
+  readonly niftiModality?: string;
 }
 
 /** What became of one file. */
@@ -29,6 +36,8 @@ export interface Taken {
   readonly key: string;
   /** Why the file was set aside, or null if its image is in the cache. */
   readonly code: ErrorCode | null;
+  /** The volume that it is part of, where the plan is for volumes and the file is used. */
+  readonly volume?: string;
 }
 
 const DEFAULT_TIMEOUT_MS = 20_000;
@@ -40,6 +49,8 @@ const AHEAD_PER_THREAD = 16;
 export class CacheFiller {
   readonly #writer: CacheWriter;
   readonly #pool: ReadPool;
+  /** Where the plan is for volumes. */
+  readonly #volumes: VolumeCollector | null;
   readonly #limit: number;
   readonly #onTaken: (taken: Taken) => Promise<void>;
   readonly #ahead: { readonly file: FoundFile; readonly reading: Promise<ReadResult> }[] = [];
@@ -48,9 +59,18 @@ export class CacheFiller {
   private constructor(writer: CacheWriter, options: FillerOptions, onTaken: (taken: Taken) => Promise<void>) {
     const { secret, sizePx, profile = GREY_IMAGES, threads, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
     this.#writer = writer;
-    this.#pool = new ReadPool({ threads, timeoutMs, secret, sizePx, profile, known: packKeys(writer.keys) });
+    const { niftiModality = "OT" } = options;
+    const pool = { threads, timeoutMs, secret, sizePx, profile, known: packKeys(writer.keys) };
+    this.#pool = new ReadPool(pool);
     this.#limit = threads * AHEAD_PER_THREAD;
     this.#onTaken = onTaken;
+    this.#volumes =
+      profile.volume === null
+        ? null
+        : new VolumeCollector(new VolumePool({ ...pool, niftiModality }), threads + 1, {
+            put: (result) => this.#put(result),
+            report: (taken) => this.#report(taken),
+          });
   }
 
   /**
@@ -73,6 +93,10 @@ export class CacheFiller {
 
   /** Begins to read the file; waits while too many are read ahead of the one whose turn it is. */
   async add(file: FoundFile): Promise<void> {
+    if (this.#volumes !== null) {
+      await this.#volumes.add(file);
+      return;
+    }
     const reading = this.#pool.read(file);
     // Whoever awaits it meets the failure; until then it is not an unhandled one.
     reading.catch(() => undefined);
@@ -80,12 +104,13 @@ export class CacheFiller {
     if (this.#ahead.length >= this.#limit) await this.#takeNext();
   }
 
-  /** Takes all files that were added, and commits. */
+  /** Takes all files that were added, puts their volumes together, and commits. */
   async flush(signal?: AbortSignal): Promise<void> {
     while (this.#ahead.length > 0) {
       signal?.throwIfAborted();
       await this.#takeNext();
     }
+    await this.#volumes?.flush(signal);
     await this.commit();
   }
 
@@ -97,6 +122,7 @@ export class CacheFiller {
   /** Closes without taking what is still being read. */
   async close(): Promise<void> {
     await this.#pool.close();
+    await this.#volumes?.close();
     await this.#writer.close();
   }
 
@@ -104,11 +130,19 @@ export class CacheFiller {
     const next = this.#ahead.shift();
     if (next === undefined) return;
     const result = await next.reading;
+    await this.#put(result);
+    const code = result.outcome === "quarantined" ? result.code : null;
+    await this.#report({ file: next.file, key: result.key, code });
+  }
+
+  async #put(result: ReadResult): Promise<void> {
     // The threads know what the cache held when they started; what came since is known here.
     if (result.outcome === "read" && !this.#writer.keys.has(result.key))
       await this.#writer.append(result.record, result.pixels);
-    const code = result.outcome === "quarantined" ? result.code : null;
-    await this.#onTaken({ file: next.file, key: result.key, code });
+  }
+
+  async #report(taken: Taken): Promise<void> {
+    await this.#onTaken(taken);
     this.#sinceCommit += 1;
     if (this.#sinceCommit >= COMMIT_EVERY) await this.commit();
   }

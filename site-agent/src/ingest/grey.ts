@@ -11,7 +11,8 @@ import type { GreyHints } from "./header/grey-hints.ts";
 import type { LookupTable } from "./header/lookup-table.ts";
 import type { GreyImage } from "./resize.ts";
 
-const PERCENTILES = { low: 0.005, high: 0.995 } as const;
+/** Where a header names no window. Shares of the pixels. */
+export const PERCENTILES = { low: 0.005, high: 0.995 } as const;
 
 /** Beyond this many different values (32-bit images) neighbours share a level. */
 const MAX_LEVELS = 65_536;
@@ -54,11 +55,28 @@ export function distinct<T>(ranges: ChannelRanges, make: (range: GreyRange) => T
   });
 }
 
-/** Every pixel's grey. */
+/**
+ * The values of an image of one sample a pixel in the modality's units (HU for CT), before any window; padding becomes the
+ * least of them, as if nothing were there.
+ */
+export function rescale(image: StoredImage, hints: GreyHints): Float32Array {
+  const levels = countLevels(image.values);
+  const outputs = rescaledLevels(levels, hints);
+  let least = Infinity;
+  for (let level = 0; level < outputs.length; level++)
+    if ((levels.counts[level] ?? 0) > 0 && (outputs[level] ?? NaN) < least) least = outputs[level] ?? least;
+  const lowest = Number.isFinite(least) ? least : 0;
+  return paint(
+    levels,
+    Float32Array.from(outputs, (output) => (Number.isNaN(output) ? lowest : output)),
+  );
+}
+
+/** Every pixel's value in the table. */
 function paint({ values, least, step }: Levels, table: Float32Array): Float32Array {
-  const grey = new Float32Array(values.length);
-  for (let i = 0; i < grey.length; i++) grey[i] = table[levelOf(values[i] ?? 0, least, step)] ?? 0;
-  return grey;
+  const painted = new Float32Array(values.length);
+  for (let i = 0; i < painted.length; i++) painted[i] = table[levelOf(values[i] ?? 0, least, step)] ?? 0;
+  return painted;
 }
 
 function colourHints({ modality }: GreyHints): GreyHints {

@@ -31,6 +31,8 @@ export interface IngestSummary {
   readonly files: number;
   /** In the cache now, whether read by this ingest or by an earlier one. */
   readonly used: number;
+  /** Under a plan for volumes: what the used files became. */
+  readonly volumes?: number;
   readonly quarantined: Readonly<Partial<Record<ErrorCode, number>>>;
   readonly labels: LabelCounts;
   /** Of the files, second ones of the same image left out. */
@@ -65,6 +67,7 @@ export async function ingestFolder(options: IngestOptions): Promise<IngestSummar
     const labels = await applyLabels(cacheDir, labelFile, keys);
     return {
       ...counts,
+      ...(tally.volumes.size > 0 && { volumes: tally.volumes.size }),
       labels,
       usedShare: usedShare(intake),
       minimumUsed,
@@ -82,6 +85,8 @@ const folderKey = ({ folder, secret }: IngestOptions): string => fileKey(secret,
 interface Tally {
   files: number;
   used: number;
+  /** Keys. */
+  readonly volumes: Set<string>;
   readonly quarantined: Map<ErrorCode, number>;
 }
 
@@ -90,15 +95,16 @@ async function fillFrom(
   total: number,
 ): Promise<{ readonly tally: Tally; readonly keys: ReadonlySet<string> }> {
   const { folder, cacheDir, signal, onProgress } = options;
-  const tally: Tally = { files: 0, used: 0, quarantined: new Map() };
+  const tally: Tally = { files: 0, used: 0, volumes: new Set(), quarantined: new Map() };
   /** Images that this ingest has met, to tell a second file of one image from a second ingest of it. */
   const met = new Set<string>();
-  const filler = await CacheFiller.open(options, async ({ key, code: reason }) => {
+  const filler = await CacheFiller.open(options, async ({ key, code: reason, volume }) => {
     const code = reason ?? (met.has(key) ? "dicom.duplicate" : null);
     tally.files += 1;
     if (code === null) {
       met.add(key);
       tally.used += 1;
+      if (volume !== undefined) tally.volumes.add(volume);
       await manifest.used(key);
     } else {
       tally.quarantined.set(code, (tally.quarantined.get(code) ?? 0) + 1);

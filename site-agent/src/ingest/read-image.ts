@@ -6,7 +6,7 @@ import { anonymousPatientKey, fileKey, imageKey, patientKey } from "../dataset/k
 import { framesOf } from "./decode/decode.ts";
 import { expandPalette } from "./decode/palette.ts";
 import { readDicomFile } from "./header/file.ts";
-import type { FoundFile } from "./folder.ts";
+import { isNifti, type FoundFile } from "./folder.ts";
 import { toGrey } from "./grey.ts";
 import type { DicomHeader, Identifiers } from "./header/header.ts";
 import { fitChannels } from "./resize.ts";
@@ -35,6 +35,7 @@ export interface ReadOptions {
 export async function readImage(file: FoundFile, options: ReadOptions): Promise<ReadResult> {
   const { secret, sizePx, profile, isCached } = options;
   let key = fileKey(secret, file.relativePath);
+  if (isNifti(file)) return { outcome: "quarantined", key, code: "volume.unwanted" };
   const onIdentifiers = ({ sopInstanceUid }: Identifiers): void => {
     if (sopInstanceUid !== "") key = imageKey(secret, sopInstanceUid);
   };
@@ -42,9 +43,11 @@ export async function readImage(file: FoundFile, options: ReadOptions): Promise<
     const header = readDicomFile(
       file.path,
       onIdentifiers,
-      (early) => refusal(early) === null && !isCached(imageKey(secret, early.identifiers.sopInstanceUid)),
+      (early) =>
+        (refusal(early) ?? unlessSingle(early)) === null &&
+        !isCached(imageKey(secret, early.identifiers.sopInstanceUid)),
     );
-    const refused = refusal(header);
+    const refused = refusal(header) ?? unlessSingle(header);
     if (refused !== null) throw refused;
     if (isCached(key)) return { outcome: "cached", key };
     const stored = await framesOf(header).frame(0);
@@ -71,17 +74,19 @@ export async function readImage(file: FoundFile, options: ReadOptions): Promise<
   }
 }
 
-/** Why an image is set aside by its header alone, or null. */
-function refusal(header: DicomHeader): ConsiliumError | null {
+/** Why an image is set aside by its header alone, under any plan, or null. */
+export function refusal(header: DicomHeader): ConsiliumError | null {
   if (header.identifiers.sopInstanceUid === "")
     return new ConsiliumError("dicom.unsupported", { detail: "(no SOP Instance UID)" });
   if (header.mayCarryText) return new ConsiliumError("dicom.burned-in");
-  if (header.frames !== 1) return new ConsiliumError("dicom.multi-frame");
   return null;
 }
 
+const unlessSingle = ({ frames }: DicomHeader): ConsiliumError | null =>
+  frames === 1 ? null : new ConsiliumError("dicom.multi-frame");
+
 /** Images without a patient id are kept together by study, and alone where even that is missing. */
-function patientOf({ identifiers }: DicomHeader, image: string, secret: Uint8Array): string {
+export function patientOf({ identifiers }: DicomHeader, image: string, secret: Uint8Array): string {
   const { issuer, patientId, studyInstanceUid } = identifiers;
   if (patientId !== "") return patientKey(secret, issuer, patientId);
   return anonymousPatientKey(secret, studyInstanceUid === "" ? image : studyInstanceUid);

@@ -59,25 +59,31 @@ export function token(name: string, width: number): Parameter {
  * @returns [N, L, P], patches row by row, of volumes layer by layer; inside a patch (slice,) row, column, channel
  */
 export function patchify(images: Tensor, config: VitConfig): Tensor {
-  if (config.volume !== undefined) return patchifyVolumes(images, config, config.volume);
+  return config.volume === undefined
+    ? cutSquares(images, config)
+    : patchifyVolumes(images, config, config.volume);
+}
+
+/** [N, S, S, channels] -> [N, squares, patchPx * patchPx * channels] */
+function cutSquares(images: Tensor, config: VitConfig): Tensor {
   const [batch = 0] = images.shape;
   const grid = gridSize(config);
   const { patchPx, channels } = config;
   const rows = tf.reshape(images, [batch * grid, patchPx, grid, patchPx * channels]);
-  return tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [batch, grid * grid, patchLength(config)]);
+  return tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [batch, grid * grid, patchPx * patchPx * channels]);
 }
 
 /** Each slice is cut like an image, then `patchDepthPx` slices are joined: [N, D, S, S, channels] -> [N, L, P]. */
 function patchifyVolumes(
   volumes: Tensor,
-  { volume: _, ...config }: VitConfig,
+  config: VitConfig,
   { depthPx, patchDepthPx }: NonNullable<VitConfig["volume"]>,
 ): Tensor {
   const { imagePx, channels } = config;
   const [batch = 0] = volumes.shape;
   const layers = depthPx / patchDepthPx;
   const slices = tf.reshape(volumes, [batch * depthPx, imagePx, imagePx, channels]);
-  const squares = patchify(slices, config); // [N D, L / layers, P / patchDepthPx]
+  const squares = cutSquares(slices, config); // [N D, L / layers, P / patchDepthPx]
   const [, perLayer = 0, length = 0] = squares.shape;
   const joined = tf.reshape(squares, [batch * layers, patchDepthPx, perLayer, length]);
   return tf.reshape(tf.transpose(joined, [0, 2, 1, 3]), [batch, layers * perLayer, patchDepthPx * length]);

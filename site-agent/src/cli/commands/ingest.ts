@@ -12,6 +12,7 @@ interface Options {
   readonly cache: string;
   readonly labels?: string;
   readonly size?: number;
+  readonly niftiModality?: string;
   readonly threads: number;
   readonly minUsed: number;
 }
@@ -19,7 +20,7 @@ interface Options {
 export function ingestCommand(ports: CliPorts): Command {
   const command = siteCommand(
     "ingest",
-    "Read a folder of DICOM files into an image cache.",
+    "Read a folder of DICOM or NIfTI files into an image cache.",
     `The cache holds pixels and pseudonyms, nothing that identifies a person. Files that cannot be used are set aside and
 counted by reason; they never stop the rest. If fewer files than --min-used can be used, training waits until a person has
 looked and run consilium-site approve. Running it again reads only what is new. The label file is a CSV with the
@@ -31,6 +32,10 @@ columns sop_instance_uid and label; it stays at this site, too.`,
     .argument("<folder>", "folder with DICOM files, searched to the bottom")
     .option("--cache <name>", "cache to fill", "train")
     .option("--labels <file>", "CSV with sop_instance_uid and label")
+    .option(
+      "--nifti-modality <term>",
+      "what NIfTI files hold, as they do not say: CT, MR, ... (default: other)",
+    )
     .option("--size <px>", "side of the cached images (default: the plan's)", wholeNumber("--size", 16))
     .option(
       "--min-used <share>",
@@ -50,6 +55,7 @@ columns sop_instance_uid and label; it stays at this site, too.`,
       sizePx,
       profile,
       ...(options.labels === undefined ? {} : { labelsFile: options.labels }),
+      ...(options.niftiModality === undefined ? {} : { niftiModality: options.niftiModality }),
       threads: options.threads,
       minimumUsed: options.minUsed,
       onProgress: (progress) => {
@@ -85,12 +91,14 @@ const progressText = ({ files, total, used, quarantined }: IngestProgress): stri
   `reading · ${files} of ${total} files · ${used} images · ${quarantined} set aside`;
 
 function describe(summary: IngestSummary): string {
-  const { files, used, quarantined, labels, minimumUsed } = summary;
+  const { files, used, volumes, quarantined, labels, minimumUsed } = summary;
   const { matched, unmatched, duplicates } = labels;
   const counted = matched + unmatched + duplicates > 0;
   const share = formatShare(summary.usedShare);
   return [
-    `${used} images from ${files} files are in the cache.`,
+    volumes === undefined
+      ? `${used} images from ${files} files are in the cache.`
+      : `${volumes} volumes of ${used} from ${files} files are in the cache.`,
     ...reasonTable(quarantined),
     ...(counted
       ? [

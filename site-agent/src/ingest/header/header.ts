@@ -26,6 +26,7 @@ export interface PixelElement {
 export interface Identifiers {
   readonly sopInstanceUid: string;
   readonly studyInstanceUid: string;
+  readonly seriesInstanceUid: string;
   readonly patientId: string;
   readonly issuer: string;
 }
@@ -41,6 +42,8 @@ export interface DicomHeader {
   /** By BurnedInAnnotation, SOP class or ImageType (see terms.ts). */
   readonly mayCarryText: boolean;
   readonly frames: number;
+  /** Where its series counts it; 0 where the header does not say. */
+  readonly instanceNumber: number;
   /** One for each frame. */
   readonly frameAttributes: readonly FrameAttributes[];
   readonly format: PixelFormat;
@@ -60,6 +63,8 @@ const TAG = {
   bodyPart: 0x0018_0015,
   view: 0x0018_5101,
   study: 0x0020_000d,
+  series: 0x0020_000e,
+  instanceNumber: 0x0020_0013,
   frames: 0x0028_0008,
   rows: 0x0028_0010,
   burnedIn: 0x0028_0301,
@@ -98,6 +103,7 @@ export function readHeader(
       bodyPart: bodyPartTerm(dataSet.text(TAG.bodyPart)),
       mayCarryText: mayCarryText(dataSet, modality),
       frames,
+      instanceNumber: dataSet.integer(TAG.instanceNumber) ?? 0,
       frameAttributes: readFrameAttributes(dataSet, frames),
       format,
       palette: format.photometric === "PALETTE COLOR" ? readPalette(dataSet, format.signed) : null,
@@ -115,6 +121,7 @@ function readIdentifiers(dataSet: DataSet): Identifiers {
   return {
     sopInstanceUid: dataSet.text(TAG.sopInstance) ?? "",
     studyInstanceUid: dataSet.text(TAG.study) ?? "",
+    seriesInstanceUid: dataSet.text(TAG.series) ?? "",
     patientId: dataSet.text(TAG.patientId) ?? "",
     issuer: dataSet.text(TAG.issuer) ?? "",
   };
