@@ -87,7 +87,7 @@ export const LEARNING_ERRORS = {
     422,
     false,
     "The plan's encoder is one of volumes, and this command takes encoders of images.",
-    "Use a plan with model.dimensions 2; encoders of volumes are trained and compared, but not fine-tuned or exported yet.",
+    "Use a plan with model.dimensions 2; an encoder of volumes is handed on with consilium-site export --format checkpoint.",
   ),
   "weights.unreadable": entry(
     422,

@@ -28,8 +28,8 @@ const PLAN = parsePlan({
 const VOLUMES = parsePlan({
   ...PLAN,
   cachePx: 20,
-  volume: { depthPx: 10, sliceSpacingMm: 3, pixelSpacingMm: 3 },
-  model: { imagePx: 16, patchPx: 8, dimensions: 3, depthPx: 8, patchDepthPx: 2, channels: 2 },
+  volume: { depthPx: 6, sliceSpacingMm: 3, pixelSpacingMm: 3 },
+  model: { imagePx: 16, patchPx: 8, dimensions: 3, depthPx: 4, patchDepthPx: 2, channels: 2 },
 });
 
 let engine: Engine;
@@ -163,9 +163,9 @@ describe("reconstruction", () => {
     const images = toyVolumes(2, VOLUMES);
     const weights = maeTask(VOLUMES).initialWeights(1);
     const drawn = await reconstruct(engine, { plan: VOLUMES, weights, images, seed: 9 });
-    expect(drawn).toMatchObject({ sizePx: 16, depthPx: 8, channels: 2 });
+    expect(drawn).toMatchObject({ sizePx: 16, depthPx: 4, channels: 2 });
     for (const { original, masked } of drawn.images) {
-      expect(original).toHaveLength(8 * 16 ** 2 * 2);
+      expect(original).toHaveLength(4 * 16 ** 2 * 2);
       for (const [i, value] of masked.entries()) expect(value === 128 || value === original[i]).toBe(true);
     }
     const mean = (values: Uint8Array) => values.reduce((sum, v) => sum + v, 0) / values.length;

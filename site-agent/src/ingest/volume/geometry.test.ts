@@ -131,7 +131,8 @@ describe("the grid", () => {
     expect(grid.values).toEqual(make([0, 1]).values);
     // Rows 1 and 2 of 4, in the middle two of four slices.
     expect(Array.from(grid.values)).toEqual([0, 0, 0, 0, 12, 13, 14, 15, 22, 23, 24, 25, 0, 0, 0, 0]);
-    const inside = Array.from({ length: 16 }, (_, voxel) => grid.isInside(voxel));
-    expect(inside).toEqual([0, 1, 1, 0].flatMap((slice) => new Array<boolean>(4).fill(slice === 1)));
+    expect(Array.from(grid.inside)).toEqual(
+      [0, 1, 1, 0].flatMap((slice) => new Array<number>(4).fill(slice)),
+    );
   });
 });

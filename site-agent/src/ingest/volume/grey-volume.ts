@@ -17,27 +17,26 @@ export interface GreyVolumeHints {
  * @throws dicom.flat if no channel has contrast
  */
 export function greyVolume(grid: Grid, hints: GreyVolumeHints, ranges: ChannelRanges): Uint8Array {
-  const { values, isInside } = grid;
-  const inside = values.filter((_, voxel) => isInside(voxel)).sort();
+  const { values, inside } = grid;
+  const ascending = values.filter((_, voxel) => inside[voxel] === 1).sort();
   const channels = distinct(ranges, (range) => {
-    const [low, high] = rangeOf(range, inside, hints);
+    const [low, high] = rangeOf(range, ascending, hints);
+    const scale = high > low ? 255 / (high - low) : 0;
     const bytes = new Uint8Array(values.length);
     for (let voxel = 0; voxel < bytes.length; voxel++) {
-      if (!isInside(voxel)) continue;
-      const share = high > low ? Math.min(1, Math.max(0, ((values[voxel] ?? 0) - low) / (high - low))) : 0;
-      bytes[voxel] = Math.round(255 * (hints.inverted ? 1 - share : share));
+      if (inside[voxel] !== 1) continue;
+      const grey = Math.min(255, Math.max(0, ((values[voxel] ?? 0) - low) * scale));
+      bytes[voxel] = Math.round(hints.inverted ? 255 - grey : grey);
     }
-    const hasContrast =
-      high > low && (inside[0] ?? 0) < high && (inside.at(-1) ?? 0) > low && isVaried(inside);
-    return { bytes, hasContrast };
+    // Values differ, and some of the difference lies within the range.
+    const [least = 0, most = 0] = [ascending[0], ascending.at(-1)];
+    return { bytes, hasContrast: most > least && most > low && least < high };
   });
   if (!channels.some(({ hasContrast }) => hasContrast)) throw new ConsiliumError("dicom.flat");
   const record = new Uint8Array(channels.length * values.length);
   for (const [i, { bytes }] of channels.entries()) record.set(bytes, i * values.length);
   return record;
 }
-
-const isVaried = (ascending: Float32Array): boolean => (ascending.at(-1) ?? 0) > (ascending[0] ?? 0);
 
 function rangeOf(
   range: GreyRange,

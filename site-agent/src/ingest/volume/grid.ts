@@ -17,8 +17,8 @@ export interface Grid {
   readonly sizePx: number;
   /** depthPx x sizePx x sizePx rescaled values. */
   readonly values: Float32Array;
-  /** Whether the source reaches a voxel; those beyond it are 0 in `values`. */
-  readonly isInside: (voxel: number) => boolean;
+  /** 1 where the source reaches a voxel; those beyond it are 0 in `values`. */
+  readonly inside: Uint8Array;
 }
 
 type PlannedVolume = NonNullable<Plan["volume"]>;
@@ -92,16 +92,13 @@ export class GridFiller {
   }
 
   finish(): Grid {
-    const inside = (way: Way, voxel: number): boolean => {
-      const place = Math.floor(voxel / way.stride) % way.count;
-      return (way.weights.weights[place]?.length ?? 0) > 0;
-    };
-    return {
-      depthPx: this.#depthPx,
-      sizePx: this.#sizePx,
-      values: this.#values,
-      isInside: (voxel) => this.#ways.every((way) => inside(way, voxel)),
-    };
+    const inside = new Uint8Array(this.#values.length).fill(1);
+    for (const { weights, count, stride } of this.#ways) {
+      const isReached = weights.weights.map((parts) => parts.length > 0);
+      for (let voxel = 0; voxel < inside.length; voxel++)
+        if (isReached[Math.floor(voxel / stride) % count] !== true) inside[voxel] = 0;
+    }
+    return { depthPx: this.#depthPx, sizePx: this.#sizePx, values: this.#values, inside };
   }
 }
 

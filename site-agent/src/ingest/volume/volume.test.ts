@@ -68,7 +68,7 @@ async function putSeries(folder: string, files: readonly Uint8Array[]): Promise<
   for (const [i, bytes] of files.entries()) await put(`${folder}/${(i * 7) % 101}-${i}.dcm`, bytes);
 }
 
-const run = (): Promise<IngestSummary> =>
+const run = (threads = 1): Promise<IngestSummary> =>
   ingestFolder({
     folder: join(root, "in"),
     cacheDir,
@@ -76,7 +76,7 @@ const run = (): Promise<IngestSummary> =>
     sizePx: SIZE,
     profile: PROFILE,
     niftiModality: "CT",
-    threads: 2,
+    threads,
     minimumUsed: 0,
   });
 
@@ -147,7 +147,7 @@ describe("volumes", () => {
     await put("d.dcm", await writeEnhancedCt({ ...series, uid: "2.25.400" }));
     await put("sub-07/ct.nii", writeNifti(series));
     await put("sub-07/other.nii.gz", gzipSync(writeNifti(sagittal)));
-    const { volumes, quarantined } = await run();
+    const { volumes, quarantined } = await run(2);
     expect({ volumes, quarantined }).toEqual({ volumes: 6, quarantined: {} });
     await withCache((cache) => {
       const [first = new Uint8Array(), ...others] = cache.records.map((_, i) => volumeOf(cache, i));
