@@ -70,6 +70,12 @@ export const IMAGE_ERRORS = {
     "The slices are shifted against each other, as with a tilted gantry.",
     "Nothing to do, or correct the tilt where the images are kept and export again.",
   ),
+  "volume.changed": entry(
+    422,
+    false,
+    "The cache holds a volume of this series, made from fewer or more slices.",
+    "Ingest the whole series at once, into a new cache or after removing this one.",
+  ),
   "volume.unwanted": entry(
     422,
     false,

@@ -40,6 +40,8 @@ export class CacheWriter {
   readonly #dir: string;
   readonly #header: CacheHeader;
   readonly #keys: Set<string>;
+  /** Of each volume, before it was resampled. */
+  readonly #slices: Map<string, number>;
   readonly #recordBytes: number;
   #shard: OpenShard | null = null;
   #next: number;
@@ -49,6 +51,7 @@ export class CacheWriter {
     this.#dir = dir;
     this.#header = header;
     this.#keys = state.keys;
+    this.#slices = state.slices;
     this.keys = state.keys;
     this.layout = header;
     this.#recordBytes = recordBytes(header);
@@ -81,6 +84,11 @@ export class CacheWriter {
     return this.#keys.size;
   }
 
+  /** From how many slices the volume with this key was made, if the cache holds it. */
+  slicesOf(key: string): number | undefined {
+    return this.#slices.get(key);
+  }
+
   /**
    * Appends one image. It is part of the cache after the next commit.
    * @param pixels as ImageCache.read gives them back
@@ -98,6 +106,7 @@ export class CacheWriter {
     await writeAll(file, pixels, records.length * pixels.length);
     records.push({ ...record, crc: crc32(pixels) });
     this.#keys.add(record.image);
+    if (record.volume !== undefined) this.#slices.set(record.image, record.volume.slices);
     this.#uncommitted += 1;
   }
 
@@ -143,6 +152,7 @@ function assertSameLayout(found: CacheLayout, wanted: CacheLayout): void {
 
 interface FolderState {
   readonly keys: Set<string>;
+  readonly slices: Map<string, number>;
   /** The last shard if it has room, to go on with. */
   readonly last: { readonly number: number; readonly records: readonly StoredRecord[] } | null;
   /** Number of the next new shard. */
@@ -152,17 +162,21 @@ interface FolderState {
 /** Reads what the folder holds, every byte checked, and removes what is damaged or was never committed. */
 async function inspect(dir: string, header: CacheHeader): Promise<FolderState> {
   const keys = new Set<string>();
+  const slices = new Map<string, number>();
   const sound = new Set<number>();
   let last: FolderState["last"] = null;
   for (const number of shardNumbers(await readdir(dir), ".json")) {
     const records = await readSoundShard(dir, number, recordBytes(header));
     if (records === null || records.some(({ image }) => keys.has(image))) continue;
-    for (const { image } of records) keys.add(image);
+    for (const { image, volume } of records) {
+      keys.add(image);
+      if (volume !== undefined) slices.set(image, volume.slices);
+    }
     sound.add(number);
     last = records.length < header.recordsPerShard ? { number, records } : null;
   }
   await removeShards(dir, (number) => !sound.has(number));
-  return { keys, last, next: Math.max(-1, ...sound) + 1 };
+  return { keys, slices, last, next: Math.max(-1, ...sound) + 1 };
 }
 
 async function readSoundShard(

@@ -68,7 +68,7 @@ export class CacheFiller {
       profile.volume === null
         ? null
         : new VolumeCollector(new VolumePool({ ...pool, niftiModality }), threads + 1, {
-            put: (result) => this.#put(result),
+            put: (result, slices) => this.#putVolume(result, slices),
             report: (taken) => this.#report(taken),
           });
   }
@@ -139,6 +139,13 @@ export class CacheFiller {
     // The threads know what the cache held when they started; what came since is known here.
     if (result.outcome === "read" && !this.#writer.keys.has(result.key))
       await this.#writer.append(result.record, result.pixels);
+  }
+
+  /** @returns why it is not in the cache, if it is not */
+  async #putVolume(result: ReadResult, slices: number | null): Promise<ErrorCode | null> {
+    if (result.outcome === "quarantined") return result.code;
+    await this.#put(result);
+    return slices === null || this.#writer.slicesOf(result.key) === slices ? null : "volume.changed";
   }
 
   async #report(taken: Taken): Promise<void> {

@@ -24,12 +24,14 @@ export function ingestCommand(ports: CliPorts): Command {
     `The cache holds pixels and pseudonyms, nothing that identifies a person. Files that cannot be used are set aside and
 counted by reason; they never stop the rest. If fewer files than --min-used can be used, training waits until a person has
 looked and run consilium-site approve. Running it again reads only what is new. The label file is a CSV with the
-columns sop_instance_uid and label; it stays at this site, too.`,
+columns sop_instance_uid and label; it stays at this site, too. How values become grey, and whether files become images or
+volumes, is the plan's choice: join first.`,
     `consilium-site ingest /data/chest-xray
      consilium-site ingest /data/chest-xray --labels /data/labels.csv
+     consilium-site ingest /data/brains --nifti-modality MR
      consilium-site ingest /data/test-set --cache test --labels /data/test.csv`,
   )
-    .argument("<folder>", "folder with DICOM files, searched to the bottom")
+    .argument("<folder>", "folder with DICOM or NIfTI files, searched to the bottom")
     .option("--cache <name>", "cache to fill", "train")
     .option("--labels <file>", "CSV with sop_instance_uid and label")
     .option(

@@ -12,8 +12,12 @@ import type { VolumePool } from "./volume-pool.ts";
 
 /** Where results go: into the cache, and to whoever counts files. */
 export interface VolumeSink {
-  /** A volume, for the cache unless it is there already. */
-  readonly put: (result: ReadResult) => Promise<void>;
+  /**
+   * A volume, for the cache unless it is there already.
+   * @param slices that make it, where that may differ from one ingest to the next
+   * @returns why it is not in the cache, if it is not
+   */
+  readonly put: (result: ReadResult, slices: number | null) => Promise<ErrorCode | null>;
   /** What became of a file. `volume` is the key of what it is part of, where it is used. */
   readonly report: (taken: {
     readonly file: FoundFile;
@@ -56,7 +60,7 @@ export class VolumeCollector {
     if (this.#ahead.length >= this.#limit) await this.#takeNext();
   }
 
-  /** Makes volumes of all slices that were added. A series whose files come later makes another one. */
+  /** Makes volumes of all slices that were added. A series of which a part comes later is volume.changed then. */
   async flush(signal?: AbortSignal): Promise<void> {
     while (this.#ahead.length > 0) {
       signal?.throwIfAborted();
@@ -87,8 +91,7 @@ export class VolumeCollector {
     const { file } = next;
     const result = await next.looking;
     if (result.outcome !== "slices") {
-      await this.#sink.put(result);
-      const code = result.outcome === "quarantined" ? result.code : null;
+      const code = await this.#sink.put(result, null);
       const { key } = result;
       await this.#sink.report({ file, key, code, ...(code === null && { volume: key }) });
       return;
@@ -112,13 +115,13 @@ export class VolumeCollector {
       const next = ahead.shift();
       if (next === undefined) return;
       const result = await next.reading;
-      await this.#sink.put(result);
+      const code = await this.#sink.put(result, next.stack.slices.length);
       for (const { file } of firstOfEachFile(next.stack)) {
         const fate = waiting.get(file);
         if (fate === undefined) continue;
         fate.stacks -= 1;
-        if (result.outcome === "quarantined") fate.code ??= result.code;
-        else fate.volume ??= result.key;
+        if (code === null) fate.volume ??= result.key;
+        else fate.code ??= code;
         if (fate.stacks === 0) await this.#settle(file, fate);
       }
     };

@@ -167,6 +167,9 @@ describe("volumes", () => {
     const bytes = await readFile(join(cacheDir, "shard-00000.u8"));
     expect(await run()).toEqual(first);
     expect(await readFile(join(cacheDir, "shard-00000.u8"))).toEqual(bytes);
+    // Two more slices: the cache keeps its volume, and the difference is not passed over in silence.
+    await putSeries("a", await writeCtSeries({ ...series, slices: 10 }));
+    expect(await run()).toMatchObject({ used: 1, quarantined: { "volume.changed": 10 } });
   });
 
   it("take what fits in none aside, each slice for its reason", async () => {
