@@ -32,6 +32,8 @@ export interface Grouped {
 
 /** Localizers have fewer. */
 const LEAST_SLICES = 5;
+/** Orientations and sizes of one series; keeps a forged file of many frames from taking for ever. */
+const MOST_GROUPS = 256;
 /** Cosine of the angle within which directions are the same: half a degree. */
 const SAME_DIRECTION = Math.cos((0.5 * Math.PI) / 180);
 /** Of lengths in the plane. */
@@ -47,7 +49,9 @@ export function groupSlices(slices: readonly Slice[]): Grouped {
   const stacks: Stack[] = [];
   const refused: RefusedSlice[] = [];
   for (const series of bySeries(slices)) {
-    const made = alike(series).map((members) => stacksOf(members));
+    const { groups, scattered } = alike(series);
+    refused.push(...scattered.map((slice) => ({ slice, code: "volume.too-few-slices" as const })));
+    const made = groups.map((members) => stacksOf(members));
     for (const { refused: aside } of made) refused.push(...aside);
     const [largest, ...others] = made
       .flatMap((each) => each.stacks)
@@ -72,15 +76,20 @@ function bySeries(slices: readonly Slice[]): readonly (readonly Slice[])[] {
   return [...groups.values()];
 }
 
-/** Slices that may lie in one volume: the same directions, size and spacing. */
-function alike(series: readonly Slice[]): readonly (readonly [Slice, ...Slice[]])[] {
+/** Slices that may lie in one volume: the same directions, size and spacing. What makes one group too many is scattered. */
+function alike(series: readonly Slice[]): {
+  readonly groups: readonly (readonly [Slice, ...Slice[]])[];
+  readonly scattered: readonly Slice[];
+} {
   const groups: [Slice, ...Slice[]][] = [];
+  const scattered: Slice[] = [];
   for (const slice of series) {
     const group = groups.find(([first]) => isAlike(first, slice));
-    if (group === undefined) groups.push([slice]);
-    else group.push(slice);
+    if (group !== undefined) group.push(slice);
+    else if (groups.length < MOST_GROUPS) groups.push([slice]);
+    else scattered.push(slice);
   }
-  return groups;
+  return { groups, scattered };
 }
 
 function isAlike(a: Slice, b: Slice): boolean {

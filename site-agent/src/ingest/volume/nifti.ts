@@ -62,7 +62,7 @@ export function openNifti(bytes: Uint8Array): NiftiVolume {
   if (type === undefined) throw unsupported("data type");
   const planeLength = rows * columns;
   const start = Math.floor(header.vox_offset);
-  if (start < 0 || start + planeLength * slices * type.bytes > bytes.length)
+  if (!(start >= 0) || start + planeLength * slices * type.bytes > bytes.length)
     throw new ConsiliumError("nifti.unreadable");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const { slope, intercept } = scaling(header);
