@@ -55,7 +55,7 @@ export function token(name: string, width: number): Parameter {
 }
 
 /**
- * @param images [N, imagePx, imagePx, channels], or volumes [N, depthPx, imagePx, imagePx, channels]
+ * @param images [N, imagePx, imagePx, channels], or volumes [N, depthPx * imagePx, imagePx, channels]
  * @returns [N, L, P], patches row by row, of volumes layer by layer; inside a patch (slice,) row, column, channel
  */
 export function patchify(images: Tensor, config: VitConfig): Tensor {
@@ -73,7 +73,7 @@ function cutSquares(images: Tensor, config: VitConfig): Tensor {
   return tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [batch, grid * grid, patchPx * patchPx * channels]);
 }
 
-/** Each slice is cut like an image, then `patchDepthPx` slices are joined: [N, D, S, S, channels] -> [N, L, P]. */
+/** Each slice is cut like an image, then `patchDepthPx` slices are joined: [N, D S, S, channels] -> [N, L, P]. */
 function patchifyVolumes(
   volumes: Tensor,
   config: VitConfig,

@@ -131,10 +131,11 @@ export function maeInputs(
     cropColumns: { shape: [batch, imagePx, sizePx], dtype: "float32" },
     patchOrder: { shape: [batch, patchCount(encoder)], dtype: "int32" },
   } as const;
-  const slice = [sizePx, sizePx, channels];
-  if (volume === undefined) return { images: { shape: [batch, ...slice], dtype: "uint8" }, ...crops };
+  // A volume's slices lie below each other.
+  const images = { shape: [batch, depthPx * sizePx, sizePx, channels], dtype: "uint8" } as const;
+  if (volume === undefined) return { images, ...crops };
   return {
-    images: { shape: [batch, depthPx, ...slice], dtype: "uint8" },
+    images,
     ...crops,
     cropSlices: { shape: [batch, volume.depthPx, depthPx], dtype: "float32" },
   };
@@ -182,7 +183,7 @@ export interface MaeForward {
   readonly target: Tensor;
   /** All patches in shuffled order, standardised by image, [N, L, P]. */
   readonly patches: Tensor;
-  /** Of each image's pixels 0 to 1, [N, 1, 1, 1]; of volumes one axis more. */
+  /** Of each image's pixels 0 to 1, [N, 1, 1, 1]. */
   readonly imageMean: Tensor;
   readonly imageStdDev: Tensor;
 }
@@ -201,7 +202,7 @@ export function maeForward(
   return { prediction, target, patches, imageMean: mean, imageStdDev: stdDev };
 }
 
-/** The crops, [N, S, S, channels], of volumes [N, D, S, S, channels]. */
+/** The crops, [N, S, S, channels], of volumes [N, D S, S, channels]. */
 function seen(inputs: InputTensors<MaeInputs> | InputTensors<MaeVolumeInputs>): Tensor {
   const { images, cropRows, cropColumns } = inputs;
   if ("cropSlices" in inputs) return cropVolumes(images, inputs.cropSlices, cropRows, cropColumns);
