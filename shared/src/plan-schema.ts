@@ -1,5 +1,6 @@
 /** The plan's shape and defaults, importable by a browser. See plan.ts for what is done with one. */
 import { z } from "zod";
+import { greySchema, volumeSchema } from "./grey-schema.ts";
 import { federationIdSchema } from "./ids.ts";
 
 const fraction = z.number().min(0).max(1);
@@ -13,8 +14,21 @@ const modelSchema = z
     patchPx: z.int().min(2).max(64).default(8),
     /** 1 is grey. */
     channels: z.int().min(1).max(16).default(1),
+    /** 3 for volumes; the plan's `volume` then says on which grid they are laid. */
+    dimensions: z.literal([2, 3]).default(2),
+    /** Slices of the volume that the network sees, and of a patch; 1 for images. */
+    depthPx: z.int().min(1).max(512).default(1),
+    patchDepthPx: z.int().min(1).max(64).default(1),
   })
-  .refine(({ imagePx, patchPx }) => imagePx % patchPx === 0, "imagePx must be a multiple of patchPx");
+  .refine(({ imagePx, patchPx }) => imagePx % patchPx === 0, "imagePx must be a multiple of patchPx")
+  .refine(
+    ({ depthPx, patchDepthPx }) => depthPx % patchDepthPx === 0,
+    "depthPx must be a multiple of patchDepthPx",
+  )
+  .refine(
+    ({ dimensions, depthPx }) => (dimensions === 3 ? depthPx > 1 : depthPx === 1),
+    "depthPx is for dimensions 3 alone, and needed there",
+  );
 
 const maeSchema = z.strictObject({
   task: z.literal("mae"),
@@ -66,12 +80,20 @@ export const planSchema = z
       .default(30 * 60_000),
     /** Side of the square images in each site's cache, from which crops are taken. */
     cachePx: z.int().min(16).max(2048).default(96),
+    /** How stored values become grey. */
+    grey: greySchema.prefault({}),
+    /** The grid of volumes (model.dimensions 3), or null for images. */
+    volume: volumeSchema.nullable().default(null),
     model: modelSchema.prefault({}),
     pretext: z.discriminatedUnion("task", [maeSchema]).prefault({ task: "mae" }),
     training: trainingSchema.prefault({}),
     aggregation: z.strictObject({ strategy: z.enum(["fedavg"]).default("fedavg") }).prefault({}),
   })
-  .refine(({ rounds, training }) => training.warmupRounds <= rounds, "warmupRounds exceeds rounds");
+  .refine(({ rounds, training }) => training.warmupRounds <= rounds, "warmupRounds exceeds rounds")
+  .refine(({ model, volume }) => (model.dimensions === 3) === (volume !== null), {
+    message: "model.dimensions 3 and volume go together",
+    path: ["volume"],
+  });
 
 export type Plan = DeepReadonly<z.infer<typeof planSchema>>;
 export type PlanInput = z.input<typeof planSchema>;

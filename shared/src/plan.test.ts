@@ -27,4 +27,34 @@ describe("plan", () => {
       }) as Error,
     );
   });
+
+  it("reads plans that were written before there were grey profiles and volumes", () => {
+    const { grey, volume, ...older } = parsePlan(minimal);
+    const { dimensions, depthPx, patchDepthPx, ...model } = older.model;
+    expect({ dimensions, depthPx, patchDepthPx, volume }).toEqual({
+      dimensions: 2,
+      depthPx: 1,
+      patchDepthPx: 1,
+      volume: null,
+    });
+    expect(parsePlan({ ...older, model })).toEqual(parsePlan(minimal));
+    expect(grey.CR).toEqual({ range: "percentile", low: 0.005, high: 0.995 });
+  });
+
+  it("has a grid of volumes if, and only if, the model has three dimensions", () => {
+    const model = { dimensions: 3, depthPx: 32, patchDepthPx: 4 };
+    const volume = { depthPx: 40, sliceSpacingMm: 3, pixelSpacingMm: 2 };
+    expect(parsePlan({ ...minimal, model, volume }).volume).toEqual(volume);
+    for (const wrong of [
+      { model },
+      { volume },
+      { model: { ...model, patchDepthPx: 5 }, volume },
+      { model: { dimensions: 2, depthPx: 32 } },
+      { grey: { CT: { range: "windows", windows: [] } } },
+      { grey: { MR: { range: "percentile", low: 0.9, high: 0.1 } } },
+    ])
+      expect(() => parsePlan({ ...minimal, ...wrong })).toThrow(
+        expect.objectContaining({ code: "plan.invalid" }) as Error,
+      );
+  });
 });

@@ -5,6 +5,7 @@ import { planHash } from "@consilium/shared/plan";
 import { formatBytes } from "@consilium/shared/units";
 import path from "node:path";
 import type { CliPorts } from "./cli/ports.ts";
+import { describeShape } from "./dataset/types.ts";
 import { examineEngines, realMachine } from "./doctor/engines.ts";
 import { fail, ok, warn, type Finding } from "./doctor/finding.ts";
 import { httpClient } from "./federation/http.ts";
@@ -120,7 +121,7 @@ async function describeCache(what: string, folder: string): Promise<Finding> {
       (await listFolder(folder)).map((file) => fileBytes(path.join(folder, file))),
     );
     const bytes = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
-    return ok(what, `${cache.records.length} images of ${cache.sizePx} px, ${formatBytes(bytes)}`);
+    return ok(what, `${cache.records.length} images of ${describeShape(cache)}, ${formatBytes(bytes)}`);
   } finally {
     cache.close();
   }

@@ -1,4 +1,5 @@
 /** The preview page as a person at a hospital opens it: a file in a real browser. */
+import { GREY_IMAGES } from "@consilium/shared/input-profile";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -53,7 +54,10 @@ describe.skipIf(chromiumPath === null)("preview.html in a browser", () => {
     const groups = samplePreview(cache, 24, 1);
     cache.close();
     const file = path.join(folder, "preview.html");
-    await writeFile(file, renderPreview({ site: "st-mary", cache: "train", sizePx: 96, seed: 1, groups }));
+    await writeFile(
+      file,
+      renderPreview({ site: "st-mary", cache: "train", sizePx: 96, profile: GREY_IMAGES, seed: 1, groups }),
+    );
     url = pathToFileURL(file).href;
     browser = await launchBrowser(chromiumPath ?? "");
   });

@@ -25,13 +25,21 @@ function limit(durationMs: number): string {
   return Number.isInteger(minutes) && minutes < 60 ? `${minutes} min` : formatDurationMs(durationMs);
 }
 
+function describeInput(model: Plan["model"]): string {
+  const { imagePx, patchPx, depthPx, patchDepthPx, channels } = model;
+  const shown = channels === 1 ? "" : `, in ${channels} channels`;
+  if (model.dimensions === 2)
+    return `images of ${imagePx} × ${imagePx} in patches of ${patchPx} × ${patchPx} pixels${shown}`;
+  return `volumes of ${depthPx} slices of ${imagePx} × ${imagePx} in patches of ${patchDepthPx} × ${patchPx} × ${patchPx} voxels${shown}`;
+}
+
 export function describePlan(plan: Plan, parameters: number | null): readonly PlanLine[] {
   const { model, pretext, training } = plan;
   const weights = parameters === null ? "" : `, ${formatCount(parameters)} weights`;
   const lines: readonly PlanLine[] = [
     {
       label: "Model",
-      text: `Vision transformer, ${model.size} (${SIZES[model.size]}${weights}); images of ${model.imagePx} × ${model.imagePx} in patches of ${model.patchPx} × ${model.patchPx} pixels.`,
+      text: `Vision transformer, ${model.size} (${SIZES[model.size]}${weights}); ${describeInput(model)}.`,
     },
     {
       label: "What it learns",

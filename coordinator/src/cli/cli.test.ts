@@ -60,6 +60,29 @@ describe("consilium-coordinator", () => {
     await expect(wrong).rejects.toMatchObject({ code: "plan.invalid" });
   });
 
+  it("writes a plan for volumes, and says what is missing of one", async () => {
+    const args = [
+      "plan",
+      "--federation",
+      "ct",
+      "--title",
+      "CT",
+      "--rounds",
+      "5",
+      "--depth-px",
+      "32",
+      "--channels",
+      "3",
+    ];
+    const whole = [...args, "--patch-depth-px", "4", "--slice-spacing-mm", "5", "--pixel-spacing-mm", "3"];
+    expect(parsePlan(JSON.parse(await run(...whole)))).toMatchObject({
+      model: { dimensions: 3, depthPx: 32, patchDepthPx: 4, channels: 3 },
+      volume: { depthPx: 32, sliceSpacingMm: 5, pixelSpacingMm: 3 },
+    });
+    const { culprits } = (await run(...args).catch((error: unknown) => error)) as { culprits: string[] };
+    expect(culprits).toEqual(expect.arrayContaining(["volume.sliceSpacingMm", "volume.pixelSpacingMm"]));
+  });
+
   it("invites a site and says where the federation stands", async () => {
     const { token } = JSON.parse(await run("invite", "--site", "north", "--json")) as { token: string };
     expect(parseToken(token)).toMatchObject({ federation: "chest", site: "north" });

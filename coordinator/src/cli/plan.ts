@@ -15,6 +15,12 @@ export interface PlanOptions {
   readonly imagePx?: number;
   readonly patchPx?: number;
   readonly cachePx?: number;
+  readonly channels?: number;
+  readonly depthPx?: number;
+  readonly patchDepthPx?: number;
+  readonly cacheDepthPx?: number;
+  readonly sliceSpacingMm?: number;
+  readonly pixelSpacingMm?: number;
   readonly localEpochs?: number;
   readonly batchSize?: number;
   readonly learningRate?: number;
@@ -36,7 +42,16 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
         options.deadlineMinutes === undefined ? undefined : Math.round(options.deadlineMinutes * 60_000),
       seed: options.seed,
       cachePx: options.cachePx,
-      model: withoutUndefined({ size: options.size, imagePx: options.imagePx, patchPx: options.patchPx }),
+      ...volumePart(options),
+      model: withoutUndefined({
+        size: options.size,
+        imagePx: options.imagePx,
+        patchPx: options.patchPx,
+        channels: options.channels,
+        dimensions: options.depthPx === undefined ? 2 : 3,
+        depthPx: options.depthPx,
+        patchDepthPx: options.patchDepthPx,
+      }),
       pretext: withoutUndefined({ task: "mae", maskRatio: options.maskRatio }),
       training: withoutUndefined({
         localEpochs: options.localEpochs,
@@ -67,6 +82,16 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
     { event: "result", federation: plan.federation, planHash: hash },
     `Plan ${hash.slice(0, 12)} written.`,
   );
+}
+
+/** A depth makes it a plan for volumes; what is missing then is named as a wrong field of the plan. */
+function volumePart({ depthPx, cacheDepthPx, sliceSpacingMm, pixelSpacingMm }: PlanOptions): object {
+  const volume = withoutUndefined({
+    depthPx: cacheDepthPx ?? depthPx,
+    sliceSpacingMm,
+    pixelSpacingMm,
+  });
+  return Object.keys(volume).length === 0 ? {} : { volume };
 }
 
 function withoutUndefined<T extends object>(value: T): Partial<T> {

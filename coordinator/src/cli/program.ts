@@ -80,6 +80,12 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
     .option("--image-px <n>", "side of the image that the network sees", number)
     .option("--patch-px <n>", "side of a patch", number)
     .option("--cache-px <n>", "side of the cached images", number)
+    .option("--channels <n>", "1 is grey; 3 shows CT in three windows", number)
+    .option("--depth-px <n>", "volumes: slices that the network sees", number)
+    .option("--patch-depth-px <n>", "volumes: slices of a patch", number)
+    .option("--cache-depth-px <n>", "volumes: slices that are cached (default: --depth-px)", number)
+    .option("--slice-spacing-mm <mm>", "volumes: from slice to slice", number)
+    .option("--pixel-spacing-mm <mm>", "volumes: from voxel to voxel within a slice", number)
     .option("--mask-ratio <f>", "share of hidden patches", number)
     .option("--local-epochs <n>", "passes over a site's images in a round", number)
     .option("--batch-size <n>", "images in a step", number)
@@ -89,7 +95,10 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
     .option("--force", "replace the file")
     .addHelpText(
       "after",
-      examples("plan --federation chest --title 'Chest radiographs' --rounds 25 --out plan.json"),
+      examples(
+        "plan --federation chest --title 'Chest radiographs' --rounds 25 --out plan.json",
+        "plan --federation ct --title 'Chest CT' --rounds 25 --channels 3 --image-px 96 --cache-px 112 --depth-px 32 --patch-depth-px 4 --cache-depth-px 40 --slice-spacing-mm 5 --pixel-spacing-mm 3 --out plan.json",
+      ),
     )
     .action(async (options: PlanOptions & Common) => {
       const { writePlan } = await import("./plan.ts");

@@ -37,8 +37,57 @@ export const IMAGE_ERRORS = {
   "dicom.multi-frame": entry(
     422,
     false,
-    "The file holds several frames; this version reads single images.",
-    "Export the frames one by one, or wait for a version that reads them.",
+    "The file holds several frames, and the plan is for single images.",
+    "Export the frames one by one; CT and MR become volumes under a plan with model.dimensions 3.",
+  ),
+  "volume.no-position": entry(
+    422,
+    false,
+    "The image does not say where in space it lies, so it is no slice of a volume.",
+    "Nothing to do for radiographs; the plan is for volumes.",
+  ),
+  "volume.too-few-slices": entry(
+    422,
+    false,
+    "There are too few slices of this orientation for a volume.",
+    "Nothing to do for localizers; otherwise export the whole series.",
+  ),
+  "volume.gap": entry(
+    422,
+    false,
+    "Slices of the series are missing, or lie at uneven distances.",
+    "Export the whole series again.",
+  ),
+  "volume.repeated": entry(
+    422,
+    false,
+    "Some places of the series have more images than others.",
+    "Export the series again, without derived images.",
+  ),
+  "volume.tilted": entry(
+    422,
+    false,
+    "The slices are shifted against each other, as with a tilted gantry.",
+    "Nothing to do, or correct the tilt where the images are kept and export again.",
+  ),
+  "volume.changed": entry(
+    422,
+    false,
+    "The cache holds a volume of this series, made from fewer or more slices.",
+    "Ingest the whole series at once, into a new cache or after removing this one.",
+  ),
+  "volume.unwanted": entry(
+    422,
+    false,
+    "The file holds a volume, and the plan is for single images.",
+    "Use a plan with model.dimensions 3.",
+  ),
+  "nifti.unreadable": entry(422, false, "The NIfTI file is damaged or cut.", "Copy it again."),
+  "nifti.unsupported": entry(
+    422,
+    false,
+    "The NIfTI file is written in a way that this version does not read.",
+    "Convert it to one volume of real numbers, with a qform or an sform.",
   ),
   "dicom.decode-failed": entry(422, false, "The pixel data cannot be decoded.", "Export it again."),
   "dicom.wrong-size": entry(
@@ -66,6 +115,12 @@ export const IMAGE_ERRORS = {
     false,
     "The cached images have another size than the plan asks for.",
     "Run consilium-site ingest again.",
+  ),
+  "cache.wrong-profile": entry(
+    409,
+    false,
+    "The cached images became grey in another way than the plan asks for.",
+    "Ingest into a new cache (--cache NAME), or remove this one and ingest again.",
   ),
   "labels.invalid": entry(
     422,

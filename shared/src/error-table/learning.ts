@@ -83,6 +83,12 @@ export const LEARNING_ERRORS = {
   ),
 
   // Models that come and go
+  "model.of-volumes": entry(
+    422,
+    false,
+    "The plan's encoder is one of volumes, and this command takes encoders of images.",
+    "Use a plan with model.dimensions 2; an encoder of volumes is handed on with consilium-site export --format checkpoint.",
+  ),
   "weights.unreadable": entry(
     422,
     false,

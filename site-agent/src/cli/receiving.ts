@@ -9,6 +9,7 @@ import { SPOOL_LIMITS, type Spool } from "../ingest/sources/spool.ts";
 import { whileLocked } from "../home/lock.ts";
 import { fraction, wholeNumber, type CommandContext } from "./context.ts";
 import { reasonTable } from "./commands/ingest.ts";
+import { plannedImages } from "./planned-images.ts";
 import type { CliPorts } from "./ports.ts";
 
 export interface ReceivingOptions {
@@ -57,7 +58,7 @@ export async function receiveInto(
   { sourceKey, status, bring }: Bringing,
 ): Promise<IntakeSummary | null> {
   const home = await openHome();
-  const sizePx = options.size ?? (await home.joined()).plan.cachePx;
+  const { sizePx, profile } = await plannedImages(home, options.size);
   const cache = parseName("--cache", options.cache);
   const cacheDir = home.cacheFolder(cache);
   const secret = await home.hmacSecret();
@@ -78,6 +79,7 @@ export async function receiveInto(
     cacheDir,
     secret,
     sizePx,
+    profile,
     threads: options.threads,
     minimumUsed: options.minUsed,
     sourceKey: key,

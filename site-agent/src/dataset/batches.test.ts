@@ -35,6 +35,8 @@ describe("the batches of an epoch", () => {
 describe("reading images", () => {
   const cache: ImageCache = {
     sizePx: 2,
+    depthPx: 1,
+    channels: 1,
     records: [],
     read: (indices, out) => {
       for (let i = 0; i < indices.length; i++) out.fill((indices[i] ?? 0) + 1, i * 4, (i + 1) * 4);
@@ -48,5 +50,24 @@ describe("reading images", () => {
       ...new Array<number>(12).fill(5),
       ...new Array<number>(12).fill(2),
     ]);
+  });
+
+  it("puts cached channels last, and refuses another number of them than the model's", () => {
+    // Channel c, pixel p of image i is 100 i + 10 c + p.
+    const coloured: ImageCache = {
+      ...cache,
+      depthPx: 2,
+      channels: 2,
+      read: (indices, out) => {
+        for (let at = 0; at < out.length; at++)
+          out[at] = 100 * (indices[Math.floor(at / 16)] ?? 0) + 10 * (Math.floor(at / 8) % 2) + (at % 8);
+      },
+    };
+    const images = Array.from(readImages(coloured, [1, 0], 2));
+    expect(images.slice(0, 6)).toEqual([100, 110, 101, 111, 102, 112]);
+    expect(images.slice(14, 18)).toEqual([107, 117, 0, 10]);
+    expect(() => readImages(coloured, [0], 3)).toThrow(
+      expect.objectContaining({ code: "cache.wrong-size" }) as Error,
+    );
   });
 });

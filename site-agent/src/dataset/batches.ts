@@ -1,6 +1,7 @@
 /** The order in which a local epoch goes over the cache. */
+import { ConsiliumError } from "@consilium/shared/errors";
 import type { Random } from "./random.ts";
-import type { ImageCache } from "./types.ts";
+import { recordBytes, type ImageCache } from "./types.ts";
 
 /**
  * Whole batches of one epoch: the last incomplete one is dropped, as shapes are static. A set smaller than a batch
@@ -26,14 +27,26 @@ export function* epochBatches(
 }
 
 /**
- * Reads images as the model takes them.
- * @returns uint8 [indices.length, sizePx, sizePx, channels]; grey repeats in every channel
+ * Reads images, or volumes, as the model takes them: channels last.
+ * @returns uint8 [indices.length, depthPx, sizePx, sizePx, channels]; a single cached channel repeats in every one
+ * @throws cache.wrong-size for any other number of cached channels than the model's
  */
 export function readImages(cache: ImageCache, indices: ArrayLike<number>, channels: number): Uint8Array {
-  const grey = new Uint8Array(indices.length * cache.sizePx ** 2);
-  cache.read(indices, grey);
-  if (channels === 1) return grey;
-  const images = new Uint8Array(grey.length * channels);
-  for (const [pixel, value] of grey.entries()) images.fill(value, pixel * channels, (pixel + 1) * channels);
+  if (cache.channels !== channels && cache.channels !== 1) {
+    throw new ConsiliumError("cache.wrong-size", {
+      detail: `(${cache.channels} channels instead of ${channels})`,
+    });
+  }
+  const stored = new Uint8Array(indices.length * recordBytes(cache));
+  cache.read(indices, stored);
+  if (channels === 1) return stored;
+  const pixels = cache.depthPx * cache.sizePx ** 2;
+  const images = new Uint8Array(indices.length * pixels * channels);
+  for (let at = 0; at < images.length; at++) {
+    const channel = cache.channels === 1 ? 0 : at % channels;
+    const pixel = Math.floor(at / channels);
+    const image = Math.floor(pixel / pixels);
+    images[at] = stored[(image * cache.channels + channel) * pixels + (pixel % pixels)] ?? 0;
+  }
   return images;
 }

@@ -1,8 +1,8 @@
 /**
  * The cache's files:
  *
- *     cache.json        format, version, side of the images, records per shard
- *     shard-00000.u8    sizePx^2 bytes per image, one after the other
+ *     cache.json        format, version, layout of a record, records per shard
+ *     shard-00000.u8    records, one after the other: channels x depthPx x sizePx x sizePx bytes each
  *     shard-00000.json  what those images are, and checksums
  *     labels.json       image key -> label (labels.ts)
  *     manifest.jsonl    what became of each file of the last folder (ingest/manifest.ts)
@@ -11,16 +11,23 @@
  *
  * A shard's json is replaced in one step after its bytes are safe on disk. Bytes beyond what the json lists are
  * left from an ingest that was cut off; they do not count.
+ *
+ * Version 1 held grey images alone, made under the plan's defaults of that time.
  */
 import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { VENDORS } from "@consilium/shared/fingerprint/layout";
+import { sha256Schema, type Sha256 } from "@consilium/shared/ids";
+import { inputProfileHash, GREY_IMAGES, type InputProfile } from "@consilium/shared/input-profile";
 import { z } from "zod";
+import { recordBytes, type RecordShape } from "./types.ts";
 
 export const CACHE_FILE = "cache.json";
-export const CACHE_VERSION = 1;
+const CACHE_VERSION = 2;
+/** Under which the images of version 1 were made. */
+const PROFILE_OF_VERSION_1 = inputProfileHash(GREY_IMAGES);
 
-/** Bytes of a full shard, at most; a shard holds at least one image. */
+/** Bytes of a full shard, at most; a shard holds at least one record. */
 const SHARD_BYTES = 64 * 1024 * 1024;
 
 const keySchema = z.string().regex(/^[0-9a-f]{32}$/);
@@ -51,6 +58,14 @@ export const cachedRecordSchema = z.strictObject({
   vendor: z.enum(VENDORS).optional(),
   /** From pixel to pixel of the original, in micrometres, if the header says. */
   spacingUm: z.int().min(1).max(1_000_000).optional(),
+  /** Of volumes alone: what they were before they were laid on the plan's grid. */
+  volume: z
+    .strictObject({
+      slices: z.int().min(1),
+      /** From slice to slice, row to row, column to column. */
+      spacingMm: z.tuple([z.number().positive(), z.number().positive(), z.number().positive()]),
+    })
+    .optional(),
 });
 export type CachedRecord = z.infer<typeof cachedRecordSchema>;
 
@@ -61,30 +76,64 @@ const storedRecordSchema = cachedRecordSchema.extend({
 export type StoredRecord = z.infer<typeof storedRecordSchema>;
 
 const shardSchema = z.strictObject({
-  version: z.literal(CACHE_VERSION),
+  version: z.literal([1, CACHE_VERSION]),
   records: z.array(storedRecordSchema),
   /** SHA-256 of the records' canonical JSON. */
   sha256: z.string(),
 });
 
-const cacheSchema = z.strictObject({
+/** How all records of a cache are laid out, and how they were made. */
+export interface CacheLayout extends RecordShape {
+  /** Hash of the profile by which values became grey (shared/input-profile.ts). */
+  readonly profile: Sha256;
+}
+
+export interface CacheHeader extends CacheLayout {
+  readonly recordsPerShard: number;
+}
+
+const common = {
   format: z.literal("consilium-image-cache"),
-  version: z.literal(CACHE_VERSION),
   sizePx: z.int().min(1).max(4096),
   recordsPerShard: z.int().min(1),
-});
-export type CacheHeader = z.infer<typeof cacheSchema>;
+};
+const cacheSchema = z.discriminatedUnion("version", [
+  z.strictObject({ ...common, version: z.literal(1) }),
+  z.strictObject({
+    ...common,
+    version: z.literal(CACHE_VERSION),
+    channels: z.int().min(1).max(16),
+    depthPx: z.int().min(1).max(4096),
+    profile: sha256Schema,
+  }),
+]);
 
-export function cacheHeader(sizePx: number): CacheHeader {
-  const recordsPerShard = Math.min(4096, Math.max(1, Math.floor(SHARD_BYTES / sizePx ** 2)));
-  return { format: "consilium-image-cache", version: CACHE_VERSION, sizePx, recordsPerShard };
+/** Records as the profile asks for, in squares of this side. */
+export function cacheLayout(profile: InputProfile, sizePx: number): CacheLayout {
+  const depthPx = profile.volume?.depthPx ?? 1;
+  return { sizePx, depthPx, channels: profile.channels, profile: inputProfileHash(profile) };
+}
+
+export function cacheHeader(layout: CacheLayout): CacheHeader {
+  const { sizePx, depthPx, channels, profile } = layout;
+  const recordsPerShard = Math.min(4096, Math.max(1, Math.floor(SHARD_BYTES / recordBytes(layout))));
+  return { sizePx, depthPx, channels, profile, recordsPerShard };
+}
+
+export function encodeCacheHeader(header: CacheHeader): string {
+  return `${JSON.stringify({ format: "consilium-image-cache", version: CACHE_VERSION, ...header })}\n`;
 }
 
 /** @throws cache.corrupt */
 export function parseCacheHeader(text: string): CacheHeader {
   const parsed = cacheSchema.safeParse(parseJson(text));
   if (!parsed.success) throw new ConsiliumError("cache.corrupt");
-  return parsed.data;
+  const { data } = parsed;
+  const { sizePx, recordsPerShard } = data;
+  if (data.version === 1)
+    return { sizePx, depthPx: 1, channels: 1, profile: PROFILE_OF_VERSION_1, recordsPerShard };
+  const { depthPx, channels, profile } = data;
+  return { sizePx, depthPx, channels, profile, recordsPerShard };
 }
 
 export function encodeShard(records: readonly StoredRecord[]): string {

@@ -7,9 +7,12 @@ import { mkdir, open, readdir, readFile, rm, truncate, type FileHandle } from "n
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { GREY_IMAGES } from "@consilium/shared/input-profile";
 import {
   CACHE_FILE,
   cacheHeader,
+  cacheLayout,
+  encodeCacheHeader,
   encodeShard,
   parseCacheHeader,
   parseShard,
@@ -17,9 +20,11 @@ import {
   shardNumbers,
   type CachedRecord,
   type CacheHeader,
+  type CacheLayout,
   type StoredRecord,
 } from "./cache-format.ts";
 import { errorCode, writeFileAtomic } from "./files.ts";
+import { describeShape, recordBytes } from "./types.ts";
 
 /** A shard that still has room. */
 interface OpenShard {
@@ -29,12 +34,15 @@ interface OpenShard {
 }
 
 export class CacheWriter {
-  readonly sizePx: number;
+  readonly layout: CacheLayout;
   /** Keys of the images that are cached already. */
   readonly keys: ReadonlySet<string>;
   readonly #dir: string;
   readonly #header: CacheHeader;
   readonly #keys: Set<string>;
+  /** Of each volume, before it was resampled. */
+  readonly #slices: Map<string, number>;
+  readonly #recordBytes: number;
   #shard: OpenShard | null = null;
   #next: number;
   #uncommitted = 0;
@@ -43,30 +51,28 @@ export class CacheWriter {
     this.#dir = dir;
     this.#header = header;
     this.#keys = state.keys;
+    this.#slices = state.slices;
     this.keys = state.keys;
-    this.sizePx = header.sizePx;
+    this.layout = header;
+    this.#recordBytes = recordBytes(header);
     this.#next = state.next;
   }
 
   /**
-   * Opens or begins the cache in folder `dir` for images of sizePx x sizePx.
-   * @throws config.invalid if the folder holds a cache of another size
+   * Opens or begins the cache in folder `dir`.
+   * @param layout a number is the side of grey images under the plan's defaults
+   * @throws config.invalid if the folder holds a cache of another size, cache.wrong-profile if its images became grey in
+   * another way
    */
-  static async open(dir: string, sizePx: number): Promise<CacheWriter> {
+  static async open(dir: string, layout: CacheLayout | number): Promise<CacheWriter> {
     await mkdir(dir, { recursive: true, mode: 0o700 });
-    const header = cacheHeader(sizePx);
+    const header = cacheHeader(typeof layout === "number" ? cacheLayout(GREY_IMAGES, layout) : layout);
     const found = await readHeader(dir);
-    if (found !== null && found.sizePx !== sizePx) {
-      throw new ConsiliumError("config.invalid", {
-        detail: `(this cache holds images of ${found.sizePx} px, not ${sizePx} px: name another cache)`,
-        culprits: ["size"],
-      });
-    }
     if (found === null) {
       // Shards without a header cannot be read: their size is unknown.
       await removeShards(dir, () => true);
-      await writeFileAtomic(join(dir, CACHE_FILE), `${JSON.stringify(header)}\n`);
-    }
+      await writeFileAtomic(join(dir, CACHE_FILE), encodeCacheHeader(header));
+    } else assertSameLayout(found, header);
     const state = await inspect(dir, found ?? header);
     const writer = new CacheWriter(dir, found ?? header, state);
     if (state.last !== null) await writer.#reopen(state.last.number, state.last.records);
@@ -78,12 +84,17 @@ export class CacheWriter {
     return this.#keys.size;
   }
 
+  /** From how many slices the volume with this key was made, if the cache holds it. */
+  slicesOf(key: string): number | undefined {
+    return this.#slices.get(key);
+  }
+
   /**
    * Appends one image. It is part of the cache after the next commit.
-   * @param pixels sizePx^2 bytes
+   * @param pixels as ImageCache.read gives them back
    */
   async append(record: CachedRecord, pixels: Uint8Array): Promise<void> {
-    if (pixels.length !== this.sizePx ** 2) throw new RangeError(`an image of ${pixels.length} bytes`);
+    if (pixels.length !== this.#recordBytes) throw new RangeError(`an image of ${pixels.length} bytes`);
     if (this.#keys.has(record.image)) throw new RangeError("the image is cached already");
     if (this.#shard !== null && this.#shard.records.length >= this.#header.recordsPerShard) {
       await this.commit();
@@ -95,6 +106,7 @@ export class CacheWriter {
     await writeAll(file, pixels, records.length * pixels.length);
     records.push({ ...record, crc: crc32(pixels) });
     this.#keys.add(record.image);
+    if (record.volume !== undefined) this.#slices.set(record.image, record.volume.slices);
     this.#uncommitted += 1;
   }
 
@@ -122,13 +134,25 @@ export class CacheWriter {
 
   async #reopen(number: number, records: readonly StoredRecord[]): Promise<void> {
     const path = join(this.#dir, `${shardName(number)}.u8`);
-    await truncate(path, records.length * this.sizePx ** 2);
+    await truncate(path, records.length * this.#recordBytes);
     this.#shard = { number, records: [...records], file: await open(path, "r+") };
   }
 }
 
+/** @throws config.invalid, cache.wrong-profile */
+function assertSameLayout(found: CacheLayout, wanted: CacheLayout): void {
+  if (found.sizePx !== wanted.sizePx || found.depthPx !== wanted.depthPx) {
+    throw new ConsiliumError("config.invalid", {
+      detail: `(this cache holds images of ${describeShape(found)}, not ${describeShape(wanted)}: name another cache)`,
+      culprits: ["size"],
+    });
+  }
+  if (found.profile !== wanted.profile) throw new ConsiliumError("cache.wrong-profile");
+}
+
 interface FolderState {
   readonly keys: Set<string>;
+  readonly slices: Map<string, number>;
   /** The last shard if it has room, to go on with. */
   readonly last: { readonly number: number; readonly records: readonly StoredRecord[] } | null;
   /** Number of the next new shard. */
@@ -138,32 +162,36 @@ interface FolderState {
 /** Reads what the folder holds, every byte checked, and removes what is damaged or was never committed. */
 async function inspect(dir: string, header: CacheHeader): Promise<FolderState> {
   const keys = new Set<string>();
+  const slices = new Map<string, number>();
   const sound = new Set<number>();
   let last: FolderState["last"] = null;
   for (const number of shardNumbers(await readdir(dir), ".json")) {
-    const records = await readSoundShard(dir, number, header.sizePx ** 2);
+    const records = await readSoundShard(dir, number, recordBytes(header));
     if (records === null || records.some(({ image }) => keys.has(image))) continue;
-    for (const { image } of records) keys.add(image);
+    for (const { image, volume } of records) {
+      keys.add(image);
+      if (volume !== undefined) slices.set(image, volume.slices);
+    }
     sound.add(number);
     last = records.length < header.recordsPerShard ? { number, records } : null;
   }
   await removeShards(dir, (number) => !sound.has(number));
-  return { keys, last, next: Math.max(-1, ...sound) + 1 };
+  return { keys, slices, last, next: Math.max(-1, ...sound) + 1 };
 }
 
 async function readSoundShard(
   dir: string,
   number: number,
-  recordBytes: number,
+  bytes: number,
 ): Promise<readonly StoredRecord[] | null> {
   let file: FileHandle | null = null;
   try {
     const records = parseShard(await readFile(join(dir, `${shardName(number)}.json`), "utf8"));
     file = await open(join(dir, `${shardName(number)}.u8`), "r");
-    const buffer = new Uint8Array(recordBytes);
+    const buffer = new Uint8Array(bytes);
     for (const [i, { crc }] of records.entries()) {
-      const { bytesRead } = await file.read(buffer, 0, recordBytes, i * recordBytes);
-      if (bytesRead !== recordBytes || crc32(buffer) !== crc) return null;
+      const { bytesRead } = await file.read(buffer, 0, bytes, i * bytes);
+      if (bytesRead !== bytes || crc32(buffer) !== crc) return null;
     }
     return records;
   } catch (error) {

@@ -1,10 +1,12 @@
 import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { GREY_IMAGES, inputProfileHash } from "@consilium/shared/input-profile";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { CachedRecord } from "./cache-format.ts";
+import { cacheLayout, type CachedRecord, type CacheLayout } from "./cache-format.ts";
 import { CacheWriter } from "./cache-writer.ts";
 import { openImageCache } from "./cache.ts";
+import { recordBytes } from "./types.ts";
 
 let dir: string;
 beforeEach(async () => {
@@ -159,4 +161,56 @@ describe("a damaged cache", () => {
       await expectImages(0, 1, 2, 3, 4);
     });
   }
+});
+
+describe("the layout of a cache", () => {
+  const CHANNELS: CacheLayout = {
+    ...cacheLayout({ ...GREY_IMAGES, channels: 3 }, SIZE),
+    depthPx: 4,
+  };
+
+  it("may have channels and slices; a volume's own spacing comes back with it", async () => {
+    const writer = await CacheWriter.open(dir, CHANNELS);
+    const volume = { slices: 40, spacingMm: [2.5, 0.7, 0.7] as [number, number, number] };
+    const bytes = Uint8Array.from({ length: recordBytes(CHANNELS) }, (_, i) => i % 251);
+    await writer.append({ ...record(1), volume }, bytes);
+    await writer.append(record(2), bytes.toReversed());
+    await writer.commit();
+    await writer.close();
+    const cache = await openImageCache(dir);
+    expect(cache).toMatchObject(CHANNELS);
+    expect(cache.records).toEqual([{ ...record(1), volume }, record(2)]);
+    const out = new Uint8Array(bytes.length);
+    cache.read([1], out);
+    expect(out).toEqual(bytes.toReversed());
+    cache.close();
+  });
+
+  it("is one for all records: another size, depth or profile is refused with what to do", async () => {
+    await fill(0, 2);
+    const refused = (layout: CacheLayout) => CacheWriter.open(dir, layout);
+    const own = cacheLayout(GREY_IMAGES, SIZE);
+    await expect(refused({ ...own, sizePx: 9 })).rejects.toMatchObject({ code: "config.invalid" });
+    await expect(refused({ ...own, depthPx: 2 })).rejects.toMatchObject({ code: "config.invalid" });
+    const wider = { ...GREY_IMAGES, grey: { ...GREY_IMAGES.grey, CT: [{ range: "header" as const }] } };
+    await expect(refused(cacheLayout(wider, SIZE))).rejects.toMatchObject({ code: "cache.wrong-profile" });
+    await expectImages(0, 1);
+  });
+
+  it("of version 1 is still read, and written on", async () => {
+    await fill(0, 3);
+    const header = { format: "consilium-image-cache", version: 1, sizePx: SIZE, recordsPerShard: 4096 };
+    await writeFile(join(dir, "cache.json"), JSON.stringify(header));
+    const shard = join(dir, "shard-00000.json");
+    await writeFile(shard, (await readFile(shard, "utf8")).replace('"version":2', '"version":1'));
+    await expectImages(0, 1, 2);
+    await fill(3, 4);
+    await expectImages(0, 1, 2, 3);
+  });
+
+  it("of version 1 was made under today's defaults, whose hash must not change", () => {
+    expect(inputProfileHash(GREY_IMAGES)).toBe(
+      "78fbe1070a02d2cc0248cf2a30b71105a357a08dd663861ac0373a529e052a37",
+    );
+  });
 });

@@ -11,14 +11,15 @@ import {
   shardName,
   shardNumbers,
   type CachedRecord,
+  type CacheLayout,
 } from "./cache-format.ts";
 import { errorCode } from "./files.ts";
-import type { ImageCache } from "./types.ts";
+import { recordBytes, type ImageCache } from "./types.ts";
 
 export type { CachedRecord } from "./cache-format.ts";
 
-/** An ImageCache that also knows each original's size, view and body part. */
-export interface CachedImages extends ImageCache {
+/** An ImageCache that also knows each original's size, view and body part, and how all became grey. */
+export interface CachedImages extends ImageCache, CacheLayout {
   readonly records: readonly CachedRecord[];
 }
 
@@ -34,8 +35,9 @@ interface Place {
  * @throws cache.corrupt if a file is damaged or shorter than its index says
  */
 export async function openImageCache(dir: string): Promise<CachedImages> {
-  const { sizePx } = parseCacheHeader(await readOrMissing(join(dir, CACHE_FILE)));
-  const recordBytes = sizePx ** 2;
+  const header = parseCacheHeader(await readOrMissing(join(dir, CACHE_FILE)));
+  const { sizePx, depthPx, channels, profile } = header;
+  const bytes = recordBytes(header);
   const records: CachedRecord[] = [];
   const places: Place[] = [];
   const files: number[] = [];
@@ -47,10 +49,10 @@ export async function openImageCache(dir: string): Promise<CachedImages> {
       const stored = parseShard(await readFile(join(dir, `${shardName(number)}.json`), "utf8"));
       const file = openShard(join(dir, `${shardName(number)}.u8`));
       files.push(file);
-      if (fstatSync(file).size < stored.length * recordBytes) throw new ConsiliumError("cache.corrupt");
+      if (fstatSync(file).size < stored.length * bytes) throw new ConsiliumError("cache.corrupt");
       stored.forEach(({ crc, ...record }, i) => {
         records.push(record);
-        places.push({ file, offset: i * recordBytes, crc });
+        places.push({ file, offset: i * bytes, crc });
       });
     }
   } catch (error) {
@@ -59,18 +61,18 @@ export async function openImageCache(dir: string): Promise<CachedImages> {
   }
 
   const read = (indices: ArrayLike<number>, out: Uint8Array): void => {
-    if (out.length < indices.length * recordBytes)
+    if (out.length < indices.length * bytes)
       throw new RangeError(`${indices.length} images do not fit in ${out.length} bytes`);
     for (let i = 0; i < indices.length; i++) {
       const place = places[indices[i] ?? -1];
       if (place === undefined) throw new RangeError(`the cache has no image ${indices[i]}`);
-      const target = out.subarray(i * recordBytes, (i + 1) * recordBytes);
-      if (readSync(place.file, target, 0, recordBytes, place.offset) !== recordBytes)
+      const target = out.subarray(i * bytes, (i + 1) * bytes);
+      if (readSync(place.file, target, 0, bytes, place.offset) !== bytes)
         throw new ConsiliumError("cache.corrupt");
       if (crc32(target) !== place.crc) throw new ConsiliumError("cache.corrupt");
     }
   };
-  return { sizePx, records, read, close };
+  return { sizePx, depthPx, channels, profile, records, read, close };
 }
 
 async function readOrMissing(path: string): Promise<string> {

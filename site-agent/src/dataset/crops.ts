@@ -77,7 +77,7 @@ export function cropMatrices(crops: readonly Crop[], sourcePx: number, targetPx:
   return { rows, columns };
 }
 
-interface Axis {
+export interface Axis {
   readonly start: number;
   readonly length: number;
   readonly reversed: boolean;
@@ -89,7 +89,7 @@ interface Axis {
  * Writes [targetPx, sourcePx]. Bilinear when enlarging; when shrinking the triangle widens with the scale, so that it
  * averages over all it covers (what PIL does, and torchvision with antialias). Every row sums to 1.
  */
-function interpolate(out: Float32Array, { start, length, reversed, sourcePx, targetPx }: Axis): void {
+export function interpolate(out: Float32Array, { start, length, reversed, sourcePx, targetPx }: Axis): void {
   const scale = length / targetPx;
   const support = Math.max(1, scale);
   for (let target = 0; target < targetPx; target++) {

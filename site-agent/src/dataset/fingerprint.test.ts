@@ -2,6 +2,7 @@
 import { compareWithOthers, type Comparison } from "@consilium/shared/fingerprint/compare";
 import { sumOfFingerprints } from "@consilium/shared/fingerprint/histogram";
 import { binsOf, GROUPS, SHARES, type GroupName } from "@consilium/shared/fingerprint/layout";
+import { GREY_IMAGES, rangesFor } from "@consilium/shared/input-profile";
 import { beforeAll, describe, expect, it } from "vitest";
 import { pictures } from "../../../deploy/demo/phantom/hospital.ts";
 import { HOSPITALS } from "../../../deploy/demo/phantom/vendors.ts";
@@ -27,10 +28,10 @@ function cached({ rows, columns, values }: Film): Uint8Array {
   const stored = Uint16Array.from(values, (value) => Math.round(Math.min(1, Math.max(0, value)) * 4095));
   const image = { rows, columns, samples: 1, photometric: "MONOCHROME2", values: stored } as const;
   const rescale = { slope: 1, intercept: 0 };
-  return fitToSquare(
-    toGrey(image, { modality: "CR", padding: null, rescale, modalityLut: null, window: null }),
-    SIZE,
-  );
+  const hints = { modality: "CR", padding: null, rescale, modalityLut: null, window: null };
+  const [grey] = toGrey(image, hints, rangesFor(GREY_IMAGES, "CR"));
+  if (grey === undefined) throw new Error("an image without a channel");
+  return fitToSquare(grey, SIZE);
 }
 
 function cacheOf(images: readonly Uint8Array[], record: Partial<CachedRecord> = {}) {
@@ -46,6 +47,8 @@ function cacheOf(images: readonly Uint8Array[], record: Partial<CachedRecord> = 
   }));
   const cache: ImageCache = {
     sizePx: SIZE,
+    depthPx: 1,
+    channels: 1,
     records,
     read: (indices, out) => {
       for (let i = 0; i < indices.length; i++) out.set(images[indices[i] ?? 0] ?? [], i * SIZE ** 2);

@@ -11,7 +11,7 @@ import { emptyCounts, fingerprintFrom, type Counts } from "@consilium/shared/fin
 import { placeInSquare, type Placement } from "../ingest/resize.ts";
 import type { CachedRecord } from "./cache-format.ts";
 import { openImageCache } from "./cache.ts";
-import type { ImageCache } from "./types.ts";
+import { recordBytes, type ImageCache } from "./types.ts";
 
 /** Images that are looked at for intensities, spread evenly over the cache; the records are all counted. */
 const MOST_PICTURES = 2048;
@@ -91,15 +91,16 @@ function countTerm(counts: Counts, group: keyof typeof BINS_OF_TERMS, term: stri
   if (at >= 0) add(counts[group], at);
 }
 
-/** What the letterbox around a picture adds is left out. */
+/** Of a volume its middle slice, of several channels the first; what the letterbox around a picture adds is left out. */
 function countPictures(counts: Counts, records: readonly CachedRecord[], cache: ImageCache): void {
-  const { sizePx } = cache;
-  const pixels = new Uint8Array(sizePx ** 2);
+  const { sizePx, depthPx } = cache;
+  const whole = new Uint8Array(recordBytes(cache));
+  const pixels = whole.subarray((depthPx >> 1) * sizePx ** 2, ((depthPx >> 1) + 1) * sizePx ** 2);
   const pictures = Math.min(MOST_PICTURES, records.length);
   for (let i = 0; i < pictures; i++) {
     const index = Math.floor((i * records.length) / pictures);
     const { rows = sizePx, columns = sizePx } = records[index] ?? {};
-    cache.read([index], pixels);
+    cache.read([index], whole);
     countPicture(counts, pixels, sizePx, placeInSquare(rows, columns, sizePx));
   }
 }

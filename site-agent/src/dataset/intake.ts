@@ -37,7 +37,10 @@ export type Intake = z.infer<typeof intakeSchema>;
 
 /** Files that should have given an image each: not second files of one, nor what lies beside, such as label tables. */
 export const countedFiles = ({ files, quarantined }: FolderIntake): number =>
-  files - (quarantined["dicom.duplicate"] ?? 0) - (quarantined["dicom.not-dicom"] ?? 0);
+  files -
+  (quarantined["dicom.duplicate"] ?? 0) -
+  (quarantined["dicom.not-dicom"] ?? 0) -
+  (quarantined["volume.unwanted"] ?? 0);
 
 export function usedShare(folder: FolderIntake): number {
   const counted = countedFiles(folder);

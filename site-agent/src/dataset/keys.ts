@@ -45,6 +45,16 @@ export function pullKey(secret: Uint8Array, ...uids: readonly string[]): string 
   return key(secret, "pull", ...uids.map(trimUid));
 }
 
+/** An image that no header names, by the SHA-256 of its content. */
+export function contentKey(secret: Uint8Array, sha256: string): string {
+  return key(secret, "content", sha256);
+}
+
+/** A patient whom a data set's file names number, or a single file. */
+export function subjectKey(secret: Uint8Array, subject: string): string {
+  return key(secret, "subject", subject);
+}
+
 /** UIDs are padded with a zero byte (PS3.5, 9.1), by some writers with spaces. */
 function trimUid(uid: string): string {
   return uid.replaceAll("\0", "").trim();

@@ -8,7 +8,7 @@ import type { ImageCache } from "../dataset/types.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
 import type { Engine, Inference, TrainStep } from "../engine/types.ts";
 import { initialWeights } from "../model/initial-weights.ts";
-import { vitConfig, type VitConfig } from "../model/sizes.ts";
+import { assertOfImages, vitConfig, type VitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
 import {
   classifierInference,
@@ -51,7 +51,8 @@ const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 /**
  * @param onProgress called before each run and after each step; awaited, so it may let messages in
  * @param signal stops at a step's border with the signal's reason
- * @throws labels.unmatched, labels.too-few, config.invalid, manifest.mismatch, training.diverged, cache.corrupt, engine.*
+ * @throws labels.unmatched, labels.too-few, config.invalid, manifest.mismatch, model.of-volumes,
+ * training.diverged, cache.corrupt, engine.*
  */
 export async function finetune(
   task: FinetuneTask,
@@ -60,6 +61,7 @@ export async function finetune(
 ): Promise<FinetuneResult> {
   const { encoders, options } = task;
   const config = vitConfig(task.model);
+  assertOfImages(config);
   const cohort = formCohort(task.train, task.test, options);
   const encoderWeights = loadEncoders(config, encoders);
   const networks = await compile(task, config, cohort);

@@ -17,6 +17,7 @@ const CONFIG: MaeConfig = {
 const CACHE_PX = 10;
 const BATCH = 2;
 const BETA1 = 0.9;
+const CACHE = { sizePx: CACHE_PX, depthPx: 1 };
 const SAMPLES = 60;
 const STEP = 1e-5;
 
@@ -24,14 +25,14 @@ it("the traced MAE step has the gradients that float64 finite differences give",
   const parameters = maeParameters(CONFIG);
   const graph = traceTrainStep({
     parameters,
-    inputs: maeInputs(CONFIG, CACHE_PX, BATCH),
+    inputs: maeInputs(CONFIG, CACHE, BATCH),
     optimizer: { beta1: BETA1, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, clipGlobalNorm: 1e9 },
     loss: (weights, inputs) => ({ loss: maeLoss(maeForward(weights, inputs, CONFIG)) }),
   });
   const random = new Random(1);
   const images = Uint8Array.from({ length: BATCH * CACHE_PX ** 2 }, () => random.below(256));
   const crop = { top: 1, left: 0.5, height: 8, width: 9, flip: true };
-  const batch = maeArrays(CONFIG, CACHE_PX, images, [crop, crop], random);
+  const batch = maeArrays(CONFIG, CACHE, images, [crop, crop], random);
   const layout = layOut(parameters);
 
   const inputs: Record<string, ArrayLike<number>> = { [SCHEDULE]: [1e-8, 0, 1] };

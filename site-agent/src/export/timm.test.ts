@@ -114,4 +114,11 @@ describe("the encoder in timm's layout", () => {
       ["manifest.mismatch", "cls_token"],
     ]);
   });
+
+  it("has no place for an encoder of volumes, and says so", () => {
+    const ofVolumes = { ...config, volume: { depthPx: 8, patchDepthPx: 4 } };
+    expect(() => exportEncoder(ofVolumes, written)).toThrow(
+      expect.objectContaining({ code: "model.of-volumes" }) as Error,
+    );
+  });
 });

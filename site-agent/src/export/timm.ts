@@ -11,7 +11,7 @@ import { concatenate } from "@consilium/shared/vector";
 import type { Parameter } from "../engine/types.ts";
 import { selectParameters } from "../downstream/encoder.ts";
 import { sinCosPositions } from "../model/positions.ts";
-import { gridSize, patchCount, type VitConfig } from "../model/sizes.ts";
+import { assertOfImages, gridSize, patchCount, type VitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
 import { elementCount } from "@consilium/shared/manifest";
 import { encodeSafetensors, type NamedTensor, type TensorFile } from "./safetensors.ts";
@@ -56,13 +56,14 @@ export interface EncoderFiles {
 /**
  * @param checkpoint encoder and possibly pretext heads, which are left out
  * @param origin goes into the file's metadata and the card
- * @throws manifest.mismatch if the checkpoint does not hold this encoder
+ * @throws manifest.mismatch if the checkpoint does not hold this encoder, model.of-volumes
  */
 export function exportEncoder(
   config: VitConfig,
   checkpoint: Checkpoint,
   origin: Readonly<Record<string, string>> = {},
 ): EncoderFiles {
+  assertOfImages(config);
   const tensors = toTimm(config, selectParameters(vitParameters(config), checkpoint));
   return {
     safetensors: encodeSafetensors({ tensors, metadata: { ...origin, format: "pt" } }),

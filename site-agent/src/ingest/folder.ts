@@ -9,6 +9,9 @@ export interface FoundFile {
   readonly relativePath: string;
 }
 
+/** Whether a file says by its name that it is NIfTI, plain or gzipped. */
+export const isNifti = ({ relativePath }: FoundFile): boolean => /\.nii(\.gz)?$/i.test(relativePath);
+
 /**
  * Walks depth first, names in order of their code units. Links are followed; a folder that was entered before is not
  * entered again, so loops end. Hidden files and folders (a dot first) are the system's, not images, and are left out.

@@ -1,3 +1,5 @@
+import { greySchema } from "@consilium/shared/grey-schema";
+import { GREY_IMAGES, inputProfile, rangesFor } from "@consilium/shared/input-profile";
 import { describe, expect, it } from "vitest";
 import type { StoredImage, StoredValues } from "./decode/stored-image.ts";
 import { toGrey } from "./grey.ts";
@@ -22,7 +24,11 @@ const grey = (
   values: StoredValues,
   changes: Partial<GreyHints> = {},
   photometric?: StoredImage["photometric"],
-): number[] => Array.from(toGrey(image(values, photometric), hints(changes)).values);
+): number[] => {
+  const all = hints(changes);
+  const [channel] = toGrey(image(values, photometric), all, rangesFor(GREY_IMAGES, all.modality));
+  return Array.from(channel?.values ?? []);
+};
 
 describe("to grey", () => {
   it("spans the 0.5 to 99.5 percentile and clamps the rest", () => {
@@ -116,5 +122,38 @@ describe("to grey", () => {
     expect(() => grey(new Uint16Array(50).fill(7))).toThrow(flat);
     expect(() => grey(new Uint16Array(50).fill(7), { padding: { low: 7, high: 7 } })).toThrow(flat);
     expect(() => grey(Uint16Array.from([3000, 4000, 5000]), { modality: "CT" })).toThrow(flat);
+  });
+});
+
+describe("channels", () => {
+  const CT = { modality: "CT", rescale: { slope: 1, intercept: -1024 } };
+  const threeChannels = inputProfile({ grey: greySchema.parse({}), model: { channels: 3 }, volume: null });
+  const channels = (values: StoredValues, changes: Partial<GreyHints>) => {
+    const all = hints(changes);
+    return toGrey(image(values), all, rangesFor(threeChannels, all.modality));
+  };
+  const stored = (...hu: readonly number[]) => Int16Array.from(hu, (value) => value + 1024);
+
+  it("of CT are the lung, the soft tissue and the bone window", () => {
+    const [lung, soft, bone] = channels(stored(-1400, -600, 40, 480, 1800), CT).map(({ values }) =>
+      Array.from(values, (value) => Math.round(value / 10)),
+    );
+    expect(lung).toEqual([0, 13, 24, 26, 26]);
+    expect(soft).toEqual([0, 0, 13, 26, 26]);
+    expect(bone).toEqual([0, 2, 8, 13, 26]);
+  });
+
+  it("repeat where the modality has one range", () => {
+    const [first, second, third] = channels(ramp, { modality: "MR" });
+    expect(second?.values).toBe(first?.values);
+    expect(third?.values).toBe(first?.values);
+  });
+
+  it("need contrast in one of them only", () => {
+    const bright = stored(600, 900, 1200);
+    expect(channels(bright, CT).map(({ values }) => new Set(values).size)).toEqual([1, 1, 3]);
+    expect(() => channels(stored(1800, 1900), CT)).toThrow(
+      expect.objectContaining({ code: "dicom.flat" }) as Error,
+    );
   });
 });

@@ -5,55 +5,78 @@
  * All of this depends on a pixel's value alone, so it is worked out once per value and not once per pixel.
  */
 import { ConsiliumError } from "@consilium/shared/errors";
+import type { ChannelRanges, GreyRange } from "@consilium/shared/input-profile";
 import type { StoredImage, StoredValues } from "./decode/stored-image.ts";
 import type { GreyHints } from "./header/grey-hints.ts";
 import type { LookupTable } from "./header/lookup-table.ts";
 import type { GreyImage } from "./resize.ts";
 
-/** How the range that becomes 0 .. 255 is found. */
-export type GreyProfile =
-  /** From the image itself, as vendors' windows differ from site to site. Shares of the pixels. */
-  | { readonly range: "percentile"; readonly low: number; readonly high: number }
-  /** Fixed, in rescaled units (HU for CT). */
-  | { readonly range: "window"; readonly center: number; readonly width: number }
-  /** The header's window, or the percentiles where it names none. */
-  | { readonly range: "header" };
-
-const PERCENTILES = { range: "percentile", low: 0.005, high: 0.995 } as const;
-
-const PROFILES: ReadonlyMap<string, GreyProfile> = new Map<string, GreyProfile>([
-  ["CR", PERCENTILES],
-  ["DX", PERCENTILES],
-  ["MG", PERCENTILES],
-  ["MR", PERCENTILES],
-  // One channel for now: the lung window.
-  ["CT", { range: "window", center: -600, width: 1500 }],
-]);
+/** Where a header names no window. Shares of the pixels. */
+export const PERCENTILES = { low: 0.005, high: 0.995 } as const;
 
 /** Beyond this many different values (32-bit images) neighbours share a level. */
 const MAX_LEVELS = 65_536;
 
-export function greyProfile(modality: string): GreyProfile {
-  return PROFILES.get(modality) ?? { range: "header" };
-}
-
 /**
- * @returns rows x columns values in 0 .. 255, not rounded, so that resampling rounds once; masked pixels are 0
- * @throws dicom.flat if there is no contrast
+ * @param ranges the plan's for this modality, one for each channel
+ * @returns for each channel rows x columns values in 0 .. 255, not rounded, so that resampling rounds once; masked pixels
+ * are 0. Channels of one range are one object.
+ * @throws dicom.flat if no channel has contrast
  */
-export function toGrey(image: StoredImage, imageHints: GreyHints): GreyImage {
+export function toGrey(
+  image: StoredImage,
+  imageHints: GreyHints,
+  ranges: ChannelRanges,
+): readonly GreyImage[] {
   const { rows, columns, photometric } = image;
   // Padding, rescale and window are defined for single-sample images only (PS3.3 C.7.5.1.1.2, C.11).
   const hints = image.samples === 1 ? imageHints : colourHints(imageHints);
   const levels = countLevels(image.samples === 1 ? image.values : luminance(image));
   const outputs = rescaledLevels(levels, hints);
-  const [low, high] = outputRange(levels, outputs, hints);
-  const table = greyTable(outputs, low, high, photometric === "MONOCHROME1");
-  assertContrast(levels, outputs, table);
-  const { values, least, step } = levels;
-  const grey = new Float32Array(rows * columns);
-  for (let i = 0; i < grey.length; i++) grey[i] = table[levelOf(values[i] ?? 0, least, step)] ?? 0;
-  return { rows, columns, values: grey };
+  const channels = distinct(ranges, (range) => {
+    const [low, high] = outputRange(levels, outputs, range, hints);
+    const table = greyTable(outputs, low, high, photometric === "MONOCHROME1");
+    return { hasContrast: hasContrast(levels, outputs, table), values: paint(levels, table) };
+  });
+  if (!channels.some((channel) => channel.hasContrast)) throw new ConsiliumError("dicom.flat");
+  return channels.map(({ values }) => ({ rows, columns, values }));
+}
+
+/** Makes each different range's channel once. */
+export function distinct<T>(ranges: ChannelRanges, make: (range: GreyRange) => T): readonly T[] {
+  const made = new Map<string, T>();
+  return ranges.map((range) => {
+    const name = JSON.stringify(range);
+    const known = made.get(name);
+    if (known !== undefined) return known;
+    const channel = make(range);
+    made.set(name, channel);
+    return channel;
+  });
+}
+
+/**
+ * The values of an image of one sample a pixel in the modality's units (HU for CT), before any window; padding becomes the
+ * least of them, as if nothing were there.
+ */
+export function rescale(image: StoredImage, hints: GreyHints): Float32Array {
+  const levels = countLevels(image.values);
+  const outputs = rescaledLevels(levels, hints);
+  let least = Infinity;
+  for (let level = 0; level < outputs.length; level++)
+    if ((levels.counts[level] ?? 0) > 0 && (outputs[level] ?? NaN) < least) least = outputs[level] ?? least;
+  const lowest = Number.isFinite(least) ? least : 0;
+  return paint(
+    levels,
+    Float32Array.from(outputs, (output) => (Number.isNaN(output) ? lowest : output)),
+  );
+}
+
+/** Every pixel's value in the table. */
+function paint({ values, least, step }: Levels, table: Float32Array): Float32Array {
+  const painted = new Float32Array(values.length);
+  for (let i = 0; i < painted.length; i++) painted[i] = table[levelOf(values[i] ?? 0, least, step)] ?? 0;
+  return painted;
 }
 
 function colourHints({ modality }: GreyHints): GreyHints {
@@ -130,19 +153,25 @@ function lookUp({ first, values }: LookupTable, stored: number): number {
 }
 
 /** The rescaled values that become 0 and 255. */
-function outputRange(levels: Levels, outputs: Float64Array, hints: GreyHints): readonly [number, number] {
-  const profile = greyProfile(hints.modality);
-  const window = profile.range === "window" ? profile : profile.range === "header" ? hints.window : null;
-  if (window !== null) {
-    // PS3.3 C.11.2.1.2.1: from center - 0.5 - (width - 1) / 2 to center - 0.5 + (width - 1) / 2.
-    const half = Math.max(0.5, (window.width - 1) / 2);
-    return [window.center - 0.5 - half, window.center - 0.5 + half];
-  }
-  const { low, high } = profile.range === "percentile" ? profile : PERCENTILES;
+function outputRange(
+  levels: Levels,
+  outputs: Float64Array,
+  wanted: GreyRange,
+  hints: GreyHints,
+): readonly [number, number] {
+  const window = wanted.range === "window" ? wanted : wanted.range === "header" ? hints.window : null;
+  if (window !== null) return windowRange(window);
+  const { low, high } = wanted.range === "percentile" ? wanted : PERCENTILES;
   const ranked = rank(levels, outputs);
   const range = [quantile(ranked, low), quantile(ranked, high)] as const;
   // A few bright pixels on black: the percentiles see none of them.
   return range[1] > range[0] ? range : [quantile(ranked, 0), quantile(ranked, 1)];
+}
+
+/** PS3.3 C.11.2.1.2.1: from center - 0.5 - (width - 1) / 2 to center - 0.5 + (width - 1) / 2. */
+export function windowRange({ center, width }: NonNullable<GreyHints["window"]>): readonly [number, number] {
+  const half = Math.max(0.5, (width - 1) / 2);
+  return [center - 0.5 - half, center - 0.5 + half];
 }
 
 /** Rescaled values that occur, ascending, and how many pixels have at most each. */
@@ -184,13 +213,13 @@ function greyTable(outputs: Float64Array, low: number, high: number, inverted: b
   return table;
 }
 
-/** @throws dicom.flat if every pixel that counts has the same grey */
-function assertContrast({ counts }: Levels, outputs: Float64Array, table: Float32Array): void {
+/** Whether two pixels that count differ in grey. */
+function hasContrast({ counts }: Levels, outputs: Float64Array, table: Float32Array): boolean {
   let seen: number | undefined;
   for (let level = 0; level < counts.length; level++) {
     if (counts[level] === 0 || Number.isNaN(outputs[level])) continue;
-    if (seen !== undefined && table[level] !== seen) return;
+    if (seen !== undefined && table[level] !== seen) return true;
     seen ??= table[level];
   }
-  throw new ConsiliumError("dicom.flat");
+  return false;
 }

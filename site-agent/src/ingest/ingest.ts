@@ -29,6 +29,8 @@ export interface IntakeSummary {
   readonly files: number;
   /** In the cache now, whether read by this ingest or by an earlier one. */
   readonly used: number;
+  /** Under a plan for volumes: what the used files became. */
+  readonly volumes?: number;
   readonly quarantined: Readonly<Partial<Record<ErrorCode, number>>>;
   /** Of the files, second ones of the same image left out. */
   readonly usedShare: number;
@@ -46,7 +48,7 @@ export interface IngestSummary extends IntakeSummary {
  * manifest. Calling it again goes on where it stopped and reads no image twice. Images enter the cache in the folder's
  * order, whatever the number of threads.
  * @throws ingest.folder-missing, ingest.no-dicom, labels.invalid, labels.unmatched, config.invalid (another image size),
- * disk.full; the signal's reason
+ * cache.wrong-profile, disk.full; the signal's reason
  */
 export async function ingestFolder(options: IngestOptions): Promise<IngestSummary> {
   const { folder, cacheDir, secret, labelsFile, signal, onProgress } = options;
@@ -63,7 +65,8 @@ export async function ingestFolder(options: IngestOptions): Promise<IngestSummar
       if (tally.used === 0) throw noDicom(tally.quarantined);
       const counts = await intake.record();
       const labels = await applyLabels(cacheDir, labelFile, intake.keys);
-      return { ...summaryOf(counts), labels };
+      const volumes = intake.volumes.size;
+      return { ...summaryOf(counts), ...(volumes > 0 && { volumes }), labels };
     } finally {
       await intake.close();
     }

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { GREY_IMAGES } from "@consilium/shared/input-profile";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { readImage, type ReadResult } from "./read-image.ts";
 import { writeDicom, type FixtureElement } from "./testing/dicom-fixture.ts";
@@ -18,7 +19,10 @@ afterEach(async () => {
 async function read(image: FixtureImage, elements: readonly FixtureElement[]): Promise<ReadResult> {
   const path = join(dir, "image.dcm");
   await writeFile(path, await writeDicom(image, { elements }));
-  return readImage({ path, relativePath: "image.dcm" }, { secret, sizePx: 20, isCached: () => false });
+  return readImage(
+    { path, relativePath: "image.dcm" },
+    { secret, sizePx: 20, profile: GREY_IMAGES, isCached: () => false },
+  );
 }
 
 const us16 = (value: number): Uint8Array => Uint8Array.of(value, 0, 0, 0);

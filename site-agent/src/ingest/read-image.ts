@@ -1,15 +1,16 @@
 /** One file to one cache record: header, decision, pixels, grey, square. What it returns holds nothing identifying. */
 import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
+import { rangesFor, type InputProfile } from "@consilium/shared/input-profile";
 import type { CachedRecord } from "../dataset/cache-format.ts";
 import { anonymousPatientKey, fileKey, imageKey, patientKey } from "../dataset/keys.ts";
 import { cropTo } from "./crop.ts";
 import { framesOf } from "./decode/decode.ts";
 import { expandPalette } from "./decode/palette.ts";
 import { readDicomFile } from "./header/file.ts";
-import type { FoundFile } from "./folder.ts";
+import { isNifti, type FoundFile } from "./folder.ts";
 import { toGrey } from "./grey.ts";
 import type { DicomHeader, Identifiers } from "./header/header.ts";
-import { fitToSquare } from "./resize.ts";
+import { fitChannels } from "./resize.ts";
 
 /** What became of a file. `key` is the image's, or the file's where the header names no image. */
 export type ReadResult =
@@ -26,14 +27,16 @@ export type ReadResult =
 export interface ReadOptions {
   readonly secret: Uint8Array;
   readonly sizePx: number;
+  readonly profile: InputProfile;
   /** Whether the cache holds an image already. */
   readonly isCached: (key: string) => boolean;
 }
 
 /** Never throws for what a file may hold: that becomes `quarantined`. */
 export async function readImage(file: FoundFile, options: ReadOptions): Promise<ReadResult> {
-  const { secret, sizePx, isCached } = options;
+  const { secret, sizePx, profile, isCached } = options;
   let key = fileKey(secret, file.relativePath);
+  if (isNifti(file)) return { outcome: "quarantined", key, code: "volume.unwanted" };
   const onIdentifiers = ({ sopInstanceUid }: Identifiers): void => {
     if (sopInstanceUid !== "") key = imageKey(secret, sopInstanceUid);
   };
@@ -41,16 +44,22 @@ export async function readImage(file: FoundFile, options: ReadOptions): Promise<
     const header = readDicomFile(
       file.path,
       onIdentifiers,
-      (early) => refusal(early) === null && !isCached(imageKey(secret, early.identifiers.sopInstanceUid)),
+      (early) =>
+        (refusal(early) ?? unlessSingle(early)) === null &&
+        !isCached(imageKey(secret, early.identifiers.sopInstanceUid)),
     );
-    const refused = refusal(header);
+    const refused = refusal(header) ?? unlessSingle(header);
     if (refused !== null) throw refused;
     if (isCached(key)) return { outcome: "cached", key };
     const { region } = header;
     const whole = await framesOf(header).frame(0);
     const stored = region === null ? whole : cropTo(whole, region);
     const isPalette = stored.photometric === "PALETTE COLOR";
-    const grey = toGrey(isPalette ? expandPalette(stored, header.palette) : stored, header.grey);
+    const channels = toGrey(
+      isPalette ? expandPalette(stored, header.palette) : stored,
+      header.grey,
+      rangesFor(profile, header.modality),
+    );
     const record: CachedRecord = {
       image: key,
       patient: patientOf(header, key, secret),
@@ -63,7 +72,7 @@ export async function readImage(file: FoundFile, options: ReadOptions): Promise<
       ...(header.vendor === null ? {} : { vendor: header.vendor }),
       ...spacingOf(header),
     };
-    return { outcome: "read", key, record, pixels: fitToSquare(grey, sizePx) };
+    return { outcome: "read", key, record, pixels: fitChannels(channels, sizePx) };
   } catch (error) {
     // Anything unforeseen in one file is that file's failure: the others go on.
     const code = error instanceof ConsiliumError ? error.code : "dicom.decode-failed";
@@ -71,23 +80,25 @@ export async function readImage(file: FoundFile, options: ReadOptions): Promise<
   }
 }
 
-/** Why an image is set aside by its header alone, or null. */
-function refusal(header: DicomHeader): ConsiliumError | null {
+/** Why an image is set aside by its header alone, under any plan, or null. */
+export function refusal(header: DicomHeader): ConsiliumError | null {
   if (header.identifiers.sopInstanceUid === "")
     return new ConsiliumError("dicom.unsupported", { detail: "(no SOP Instance UID)" });
   if (header.mayCarryText) return new ConsiliumError("dicom.burned-in");
-  if (header.frames !== 1) return new ConsiliumError("dicom.multi-frame");
   return null;
 }
 
 /** A spacing that no machine has is none. */
-function spacingOf({ spacingMm }: DicomHeader): Pick<CachedRecord, "spacingUm"> {
+export function spacingOf({ spacingMm }: DicomHeader): Pick<CachedRecord, "spacingUm"> {
   const spacingUm = Math.round((spacingMm ?? 0) * 1000);
   return spacingUm >= 1 && spacingUm <= 1_000_000 ? { spacingUm } : {};
 }
 
+const unlessSingle = ({ frames }: DicomHeader): ConsiliumError | null =>
+  frames === 1 ? null : new ConsiliumError("dicom.multi-frame");
+
 /** Images without a patient id are kept together by study, and alone where even that is missing. */
-function patientOf({ identifiers }: DicomHeader, image: string, secret: Uint8Array): string {
+export function patientOf({ identifiers }: DicomHeader, image: string, secret: Uint8Array): string {
   const { issuer, patientId, studyInstanceUid } = identifiers;
   if (patientId !== "") return patientKey(secret, issuer, patientId);
   return anonymousPatientKey(secret, studyInstanceUid === "" ? image : studyInstanceUid);

@@ -1,4 +1,5 @@
 /** Threads that read files into cache records; a file that a thread is lost over is quarantined. */
+import { GREY_IMAGES, type InputProfile } from "@consilium/shared/input-profile";
 import { fileKey } from "../dataset/keys.ts";
 import type { FoundFile } from "./folder.ts";
 import type { ReadResult } from "./read-image.ts";
@@ -11,11 +12,14 @@ export interface ReadTask {
 export interface ReadWorkerData {
   readonly secret: Uint8Array;
   readonly sizePx: number;
+  readonly profile: InputProfile;
   /** See known-keys.ts. */
   readonly known: SharedArrayBuffer;
 }
 
-export interface ReadPoolOptions extends ReadWorkerData {
+export interface ReadPoolOptions extends Omit<ReadWorkerData, "profile"> {
+  /** Grey images under the plan's defaults unless given. */
+  readonly profile?: InputProfile;
   readonly threads: number;
   /** From when a thread begins with a file until it is given up. */
   readonly timeoutMs: number;
@@ -29,9 +33,10 @@ export class ReadPool {
   readonly #secret: Uint8Array;
   readonly #pool: WorkerPool<ReadTask, ReadResult>;
 
-  constructor({ threads, timeoutMs, script = SCRIPT, secret, sizePx, known }: ReadPoolOptions) {
+  constructor({ threads, timeoutMs, script = SCRIPT, ...options }: ReadPoolOptions) {
+    const { secret, sizePx, profile = GREY_IMAGES, known } = options;
     this.#secret = secret;
-    const data: ReadWorkerData = { secret, sizePx, known };
+    const data: ReadWorkerData = { secret, sizePx, profile, known };
     this.#pool = new WorkerPool({ threads, timeoutMs, script, data });
   }
 

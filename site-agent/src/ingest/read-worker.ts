@@ -7,8 +7,8 @@ import type { ReadTask, ReadWorkerData } from "./read-pool.ts";
 import type { WorkerReply } from "./worker-pool.ts";
 
 const port = quietThread();
-const { secret, sizePx, known } = workerData as ReadWorkerData;
-const options = { secret, sizePx, isCached: (key: string) => hasKey(known, key) };
+const { secret, sizePx, profile, known } = workerData as ReadWorkerData;
+const options = { secret, sizePx, profile, isCached: (key: string) => hasKey(known, key) };
 
 const reply = (answer: WorkerReply<ReadResult>, moved: readonly ArrayBuffer[] = []): void => {
   port.postMessage(answer, moved);

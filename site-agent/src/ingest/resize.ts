@@ -26,6 +26,17 @@ export function placeInSquare(rows: number, columns: number, sizePx: number): Pl
   return { left: (sizePx - width) >> 1, top: (sizePx - height) >> 1, width, height };
 }
 
+/** Fits each channel into a square, one after the other. Channels that are one object are resampled once. */
+export function fitChannels(channels: readonly GreyImage[], sizePx: number): Uint8Array {
+  const out = new Uint8Array(channels.length * sizePx ** 2);
+  for (const [i, channel] of channels.entries()) {
+    const earlier = channels.findIndex(({ values }) => values === channel.values);
+    const at = earlier * sizePx ** 2;
+    out.set(earlier < i ? out.subarray(at, at + sizePx ** 2) : fitToSquare(channel, sizePx), i * sizePx ** 2);
+  }
+  return out;
+}
+
 /** Fits the image into a square and fills the rest with 0. @returns sizePx^2 bytes, values rounded and kept in 0 .. 255 */
 export function fitToSquare(image: GreyImage, sizePx: number): Uint8Array {
   const { left, top, width, height } = placeInSquare(image.rows, image.columns, sizePx);

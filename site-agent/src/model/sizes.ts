@@ -8,6 +8,8 @@ export interface VitConfig {
   readonly imagePx: number;
   readonly patchPx: number;
   readonly channels: number;
+  /** Of volumes alone: slices that the network sees, and slices of a patch. */
+  readonly volume?: { readonly depthPx: number; readonly patchDepthPx: number };
   readonly width: number;
   readonly depth: number;
   readonly heads: number;
@@ -21,23 +23,42 @@ const SIZES = {
   base: { width: 768, depth: 12, heads: 12 },
 } as const satisfies Record<Plan["model"]["size"], Pick<VitConfig, "width" | "depth" | "heads">>;
 
-export function vitConfig({ size, imagePx, patchPx, channels }: Plan["model"]): VitConfig {
-  return { imagePx, patchPx, channels, ...SIZES[size] };
+type PlannedModel = Pick<Plan["model"], "size" | "imagePx" | "patchPx" | "channels"> &
+  Partial<Pick<Plan["model"], "dimensions" | "depthPx" | "patchDepthPx">>;
+
+export function vitConfig(model: PlannedModel): VitConfig {
+  const { size, imagePx, patchPx, channels, dimensions = 2, depthPx = 1, patchDepthPx = 1 } = model;
+  const config = { imagePx, patchPx, channels, ...SIZES[size] };
+  return dimensions === 2 ? config : { ...config, volume: { depthPx, patchDepthPx } };
 }
 
-/** Patches along one side of the image. */
+/** Patches along one side of the image, or of a volume's slice. */
 export function gridSize({ imagePx, patchPx }: Pick<VitConfig, "imagePx" | "patchPx">): number {
   return imagePx / patchPx;
 }
 
-/** Patches of one image, L. */
-export function patchCount(config: Pick<VitConfig, "imagePx" | "patchPx">): number {
-  return gridSize(config) ** 2;
+/** Layers of patches, one above the other: 1 for images. */
+export function gridDepth({ volume }: Pick<VitConfig, "volume">): number {
+  return volume === undefined ? 1 : volume.depthPx / volume.patchDepthPx;
+}
+
+/** Patches of one image or volume, L. */
+export function patchCount(config: Pick<VitConfig, "imagePx" | "patchPx" | "volume">): number {
+  return gridDepth(config) * gridSize(config) ** 2;
 }
 
 /** Numbers in one patch, P. */
-export function patchLength({ patchPx, channels }: Pick<VitConfig, "patchPx" | "channels">): number {
-  return patchPx * patchPx * channels;
+export function patchLength({
+  patchPx,
+  channels,
+  volume,
+}: Pick<VitConfig, "patchPx" | "channels" | "volume">): number {
+  return (volume?.patchDepthPx ?? 1) * patchPx * patchPx * channels;
+}
+
+/** @throws model.of-volumes: timm's network and the heads of downstream tasks take images alone */
+export function assertOfImages({ volume }: Pick<VitConfig, "volume">): void {
+  if (volume !== undefined) throw new ConsiliumError("model.of-volumes");
 }
 
 /**

@@ -9,8 +9,8 @@ import { recompute } from "../engine/recompute.ts";
 import { gelu, layerNorm, linear, selfAttention } from "../engine/nn.ts";
 import * as tf from "../engine/tf.ts";
 import type { Parameter, ParameterTensors } from "../engine/types.ts";
-import { sinCosPositions } from "./positions.ts";
-import { gridSize, patchCount, patchLength, type VitConfig } from "./sizes.ts";
+import { sinCosPositions, sinCosVolumePositions } from "./positions.ts";
+import { gridDepth, gridSize, patchCount, patchLength, type VitConfig } from "./sizes.ts";
 
 const MLP_RATIO = 4;
 
@@ -55,20 +55,46 @@ export function token(name: string, width: number): Parameter {
 }
 
 /**
- * @param images [N, imagePx, imagePx, channels]
- * @returns [N, L, P], patches row by row; inside a patch row, column, channel
+ * @param images [N, imagePx, imagePx, channels], or volumes [N, depthPx * imagePx, imagePx, channels]
+ * @returns [N, L, P], patches row by row, of volumes layer by layer; inside a patch (slice,) row, column, channel
  */
 export function patchify(images: Tensor, config: VitConfig): Tensor {
+  return config.volume === undefined
+    ? cutSquares(images, config)
+    : patchifyVolumes(images, config, config.volume);
+}
+
+/** [N, S, S, channels] -> [N, squares, patchPx * patchPx * channels] */
+function cutSquares(images: Tensor, config: VitConfig): Tensor {
   const [batch = 0] = images.shape;
   const grid = gridSize(config);
   const { patchPx, channels } = config;
   const rows = tf.reshape(images, [batch * grid, patchPx, grid, patchPx * channels]);
-  return tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [batch, grid * grid, patchLength(config)]);
+  return tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [batch, grid * grid, patchPx * patchPx * channels]);
+}
+
+/** Each slice is cut like an image, then `patchDepthPx` slices are joined: [N, D S, S, channels] -> [N, L, P]. */
+function patchifyVolumes(
+  volumes: Tensor,
+  config: VitConfig,
+  { depthPx, patchDepthPx }: NonNullable<VitConfig["volume"]>,
+): Tensor {
+  const { imagePx, channels } = config;
+  const [batch = 0] = volumes.shape;
+  const layers = depthPx / patchDepthPx;
+  const slices = tf.reshape(volumes, [batch * depthPx, imagePx, imagePx, channels]);
+  const squares = cutSquares(slices, config); // [N D, L / layers, P / patchDepthPx]
+  const [, perLayer = 0, length = 0] = squares.shape;
+  const joined = tf.reshape(squares, [batch * layers, patchDepthPx, perLayer, length]);
+  return tf.reshape(tf.transpose(joined, [0, 2, 1, 3]), [batch, layers * perLayer, patchDepthPx * length]);
 }
 
 /** Fixed positions of the patches, [L, D]; the class token's are zero. */
 export function positions(config: VitConfig, width = config.width): Tensor {
   const grid = gridSize(config);
+  if (config.volume !== undefined) {
+    return tf.tensor(sinCosVolumePositions(gridDepth(config), grid, width), [patchCount(config), width]);
+  }
   return tf.tensor(sinCosPositions(grid, width), [grid * grid, width]);
 }
 

@@ -7,6 +7,8 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { wholeImage } from "../dataset/crops.ts";
 import { Random } from "../dataset/random.ts";
+import { recordBytes } from "../dataset/types.ts";
+import { wholeVolume } from "../dataset/volume-crops.ts";
 import * as tf from "../engine/tf.ts";
 import type { InputArrays, InputTensors } from "../engine/types.ts";
 import { pretextTask } from "./index.ts";
@@ -32,11 +34,24 @@ const TINY: MaeConfig = {
   visible: 2,
   normPixLoss: true,
 };
+/** A volume of two layers of patches. */
+const TINY_VOLUME: MaeConfig = {
+  ...TINY,
+  encoder: { ...TINY.encoder, volume: { depthPx: 4, patchDepthPx: 2 } },
+  visible: 3,
+};
 const TINY_BATCH = 2;
+const SQUARE = { sizePx: 64, depthPx: 1 };
 /** Finite differences: weights of each tensor, and how far each is moved. */
 const SAMPLED = 24;
 const HALF_WIDTH = 1e-4;
 const TINY_PARAMETERS = maeParameters(TINY);
+
+/** Cached as the network sees it. */
+const cachedBox = ({ encoder }: MaeConfig) => ({
+  sizePx: encoder.imagePx,
+  depthPx: encoder.volume?.depthPx ?? 1,
+});
 
 /** Initial weights, moved a little, so that no bias is 0 and no norm 1. */
 function tinyWeights(parameters = TINY_PARAMETERS): Float64Array[] {
@@ -48,26 +63,20 @@ function tinyWeights(parameters = TINY_PARAMETERS): Float64Array[] {
 
 function tinyArrays(config: MaeConfig, seed = 5): InputArrays<MaeInputs> {
   const random = new Random(seed);
-  const { imagePx, channels } = config.encoder;
-  const images = Uint8Array.from({ length: TINY_BATCH * imagePx ** 2 * channels }, () => random.below(256));
-  const crops = Array.from({ length: TINY_BATCH }, () => wholeImage(imagePx));
-  return maeArrays(config, imagePx, images, crops, random);
+  const box = cachedBox(config);
+  const length = TINY_BATCH * recordBytes({ ...box, channels: config.encoder.channels });
+  const images = Uint8Array.from({ length }, () => random.below(256));
+  const crops = Array.from({ length: TINY_BATCH }, () => wholeVolume(box));
+  return maeArrays(config, box, images, crops, random);
 }
 
 function tensorsOf(arrays: InputArrays<MaeInputs>, config: MaeConfig): InputTensors<MaeInputs> {
-  const specs = maeInputs(config, config.encoder.imagePx, TINY_BATCH);
-  const tensor = (name: keyof MaeInputs): Tensor =>
-    tf.tensor(
-      arrays[name] instanceof Uint8Array ? Float32Array.from(arrays[name]) : arrays[name],
-      [...specs[name].shape],
-      specs[name].dtype === "int32" ? "int32" : "float32",
-    );
-  return {
-    images: tensor("images"),
-    cropRows: tensor("cropRows"),
-    cropColumns: tensor("cropColumns"),
-    patchOrder: tensor("patchOrder"),
-  };
+  const specs = maeInputs(config, cachedBox(config), TINY_BATCH);
+  const tensors = Object.entries(specs).map(([name, { shape, dtype }]) => {
+    const values = Array.from(arrays[name as keyof MaeInputs]);
+    return [name, tf.tensor(values, [...shape], dtype === "int32" ? "int32" : "float32")];
+  });
+  return Object.fromEntries(tensors) as InputTensors<MaeInputs>;
 }
 
 const weightTensors = (weights: readonly ArrayLike<number>[], parameters = TINY_PARAMETERS): Tensor[] =>
@@ -81,8 +90,8 @@ function referenceLoss(
   arrays: InputArrays<MaeInputs>,
   config: MaeConfig,
 ): number {
-  const pixels = config.encoder.imagePx ** 2 * config.encoder.channels;
-  const patches = (config.encoder.imagePx / config.encoder.patchPx) ** 2;
+  const pixels = arrays.images.length / TINY_BATCH;
+  const patches = arrays.patchOrder.length / TINY_BATCH;
   const each = Array.from({ length: TINY_BATCH }, (_, i) => i);
   return referenceMaeLoss(
     named(weights, maeParameters(config)),
@@ -105,6 +114,11 @@ describe("the MAE loss", () => {
       encoder: { ...TINY.encoder, channels: 3, patchPx: 2 },
       visible: 1,
     },
+    "on volumes": TINY_VOLUME,
+    "on volumes of two channels": {
+      ...TINY_VOLUME,
+      encoder: { ...TINY_VOLUME.encoder, channels: 2, volume: { depthPx: 6, patchDepthPx: 3 } },
+    },
   };
   it.each(Object.entries(variants))("equals the paper's, unshuffled and in float64, %s", (_, config) => {
     const parameters = maeParameters(config);
@@ -116,20 +130,24 @@ describe("the MAE loss", () => {
     expect(maeLoss(forward).dataSync()[0]).toBeCloseTo(expected, 5);
   });
 
-  it("has gradients that equal float64 finite differences in every tensor", () => {
-    const weights = tinyWeights();
-    const arrays = tinyArrays(TINY);
-    const inputs = tensorsOf(arrays, TINY);
+  it.each([
+    ["images", TINY],
+    ["volumes", TINY_VOLUME],
+  ])("has gradients that equal float64 finite differences in every tensor, on %s", (_, config) => {
+    const parameters = maeParameters(config);
+    const weights = tinyWeights(parameters);
+    const arrays = tinyArrays(config);
+    const inputs = tensorsOf(arrays, config);
     const { grads } = tf.valueAndGrads((...tensors: Tensor[]) =>
-      tf.reshape<tf.Rank.R0>(maeLoss(maeForward(named(tensors), inputs, TINY)), []),
-    )(weightTensors(weights));
-    for (const [p, { name }] of TINY_PARAMETERS.entries()) {
+      tf.reshape<tf.Rank.R0>(maeLoss(maeForward(named(tensors, parameters), inputs, config)), []),
+    )(weightTensors(weights, parameters));
+    for (const [p, { name }] of parameters.entries()) {
       const values = weights[p] ?? new Float64Array();
       const actual = grads[p]?.dataSync() ?? [];
       let error = 0;
       let size = 0;
       for (const i of new Random(p).permutation(values.length).subarray(0, SAMPLED)) {
-        const expected = derivative(values, i, () => referenceLoss(weights, arrays, TINY));
+        const expected = derivative(values, i, () => referenceLoss(weights, arrays, config));
         error += (expected - (actual[i] ?? NaN)) ** 2;
         size += expected ** 2;
       }
@@ -156,7 +174,7 @@ describe("masking", () => {
       fc.property(fc.nat(), fc.integer({ min: 1, max: 9 }), (seed, batch) => {
         const config = maeConfig(plan());
         const crops = Array.from({ length: batch }, () => wholeImage(64));
-        const { patchOrder } = maeArrays(config, 64, new Uint8Array(), crops, new Random(seed));
+        const { patchOrder } = maeArrays(config, SQUARE, new Uint8Array(), crops, new Random(seed));
         for (let image = 0; image < batch; image++) {
           const order = Array.from(patchOrder.subarray(image * 64, (image + 1) * 64));
           expect([...order].sort((a, b) => a - b)).toEqual(Array.from({ length: 64 }, (_, i) => i));
@@ -169,7 +187,7 @@ describe("masking", () => {
   it("differs from image to image and hides every patch equally often", () => {
     const config = maeConfig(plan());
     const crops = Array.from({ length: 2000 }, () => wholeImage(64));
-    const { patchOrder } = maeArrays(config, 64, new Uint8Array(), crops, new Random(1));
+    const { patchOrder } = maeArrays(config, SQUARE, new Uint8Array(), crops, new Random(1));
     const visible = new Array<number>(64).fill(0);
     const orders = new Set<string>();
     for (let image = 0; image < crops.length; image++) {

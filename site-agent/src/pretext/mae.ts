@@ -5,16 +5,20 @@
  * One departure in form, none in value: tokens stay in shuffled order in the decoder, with matching positions and
  * targets, so that nothing is scattered back. A transformer without positions is equivariant to order.
  *
- * Letters in shapes: N images, L patches, V visible, M masked, P numbers in a patch, D encoder width, W decoder width.
+ * Volumes differ in their patches, positions and crops; from there on a patch is a patch.
+ *
+ * Letters in shapes: N images or volumes, L patches, V visible, M masked, P numbers in a patch, D encoder width, W decoder width.
  */
 import type { Plan } from "@consilium/shared/plan";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { cropMatrices, randomCrop, type Crop } from "../dataset/crops.ts";
 import type { Random } from "../dataset/random.ts";
+import { recordBytes, type RecordShape } from "../dataset/types.ts";
+import { randomVolumeCrop, volumeCropMatrices, type VolumeCrop } from "../dataset/volume-crops.ts";
 import { layerNorm, linear } from "../engine/nn.ts";
 import * as tf from "../engine/tf.ts";
 import type { InputArrays, InputDtype, InputTensors, Parameter, ParameterTensors } from "../engine/types.ts";
-import { cropImages, standardise } from "../model/images.ts";
+import { cropImages, cropVolumes, standardise } from "../model/images.ts";
 import { initialWeights } from "../model/initial-weights.ts";
 import { assertTransformer, patchCount, patchLength, vitConfig, type VitConfig } from "../model/sizes.ts";
 import {
@@ -58,6 +62,8 @@ export type MaeInputs = {
   readonly patchOrder: Input<"int32">;
 };
 
+export type MaeVolumeInputs = MaeInputs & { readonly cropSlices: Input<"float32"> };
+
 /** Keeps a patch without any contrast at zero (the paper's code, `forward_loss`). */
 export const PATCH_VARIANCE_FLOOR = 1e-6;
 
@@ -77,19 +83,21 @@ export function maeConfig({ model, pretext }: Plan): MaeConfig {
 export function maeTask(plan: Plan): PretextTask<MaeInputs> {
   const config = maeConfig(plan);
   const parameters = maeParameters(config);
-  const { cachePx, model, pretext } = plan;
+  const { cachePx, volume, model, pretext } = plan;
+  const cache = { sizePx: cachePx, depthPx: volume?.depthPx ?? 1 };
   return {
     name: "mae",
     parameters,
-    inputs: (examples) => maeInputs(config, cachePx, examples),
+    inputs: (examples) => maeInputs(config, cache, examples),
     loss: (weights, inputs) => ({ loss: maeLoss(maeForward(weights, inputs, config)) }),
     // Every image has as many masked patches, so the mean over all of them is the mean over images.
     separable: true,
     initialWeights: (seed) => initialWeights(parameters, seed),
     prepare(images, random) {
-      const length = images.length / (cachePx ** 2 * model.channels);
-      const crops = Array.from({ length }, () => randomCrop(cachePx, pretext, random));
-      return maeArrays(config, cachePx, images, crops, random);
+      const length = images.length / recordBytes({ ...cache, channels: model.channels });
+      const randomOne = (): Crop | VolumeCrop =>
+        volume === null ? randomCrop(cachePx, pretext, random) : randomVolumeCrop(cache, pretext, random);
+      return maeArrays(config, cache, images, Array.from({ length }, randomOne), random);
     },
   };
 }
@@ -108,32 +116,64 @@ export function maeParameters({ encoder, decoder }: MaeConfig): readonly Paramet
   ];
 }
 
-export function maeInputs({ encoder }: MaeConfig, cachePx: number, batch: number): MaeInputs {
-  const { imagePx, channels } = encoder;
-  const patches = patchCount(encoder);
+/** What is cached of an image or volume, but for its channels. */
+export type CachedBox = Pick<RecordShape, "sizePx" | "depthPx">;
+
+/** Of volumes one more, `cropSlices`. */
+export function maeInputs(
+  { encoder }: MaeConfig,
+  { sizePx, depthPx }: CachedBox,
+  batch: number,
+): MaeInputs | MaeVolumeInputs {
+  const { imagePx, channels, volume } = encoder;
+  const crops = {
+    cropRows: { shape: [batch, imagePx, sizePx], dtype: "float32" },
+    cropColumns: { shape: [batch, imagePx, sizePx], dtype: "float32" },
+    patchOrder: { shape: [batch, patchCount(encoder)], dtype: "int32" },
+  } as const;
+  // A volume's slices lie below each other.
+  const images = { shape: [batch, depthPx * sizePx, sizePx, channels], dtype: "uint8" } as const;
+  if (volume === undefined) return { images, ...crops };
   return {
-    images: { shape: [batch, cachePx, cachePx, channels], dtype: "uint8" },
-    cropRows: { shape: [batch, imagePx, cachePx], dtype: "float32" },
-    cropColumns: { shape: [batch, imagePx, cachePx], dtype: "float32" },
-    patchOrder: { shape: [batch, patches], dtype: "int32" },
+    images,
+    ...crops,
+    cropSlices: { shape: [batch, volume.depthPx, depthPx], dtype: "float32" },
   };
 }
 
 /** One batch of inputs: what `random` decides here is the mask. */
 export function maeArrays(
   { encoder }: MaeConfig,
-  cachePx: number,
+  cache: CachedBox,
   images: Uint8Array,
-  crops: readonly Crop[],
+  crops: readonly (Crop | VolumeCrop)[],
   random: Random,
-): InputArrays<MaeInputs> {
+): InputArrays<MaeInputs> | InputArrays<MaeVolumeInputs> {
   const patches = patchCount(encoder);
-  const { rows, columns } = cropMatrices(crops, cachePx, encoder.imagePx);
   const patchOrder = new Int32Array(crops.length * patches);
   for (let image = 0; image < crops.length; image++) {
     patchOrder.set(random.permutation(patches), image * patches);
   }
-  return { images, cropRows: rows, cropColumns: columns, patchOrder };
+  return { images, ...cropArrays(encoder, cache, crops), patchOrder };
+}
+
+type CropArrays = Pick<InputArrays<MaeInputs>, "cropRows" | "cropColumns">;
+type VolumeCropArrays = Pick<InputArrays<MaeVolumeInputs>, "cropRows" | "cropColumns" | "cropSlices">;
+
+function cropArrays(
+  { imagePx, volume }: VitConfig,
+  cache: CachedBox,
+  crops: readonly (Crop | VolumeCrop)[],
+): CropArrays | VolumeCropArrays {
+  if (volume === undefined) {
+    const { rows, columns } = cropMatrices(crops, cache.sizePx, imagePx);
+    return { cropRows: rows, cropColumns: columns };
+  }
+  const whole = { front: 0, depth: cache.depthPx };
+  const boxes = crops.map((crop) => ({ ...whole, ...crop }));
+  const target = { sizePx: imagePx, depthPx: volume.depthPx };
+  const { rows, columns, slices } = volumeCropMatrices(boxes, cache, target);
+  return { cropRows: rows, cropColumns: columns, cropSlices: slices };
 }
 
 export interface MaeForward {
@@ -150,18 +190,23 @@ export interface MaeForward {
 
 export function maeForward(
   weights: ParameterTensors,
-  inputs: InputTensors<MaeInputs>,
+  inputs: InputTensors<MaeInputs> | InputTensors<MaeVolumeInputs>,
   config: MaeConfig,
 ): MaeForward {
-  const { images, mean, stdDev } = standardise(
-    cropImages(inputs.images, inputs.cropRows, inputs.cropColumns),
-  );
+  const { images, mean, stdDev } = standardise(seen(inputs));
   const patches = shuffle(patchify(images, config.encoder), inputs.patchOrder); // [N, L, P]
   const latent = encodeVisible(weights, patches, inputs.patchOrder, config); // [N, 1 + V, D]
   const prediction = decodeMasked(weights, latent, inputs.patchOrder, config); // [N, M, P]
   const hidden = keepLast(patches, patches.shape[1] ?? 0, config.visible); // [N, M, P]
   const target = config.normPixLoss ? standardisePatches(hidden) : hidden;
   return { prediction, target, patches, imageMean: mean, imageStdDev: stdDev };
+}
+
+/** The crops, [N, S, S, channels], of volumes [N, D S, S, channels]. */
+function seen(inputs: InputTensors<MaeInputs> | InputTensors<MaeVolumeInputs>): Tensor {
+  const { images, cropRows, cropColumns } = inputs;
+  if ("cropSlices" in inputs) return cropVolumes(images, inputs.cropSlices, cropRows, cropColumns);
+  return cropImages(images, cropRows, cropColumns);
 }
 
 /** Mean squared error on masked patches only. */

@@ -1,11 +1,12 @@
 /** What a trained masked autoencoder sees: pictures for people, and how much better it is than a mean patch. */
 import { assertLength } from "@consilium/shared/vector";
 import type { Plan } from "@consilium/shared/plan";
-import { wholeImage } from "../dataset/crops.ts";
+import { recordBytes } from "../dataset/types.ts";
+import { wholeVolume } from "../dataset/volume-crops.ts";
 import { Random } from "../dataset/random.ts";
 import type { Engine } from "../engine/types.ts";
 import { manifestOf } from "../model/manifest.ts";
-import { gridSize, patchCount, patchLength } from "../model/sizes.ts";
+import { gridSize, patchCount, patchLength, type VitConfig } from "../model/sizes.ts";
 import {
   maeArrays,
   maeConfig,
@@ -20,13 +21,13 @@ export interface ReconstructRequest {
   readonly plan: Plan;
   /** The whole model, encoder and decoder, in manifest order. */
   readonly weights: Float32Array;
-  /** uint8 [count, cachePx, cachePx, channels] */
+  /** uint8 [count, cachePx, cachePx, channels], or volumes [count, volume.depthPx, cachePx, cachePx, channels] */
   readonly images: Uint8Array;
   /** Decides what is masked. */
   readonly seed: number;
 }
 
-/** Each uint8 [sizePx, sizePx, channels]. */
+/** Each uint8 [depthPx, sizePx, sizePx, channels]. */
 export interface ReconstructedImage {
   readonly original: Uint8Array;
   /** Hidden patches are mid-grey. */
@@ -37,6 +38,8 @@ export interface ReconstructedImage {
 
 export interface Reconstruction {
   readonly sizePx: number;
+  /** 1 for images. */
+  readonly depthPx: number;
   readonly channels: number;
   readonly images: readonly ReconstructedImage[];
   /** Mean squared error over the masked patches of all images, in the units of the pretext loss. */
@@ -54,27 +57,28 @@ export async function reconstruct(
   { plan, weights, images, seed }: ReconstructRequest,
 ): Promise<Reconstruction> {
   const config = maeConfig(plan);
-  const { cachePx } = plan;
+  const { channels } = config.encoder;
+  const cache = { sizePx: plan.cachePx, depthPx: plan.volume?.depthPx ?? 1, channels };
   const parameters = maeParameters(config);
   assertLength(manifestOf(parameters), weights);
-  const stride = cachePx ** 2 * config.encoder.channels;
+  const stride = recordBytes(cache);
   const count = Math.floor(images.length / stride);
   const batch = Math.min(Math.max(1, count), MAX_BATCH);
 
   const inference = await engine.compileInference({
     parameters,
-    inputs: maeInputs(config, cachePx, batch),
+    inputs: maeInputs(config, cache, batch),
     forward: (tensors, inputs) => ({ ...maeForward(tensors, inputs, config) }),
   });
   try {
     await inference.writeWeights(weights);
     const random = new Random(seed);
-    const crops = Array.from({ length: batch }, () => wholeImage(cachePx));
+    const crops = Array.from({ length: batch }, () => wholeVolume(cache));
     const seen: SeenImage[] = [];
     for (let start = 0; start < count; start += batch) {
       const pixels = new Uint8Array(batch * stride); // The last batch is filled up with black images.
       pixels.set(images.subarray(start * stride, (start + batch) * stride));
-      const arrays = maeArrays(config, cachePx, pixels, crops, random);
+      const arrays = maeArrays(config, cache, pixels, crops, random);
       const outputs = await inference.run(arrays);
       for (let i = 0; i < Math.min(batch, count - start); i++) {
         seen.push(seenImage(outputs, arrays.patchOrder, i, config));
@@ -82,7 +86,8 @@ export async function reconstruct(
     }
     return {
       sizePx: config.encoder.imagePx,
-      channels: config.encoder.channels,
+      depthPx: depthOf(config.encoder),
+      channels,
       images: seen.map((image) => picture(image, config)),
       ...losses(seen, patchLength(config.encoder)),
     };
@@ -128,7 +133,7 @@ function seenImage(
 
 function picture(seen: SeenImage, { encoder, visible, normPixLoss }: MaeConfig): ReconstructedImage {
   const length = patchLength(encoder);
-  const original = new Uint8Array(encoder.imagePx ** 2 * encoder.channels);
+  const original = new Uint8Array(depthOf(encoder) * encoder.imagePx ** 2 * encoder.channels);
   const masked = new Uint8Array(original.length);
   const reconstructed = new Uint8Array(original.length);
   for (const [position, patch] of seen.order.entries()) {
@@ -160,16 +165,20 @@ function toGrey(value: number, { mean, stdDev }: SeenImage): number {
   return Math.min(255, Math.max(0, Math.round((value * stdDev + mean) * 255)));
 }
 
-/** Where number `i` of a patch lies in the image: the inverse of `patchify`. */
-function pixelIndex(patch: number, i: number, config: MaeConfig["encoder"]): number {
-  const { patchPx, channels, imagePx } = config;
+const depthOf = ({ volume }: VitConfig): number => volume?.depthPx ?? 1;
+
+/** Where number `i` of a patch lies in the image or volume: the inverse of `patchify`. */
+function pixelIndex(patch: number, i: number, config: VitConfig): number {
+  const { patchPx, channels, imagePx, volume } = config;
   const grid = gridSize(config);
   const channel = i % channels;
   const column = Math.floor(i / channels) % patchPx;
-  const row = Math.floor(i / (channels * patchPx));
-  const y = Math.floor(patch / grid) * patchPx + row;
+  const row = Math.floor(i / (channels * patchPx)) % patchPx;
+  const slice = Math.floor(i / (channels * patchPx ** 2));
+  const z = Math.floor(patch / grid ** 2) * (volume?.patchDepthPx ?? 1) + slice;
+  const y = (Math.floor(patch / grid) % grid) * patchPx + row;
   const x = (patch % grid) * patchPx + column;
-  return (y * imagePx + x) * channels + channel;
+  return ((z * imagePx + y) * imagePx + x) * channels + channel;
 }
 
 function losses(seen: readonly SeenImage[], length: number): Pick<Reconstruction, "loss" | "meanPatchLoss"> {

@@ -1,13 +1,15 @@
 /** The preview as a page: what training sees, for a human eye. */
+import { rangesFor, type GreyRange, type InputProfile } from "@consilium/shared/input-profile";
 import { htmlDocument } from "@consilium/shared/page/document";
 import { markup, type Markup } from "@consilium/shared/page/markup";
-import { greyProfile } from "../ingest/grey.ts";
 import type { PreviewGroup, PreviewImage } from "./sample.ts";
 
 export interface PreviewPage {
   readonly site: string;
   readonly cache: string;
   readonly sizePx: number;
+  /** How values became grey. */
+  readonly profile: InputProfile;
   readonly seed: number;
   readonly groups: readonly PreviewGroup[];
 }
@@ -19,7 +21,7 @@ main { max-width: 1180px; }
 .head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 2px 14px; }
 .grid { list-style: none; display: grid; gap: 18px 16px; grid-template-columns: repeat(auto-fill, minmax(168px, 1fr)); }
 .grid figure { display: grid; gap: 6px; }
-.grid img { width: 100%; aspect-ratio: 1; display: block; border-radius: 6px; background: #000; }
+.grid img { width: 100%; height: auto; display: block; border-radius: 6px; background: #000; }
 .grid figcaption { font-size: 12.5px; line-height: 1.4; color: var(--dim); }
 .grid figcaption strong { color: var(--ink); font-weight: 600; }
 .grid code { font-size: 11.5px; }
@@ -48,17 +50,17 @@ export function renderPreview(page: PreviewPage): string {
       <li><b>Something else than you meant?</b> Other parts of the body, reports, calibration images, empty corners.</li>
     </ul>
   </section>
-  ${page.groups.map(groupSection)}
+  ${page.groups.map((group) => groupSection(group, page.profile))}
   <footer><span>Seed ${page.seed}: the same seed draws the same images.</span>
     <span>The bars count the pixels from black to white, heights as square roots.</span>
     <span>This file is complete in itself: it loads nothing and runs no script.</span></footer>`;
   return htmlDocument(`Preview of ${page.cache}`, STYLE, body);
 }
 
-function groupSection({ modality, total, images }: PreviewGroup): Markup {
+function groupSection({ modality, total, images }: PreviewGroup, profile: InputProfile): Markup {
   return markup`<section aria-label="${MODALITIES[modality] ?? modality}">
     <div class="head"><h2>${MODALITIES[modality] ?? modality}</h2>
-      <p class="note">${images.length} of ${count(total)} · ${howMadeGrey(modality)}</p></div>
+      <p class="note">${images.length} of ${count(total)} · ${howMadeGrey(modality, profile)}</p></div>
     <ul class="grid">${images.map((image, i) => markup`<li>${figure(image, modality, i + 1)}</li>`)}</ul>
   </section>`;
 }
@@ -99,16 +101,20 @@ const MODALITIES: Readonly<Record<string, string>> = {
   US: "Ultrasound (US)",
 };
 
-function howMadeGrey(modality: string): string {
-  const profile = greyProfile(modality);
+function howMadeGrey(modality: string, profile: InputProfile): string {
   const crop = modality === "US" ? "cropped to the declared region; " : "";
-  switch (profile.range) {
+  const ways = new Set(rangesFor(profile, modality).map(rangeText));
+  return `${crop}${[...ways].join("; ")}`;
+}
+
+function rangeText(range: GreyRange): string {
+  switch (range.range) {
     case "percentile":
-      return `${crop}black and white at each image's own ${profile.low * 100} and ${profile.high * 100} % of the pixels`;
+      return `black and white at each image's own ${range.low * 100} and ${range.high * 100} % of the pixels`;
     case "window":
-      return `${crop}window of ${profile.width} around ${profile.center} HU`;
+      return `window of ${range.width} around ${range.center} HU`;
     case "header":
-      return `${crop}the window that the header names, else 0.5 and 99.5 % of the pixels`;
+      return "the window that the header names, else 0.5 and 99.5 % of the pixels";
   }
 }
 

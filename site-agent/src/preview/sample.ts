@@ -2,6 +2,7 @@
 import { encode } from "fast-png";
 import type { CachedImages, CachedRecord } from "../dataset/cache.ts";
 import { Random } from "../dataset/random.ts";
+import { recordBytes } from "../dataset/types.ts";
 
 /** Bars of a histogram. */
 const BINS = 32;
@@ -15,7 +16,7 @@ export interface PreviewImage {
     CachedRecord,
     "view" | "bodyPart" | "rows" | "columns" | "left" | "vendor" | "spacingUm"
   >;
-  /** PNG as a data URL, exactly the cached pixels. */
+  /** PNG as a data URL, exactly the cached pixels; channels beside each other, of a volume the middle slice. */
   readonly picture: string;
   /** Pixels of each of BINS equal steps of grey. */
   readonly histogram: readonly number[];
@@ -51,12 +52,13 @@ export function samplePreview(cache: CachedImages, count: number, seed: number):
 }
 
 function previewImage(cache: CachedImages, index: number): PreviewImage {
-  const { sizePx } = cache;
-  const data = new Uint8Array(sizePx ** 2);
-  cache.read([index], data);
+  const { sizePx, channels } = cache;
+  const whole = new Uint8Array(recordBytes(cache));
+  cache.read([index], whole);
+  const data = middleSlices(whole, cache);
   const record = cache.records[index];
   if (record === undefined) throw new RangeError(`the cache has no image ${index}`);
-  const png = encode({ width: sizePx, height: sizePx, data, channels: 1, depth: 8 });
+  const png = encode({ width: channels * sizePx, height: sizePx, data, channels: 1, depth: 8 });
   const histogram = new Array<number>(BINS).fill(0);
   for (const grey of data) histogram[(grey * BINS) >> 8] = (histogram[(grey * BINS) >> 8] ?? 0) + 1;
   return {
@@ -65,4 +67,15 @@ function previewImage(cache: CachedImages, index: number): PreviewImage {
     picture: `data:image/png;base64,${Buffer.from(png).toString("base64")}`,
     histogram,
   };
+}
+
+/** The middle slice of each channel, side by side. */
+function middleSlices(record: Uint8Array, { sizePx, depthPx, channels }: CachedImages): Uint8Array {
+  const picture = new Uint8Array(channels * sizePx ** 2);
+  for (let channel = 0; channel < channels; channel++)
+    for (let row = 0; row < sizePx; row++) {
+      const from = ((channel * depthPx + (depthPx >> 1)) * sizePx + row) * sizePx;
+      picture.set(record.subarray(from, from + sizePx), (row * channels + channel) * sizePx);
+    }
+  return picture;
 }

@@ -1,3 +1,4 @@
+import { sha256 } from "@consilium/shared/canonical";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createEngine } from "../engine/engine.ts";
 import type { OptimizerState } from "../engine/types.ts";
@@ -98,13 +99,19 @@ describe("a local round", () => {
     expect({ examples, steps: metrics.steps }).toEqual({ examples: 3, steps: 1 });
   });
 
-  it("refuses an empty cache and one of another image size", async () => {
+  it("refuses an empty cache, and one of another image size or profile", async () => {
     await expect(run({ images: 0 })).rejects.toMatchObject({ code: "training.no-images" });
     const work = trainLocally(
       { plan: PLAN, round: 1, base: BASE, optimizerState: null },
       { compiled, cache: toyCache(8, 24), batches: [], now: () => 0 },
     );
     await expect(runToEnd(work, () => undefined)).rejects.toMatchObject({ code: "cache.wrong-size" });
+    const cache = { ...toyCache(8), profile: sha256("another") };
+    const other = trainLocally(
+      { plan: PLAN, round: 1, base: BASE, optimizerState: null },
+      { compiled, cache, batches: [], now: () => 0 },
+    );
+    await expect(runToEnd(other, () => undefined)).rejects.toMatchObject({ code: "cache.wrong-profile" });
   });
 
   it("ends at a step's border when aborted, and the step can be used again", async () => {

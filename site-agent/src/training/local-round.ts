@@ -1,7 +1,10 @@
 /** One round of local training: from the global model to this site's update. */
 import { ConsiliumError } from "@consilium/shared/errors";
+import { inputProfile } from "@consilium/shared/input-profile";
+import type { Plan } from "@consilium/shared/plan";
 import { l2Norm, subtract } from "@consilium/shared/vector";
-import type { ImageCache } from "../dataset/types.ts";
+import { cacheLayout, type CacheLayout } from "../dataset/cache-format.ts";
+import { describeShape, type ImageCache } from "../dataset/types.ts";
 import type { PretextStep } from "./pretext-step.ts";
 import { stepsPerRound, type Batch } from "./round-batches.ts";
 import { learningRateAt, restartFactor } from "./schedule.ts";
@@ -9,7 +12,7 @@ import type { LocalRoundProgress, LocalRoundRequest, LocalRoundResult } from "./
 
 export interface LocalRoundSurroundings {
   readonly compiled: PretextStep;
-  readonly cache: Pick<ImageCache, "records" | "sizePx">;
+  readonly cache: Pick<ImageCache, "records"> & CacheLayout;
   /** Of this round, in order. */
   readonly batches: Iterable<Batch> | AsyncIterable<Batch>;
   /** Milliseconds from any origin. */
@@ -18,14 +21,14 @@ export interface LocalRoundSurroundings {
 
 /**
  * Yields after every step; whoever stops iterating ends the training. The compiled step can be used again afterwards.
- * @throws training.no-images, training.diverged, cache.wrong-size, engine.run-failed
+ * @throws training.no-images, training.diverged, cache.wrong-size, cache.wrong-profile, engine.run-failed
  */
 export async function* trainLocally(
   request: Pick<LocalRoundRequest, "plan" | "round" | "base" | "optimizerState">,
   { compiled: { step }, cache, batches, now }: LocalRoundSurroundings,
 ): AsyncGenerator<LocalRoundProgress, LocalRoundResult> {
   const { plan, round, base } = request;
-  const images = assertUsable(cache, plan.cachePx);
+  const images = assertUsable(cache, plan);
 
   const kept = plan.training.optimizerState === "keep" ? request.optimizerState : null;
   await step.writeWeights(base);
@@ -79,15 +82,17 @@ export async function runToEnd<Progress, Result>(
 
 /**
  * @returns the number of images
- * @throws training.no-images, cache.wrong-size
+ * @throws training.no-images, cache.wrong-size, cache.wrong-profile
  */
-export function assertUsable(cache: LocalRoundSurroundings["cache"], cachePx: number): number {
+export function assertUsable(cache: LocalRoundSurroundings["cache"], plan: Plan): number {
   if (cache.records.length === 0) throw new ConsiliumError("training.no-images");
-  if (cache.sizePx !== cachePx) {
+  const wanted = cacheLayout(inputProfile(plan), plan.cachePx);
+  if (cache.sizePx !== wanted.sizePx || cache.depthPx !== wanted.depthPx) {
     throw new ConsiliumError("cache.wrong-size", {
-      detail: `(${cache.sizePx} px instead of ${cachePx} px)`,
+      detail: `(${describeShape(cache)} instead of ${describeShape(wanted)})`,
     });
   }
+  if (cache.profile !== wanted.profile) throw new ConsiliumError("cache.wrong-profile");
   return cache.records.length;
 }
 

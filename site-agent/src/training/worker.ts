@@ -5,8 +5,7 @@ import { canonicalJson } from "@consilium/shared/canonical";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { packError } from "@consilium/shared/packed-error";
 import type { Plan } from "@consilium/shared/plan";
-import { openImageCache } from "../dataset/cache.ts";
-import type { ImageCache } from "../dataset/types.ts";
+import { openImageCache, type CachedImages } from "../dataset/cache.ts";
 import { genesis } from "./genesis.ts";
 import { createLoader } from "./loader.ts";
 import { assertUsable, runToEnd, trainLocally } from "./local-round.ts";
@@ -26,8 +25,8 @@ const send = (message: FromWorker, transfer: readonly Transferable[] = []): void
 let latest: { readonly key: string; readonly compiled: PretextStep } | null = null;
 
 async function compiledFor(plan: Plan, engine: TrainingEngine): Promise<PretextStep> {
-  const { cachePx, model, pretext, training } = plan;
-  const key = canonicalJson({ cachePx, model, pretext, training }) + JSON.stringify(engine);
+  const { cachePx, volume, model, pretext, training } = plan;
+  const key = canonicalJson({ cachePx, volume, model, pretext, training }) + JSON.stringify(engine);
   if (latest?.key === key) return latest.compiled;
   await forgetCompiled();
   const compiled = await openPretextStep(engine, plan);
@@ -43,7 +42,7 @@ async function forgetCompiled(): Promise<void> {
 
 const loader = createLoader();
 
-async function withCache<T>(dir: string, use: (cache: ImageCache) => T | Promise<T>): Promise<T> {
+async function withCache<T>(dir: string, use: (cache: CachedImages) => T | Promise<T>): Promise<T> {
   const cache = await openImageCache(dir);
   try {
     return await use(cache);
@@ -54,7 +53,7 @@ async function withCache<T>(dir: string, use: (cache: ImageCache) => T | Promise
 
 function train(request: LocalRoundRequest, id: number, signal: AbortSignal): Promise<LocalRoundResult> {
   return withCache(request.cacheDir, async (cache) => {
-    assertUsable(cache, request.plan.cachePx); // Before the long part.
+    assertUsable(cache, request.plan); // Before the long part.
     const batches = loader.load(request); // Starts now, and works while the step compiles.
     const compiled = await compiledFor(request.plan, request.engine);
     const round = trainLocally(request, { compiled, cache, batches, now: () => performance.now() });

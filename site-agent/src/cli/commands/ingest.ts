@@ -4,6 +4,7 @@ import { parseName } from "../../config.ts";
 import { formatShare, MINIMUM_USED } from "../../dataset/intake.ts";
 import { whileLocked } from "../../home/lock.ts";
 import type { IngestProgress, IngestSummary, IntakeSummary } from "../../ingest/ingest.ts";
+import { plannedImages } from "../planned-images.ts";
 import { fraction, handle, siteCommand, wholeNumber } from "../context.ts";
 import type { CliPorts } from "../ports.ts";
 
@@ -11,6 +12,7 @@ interface Options {
   readonly cache: string;
   readonly labels?: string;
   readonly size?: number;
+  readonly niftiModality?: string;
   readonly threads: number;
   readonly minUsed: number;
   readonly watch?: boolean;
@@ -23,20 +25,25 @@ const SETTLE_MS = 3000;
 export function ingestCommand(ports: CliPorts): Command {
   const command = siteCommand(
     "ingest",
-    "Read a folder of DICOM files into an image cache.",
+    "Read a folder of DICOM or NIfTI files into an image cache.",
     `The cache holds pixels and pseudonyms, nothing that identifies a person. Files that cannot be used are set aside and
 counted by reason; they never stop the rest. If fewer files than --min-used can be used, training waits until a person has
 looked and run consilium-site approve. Running it again reads only what is new. The label file is a CSV with the
-columns sop_instance_uid and label; it stays at this site, too. With --watch it goes on: new files are read once their
-size has come to rest.`,
+columns sop_instance_uid and label; it stays at this site, too. How values become grey, and whether files become images or
+volumes, is the plan's choice: join first. With --watch it goes on: new files are read once their size has come to rest.`,
     `consilium-site ingest /data/chest-xray
      consilium-site ingest /data/chest-xray --labels /data/labels.csv
+     consilium-site ingest /data/brains --nifti-modality MR
      consilium-site ingest /data/test-set --cache test --labels /data/test.csv
      consilium-site ingest /mnt/pacs-export --watch --poll 30`,
   )
-    .argument("<folder>", "folder with DICOM files, searched to the bottom")
+    .argument("<folder>", "folder with DICOM or NIfTI files, searched to the bottom")
     .option("--cache <name>", "cache to fill", "train")
     .option("--labels <file>", "CSV with sop_instance_uid and label")
+    .option(
+      "--nifti-modality <term>",
+      "what NIfTI files hold, as they do not say: CT, MR, ... (default: other)",
+    )
     .option("--size <px>", "side of the cached images (default: the plan's)", wholeNumber("--size", 16))
     .option(
       "--min-used <share>",
@@ -54,7 +61,7 @@ size has come to rest.`,
     );
   return handle<Options>(command, ports, async ({ options, output, openHome }, folder = "") => {
     const home = await openHome();
-    const sizePx = options.size ?? (await home.joined()).plan.cachePx;
+    const { sizePx, profile } = await plannedImages(home, options.size);
     const cache = parseName("--cache", options.cache);
     const cacheDir = home.cacheFolder(cache);
     const lock = home.cacheLockFolder(cache);
@@ -63,6 +70,8 @@ size has come to rest.`,
       cacheDir,
       secret: await home.hmacSecret(),
       sizePx,
+      profile,
+      ...(options.niftiModality === undefined ? {} : { niftiModality: options.niftiModality }),
       threads: options.threads,
       minimumUsed: options.minUsed,
       onProgress: (progress: IngestProgress) => {
@@ -107,12 +116,14 @@ const progressText = ({ files, total, used, quarantined }: IngestProgress): stri
   `reading · ${files} of ${total} files · ${used} images · ${quarantined} set aside`;
 
 function describe(summary: IngestSummary): string {
-  const { files, used, quarantined, labels, minimumUsed } = summary;
+  const { files, used, volumes, quarantined, labels, minimumUsed } = summary;
   const { matched, unmatched, duplicates } = labels;
   const counted = matched + unmatched + duplicates > 0;
   const share = formatShare(summary.usedShare);
   return [
-    `${used} images from ${files} files are in the cache.`,
+    volumes === undefined
+      ? `${used} images from ${files} files are in the cache.`
+      : `${volumes} volumes of ${used} from ${files} files are in the cache.`,
     ...reasonTable(quarantined),
     ...(counted
       ? [

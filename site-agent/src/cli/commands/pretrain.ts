@@ -59,7 +59,7 @@ is kept in this home, for finetune --from own.`,
         output.result(
           { site, rounds: losses.length, losses, checkpoint },
           `This site's own encoder is trained: ${losses.length} rounds, loss ${loss(losses[0])} -> ${loss(losses.at(-1))}.
-  next         consilium-site finetune --from scratch,own,global`,
+  next         consilium-site ${plan.model.dimensions === 2 ? "finetune --from scratch,own,global" : "export --from own --format checkpoint --out own.ckpt"}`,
         );
       } finally {
         await trainer.close();

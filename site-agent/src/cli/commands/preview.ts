@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { parseName } from "../../config.ts";
 import { writeFileAtomic } from "../../home/files.ts";
 import { handle, siteCommand, wholeNumber } from "../context.ts";
+import { plannedImages } from "../planned-images.ts";
 import type { CliPorts } from "../ports.ts";
 
 interface Options {
@@ -38,7 +39,11 @@ body that do not belong. The file holds pictures of patients: only your account 
     try {
       const groups = samplePreview(cache, options.count, seed);
       const { sizePx } = cache;
-      await writeFileAtomic(options.out, renderPreview({ site, cache: cacheName, sizePx, seed, groups }));
+      const { profile } = await plannedImages(home, sizePx);
+      await writeFileAtomic(
+        options.out,
+        renderPreview({ site, cache: cacheName, sizePx, profile, seed, groups }),
+      );
       const shown = groups.reduce((sum, { images }) => sum + images.length, 0);
       output.result(
         {

@@ -19,7 +19,7 @@ export function reconstructCommand(ports: CliPorts): Command {
     "reconstruct",
     "Draw what the global model makes of hidden parts of images.",
     `Writes three PNG files for each image: as it is, with most patches hidden, and with the hidden patches as the model
-guesses them. The pictures are of this site's patients: they are for this site only.`,
+guesses them; of a volume its middle slice. The pictures are of this site's patients: they are for this site only.`,
     `consilium-site reconstruct --count 8 --out pictures
      consilium-site reconstruct --cache test --count 4 --out pictures`,
   )
@@ -30,16 +30,25 @@ guesses them. The pictures are of this site's patients: they are for this site o
     const home = await openHome();
     const { plan } = await home.joined();
     const model = await readModel(home, "global");
-    const images = await readImages(home.cacheFolder(parseName("--cache", options.cache)), options.count);
+    const images = await chosenImages(
+      home.cacheFolder(parseName("--cache", options.cache)),
+      options.count,
+      plan.model.channels,
+    );
     const { createEngine } = await import("../../engine/engine.ts");
     const { reconstruct } = await import("../../pretext/reconstruct.ts");
     const engine = await createEngine(await chooseEngine(options, output));
     const drawn = await reconstruct(engine, { plan, weights: model.values, images, seed: plan.seed });
-    const { sizePx, channels, loss, meanPatchLoss } = drawn;
+    const { sizePx, depthPx, channels, loss, meanPatchLoss } = drawn;
+    const sliceBytes = sizePx ** 2 * channels;
+    const middle = Math.floor(depthPx / 2) * sliceBytes;
     const files = drawn.images.map((image, i) => {
       const number = String(i + 1).padStart(3, "0");
       const kinds = ["original", "masked", "reconstructed"] as const;
-      return kinds.map((kind) => ({ name: `${number}-${kind}.png`, data: image[kind] }));
+      return kinds.map((kind) => ({
+        name: `${number}-${kind}.png`,
+        data: image[kind].subarray(middle, middle + sliceBytes),
+      }));
     });
     for (const { name, data } of files.flat()) {
       const png = encode({ width: sizePx, height: sizePx, data, channels, depth: 8 });
@@ -58,18 +67,17 @@ guesses them. The pictures are of this site's patients: they are for this site o
   });
 }
 
-/** Images spread evenly over the cache, as uint8 [count, sizePx, sizePx]. */
-async function readImages(cacheDir: string, count: number): Promise<Uint8Array> {
+/** Images spread evenly over the cache, as uint8 [count, sizePx, sizePx, channels]. */
+async function chosenImages(cacheDir: string, count: number, channels: number): Promise<Uint8Array> {
   const { openImageCache } = await import("../../dataset/cache.ts");
+  const { readImages } = await import("../../dataset/batches.ts");
   const cache = await openImageCache(cacheDir);
   try {
     const chosen = Math.min(count, cache.records.length);
     const indices = Int32Array.from({ length: chosen }, (_, i) =>
       Math.floor((i * cache.records.length) / chosen),
     );
-    const images = new Uint8Array(chosen * cache.sizePx ** 2);
-    cache.read(indices, images);
-    return images;
+    return readImages(cache, indices, channels);
   } finally {
     cache.close();
   }

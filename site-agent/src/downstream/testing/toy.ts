@@ -48,6 +48,8 @@ export function toyCache(options: ToyOptions): LabelledCache<ImageCache> {
     labels,
     cache: {
       sizePx,
+      depthPx: 1,
+      channels: 1,
       records,
       read(indices, out) {
         for (let i = 0; i < indices.length; i++) {

@@ -28,6 +28,7 @@ export interface PixelElement {
 export interface Identifiers {
   readonly sopInstanceUid: string;
   readonly studyInstanceUid: string;
+  readonly seriesInstanceUid: string;
   readonly patientId: string;
   readonly issuer: string;
 }
@@ -48,6 +49,8 @@ export interface DicomHeader {
   /** The only part of the image that may be used; null where all of it may. */
   readonly region: Region | null;
   readonly frames: number;
+  /** Where its series counts it; 0 where the header does not say. */
+  readonly instanceNumber: number;
   /** One for each frame. */
   readonly frameAttributes: readonly FrameAttributes[];
   readonly format: PixelFormat;
@@ -69,6 +72,8 @@ const TAG = {
   imagerSpacing: 0x0018_1164,
   view: 0x0018_5101,
   study: 0x0020_000d,
+  series: 0x0020_000e,
+  instanceNumber: 0x0020_0013,
   frames: 0x0028_0008,
   rows: 0x0028_0010,
   burnedIn: 0x0028_0301,
@@ -114,6 +119,7 @@ export function readHeader(
       mayCarryText: saysItCarriesText(dataSet) || (sonogram && region === null),
       region,
       frames,
+      instanceNumber: dataSet.integer(TAG.instanceNumber) ?? 0,
       frameAttributes,
       format,
       palette: format.photometric === "PALETTE COLOR" ? readPalette(dataSet, format.signed) : null,
@@ -131,6 +137,7 @@ function readIdentifiers(dataSet: DataSet): Identifiers {
   return {
     sopInstanceUid: dataSet.text(TAG.sopInstance) ?? "",
     studyInstanceUid: dataSet.text(TAG.study) ?? "",
+    seriesInstanceUid: dataSet.text(TAG.series) ?? "",
     patientId: dataSet.text(TAG.patientId) ?? "",
     issuer: dataSet.text(TAG.issuer) ?? "",
   };

@@ -2,7 +2,7 @@
  * MAE's loss in float64 and plain loops, in the order of the paper's code: tokens are put back into image order before
  * the decoder, all patches are predicted, and the loss is masked. Shares no code with what it checks, except positions.
  */
-import { sinCosPositions } from "../../model/positions.ts";
+import { sinCosPositions, sinCosVolumePositions } from "../../model/positions.ts";
 import type { MaeConfig } from "../mae.ts";
 
 /** Weights by name, row-major. */
@@ -10,7 +10,7 @@ export type Weights = ReadonlyMap<string, ArrayLike<number>>;
 type Matrix = number[][];
 
 /**
- * @param images one each: [imagePx * imagePx * channels], as the network sees them
+ * @param images one each: [(depthPx *) imagePx * imagePx * channels], as the network sees them
  * @param orders one each: a permutation of the patches, visible first
  */
 export function referenceMaeLoss(
@@ -23,10 +23,8 @@ export function referenceMaeLoss(
     const { visible, encoder, decoder } = config;
     const order = Array.from(orders[i] ?? []);
     const patches = cutPatches(standardiseImage(Array.from(image)), config); // [L, P]
-    const grid = encoder.imagePx / encoder.patchPx;
-
     // Encoder: all patches are embedded, then the visible ones kept.
-    const embedded = add(dense(weights, "patch_embed.proj", patches), positionRows(grid, encoder.width));
+    const embedded = add(dense(weights, "patch_embed.proj", patches), positionRows(config, encoder.width));
     const kept = order.slice(0, visible).map((patch) => rowOf(embedded, patch));
     let x: Matrix = [numbers(weights, "cls_token"), ...kept];
     for (let b = 0; b < encoder.depth; b++) x = block(weights, `blocks.${b}`, x, encoder.heads);
@@ -38,7 +36,7 @@ export function referenceMaeLoss(
       at < visible ? rowOf(latent, at) : numbers(weights, "mask_token"),
     );
     const restored = order.map((_, patch) => rowOf(shuffled, order.indexOf(patch)));
-    let y: Matrix = [cls, ...add(restored, positionRows(grid, decoder.width))];
+    let y: Matrix = [cls, ...add(restored, positionRows(config, decoder.width))];
     for (let b = 0; b < decoder.depth; b++) y = block(weights, `decoder_blocks.${b}`, y, decoder.heads);
     const prediction = dense(weights, "decoder_pred", norm(weights, "decoder_norm", y)).slice(1); // [L, P]
 
@@ -52,17 +50,22 @@ export function referenceMaeLoss(
   return meanOf(losses);
 }
 
+/** An image is a volume of one slice. */
 function cutPatches(image: readonly number[], { encoder }: MaeConfig): Matrix {
-  const { imagePx, patchPx, channels } = encoder;
+  const { imagePx, patchPx, channels, volume = { depthPx: 1, patchDepthPx: 1 } } = encoder;
   const grid = imagePx / patchPx;
-  return Array.from({ length: grid * grid }, (_, patch) => {
+  const layers = volume.depthPx / volume.patchDepthPx;
+  return Array.from({ length: layers * grid * grid }, (_, patch) => {
     const values: number[] = [];
-    for (let y = 0; y < patchPx; y++) {
-      for (let x = 0; x < patchPx; x++) {
-        for (let channel = 0; channel < channels; channel++) {
-          const row = Math.floor(patch / grid) * patchPx + y;
-          const column = (patch % grid) * patchPx + x;
-          values.push(at(image, (row * imagePx + column) * channels + channel));
+    for (let z = 0; z < volume.patchDepthPx; z++) {
+      for (let y = 0; y < patchPx; y++) {
+        for (let x = 0; x < patchPx; x++) {
+          for (let channel = 0; channel < channels; channel++) {
+            const slice = Math.floor(patch / (grid * grid)) * volume.patchDepthPx + z;
+            const row = (Math.floor(patch / grid) % grid) * patchPx + y;
+            const column = (patch % grid) * patchPx + x;
+            values.push(at(image, ((slice * imagePx + row) * imagePx + column) * channels + channel));
+          }
         }
       }
     }
@@ -132,9 +135,14 @@ function norm(weights: Weights, name: string, x: Matrix): Matrix {
   });
 }
 
-function positionRows(grid: number, width: number): Matrix {
-  const flat = Array.from(sinCosPositions(grid, width));
-  return Array.from({ length: grid * grid }, (_, i) => flat.slice(i * width, (i + 1) * width));
+function positionRows({ encoder }: MaeConfig, width: number): Matrix {
+  const { imagePx, patchPx, volume } = encoder;
+  const grid = imagePx / patchPx;
+  const layers = volume === undefined ? null : volume.depthPx / volume.patchDepthPx;
+  const flat = Array.from(
+    layers === null ? sinCosPositions(grid, width) : sinCosVolumePositions(layers, grid, width),
+  );
+  return Array.from({ length: flat.length / width }, (_, i) => flat.slice(i * width, (i + 1) * width));
 }
 
 /** Maclaurin series: exact to float64 for the small arguments of these tests. */

@@ -1,9 +1,10 @@
 /** A plan and images small enough for tests: bright blobs on a slope, which a model learns within seconds. */
 import { parsePlan, type Plan } from "@consilium/shared/plan";
 import { Random } from "../../dataset/random.ts";
-import type { CachedRecord } from "../../dataset/cache-format.ts";
+import { GREY_IMAGES } from "@consilium/shared/input-profile";
+import { cacheLayout, type CachedRecord } from "../../dataset/cache-format.ts";
 import { CacheWriter } from "../../dataset/cache-writer.ts";
-import type { ImageCache } from "../../dataset/types.ts";
+import type { CachedImages } from "../../dataset/cache.ts";
 
 export const TOY_CACHE_PX = 20;
 
@@ -35,11 +36,27 @@ export function toyImages(count: number, sizePx = TOY_CACHE_PX): Uint8Array {
   return images;
 }
 
-export function toyCache(count: number, sizePx = TOY_CACHE_PX): ImageCache {
+/** Blobs in space, a second one in the second channel: uint8 [count, slices, rows, columns, channels], as cached. */
+export function toyVolumes(count: number, { cachePx, volume, model }: Plan): Uint8Array {
+  const depthPx = volume?.depthPx ?? 1;
+  const { channels } = model;
+  const stride = depthPx * cachePx ** 2 * channels;
+  return Uint8Array.from({ length: count * stride }, (_, at) => {
+    const channel = at % channels;
+    const pixel = Math.floor((at % stride) / channels);
+    const random = new Random(Math.floor(at / stride), channel);
+    const place = [pixel % cachePx, Math.floor(pixel / cachePx) % cachePx, Math.floor(pixel / cachePx ** 2)];
+    const sides = [cachePx, cachePx, depthPx];
+    const distance = Math.hypot(...place.map((x, axis) => x / (sides[axis] ?? 1) - random.uniform()));
+    return Math.round(40 + 200 * Math.exp(-12 * distance ** 2));
+  });
+}
+
+export function toyCache(count: number, sizePx = TOY_CACHE_PX): CachedImages {
   const images = toyImages(count, sizePx);
   const stride = sizePx ** 2;
   return {
-    sizePx,
+    ...cacheLayout(GREY_IMAGES, sizePx),
     records: Array.from({ length: count }, (_, i) => toyRecord(i)),
     read: (indices, out) => {
       for (let i = 0; i < indices.length; i++) {
