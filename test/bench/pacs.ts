@@ -62,7 +62,9 @@ ${FILES} files of ${SIDE_PX} x ${SIDE_PX} pixels of 16 bits in ${STUDIES} studie
           atMost("images twice", report.twice, 0),
           atMost("files left in the spool", report.leftInSpool, 0),
         ],
-        notes: ["from the first image until the last is in the cache, the program's start included in pulls"],
+        notes: [
+          "pushes until the last is acknowledged; pulls from the program's start until all is in the cache",
+        ],
       };
     } finally {
       await rm(folder, { recursive: true, force: true });

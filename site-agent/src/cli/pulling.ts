@@ -2,7 +2,13 @@
 import { ConsiliumError, ERRORS } from "@consilium/shared/errors";
 import type { Command } from "commander";
 import { sourceKey } from "../dataset/keys.ts";
-import type { PullProgress, PullQuery, PullSource, PullSummary } from "../ingest/sources/pull.ts";
+import {
+  STUDY_ATTRIBUTES,
+  type PullProgress,
+  type PullQuery,
+  type PullSource,
+  type PullSummary,
+} from "../ingest/sources/pull.ts";
 import type { Spool } from "../ingest/sources/spool.ts";
 import { oneOf, Unsuccessful, type CommandContext } from "./context.ts";
 import type { CliPorts } from "./ports.ts";
@@ -136,9 +142,10 @@ function parseMatching(pairs: readonly string[]): Readonly<Record<string, string
   return Object.fromEntries(
     pairs.map((pair) => {
       const [, keyword, value] = /^([A-Z][A-Za-z0-9]*)=(.+)$/.exec(pair) ?? [];
-      if (keyword !== undefined && value !== undefined) return [keyword, value];
+      if (keyword !== undefined && value !== undefined && STUDY_ATTRIBUTES.includes(keyword))
+        return [keyword, value];
       throw new ConsiliumError("config.invalid", {
-        detail: "(--query: give DICOM keywords, such as StudyDescription=*CHEST*)",
+        detail: `(--query: give Keyword=value; keywords are ${STUDY_ATTRIBUTES.join(", ")})`,
         culprits: ["--query"],
       });
     }),

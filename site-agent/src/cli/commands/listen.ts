@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { sourceKey } from "../../dataset/keys.ts";
+import type { Refusal } from "../../ingest/sources/dimse/acceptor.ts";
 import type { StoreOutcome } from "../../ingest/sources/dimse/store-peer.ts";
 import { allowSenders, parseAeTitle } from "../../ingest/sources/peers.ts";
 import { handle, siteCommand, wholeNumber } from "../context.ts";
@@ -42,6 +43,7 @@ C-ECHO is answered. --cert and --key switch TLS on; with --ca, senders need a ce
     const tls = files.cert === undefined ? null : { ...files, requestCert: files.ca !== undefined };
     const counts: Record<StoreOutcome, number> = { kept: 0, "without-image": 0, full: 0, failed: 0 };
     let refused = 0;
+    const told = new Set<Refusal>();
     await receiveInto(context, {
       sourceKey: (secret) => sourceKey(secret, "listen", aet),
       status: () => ({
@@ -69,6 +71,9 @@ C-ECHO is answered. --cert and --key switch TLS on; with --ca, senders need a ce
           },
           onRefused: (why) => {
             refused += 1;
+            // Once of each kind: what knocks every minute must not fill a log.
+            if (told.has(why)) return;
+            told.add(why);
             output.event("refused", { why }, `refused a sender: its ${REFUSALS[why]} is not allowed here`);
           },
         });

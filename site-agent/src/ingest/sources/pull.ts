@@ -11,6 +11,25 @@ export interface PullUnit {
   readonly series: string | null;
 }
 
+/** Attributes of a study that a PACS may be asked by (PS3.4, C.6.2.1.2). A mistyped one would match everything. */
+export const STUDY_ATTRIBUTES: readonly string[] = [
+  "AccessionNumber",
+  "InstitutionName",
+  "InstitutionalDepartmentName",
+  "IssuerOfPatientID",
+  "NameOfPhysiciansReadingStudy",
+  "PatientBirthDate",
+  "PatientID",
+  "PatientName",
+  "PatientSex",
+  "ReferringPhysicianName",
+  "SOPClassesInStudy",
+  "StudyDescription",
+  "StudyID",
+  "StudyInstanceUID",
+  "StudyTime",
+];
+
 /** What a person asks for. */
 export interface PullQuery {
   /** Defined terms such as CR; all if none is named. */
@@ -18,7 +37,7 @@ export interface PullQuery {
   /** Study dates, YYYYMMDD, both ends included. */
   readonly from: string | null;
   readonly to: string | null;
-  /** Other attributes by keyword, with DICOM's wildcards. */
+  /** Other attributes by keyword (STUDY_ATTRIBUTES), with DICOM's wildcards. */
   readonly matching: Readonly<Record<string, string>>;
   readonly level: "study" | "series";
 }

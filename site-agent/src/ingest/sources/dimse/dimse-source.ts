@@ -1,6 +1,6 @@
 /** A PACS that is asked with C-FIND and sends with C-GET on the same association, or with C-MOVE to our listener. */
 import { ConsiliumError } from "@consilium/shared/errors";
-import type { requests as requestTypes, responses as answers } from "dcmjs-dimse";
+import type { Dataset as DicomDataset, requests as requestTypes, responses as answers } from "dcmjs-dimse";
 import { readableSyntaxes } from "../../header/syntax.ts";
 import type { PullQuery, PullSource, PullUnit } from "../pull.ts";
 import { COMPANION_CLASSES, FREQUENT_IMAGE_CLASSES, IMAGE_CLASSES } from "../sop-classes.ts";
@@ -41,17 +41,18 @@ async function findStudies(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const { modalities, from, to, matching } = query;
-  const dates = from === null && to === null ? "" : `${from ?? ""}-${to ?? ""}`;
+  const dates = from === null && to === null ? {} : { StudyDate: `${from ?? ""}-${to ?? ""}` };
   const found = new Set<string>();
   // One question for each modality: not every PACS understands a list.
-  for (const modality of modalities.length === 0 ? [""] : modalities) {
+  for (const modality of modalities.length === 0 ? [null] : modalities) {
     const request = requests.CFindRequest.createStudyFindRequest({
       StudyInstanceUID: "",
-      StudyDate: dates,
-      ModalitiesInStudy: modality,
+      ...dates,
+      ...(modality === null ? {} : { ModalitiesInStudy: modality }),
       ...matching,
     });
-    for (const uid of await ask(options, request, "StudyInstanceUID", signal)) found.add(uid);
+    const isMatch = (response: DicomDataset): boolean => hasModality(response, "ModalitiesInStudy", modality);
+    for (const uid of await ask(options, request, "StudyInstanceUID", isMatch, signal)) found.add(uid);
   }
   return [...found];
 }
@@ -63,13 +64,14 @@ async function findSeries(
   signal: AbortSignal,
 ): Promise<readonly PullUnit[]> {
   const found = new Set<string>();
-  for (const modality of modalities.length === 0 ? [""] : modalities) {
+  for (const modality of modalities.length === 0 ? [null] : modalities) {
     const request = requests.CFindRequest.createSeriesFindRequest({
       StudyInstanceUID: study,
       SeriesInstanceUID: "",
-      Modality: modality,
+      ...(modality === null ? {} : { Modality: modality }),
     });
-    for (const uid of await ask(options, request, "SeriesInstanceUID", signal)) found.add(uid);
+    const isMatch = (response: DicomDataset): boolean => hasModality(response, "Modality", modality);
+    for (const uid of await ask(options, request, "SeriesInstanceUID", isMatch, signal)) found.add(uid);
   }
   return [...found].map((series) => ({ study, series }));
 }
@@ -78,15 +80,29 @@ async function ask(
   options: DimseSourceOptions,
   request: requestTypes.CFindRequest,
   wanted: string,
+  isMatch: (response: DicomDataset) => boolean,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const uids: string[] = [];
-  const last = await call(options, request, [requestContext(request)], null, signal, (response) => {
-    const uid = response.getDataset()?.getElement(wanted)?.trim() ?? "";
-    if (/^[0-9.]{1,64}$/.test(uid)) uids.push(uid);
+  const contexts = [requestContext(request)];
+  const last = await call(options, request, contexts, null, signal, (response) => {
+    const match = response.getDataset();
+    const uid = match === undefined ? "" : (textsOf(match, wanted)[0] ?? "");
+    if (match !== undefined && /^[0-9.]{1,64}$/.test(uid) && isMatch(match)) uids.push(uid);
   });
   if (last.getStatus() !== Status.Success) throw failed(last);
   return uids;
+}
+
+/** Matching by modality is optional (PS3.4, C.6.2.1): a PACS that does not know it answers with everything. */
+function hasModality(response: DicomDataset, keyword: string, modality: string | null): boolean {
+  const found = textsOf(response, keyword);
+  return modality === null || found.length === 0 || found.includes(modality);
+}
+
+function textsOf(dataset: DicomDataset, keyword: string): readonly string[] {
+  const values: unknown[] = [dataset.getElements()[keyword]].flat();
+  return values.flatMap((value) => (typeof value === "string" && value.trim() !== "" ? [value.trim()] : []));
 }
 
 async function retrieve(
