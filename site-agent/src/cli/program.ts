@@ -8,6 +8,7 @@ import { exportCommand } from "./commands/export.ts";
 import { finetuneCommand } from "./commands/finetune.ts";
 import { ingestCommand } from "./commands/ingest.ts";
 import { initCommand } from "./commands/init.ts";
+import { labelCommand } from "./commands/label.ts";
 import { joinCommand } from "./commands/join.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
 import { receiptsCommand } from "./commands/receipts.ts";
@@ -45,6 +46,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     initCommand(ports),
     joinCommand(ports),
     ingestCommand(ports),
+    labelCommand(ports),
     approveCommand(ports),
     decodeCommand(ports),
     runCommand(ports),

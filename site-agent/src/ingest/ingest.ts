@@ -4,10 +4,9 @@ import { ConsiliumError, toConsiliumError, type ErrorCode } from "@consilium/sha
 import { CacheWriter } from "../dataset/cache-writer.ts";
 import { MINIMUM_USED, needsApproval, recordIntake, usedShare } from "../dataset/intake.ts";
 import { fileKey } from "../dataset/keys.ts";
-import { readLabels, writeLabels } from "../dataset/labels.ts";
 import { walkFiles } from "./folder.ts";
 import { packKeys } from "./known-keys.ts";
-import { joinLabels, readLabelFile, type LabelCounts, type LabelFile } from "./labels.ts";
+import { addLabels, checkLabels, type LabelProgress, type LabelSummary } from "./labels/join.ts";
 import { ManifestWriter } from "./manifest.ts";
 import type { ReadResult } from "./read-image.ts";
 import { ReadPool } from "./read-pool.ts";
@@ -19,8 +18,9 @@ export interface IngestOptions {
   readonly secret: Uint8Array;
   /** Side of the cached squares. */
   readonly sizePx: number;
-  /** CSV with sop_instance_uid and label. */
-  readonly labelsFile?: string;
+  /** Files and folders of labels, in every form that labels/ reads. */
+  readonly labels?: readonly string[];
+  readonly onLabels?: (progress: LabelProgress) => void;
   /** Reading threads. */
   readonly threads: number;
   readonly onProgress?: (progress: IngestProgress) => void;
@@ -44,7 +44,7 @@ export interface IngestSummary {
   /** In the cache now, whether read by this ingest or by an earlier one. */
   readonly used: number;
   readonly quarantined: Readonly<Partial<Record<ErrorCode, number>>>;
-  readonly labels: LabelCounts;
+  readonly labels: LabelSummary;
   /** Of the files, second ones of the same image left out. */
   readonly usedShare: number;
   readonly minimumUsed: number;
@@ -66,10 +66,10 @@ const AHEAD_PER_THREAD = 16;
  * disk.full; the signal's reason
  */
 export async function ingestFolder(options: IngestOptions): Promise<IngestSummary> {
-  const { cacheDir, secret, labelsFile } = options;
+  const { folder, cacheDir, secret, signal, labels: paths = [], onLabels } = options;
   const total = await countFiles(options);
   // A wrong label file is found now and not after an hour of decoding.
-  const labelFile = labelsFile === undefined ? null : await readLabelFile(labelsFile, secret);
+  await checkLabels(paths);
   try {
     const writer = await CacheWriter.open(cacheDir, options.sizePx);
     try {
@@ -82,7 +82,14 @@ export async function ingestFolder(options: IngestOptions): Promise<IngestSummar
       };
       const minimumUsed = options.minimumUsed ?? MINIMUM_USED;
       const intake = await recordIntake(cacheDir, folderKey(options), { ...counts, minimumUsed });
-      const labels = await applyLabels(cacheDir, labelFile, writer.keys);
+      const labels = await addLabels({
+        paths,
+        cacheDir,
+        secret,
+        imagesFolder: folder,
+        ...(onLabels === undefined ? {} : { onProgress: onLabels }),
+        ...(signal === undefined ? {} : { signal }),
+      });
       return {
         ...counts,
         labels,
@@ -182,19 +189,6 @@ async function countFiles({ folder, signal }: IngestOptions): Promise<number> {
     total += 1;
   }
   return total;
-}
-
-/** @throws labels.unmatched if the file has labels and none of them is for an image of the cache */
-async function applyLabels(
-  cacheDir: string,
-  file: LabelFile | null,
-  cached: ReadonlySet<string>,
-): Promise<LabelCounts> {
-  if (file === null) return { matched: 0, unmatched: 0, duplicates: 0, conflicts: 0 };
-  const { labels, counts } = joinLabels(await readLabels(cacheDir), file, cached);
-  if (counts.matched === 0 && counts.unmatched > 0) throw new ConsiliumError("labels.unmatched");
-  await writeLabels(cacheDir, labels);
-  return counts;
 }
 
 function noDicom(quarantined: ReadonlyMap<ErrorCode, number>): ConsiliumError {

@@ -3,12 +3,13 @@ import type { Command } from "commander";
 import { parseName } from "../../config.ts";
 import { formatShare, MINIMUM_USED } from "../../dataset/intake.ts";
 import type { IngestProgress, IngestSummary } from "../../ingest/ingest.ts";
-import { fraction, handle, siteCommand, wholeNumber } from "../context.ts";
+import { collect, fraction, handle, siteCommand, wholeNumber } from "../context.ts";
+import { describeLabels, LABEL_HELP, labelProgress } from "../label-report.ts";
 import type { CliPorts } from "../ports.ts";
 
 interface Options {
   readonly cache: string;
-  readonly labels?: string;
+  readonly labels?: readonly string[];
   readonly size?: number;
   readonly threads: number;
   readonly minUsed: number;
@@ -20,15 +21,16 @@ export function ingestCommand(ports: CliPorts): Command {
     "Read a folder of DICOM files into an image cache.",
     `The cache holds pixels and pseudonyms, nothing that identifies a person. Files that cannot be used are set aside and
 counted by reason; they never stop the rest. If fewer files than --min-used can be used, training waits until a person has
-looked and run consilium-site approve. Running it again reads only what is new. The label file is a CSV with the
-columns sop_instance_uid and label; it stays at this site, too.`,
+looked and run consilium-site approve. Running it again reads only what is new. Labels stay
+at this site, too: ${LABEL_HELP}`,
     `consilium-site ingest /data/chest-xray
      consilium-site ingest /data/chest-xray --labels /data/labels.csv
+     consilium-site ingest /data/ct --labels /data/segmentations --labels /data/classes.csv
      consilium-site ingest /data/test-set --cache test --labels /data/test.csv`,
   )
     .argument("<folder>", "folder with DICOM files, searched to the bottom")
     .option("--cache <name>", "cache to fill", "train")
-    .option("--labels <file>", "CSV with sop_instance_uid and label")
+    .option("--labels <path>", "CSV or folder with labels; may be given several times", collect)
     .option("--size <px>", "side of the cached images (default: the plan's)", wholeNumber("--size", 16))
     .option(
       "--min-used <share>",
@@ -46,7 +48,8 @@ columns sop_instance_uid and label; it stays at this site, too.`,
       cacheDir: home.cacheFolder(parseName("--cache", options.cache)),
       secret: await home.hmacSecret(),
       sizePx,
-      ...(options.labels === undefined ? {} : { labelsFile: options.labels }),
+      labels: options.labels ?? [],
+      onLabels: labelProgress(output),
       threads: options.threads,
       minimumUsed: options.minUsed,
       onProgress: (progress) => {
@@ -69,17 +72,11 @@ const progressText = ({ files, total, used, quarantined }: IngestProgress): stri
 
 function describe(summary: IngestSummary): string {
   const { files, used, quarantined, labels, minimumUsed } = summary;
-  const { matched, unmatched, duplicates } = labels;
-  const counted = matched + unmatched + duplicates > 0;
   const share = formatShare(summary.usedShare);
   return [
     `${used} images from ${files} files are in the cache.`,
     ...reasonTable(quarantined),
-    ...(counted
-      ? [
-          `  labels       ${matched} matched, ${unmatched} for images that are not here, ${duplicates} repeated`,
-        ]
-      : []),
+    ...describeLabels(labels),
     ...(summary.needsApproval
       ? [
           `  training     waits: ${share} of the files are used, at least ${formatShare(minimumUsed)} are wanted`,

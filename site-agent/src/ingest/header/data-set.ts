@@ -112,6 +112,12 @@ export class DataSet {
     return at === undefined ? undefined : this.#view.getInt16(at, !this.#encoding.bigEndian);
   }
 
+  uint32(tag: number): number | undefined {
+    const found = this.#elements.get(tag);
+    if (found === undefined || found.length < 4) return undefined;
+    return this.#view.getUint32(found.offset, !this.#encoding.bigEndian);
+  }
+
   /** The items of a sequence; none if it is missing. @throws dicom.truncated */
   items(tag: number): readonly DataSet[] {
     const found = this.#elements.get(tag);
