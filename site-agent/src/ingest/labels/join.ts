@@ -115,7 +115,7 @@ export async function checkLabels(paths: readonly string[]): Promise<void> {
   for (const path of paths)
     for await (const { form, items } of labelFiles(path, nobody, () => Promise.resolve(NO_IMAGES))) {
       if (!TABLES.has(form)) break;
-      for await (const item of items) void item;
+      await drain(items, new ClassTarget(new Map(), ""));
     }
 }
 

@@ -6,7 +6,6 @@
  */
 import { readFile } from "node:fs/promises";
 import { gunzipSync } from "node:zlib";
-import { ConsiliumError } from "@consilium/shared/errors";
 import { isNIFTI, NIFTI1, readHeader } from "nifti-reader-js";
 import { imageKey } from "../../dataset/keys.ts";
 import { labelTextSchema } from "../../dataset/labels.ts";
@@ -133,7 +132,6 @@ function openVolume(file: Uint8Array): MaskVolume | null {
   const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
   if (!(buffer instanceof ArrayBuffer) || !isNIFTI(buffer)) return null;
   const header = readHeader(buffer);
-  if (header === null) throw new ConsiliumError("labels.invalid");
   const [dimensions = 0, width = 0, height = 0, third = 1, ...others] = header.dims;
   const depth = dimensions >= 3 ? third : 1;
   const reader = READERS.get(header.datatypeCode);
