@@ -4,7 +4,7 @@
  *     cache.json        format, version, side of the images, records per shard
  *     shard-00000.u8    sizePx^2 bytes per image, one after the other
  *     shard-00000.json  what those images are, and checksums
- *     labels.json       image key -> label (labels.ts)
+ *     labels.json       image key -> label (labels.ts); findings.json, boxes.json and masks.json likewise
  *     manifest.jsonl    what became of each file of the last ingest (ingest/manifest.ts)
  *     intake.json       counts of that for each folder, and approvals (intake.ts)
  *
