@@ -35,7 +35,7 @@ export async function readClasses(dir: string, { from, finding }: ClassSource): 
   }
   const found = await findingsOf(dir, source);
   if (found.size === 0 && from !== null)
-    throw invalid("from", `the cache has no ${source}: consilium-site label adds them`);
+    throw invalid("classes-from", `the cache has no ${source}: consilium-site label adds them`);
   return finding === null ? onlyFinding(found) : presence(found, finding);
 }
 
@@ -58,7 +58,7 @@ async function findingsOf(dir: string, source: "findings" | "boxes" | "masks"): 
   return new Map([...boxes].map(([image, found]) => [image, unique(found.map(({ label }) => label))]));
 }
 
-/** The classes of which an image's mask has any pixel at all. */
+/** The classes of which an image's masks have one pixel or more. */
 async function maskFindings(dir: string): Promise<Findings> {
   const masks = await openMasks(dir);
   if (masks === null) return new Map();

@@ -133,6 +133,24 @@ describe("labels that are drawn in the patient", () => {
     );
   });
 
+  it("RSNA's patientId is the one image of a patient, else a SOP Instance UID", async () => {
+    await putImages();
+    const file = await writeDicom(syntheticImage(), {
+      elements: [
+        ["00080018", "UI", "1.6"],
+        ["00100020", "LO", "P2"],
+      ],
+    });
+    await writeFile(join(dir, "images", "2.dcm"), file);
+    const images = await indexImages(join(dir, "images"), secret);
+    const table = join(dir, "rsna.csv");
+    // P1 has two images.
+    await writeFile(table, "patientId,x,y,width,height,Target\nP2,,,,,0\nP1,,,,,0\n1.5.0,,,,,0\n");
+    expect(await itemsAt(table, images)).toEqual(
+      ["1.6", "P1", "1.5.0"].map((uid) => ({ kind: "looked-at", image: imageKey(secret, uid), at: "boxes" })),
+    );
+  });
+
   it("are looked for among other files, which are passed over", async () => {
     await putImages();
     await expect(itemsAt(dir)).rejects.toMatchObject({ code: "labels.invalid" });
