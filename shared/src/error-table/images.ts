@@ -125,8 +125,8 @@ export const IMAGE_ERRORS = {
   "labels.invalid": entry(
     422,
     false,
-    "The label file cannot be read.",
-    "Check its columns: sop_instance_uid, label.",
+    "The labels cannot be read.",
+    "Check the path and its form: consilium-site label --help lists the forms.",
   ),
   "labels.unmatched": entry(
     422,

@@ -101,6 +101,9 @@ export function oneOf<T extends string>(option: string, words: readonly T[]): (t
   };
 }
 
+/** Gathers an option that is given several times. */
+export const collect = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
+
 /** Parser of a comma-separated list of known words. */
 export function listOf<T extends string>(
   option: string,

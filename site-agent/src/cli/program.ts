@@ -8,6 +8,7 @@ import { exportCommand } from "./commands/export.ts";
 import { finetuneCommand } from "./commands/finetune.ts";
 import { ingestCommand } from "./commands/ingest.ts";
 import { initCommand } from "./commands/init.ts";
+import { labelCommand } from "./commands/label.ts";
 import { joinCommand } from "./commands/join.ts";
 import { listenCommand } from "./commands/listen.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
@@ -50,6 +51,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     ingestCommand(ports),
     listenCommand(ports),
     pullCommand(ports),
+    labelCommand(ports),
     approveCommand(ports),
     previewCommand(ports),
     decodeCommand(ports),

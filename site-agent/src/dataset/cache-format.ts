@@ -4,7 +4,7 @@
  *     cache.json        format, version, layout of a record, records per shard
  *     shard-00000.u8    records, one after the other: channels x depthPx x sizePx x sizePx bytes each
  *     shard-00000.json  what those images are, and checksums
- *     labels.json       image key -> label (labels.ts)
+ *     labels.json       image key -> label (labels.ts); findings.json, boxes.json and masks.json likewise
  *     manifest.jsonl    what became of each file of the last folder (ingest/manifest.ts)
  *     received-*.jsonl  what became of each file that came over the network, one such list for each source
  *     intake.json       counts of that for each folder, and approvals (intake.ts)

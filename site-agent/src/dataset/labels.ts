@@ -1,9 +1,7 @@
 /** Class labels of cached images, kept beside the cache as `labels.json`: image key -> label. */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ConsiliumError } from "@consilium/shared/errors";
 import { z } from "zod";
-import { errorCode, writeFileAtomic } from "./files.ts";
+import { imageKeySchema, readBesideCache, writeMapBesideCache } from "./beside-cache.ts";
 import type { ImageRecord } from "./types.ts";
 
 const LABELS_FILE = "labels.json";
@@ -13,7 +11,7 @@ export const labelTextSchema = z.string().regex(/^[A-Za-z0-9](?:[A-Za-z0-9 ._+-]
 
 const labelsSchema = z.strictObject({
   version: z.literal(1),
-  labels: z.record(z.string().regex(/^[0-9a-f]{32}$/), labelTextSchema),
+  labels: z.record(imageKeySchema, labelTextSchema),
 });
 
 /** Image key -> label. */
@@ -32,22 +30,13 @@ export interface LabelledImage {
  * @throws cache.corrupt if the file is damaged
  */
 export async function readLabels(dir: string): Promise<Labels> {
-  let text: string;
-  try {
-    text = await readFile(join(dir, LABELS_FILE), "utf8");
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return new Map();
-    throw error;
-  }
-  const parsed = labelsSchema.safeParse(parseOrNull(text));
-  if (!parsed.success) throw new ConsiliumError("cache.corrupt", { detail: "(labels)" });
-  return new Map(Object.entries(parsed.data.labels));
+  const file = await readBesideCache(join(dir, LABELS_FILE), labelsSchema, "labels");
+  return new Map(Object.entries(file?.labels ?? {}));
 }
 
 /** Replaces the labels of the cache in one step. */
 export async function writeLabels(dir: string, labels: Labels): Promise<void> {
-  const sorted = Object.fromEntries([...labels].sort(([a], [b]) => (a < b ? -1 : 1)));
-  await writeFileAtomic(join(dir, LABELS_FILE), `${JSON.stringify({ version: 1, labels: sorted })}\n`);
+  await writeMapBesideCache(join(dir, LABELS_FILE), "labels", labels);
 }
 
 /** The images that have a label, in the order of the cache. */
@@ -56,12 +45,4 @@ export function labelledImages(records: readonly ImageRecord[], labels: Labels):
     const label = labels.get(image);
     return label === undefined ? [] : [{ index, patient, label }];
   });
-}
-
-function parseOrNull(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

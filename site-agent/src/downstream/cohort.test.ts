@@ -28,6 +28,39 @@ const patientsOf = (images: readonly { patient: string }[]) => new Set(images.ma
 const numbered = (count: number) => Array.from({ length: count }, (_, i) => `patient-${i}`);
 
 describe("a cohort", () => {
+  it("keeps every patient in the part where they were when others are added", () => {
+    const people = fc.array(fc.record({ patient: fc.nat({ max: 80 }), label: fc.constantFrom("a", "b") }), {
+      minLength: 10,
+      maxLength: 80,
+    });
+    const cohortOf = (images: readonly { patient: number; label: string }[]) => {
+      try {
+        const patients = images.map(({ patient }) => `patient-${patient}`);
+        return formCohort(
+          labelledCache(
+            patients,
+            images.map(({ label }) => label),
+          ),
+          null,
+          options,
+        );
+      } catch (error) {
+        expect(error).toMatchObject({ code: "labels.too-few" });
+        return null;
+      }
+    };
+    fc.assert(
+      fc.property(people, people, (some, more) => {
+        const before = cohortOf(some);
+        const after = cohortOf([...more, ...some]);
+        if (before === null || after === null) return;
+        const [train, test] = [patientsOf(after.train), patientsOf(after.test)];
+        for (const patient of patientsOf(before.train)) expect(train.has(patient)).toBe(true);
+        for (const patient of patientsOf(before.test)) expect(test.has(patient)).toBe(true);
+      }),
+    );
+  });
+
   it("never has a patient in both parts, with or without a test cache", () => {
     const caches = fc
       .array(fc.record({ patient: fc.nat({ max: 30 }), label: fc.constantFrom("a", "b") }), {

@@ -14,8 +14,8 @@ export interface Cohort {
   readonly testSource: "cache" | "split";
 }
 
-/** Splits that are tried until each class has patients in both parts. */
-const SPLIT_ATTEMPTS = 20;
+/** Of every split: trying others until one suits would move patients when data are added. */
+const SPLIT_SEED = 0;
 
 /**
  * @param test null splits the training set by patient
@@ -88,11 +88,12 @@ function splitOff(
   classes: readonly string[],
   testFraction: number,
 ): { train: LabelledImage[]; test: LabelledImage[] } {
-  for (let seed = 0; seed < SPLIT_ATTEMPTS; seed++) {
-    const parts = splitByPatient(images, { train: 1 - testFraction, test: testFraction }, seed);
-    if (holdsAll(parts.train, classes) && holdsAll(parts.test, classes)) return parts;
-  }
-  throw new ConsiliumError("labels.too-few");
+  const parts = splitByPatient(images, { train: 1 - testFraction, test: testFraction }, SPLIT_SEED);
+  if (holdsAll(parts.train, classes) && holdsAll(parts.test, classes)) return parts;
+  throw new ConsiliumError("labels.too-few", {
+    detail:
+      "(the patients that are set apart for testing, or the others, lack a class: label more, or give --test)",
+  });
 }
 
 function holdsAll(images: readonly LabelledImage[], classes: readonly string[]): boolean {

@@ -1,6 +1,7 @@
 /** What `consilium-site finetune` asks for and what it gives back. */
 import type { Checkpoint } from "@consilium/shared/codec";
 import type { Plan } from "@consilium/shared/plan";
+import type { ClassSource } from "../dataset/class-source.ts";
 import type { Labels } from "../dataset/labels.ts";
 import type { LabelBudget } from "../dataset/splits.ts";
 import type { EngineOptions } from "../engine/types.ts";
@@ -70,6 +71,8 @@ export interface FinetuneRequest {
   /** Null splits the training cache by patient. */
   readonly testDir: string | null;
   readonly encoders: EncoderSources;
+  /** Which of the caches' labels are the classes; what they have if nothing is said. */
+  readonly classes?: ClassSource;
   readonly options: FinetuneOptions;
   readonly engine: EngineOptions;
 }

@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { packError } from "@consilium/shared/packed-error";
 import { openImageCache } from "../dataset/cache.ts";
-import { readLabels } from "../dataset/labels.ts";
+import { ANY_CLASSES, readClasses, type ClassSource } from "../dataset/class-source.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { createEngine } from "../engine/engine.ts";
 import { finetune } from "./finetune.ts";
@@ -21,16 +21,17 @@ port.on("message", () => {
   controller.abort();
 });
 
-async function openLabelled(dir: string): Promise<LabelledCache<ImageCache>> {
-  return { labels: await readLabels(dir), cache: await openImageCache(dir) };
+async function openLabelled(dir: string, classes: ClassSource): Promise<LabelledCache<ImageCache>> {
+  return { labels: await readClasses(dir, classes), cache: await openImageCache(dir) };
 }
 
 async function run(request: FinetuneRequest, signal: AbortSignal): Promise<FinetuneResult> {
   const { model, trainDir, testDir, encoders, options, engine: settings } = request;
-  const train = await openLabelled(trainDir);
+  const classes = request.classes ?? ANY_CLASSES;
+  const train = await openLabelled(trainDir, classes);
   let test: LabelledCache<ImageCache> | null = null;
   try {
-    test = testDir === null ? null : await openLabelled(testDir);
+    test = testDir === null ? null : await openLabelled(testDir, classes);
     const engine = await createEngine(settings);
     return await finetune(
       { engine, model, train, test, encoders, options },

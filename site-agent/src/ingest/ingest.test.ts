@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openImageCache } from "../dataset/cache.ts";
 import { imageKey } from "../dataset/keys.ts";
 import { readLabels } from "../dataset/labels.ts";
+import { NO_LABELS } from "./labels/join.ts";
 import { writeDicom, type FixtureElement } from "./testing/dicom-fixture.ts";
 import type { FixtureSyntax } from "./testing/encode-frame.ts";
 import { syntheticImage } from "./testing/synthetic-image.ts";
@@ -118,7 +119,7 @@ describe("ingest", () => {
         "dicom.decode-failed": 1,
         "dicom.unreadable": 1,
       },
-      labels: { matched: 0, unmatched: 0, duplicates: 0, conflicts: 0 },
+      labels: NO_LABELS,
       usedShare: 2 / 10,
       minimumUsed: 0.8,
       needsApproval: true,
@@ -191,8 +192,8 @@ describe("ingest", () => {
       labelsFile,
       "sop_instance_uid,label\n2.25.0,a\n2.25.1,b\n2.25.1,b\n2.25.2,a\n2.25.2,b\n2.25.99,a\n",
     );
-    const { labels } = await run({ labelsFile });
-    expect(labels).toEqual({ matched: 2, unmatched: 1, duplicates: 2, conflicts: 1 });
+    const { labels } = await run({ labels: [labelsFile] });
+    expect(labels).toMatchObject({ matched: 2, unmatched: 1, duplicates: 2, conflicts: 1 });
     const expected = new Map([
       [imageKey(secret, "2.25.0"), "a"],
       [imageKey(secret, "2.25.1"), "b"],
@@ -213,9 +214,9 @@ describe("ingest", () => {
     await put("a.dcm", await dicom(1));
     const labelsFile = join(root, "labels.csv");
     await writeFile(labelsFile, "a,b\n1,2\n");
-    await expect(run({ labelsFile })).rejects.toMatchObject({ code: "labels.invalid" });
+    await expect(run({ labels: [labelsFile] })).rejects.toMatchObject({ code: "labels.invalid" });
     await writeFile(labelsFile, "sop_instance_uid,label\n9.9,x\n");
-    await expect(run({ labelsFile })).rejects.toMatchObject({ code: "labels.unmatched" });
+    await expect(run({ labels: [labelsFile] })).rejects.toMatchObject({ code: "labels.unmatched" });
     await expect(run({ sizePx: 17 })).rejects.toMatchObject({ code: "config.invalid" });
   });
 });
@@ -338,14 +339,14 @@ describe("identifiers", { timeout: 120_000 }, () => {
     const onProgress = (progress: IngestProgress): void => {
       shown.push(progress);
     };
-    shown.push(await run({ labelsFile, onProgress, threads: 2 }));
+    shown.push(await run({ labels: [labelsFile], onProgress, threads: 2 }));
     await writeFile(labelsFile, "sop_instance_uid,patient_id,label\n2.25.CANARY,CANARY,CANARY^Name\n");
     const fails = async (options: Partial<IngestOptions>): Promise<void> => {
       const error: unknown = await run(options).catch((reason: unknown) => reason);
       expect(error).toBeInstanceOf(Error);
       shown.push((error as Error).message, Object.entries(error as Error));
     };
-    await fails({ labelsFile });
+    await fails({ labels: [labelsFile] });
     await fails({ folder: join(root, "CANARY") });
     await mkdir(join(root, "CANARY only"));
     await cp(join(folder, "CANARY.txt"), join(root, "CANARY only", "CANARY.txt"));

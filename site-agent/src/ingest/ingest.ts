@@ -3,16 +3,16 @@ import { resolve } from "node:path";
 import { ConsiliumError, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import { needsApproval, usedShare, type FolderIntake } from "../dataset/intake.ts";
 import { fileKey } from "../dataset/keys.ts";
-import { readLabels, writeLabels } from "../dataset/labels.ts";
 import { CacheIntake, type CacheIntakeOptions, type IntakeSource } from "./cache-intake.ts";
 import { walkFiles } from "./folder.ts";
-import { joinLabels, readLabelFile, type LabelCounts, type LabelFile } from "./labels.ts";
+import { addLabels, checkLabels, type LabelProgress, type LabelSummary } from "./labels/join.ts";
 import type { Tally } from "./tally.ts";
 
 export interface IngestOptions extends CacheIntakeOptions {
   readonly folder: string;
-  /** CSV with sop_instance_uid and label. */
-  readonly labelsFile?: string;
+  /** Files and folders of labels, in every form that labels/ reads. */
+  readonly labels?: readonly string[];
+  readonly onLabels?: (progress: LabelProgress) => void;
   readonly onProgress?: (progress: IngestProgress) => void;
   /** Ends the ingest between two files; what was read is kept. */
   readonly signal?: AbortSignal;
@@ -40,7 +40,7 @@ export interface IntakeSummary {
 }
 
 export interface IngestSummary extends IntakeSummary {
-  readonly labels: LabelCounts;
+  readonly labels: LabelSummary;
 }
 
 /**
@@ -51,10 +51,10 @@ export interface IngestSummary extends IntakeSummary {
  * cache.wrong-profile, disk.full; the signal's reason
  */
 export async function ingestFolder(options: IngestOptions): Promise<IngestSummary> {
-  const { folder, cacheDir, secret, labelsFile, signal, onProgress } = options;
+  const { folder, cacheDir, secret, signal, onProgress, labels: paths = [], onLabels } = options;
   const total = await countFiles(options);
   // A wrong label file is found now and not after an hour of decoding.
-  const labelFile = labelsFile === undefined ? null : await readLabelFile(labelsFile, secret);
+  await checkLabels(paths);
   try {
     const intake = await CacheIntake.open(options, folderSource(options));
     const { tally } = intake;
@@ -64,7 +64,14 @@ export async function ingestFolder(options: IngestOptions): Promise<IngestSummar
       await intake.save();
       if (tally.used === 0) throw noDicom(tally.quarantined);
       const counts = await intake.record();
-      const labels = await applyLabels(cacheDir, labelFile, intake.keys);
+      const labels = await addLabels({
+        paths,
+        cacheDir,
+        secret,
+        imagesFolder: folder,
+        ...(onLabels === undefined ? {} : { onProgress: onLabels }),
+        ...(signal === undefined ? {} : { signal }),
+      });
       const volumes = intake.volumes.size;
       return { ...summaryOf(counts), ...(volumes > 0 && { volumes }), labels };
     } finally {
@@ -110,19 +117,6 @@ async function countFiles({ folder, signal }: IngestOptions): Promise<number> {
     total += 1;
   }
   return total;
-}
-
-/** @throws labels.unmatched if the file has labels and none of them is for an image of the cache */
-async function applyLabels(
-  cacheDir: string,
-  file: LabelFile | null,
-  cached: ReadonlySet<string>,
-): Promise<LabelCounts> {
-  if (file === null) return { matched: 0, unmatched: 0, duplicates: 0, conflicts: 0 };
-  const { labels, counts } = joinLabels(await readLabels(cacheDir), file, cached);
-  if (counts.matched === 0 && counts.unmatched > 0) throw new ConsiliumError("labels.unmatched");
-  await writeLabels(cacheDir, labels);
-  return counts;
 }
 
 function noDicom(quarantined: IntakeSummary["quarantined"]): ConsiliumError {

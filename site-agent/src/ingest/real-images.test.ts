@@ -39,7 +39,10 @@ describe.skipIf(!present)("real chest radiographs", () => {
         secret: new Uint8Array(32).fill(1),
       };
       const labelsFile = join(data, hospital, "labels.csv");
-      summaries.set(hospital, await ingestFolder({ ...options, sizePx: SIZE, threads: 2, labelsFile }));
+      summaries.set(
+        hospital,
+        await ingestFolder({ ...options, sizePx: SIZE, threads: 2, labels: [labelsFile] }),
+      );
     }
   }, 120_000);
   afterAll(async () => {

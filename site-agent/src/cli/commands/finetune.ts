@@ -1,6 +1,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
+import { absenceOf, CLASS_SOURCES, type ClassSource } from "../../dataset/class-source.ts";
 import { assertApproved } from "../../dataset/intake.ts";
 import type { LabelBudget } from "../../dataset/splits.ts";
 import type { Estimate } from "../../downstream/bootstrap.ts";
@@ -13,7 +14,7 @@ import type {
 } from "../../downstream/types.ts";
 import type { Home } from "../../home/home.ts";
 import { holdsModel, readModel } from "../../home/models.ts";
-import { fraction, handle, listOf, siteCommand, wholeNumber } from "../context.ts";
+import { fraction, handle, listOf, oneOf, siteCommand, wholeNumber } from "../context.ts";
 import { chooseEngine, withEngineOptions, type EngineCliOptions } from "../engine-options.ts";
 import type { CliPorts } from "../ports.ts";
 
@@ -21,6 +22,8 @@ interface Options extends EngineCliOptions {
   readonly train: string;
   readonly test?: string;
   readonly negative?: string;
+  readonly classesFrom?: ClassSource["from"];
+  readonly finding?: string;
   readonly labelFraction?: number;
   readonly labelCount?: number;
   readonly seeds?: number;
@@ -41,11 +44,18 @@ the federation (global). Two ways: probe, a linear classifier on the frozen enco
 number comes with a 95 % interval (bootstrap by patient). Nothing leaves this site.`,
     `consilium-site finetune --test test --negative normal
      consilium-site finetune --label-fraction 0.01 --seeds 5 --modes finetune
+     consilium-site finetune --classes-from masks --finding nodule
      consilium-site finetune --label-count 50 --from scratch,global --json`,
   )
     .option("--train <name>", "cache with labels to train on", "train")
     .option("--test <name>", "cache with labels to test on (default: part of the training patients)")
     .option("--negative <class>", "this class against all others (default: all classes)")
+    .option(
+      "--classes-from <kind>",
+      "classes, findings, or the presence of boxes or masks (default: classes, else findings)",
+      oneOf("--classes-from", CLASS_SOURCES),
+    )
+    .option("--finding <name>", "this finding against its absence")
     .option("--label-fraction <f>", "train on this share of the labels", fraction("--label-fraction"))
     .option("--label-count <n>", "train on this many labels", wholeNumber("--label-count", 1))
     .option("--seeds <n>", "repetitions, each with its own labels", wholeNumber("--seeds", 1))
@@ -54,6 +64,7 @@ number comes with a 95 % interval (bootstrap by patient). Nothing leaves this si
     .option("--epochs <n>", "passes over the labels", wholeNumber("--epochs", 1));
   return handle<Options>(withEngineOptions(command, ports), ports, async ({ options, output, openHome }) => {
     const labels = labelBudget(options);
+    const finding = options.finding ?? null;
     const home = await openHome();
     const { plan } = await home.joined();
     const encoders = await encoderSources(home, options.from);
@@ -70,12 +81,13 @@ number comes with a 95 % interval (bootstrap by patient). Nothing leaves this si
         trainDir,
         testDir,
         encoders,
+        classes: { from: options.classesFrom ?? null, finding },
         options: {
           ...FINETUNE_OPTIONS,
           labels,
           modes: options.modes ?? FINETUNE_OPTIONS.modes,
           seeds: options.seeds ?? FINETUNE_OPTIONS.seeds,
-          negativeClass: options.negative ?? null,
+          negativeClass: options.negative ?? (finding === null ? null : absenceOf(finding)),
           settings: options.epochs === undefined ? settings : { ...settings, epochs: options.epochs },
         },
         engine,

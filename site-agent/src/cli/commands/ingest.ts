@@ -4,13 +4,14 @@ import { parseName } from "../../config.ts";
 import { formatShare, MINIMUM_USED } from "../../dataset/intake.ts";
 import { whileLocked } from "../../home/lock.ts";
 import type { IngestProgress, IngestSummary, IntakeSummary } from "../../ingest/ingest.ts";
+import { collect, fraction, handle, siteCommand, wholeNumber } from "../context.ts";
+import { describeLabels, LABEL_HELP, labelProgress } from "../label-report.ts";
 import { plannedImages } from "../planned-images.ts";
-import { fraction, handle, siteCommand, wholeNumber } from "../context.ts";
 import type { CliPorts } from "../ports.ts";
 
 interface Options {
   readonly cache: string;
-  readonly labels?: string;
+  readonly labels?: readonly string[];
   readonly size?: number;
   readonly niftiModality?: string;
   readonly threads: number;
@@ -28,18 +29,19 @@ export function ingestCommand(ports: CliPorts): Command {
     "Read a folder of DICOM or NIfTI files into an image cache.",
     `The cache holds pixels and pseudonyms, nothing that identifies a person. Files that cannot be used are set aside and
 counted by reason; they never stop the rest. If fewer files than --min-used can be used, training waits until a person has
-looked and run consilium-site approve. Running it again reads only what is new. The label file is a CSV with the
-columns sop_instance_uid and label; it stays at this site, too. How values become grey, and whether files become images or
-volumes, is the plan's choice: join first. With --watch it goes on: new files are read once their size has come to rest.`,
+looked and run consilium-site approve. Running it again reads only what is new. How values become grey, and whether files
+become images or volumes, is the plan's choice: join first. With --watch it goes on: new files are read once their size has
+come to rest. Labels stay at this site, too: ${LABEL_HELP}`,
     `consilium-site ingest /data/chest-xray
      consilium-site ingest /data/chest-xray --labels /data/labels.csv
+     consilium-site ingest /data/ct --labels /data/segmentations --labels /data/classes.csv
      consilium-site ingest /data/brains --nifti-modality MR
      consilium-site ingest /data/test-set --cache test --labels /data/test.csv
      consilium-site ingest /mnt/pacs-export --watch --poll 30`,
   )
     .argument("<folder>", "folder with DICOM or NIfTI files, searched to the bottom")
     .option("--cache <name>", "cache to fill", "train")
-    .option("--labels <file>", "CSV with sop_instance_uid and label")
+    .option("--labels <path>", "CSV or folder with labels; may be given several times", collect)
     .option(
       "--nifti-modality <term>",
       "what NIfTI files hold, as they do not say: CT, MR, ... (default: other)",
@@ -97,7 +99,7 @@ volumes, is the plan's choice: join first. With --watch it goes on: new files ar
       return;
     }
     const { ingestFolder } = await import("../../ingest/ingest.ts");
-    const labels = options.labels === undefined ? {} : { labelsFile: options.labels };
+    const labels = { labels: options.labels ?? [], onLabels: labelProgress(output) };
     const summary = await whileLocked(lock, ports, () => ingestFolder({ ...common, ...labels }));
     output.result({ ...summary }, describe(summary));
   });
@@ -117,19 +119,13 @@ const progressText = ({ files, total, used, quarantined }: IngestProgress): stri
 
 function describe(summary: IngestSummary): string {
   const { files, used, volumes, quarantined, labels, minimumUsed } = summary;
-  const { matched, unmatched, duplicates } = labels;
-  const counted = matched + unmatched + duplicates > 0;
   const share = formatShare(summary.usedShare);
   return [
     volumes === undefined
       ? `${used} images from ${files} files are in the cache.`
       : `${volumes} volumes of ${used} from ${files} files are in the cache.`,
     ...reasonTable(quarantined),
-    ...(counted
-      ? [
-          `  labels       ${matched} matched, ${unmatched} for images that are not here, ${duplicates} repeated`,
-        ]
-      : []),
+    ...describeLabels(labels),
     ...(summary.needsApproval
       ? [
           `  training     waits: ${share} of the files are used, at least ${formatShare(minimumUsed)} are wanted`,

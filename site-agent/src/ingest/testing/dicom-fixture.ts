@@ -47,6 +47,8 @@ export interface FixtureOptions {
   readonly vr?: "OB" | "OW" | "OL" | "UN";
   /** The pixel element's frame or value, instead of the encoded image. */
   readonly pixelData?: Uint8Array;
+  /** False for objects without an image, such as reports. */
+  readonly pixels?: boolean;
   /** Several frames of this size instead of the image's one. */
   readonly frames?: readonly Uint8Array[];
   /** Splits each encapsulated frame into as many fragments. */
@@ -85,7 +87,7 @@ export async function writeDicom(image: FixtureImage, options: FixtureOptions = 
   const body = [...elements.values()]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map((element) => encodeElement(element, explicit, isBig));
-  body.push(...(await pixelElements(image, syntax, options)));
+  if (options.pixels !== false) body.push(...(await pixelElements(image, syntax, options)));
   let dataSet = Buffer.concat(body);
   if (syntax === "deflated") dataSet = deflateRawSync(dataSet);
   const meta = Buffer.concat([

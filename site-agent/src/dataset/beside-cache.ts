@@ -1,0 +1,48 @@
+/** Small JSON files that lie beside a cache: replaced in one step, checked as they are read. */
+import { readFile } from "node:fs/promises";
+import { ConsiliumError } from "@consilium/shared/errors";
+import { z } from "zod";
+import { errorCode, writeFileAtomic } from "./files.ts";
+
+/** Key of an image in the cache (keys.ts). */
+export const imageKeySchema = z.string().regex(/^[0-9a-f]{32}$/);
+
+/**
+ * What the file holds, or null if there is none.
+ * @param what names the file in the error
+ * @throws cache.corrupt
+ */
+export async function readBesideCache<T>(
+  path: string,
+  schema: z.ZodType<T>,
+  what: string,
+): Promise<T | null> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return null;
+    throw error;
+  }
+  const parsed = schema.safeParse(parseOrNull(text));
+  if (!parsed.success) throw new ConsiliumError("cache.corrupt", { detail: `(${what})` });
+  return parsed.data;
+}
+
+/** Replaces the file. Entries are sorted, so that equal contents are equal bytes. */
+export async function writeMapBesideCache(
+  path: string,
+  name: string,
+  entries: ReadonlyMap<string, unknown>,
+): Promise<void> {
+  const sorted = Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : 1)));
+  await writeFileAtomic(path, `${JSON.stringify({ version: 1, [name]: sorted })}\n`);
+}
+
+function parseOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,106 @@
+/** Masks of one source as they are found, on disk until all are known: which classes there are is known only then. */
+import { open, rm, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { openMasks, type MaskSet } from "../../dataset/masks.ts";
+import { MaskWriter } from "../../dataset/masks-writer.ts";
+
+export class MaskDraft {
+  readonly #dir: string;
+  readonly #sizePx: number;
+  readonly #path: string;
+  readonly #file: FileHandle;
+  /** Image key -> class -> place in the file. */
+  readonly #places = new Map<string, Map<string, number>>();
+  #count = 0;
+
+  private constructor(dir: string, sizePx: number, path: string, file: FileHandle) {
+    this.#dir = dir;
+    this.#sizePx = sizePx;
+    this.#path = path;
+    this.#file = file;
+  }
+
+  /** @param name tells drafts apart that are open at once */
+  static async open(dir: string, sizePx: number, name: string): Promise<MaskDraft> {
+    const path = join(dir, `masks-${name}.draft`);
+    return new MaskDraft(dir, sizePx, path, await open(path, "w+", 0o600));
+  }
+
+  lookedAt(image: string): void {
+    if (!this.#places.has(image)) this.#places.set(image, new Map());
+  }
+
+  /** Nothing is said of the image after all. */
+  forget(image: string): void {
+    this.#places.delete(image);
+  }
+
+  /**
+   * A second mask of one class on one image is joined with the first.
+   * @param square sizePx^2 bytes
+   * @returns whether there was one before
+   */
+  async add(image: string, label: string, square: Uint8Array): Promise<boolean> {
+    this.lookedAt(image);
+    const classes = this.#places.get(image);
+    const before = classes?.get(label);
+    const place = before ?? this.#count++;
+    classes?.set(label, place);
+    if (before !== undefined) {
+      const first = await this.#read(before);
+      for (const [i, value] of first.entries()) square[i] = Math.max(value, square[i] ?? 0);
+    }
+    await this.#file.write(square, 0, square.length, place * square.length);
+    return before !== undefined;
+  }
+
+  /** Puts the draft over the masks that the cache has: its classes win on its images, all else stays. */
+  async merge(): Promise<void> {
+    const existing = await openMasks(this.#dir);
+    try {
+      // Masks of a cache of another size are of a cache that is gone.
+      const kept = existing?.sizePx === this.#sizePx ? existing : null;
+      const own = [...this.#places.values()].flatMap((classes) => [...classes.keys()]);
+      const classes = [...new Set([...(kept?.classes ?? []), ...own])].sort();
+      const images = [...new Set([...(kept?.images ?? []), ...this.#places.keys()])].sort();
+      const writer = new MaskWriter(this.#dir, classes, this.#sizePx);
+      try {
+        for (const image of images) await writer.append(image, await this.#combine(image, classes, kept));
+        await writer.finish();
+      } catch (error) {
+        await writer.abandon();
+        throw error;
+      }
+    } finally {
+      existing?.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+    await rm(this.#path, { force: true });
+  }
+
+  async #combine(image: string, classes: readonly string[], kept: MaskSet | null): Promise<Uint8Array> {
+    const squareBytes = this.#sizePx ** 2;
+    const out = new Uint8Array(classes.length * squareBytes);
+    if (kept?.images.has(image) === true) {
+      const before = new Uint8Array(kept.classes.length * squareBytes);
+      kept.read(image, before);
+      for (const [i, label] of kept.classes.entries())
+        out.set(
+          before.subarray(i * squareBytes, (i + 1) * squareBytes),
+          classes.indexOf(label) * squareBytes,
+        );
+    }
+    for (const [label, place] of this.#places.get(image) ?? [])
+      out.set(await this.#read(place), classes.indexOf(label) * squareBytes);
+    return out;
+  }
+
+  async #read(place: number): Promise<Uint8Array> {
+    const square = new Uint8Array(this.#sizePx ** 2);
+    await this.#file.read(square, 0, square.length, place * square.length);
+    return square;
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * Masks from NIfTI files. The name says the image: `UID.nii.gz` or `UID_class.nii.gz`, with the SOP Instance UID of one image
+ * or the Series Instance UID of a series. Without a class in the name each whole number above 0 is a class of its own.
+ * Slices of a series, and images with a place in the patient, take the voxel nearest to each pixel's centre; an image
+ * without one takes the file's first slice as it lies (first axis along the rows).
+ */
+import { readFile } from "node:fs/promises";
+import { gunzipSync } from "node:zlib";
+import { isNIFTI, NIFTI1, readHeader } from "nifti-reader-js";
+import { imageKey } from "../../dataset/keys.ts";
+import { labelTextSchema } from "../../dataset/labels.ts";
+import type { FoundFile } from "../folder.ts";
+import { toPatient, type ImageGeometry, type ImageIndex, type Triple } from "./geometry.ts";
+import type { LabelItem } from "./item.ts";
+import { maskName } from "./mask-images.ts";
+import { MAX_CLASSES } from "./table.ts";
+
+const MAX_BYTES = 2 ** 31 - 1;
+const GZIP = [0x1f, 0x8b];
+
+/** A volume of class numbers. */
+interface MaskVolume {
+  /** Voxels along the three axes; the first varies fastest. */
+  readonly size: Triple;
+  readonly valueAt: (index: number) => number;
+  /** Rows of the matrix that takes voxel numbers to millimetres, to the right, to the front, up; null if not given. */
+  readonly affine: readonly Row4[] | null;
+}
+type Row4 = readonly [number, number, number, number];
+
+/** Never throws for what the file may hold. */
+export async function* readNiftiMask(
+  file: FoundFile,
+  secret: Uint8Array,
+  { images, series }: ImageIndex,
+): AsyncGenerator<LabelItem, void> {
+  const name = maskName(file.relativePath);
+  if (name !== null && name.label !== null && !labelTextSchema.safeParse(name.label).success) {
+    yield { kind: "refused" };
+    return;
+  }
+  let volume: MaskVolume | null = null;
+  try {
+    if (name !== null) volume = openVolume(await readFile(file.path));
+  } catch {
+    // The library's message is not ours to show; the file is counted below.
+  }
+  if (name === null || volume === null) {
+    yield { kind: "unreadable" };
+    return;
+  }
+  const key = imageKey(secret, name.uid);
+  const members = series.get(key) ?? [key];
+  for (const image of members) {
+    const masks = masksOn(volume, images.get(image) ?? null, name.label);
+    if (masks === null) {
+      yield { kind: "unreadable" };
+      continue;
+    }
+    yield { kind: "looked-at", image, at: "masks" };
+    for (const [label, { rows, columns, values }] of masks)
+      yield { kind: "mask", image, label, mask: { rows, columns, values } };
+  }
+}
+
+interface Mask {
+  readonly rows: number;
+  readonly columns: number;
+  readonly values: Float32Array;
+}
+
+/** Null if the file says nothing of this image. */
+function masksOn(
+  volume: MaskVolume,
+  geometry: ImageGeometry | null,
+  label: string | null,
+): ReadonlyMap<string, Mask> | null {
+  const [width, height, depth] = volume.size;
+  const { rows, columns, plane } = geometry ?? { rows: height, columns: width, plane: null };
+  const inverse = volume.affine === null ? null : inverseOf(volume.affine);
+  let voxelOf: (x: number, y: number) => number;
+  if (plane !== null && inverse !== null) {
+    voxelOf = (x, y) => {
+      const [left, back, up] = toPatient(plane, x, y);
+      // DICOM counts to the left and to the back (PS3.3 C.7.6.2.1.1), NIfTI to the right and to the front.
+      const [i, j, k] = inverse([-left, -back, up]);
+      return i < 0 || j < 0 || k < 0 || i >= width || j >= height || k >= depth
+        ? -1
+        : i + width * (j + height * k);
+    };
+  } else if (depth === 1 && rows === height && columns === width) voxelOf = (x, y) => x + width * y;
+  else return null;
+
+  const masks = new Map<string, Mask>();
+  for (let y = 0; y < rows; y++) {
+    for (let x = 0; x < columns; x++) {
+      const voxel = voxelOf(x, y);
+      const value = voxel < 0 ? 0 : Math.round(volume.valueAt(voxel));
+      if (!(value > 0)) continue;
+      const name = label ?? String(value);
+      let mask = masks.get(name);
+      if (mask === undefined) {
+        // More values than classes can be: an image, not a mask.
+        if (masks.size >= MAX_CLASSES) return null;
+        mask = { rows, columns, values: new Float32Array(rows * columns) };
+        masks.set(name, mask);
+      }
+      mask.values[y * columns + x] = 255;
+    }
+  }
+  return masks;
+}
+
+const READERS: ReadonlyMap<
+  number,
+  { bytes: number; read: (view: DataView, at: number, little: boolean) => number }
+> = new Map([
+  [NIFTI1.TYPE_UINT8, { bytes: 1, read: (view, at) => view.getUint8(at) }],
+  [NIFTI1.TYPE_INT8, { bytes: 1, read: (view, at) => view.getInt8(at) }],
+  [NIFTI1.TYPE_INT16, { bytes: 2, read: (view, at, little) => view.getInt16(at, little) }],
+  [NIFTI1.TYPE_UINT16, { bytes: 2, read: (view, at, little) => view.getUint16(at, little) }],
+  [NIFTI1.TYPE_INT32, { bytes: 4, read: (view, at, little) => view.getInt32(at, little) }],
+  [NIFTI1.TYPE_UINT32, { bytes: 4, read: (view, at, little) => view.getUint32(at, little) }],
+  [NIFTI1.TYPE_FLOAT32, { bytes: 4, read: (view, at, little) => view.getFloat32(at, little) }],
+  [NIFTI1.TYPE_FLOAT64, { bytes: 8, read: (view, at, little) => view.getFloat64(at, little) }],
+]);
+
+/** Null for what is not one volume of numbers. */
+function openVolume(file: Uint8Array): MaskVolume | null {
+  const isZipped = GZIP.every((byte, i) => file[i] === byte);
+  const bytes = isZipped ? gunzipSync(file, { maxOutputLength: MAX_BYTES }) : file;
+  const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+  if (!(buffer instanceof ArrayBuffer) || !isNIFTI(buffer)) return null;
+  const header = readHeader(buffer);
+  const [dimensions = 0, width = 0, height = 0, third = 1, ...others] = header.dims;
+  const depth = dimensions >= 3 ? third : 1;
+  const reader = READERS.get(header.datatypeCode);
+  const start = Math.floor(header.vox_offset);
+  if (
+    reader === undefined ||
+    dimensions < 2 ||
+    others.slice(0, Math.max(0, dimensions - 3)).some((n) => n > 1)
+  )
+    return null;
+  if (width < 1 || height < 1 || depth < 1 || start < 0) return null;
+  if (start + width * height * depth * reader.bytes > buffer.byteLength) return null;
+  const view = new DataView(buffer);
+  const hasPlace = header.qform_code > 0 || header.sform_code > 0;
+  const row = (values: readonly number[]): Row4 => [
+    values[0] ?? 0,
+    values[1] ?? 0,
+    values[2] ?? 0,
+    values[3] ?? 0,
+  ];
+  return {
+    size: [width, height, depth],
+    valueAt: (index) => reader.read(view, start + index * reader.bytes, header.littleEndian),
+    affine: hasPlace ? header.affine.slice(0, 3).map(row) : null,
+  };
+}
+
+/** From millimetres to the nearest voxel (Cramer's rule); null for a matrix that has no inverse. */
+function inverseOf(affine: readonly Row4[]): ((point: Triple) => Triple) | null {
+  const [a, b, c] = affine;
+  if (a === undefined || b === undefined || c === undefined) return null;
+  const column = (k: 0 | 1 | 2): Triple => [a[k], b[k], c[k]];
+  const determinant = triple(column(0), column(1), column(2));
+  if (!(Math.abs(determinant) > 1e-12)) return null;
+  return ([x, y, z]) => {
+    const to: Triple = [x - a[3], y - b[3], z - c[3]];
+    return [
+      Math.round(triple(to, column(1), column(2)) / determinant),
+      Math.round(triple(column(0), to, column(2)) / determinant),
+      Math.round(triple(column(0), column(1), to) / determinant),
+    ];
+  };
+}
+
+const triple = (a: Triple, b: Triple, c: Triple): number =>
+  a[0] * (b[1] * c[2] - b[2] * c[1]) -
+  a[1] * (b[0] * c[2] - b[2] * c[0]) +
+  a[2] * (b[0] * c[1] - b[1] * c[0]);

@@ -1,0 +1,200 @@
+/** Where labels go: classes and findings, boxes, masks. Each gathers one source, then joins it with what the cache has. */
+import { readBoxes, writeBoxes, type Box } from "../../dataset/boxes.ts";
+import { readFindings, writeFindings } from "../../dataset/findings.ts";
+import { readLabels, writeLabels } from "../../dataset/labels.ts";
+import { fitMask, type CachedRegion } from "./fit-mask.ts";
+import type { LabelItem } from "./item.ts";
+import { MaskDraft } from "./mask-draft.ts";
+import { invalid, MAX_CLASSES } from "./table.ts";
+
+/** Counts of one source, images by their keys. */
+export interface Tally {
+  readonly matched: Set<string>;
+  readonly unmatched: Set<string>;
+  duplicates: number;
+  readonly conflicts: Set<string>;
+  refused: number;
+  unreadable: number;
+}
+
+/** An item that names an image. */
+type ImageItem = Exclude<LabelItem, { readonly kind: "refused" | "unreadable" }>;
+
+/** Images of the cache, by key. */
+export type Cached = ReadonlyMap<string, CachedRegion>;
+
+export interface Target {
+  readonly tally: Tally;
+  take(item: ImageItem): Promise<void> | void;
+  /** Replaces what the cache has, in one step. */
+  save(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const newTally = (): Tally => ({
+  matched: new Set(),
+  unmatched: new Set(),
+  duplicates: 0,
+  conflicts: new Set(),
+  refused: 0,
+  unreadable: 0,
+});
+
+/** Exactly one class for each image makes classes (labels.json); anything else makes findings (findings.json). */
+export class ClassTarget implements Target {
+  readonly tally = newTally();
+  readonly #cached: Cached;
+  readonly #dir: string;
+  readonly #rows = new Map<string, readonly string[]>();
+
+  constructor(cached: Cached, dir: string) {
+    this.#cached = cached;
+    this.#dir = dir;
+  }
+
+  take(item: ImageItem): void {
+    if (item.kind !== "classes") return;
+    const { image, classes } = item;
+    const before = this.#rows.get(image);
+    if (before === undefined) {
+      this.#rows.set(image, classes);
+      (this.#cached.has(image) ? this.tally.matched : this.tally.unmatched).add(image);
+      return;
+    }
+    this.tally.duplicates += 1;
+    if (before.join("|") === classes.join("|")) return;
+    this.tally.conflicts.add(image);
+    this.tally.matched.delete(image);
+    this.tally.unmatched.delete(image);
+  }
+
+  async save(): Promise<void> {
+    const { matched, conflicts } = this.tally;
+    if ([...this.#rows.values()].every(({ length }) => length === 1)) {
+      const labels = new Map(await readLabels(this.#dir));
+      for (const image of matched) labels.set(image, this.#rows.get(image)?.[0] ?? "");
+      for (const image of conflicts) labels.delete(image);
+      await writeLabels(this.#dir, labels);
+      return;
+    }
+    const findings = new Map(await readFindings(this.#dir));
+    for (const image of matched) findings.set(image, this.#rows.get(image) ?? []);
+    for (const image of conflicts) findings.delete(image);
+    await writeFindings(this.#dir, findings);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** An image that is said to show nothing, and has a box as well, gets neither. */
+export class BoxTarget implements Target {
+  readonly tally = newTally();
+  readonly #cached: Cached;
+  readonly #dir: string;
+  readonly #boxes = new Map<string, Box[]>();
+  readonly #empty = new Set<string>();
+
+  constructor(cached: Cached, dir: string) {
+    this.#cached = cached;
+    this.#dir = dir;
+  }
+
+  take(item: ImageItem): void {
+    const { image } = item;
+    if (item.kind === "looked-at") {
+      if (this.#empty.has(image)) this.tally.duplicates += 1;
+      this.#empty.add(image);
+    } else if (item.kind === "box") {
+      const boxes = this.#boxes.get(image) ?? [];
+      this.#boxes.set(image, boxes);
+      if (boxes.some((box) => isSame(box, item.box))) this.tally.duplicates += 1;
+      else boxes.push(item.box);
+    } else return;
+    const { matched, unmatched, conflicts } = this.tally;
+    if (this.#empty.has(image) && this.#boxes.has(image)) conflicts.add(image);
+    if (conflicts.has(image)) {
+      matched.delete(image);
+      unmatched.delete(image);
+    } else (this.#cached.has(image) ? matched : unmatched).add(image);
+  }
+
+  async save(): Promise<void> {
+    const merged = new Map(await readBoxes(this.#dir));
+    const own = new Set([...this.#boxes.values()].flat().map(({ label }) => label));
+    assertFew(new Set([...own, ...[...merged.values()].flat().map(({ label }) => label)]));
+    for (const image of this.tally.matched) {
+      // Boxes of classes that this source does not speak of stay.
+      const others = (merged.get(image) ?? []).filter(({ label }) => !own.has(label));
+      merged.set(image, [...others, ...(this.#boxes.get(image) ?? [])]);
+    }
+    for (const image of this.tally.conflicts) merged.delete(image);
+    await writeBoxes(this.#dir, merged);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+export class MaskTarget implements Target {
+  readonly tally = newTally();
+  readonly #cached: Cached;
+  readonly #sizePx: number;
+  readonly #draft: MaskDraft;
+  readonly #classes = new Set<string>();
+  /** Images with a mask that does not fit: an empty mask would be a lie. */
+  readonly #misfits = new Set<string>();
+
+  private constructor(cached: Cached, sizePx: number, draft: MaskDraft) {
+    this.#cached = cached;
+    this.#sizePx = sizePx;
+    this.#draft = draft;
+  }
+
+  /** @param name tells targets apart that are open at once */
+  static async open(cached: Cached, dir: string, sizePx: number, name: string): Promise<MaskTarget> {
+    return new MaskTarget(cached, sizePx, await MaskDraft.open(dir, sizePx, name));
+  }
+
+  async take(item: ImageItem): Promise<void> {
+    const { image } = item;
+    if (item.kind !== "mask" && item.kind !== "looked-at") return;
+    const region = this.#cached.get(image);
+    if (region === undefined) {
+      this.tally.unmatched.add(image);
+      return;
+    }
+    if (this.#misfits.has(image)) return;
+    if (item.kind === "mask") {
+      const square = fitMask(item.mask, region, this.#sizePx);
+      if (square === null) {
+        this.tally.unreadable += 1;
+        this.tally.matched.delete(image);
+        this.#misfits.add(image);
+        this.#draft.forget(image);
+        return;
+      }
+      this.#classes.add(item.label);
+      assertFew(this.#classes);
+      if (await this.#draft.add(image, item.label, square)) this.tally.duplicates += 1;
+    } else this.#draft.lookedAt(image);
+    this.tally.matched.add(image);
+  }
+
+  async save(): Promise<void> {
+    if (this.tally.matched.size > 0) await this.#draft.merge();
+  }
+
+  async close(): Promise<void> {
+    await this.#draft.close();
+  }
+}
+
+function assertFew(classes: ReadonlySet<string>): void {
+  if (classes.size > MAX_CLASSES) throw invalid(`(more than ${MAX_CLASSES} different labels)`);
+}
+
+const isSame = (a: Box, b: Box): boolean =>
+  a.label === b.label && a.x === b.x && a.y === b.y && a.width === b.width && a.height === b.height;
