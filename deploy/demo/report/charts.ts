@@ -1,5 +1,5 @@
 /** Charts as inline SVG: no script, so they print and mail well. Colours come from the page's style. */
-import { markup, type Markup } from "./markup.ts";
+import { markup, type Markup } from "@consilium/shared/page/markup";
 import type { Interval } from "./types.ts";
 
 export interface Line {

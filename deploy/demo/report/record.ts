@@ -1,7 +1,7 @@
 /** The report's sections about how it was done: hospitals, what left them, checks, machine and plan. */
 import { ERRORS } from "@consilium/shared/errors";
 import { formatBytes, formatDurationMs } from "@consilium/shared/units";
-import { markup, type Markup } from "./markup.ts";
+import { markup, type Markup } from "@consilium/shared/page/markup";
 import { count, section } from "./sections.ts";
 import { sentBytes } from "./summary.ts";
 import type { DemoReport, Hospital } from "./types.ts";

@@ -1,29 +1,15 @@
 /** The demo's report as one HTML file that needs nothing else: inline style, SVG charts, pictures as data URLs. */
+import { htmlDocument } from "@consilium/shared/page/document";
+import { markup, type Markup } from "@consilium/shared/page/markup";
 import { formatBytes, formatDurationMs } from "@consilium/shared/units";
-import { markup, type Markup } from "./markup.ts";
 import { checksSection, hospitalsSection, outflowSection, recordSection } from "./record.ts";
 import { number3, percent, picturesSection, resultsSection, trainingSection } from "./sections.ts";
 import { STYLE } from "./style.ts";
 import { headline, lossFall, sentBytes } from "./summary.ts";
 import type { DemoReport } from "./types.ts";
 
-/** Loads nothing from anywhere and runs no script, whatever its data hold. */
-const SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
-
 export function renderReport(report: DemoReport): string {
-  const page = markup`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${SECURITY_POLICY}">
-<title>${report.title} · Consilium</title>
-<link rel="icon" href="data:,">
-<style>${{ markup: STYLE }}</style>
-</head>
-<body>
-<main>
-${top(report)}
+  const body = markup`${top(report)}
 ${figures(report)}
 ${resultsSection(report)}
 ${trainingSection(report)}
@@ -32,12 +18,8 @@ ${hospitalsSection(report)}
 ${outflowSection(report)}
 ${checksSection(report)}
 ${recordSection(report)}
-${footer(report)}
-</main>
-</body>
-</html>
-`;
-  return page.markup;
+${footer(report)}`;
+  return htmlDocument(report.title, STYLE, body);
 }
 
 function top(report: DemoReport): Markup {

@@ -1,7 +1,7 @@
 /** The report's sections about learning: results, training, pictures. See record.ts for the rest. */
 import { formatDurationMs } from "@consilium/shared/units";
 import { lineChart, whiskerChart, type Line, type WhiskerGroup } from "./charts.ts";
-import { markup, type Markup } from "./markup.ts";
+import { markup, type Markup } from "@consilium/shared/page/markup";
 import { lossFall, MODE_TEXT, modesOf, ORIGIN_TEXT, results } from "./summary.ts";
 import type { DemoReport, EncoderOrigin, EvaluationRow, Interval } from "./types.ts";
 

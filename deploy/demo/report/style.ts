@@ -1,40 +1,15 @@
-/** The report's style: light, dark and printed. */
+/** What only the report has beside the house style. */
 export const STYLE = `
 :root {
-  color-scheme: light dark;
-  --page: #f3f5f7; --surface: #fff; --ink: #17212b; --dim: #566371; --hairline: #dfe5ea; --track: #e5eaee;
-  --accent: #0b6b75; --good: #1d7a46; --bad: #b3261e; --warn: #e0a030;
   --s0: #c8541b; --s1: #2f6fb3; --s2: #8a6d00; --s3: #9b3d82; --s4: #1f8a5f; --s5: #5b56b8; --s6: #a3403f; --s7: #4d6b7a;
   --scratch: #8894a0; --own: #b5730f;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --page: #0d1217; --surface: #141b22; --ink: #e4ebf1; --dim: #98a6b3; --hairline: #27323c; --track: #25303a;
-    --accent: #4ec3c9; --good: #5cc98b; --bad: #ff8f86; --warn: #d99a2b;
     --s0: #f29064; --s1: #79b2ee; --s2: #d8bd4c; --s3: #e08cc9; --s4: #5fcf9f; --s5: #a9a4f5; --s6: #ee8d8b; --s7: #9fb9c7;
     --scratch: #8b99a6; --own: #e3a953;
   }
 }
-* { box-sizing: border-box; }
-body {
-  margin: 0; background: var(--page); color: var(--ink);
-  font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
-  font-variant-numeric: tabular-nums; -webkit-font-smoothing: antialiased;
-}
-main { max-width: 1000px; margin: 0 auto; padding: 36px 20px 56px; display: grid; gap: 18px; grid-template-columns: minmax(0, 1fr); }
-h1, h2, h3, p, dl, dd, ul, figure { margin: 0; padding: 0; }
-h1 { font-size: 31px; line-height: 1.2; letter-spacing: -.02em; font-weight: 650; text-wrap: balance; }
-h2 { font-size: 18px; letter-spacing: -.01em; font-weight: 650; }
-h3 { font-size: 14.5px; font-weight: 650; }
-code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
-a { color: var(--accent); }
-.dim, .note { color: var(--dim); }
-.note { font-size: 13px; line-height: 1.5; max-width: 76ch; text-wrap: pretty; }
-.eyebrow { color: var(--accent); font-weight: 600; font-size: 14px; }
-.top { display: grid; gap: 6px; padding: 0 2px 8px; }
-.top .lead { font-size: 17px; color: var(--dim); max-width: 66ch; text-wrap: pretty; }
-.top .lead strong { color: var(--ink); font-weight: 600; }
-section { background: var(--surface); border: 1px solid var(--hairline); border-radius: 10px; padding: 20px 22px; display: grid; gap: 14px; grid-template-columns: minmax(0, 1fr); }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 16px 22px; }
 .figures dt, .figures .sub { color: var(--dim); font-size: 13px; line-height: 1.4; }
 .figures dd:not(.sub) { font-size: 24px; white-space: nowrap; font-weight: 650; letter-spacing: -.02em; line-height: 1.3; }
@@ -79,20 +54,15 @@ ${Array.from({ length: 8 }, (_, index) => `.s${index} { color: var(--s${index});
 .triple { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 6px; }
 .triple img { width: 100%; aspect-ratio: 1; display: block; border-radius: 5px; background: #000; }
 .triple-head { color: var(--dim); font-size: 12.5px; }
-.caution { border-left: 3px solid var(--warn); padding-left: 12px; font-size: 14px; max-width: 80ch; }
 .times { display: flex; margin: 2px 0 10px; height: 12px; gap: 2px; border-radius: 4px; overflow: hidden; }
 .times span { background: currentColor; min-width: 2px; }
 .two { display: grid; gap: 14px 36px; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); align-items: start; }
 .two tbody tr:first-child > * { border-top: 0; }
 .two tbody td:last-child { text-align: right; overflow-wrap: anywhere; }
 .two tbody th { font-weight: 400; color: var(--dim); }
-footer { color: var(--dim); font-size: 13px; padding: 0 2px; display: flex; flex-wrap: wrap; gap: 4px 20px; }
-@media (max-width: 640px) { main { padding: 22px 12px 36px; } section { padding: 16px 15px; } h1 { font-size: 25px; } .wide { min-width: 680px; } .chart { min-width: 560px; } .figures { grid-template-columns: 1fr 1fr; } .checks th { white-space: normal; } }
+@media (max-width: 640px) { .wide { min-width: 680px; } .chart { min-width: 560px; } .figures { grid-template-columns: 1fr 1fr; } .checks th { white-space: normal; } }
 @media print {
   :root {
-    color-scheme: light;
-    --page: #fff; --surface: #fff; --ink: #000; --dim: #444; --hairline: #ccc; --track: #ddd;
-    --accent: #0b6b75; --good: #1d7a46; --bad: #b3261e;
     --s0: #c8541b; --s1: #2f6fb3; --s2: #8a6d00; --s3: #9b3d82; --s4: #1f8a5f; --s5: #5b56b8; --s6: #a3403f; --s7: #4d6b7a;
     --scratch: #77828d; --own: #a5660a;
   }
@@ -100,12 +70,8 @@ footer { color: var(--dim); font-size: 13px; padding: 0 2px; display: flex; flex
   .wide, .chart { min-width: 0; }
   table { font-size: 10.5px; }
   tbody th, tbody td, thead th { padding-right: 9px; padding-top: 4px; padding-bottom: 4px; }
-  h1 { font-size: 24px; } .top .lead { font-size: 14px; } .figures dd:not(.sub) { font-size: 17px; }
+  .figures dd:not(.sub) { font-size: 17px; }
   .figures { grid-template-columns: repeat(5, 1fr); gap: 10px; }
-  body { font-size: 12px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  main { max-width: none; padding: 0; gap: 10px; }
-  section { border: 0; border-top: 1px solid var(--hairline); border-radius: 0; padding: 14px 0 6px; }
-  tr, .triple, figure, .chart, .figures, .caution { break-inside: avoid; }
-  h2, h3 { break-after: avoid; }
+  tr, .triple, .chart, .figures { break-inside: avoid; }
 }
 `;
