@@ -1,5 +1,5 @@
 /** How a classifier is trained where nothing else is said. */
-import type { FinetuneOptions, FinetuneSettings } from "./types.ts";
+import type { DownstreamTask, FinetuneOptions, FinetuneSettings } from "./types.ts";
 
 /**
  * Chosen on 500 held-out radiographs of pediatric-cxr's three hospitals, never on its test set: nano encoder at 64 px after
@@ -30,11 +30,29 @@ export const FINETUNE_SETTINGS: FinetuneSettings = {
   probePenalty: 40,
 };
 
+/** For masks and boxes. */
+export const SHAPE_SETTINGS: FinetuneSettings = {
+  ...FINETUNE_SETTINGS,
+  minSteps: 300,
+  maxSteps: 1500,
+  usualEpochs: 60,
+  learningRate: 1e-3,
+  layerDecay: 0.75,
+  cropMinArea: 0.6,
+};
+
 export const FINETUNE_OPTIONS: FinetuneOptions = {
   modes: ["probe", "finetune"],
   seeds: 2,
   labels: null,
   negativeClass: null,
   testFraction: 0.3,
+  validation: 0,
+  head: "unetr",
   settings: FINETUNE_SETTINGS,
 };
+
+export function finetuneOptions(task: DownstreamTask): FinetuneOptions {
+  if (task === "classification") return FINETUNE_OPTIONS;
+  return { ...FINETUNE_OPTIONS, modes: ["finetune"], settings: SHAPE_SETTINGS };
+}

@@ -5,10 +5,9 @@ import { Random } from "../dataset/random.ts";
 import {
   classifierInference,
   classifierTrainStep,
-  initialHead,
-  viewArrays,
-  wholeImages,
+  initialClassifierHead,
 } from "../downstream/classifier.ts";
+import { viewArrays, wholeImages } from "../downstream/views.ts";
 import { initialWeights } from "../model/initial-weights.ts";
 import type { VitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
@@ -82,7 +81,7 @@ gpuTests(() => {
     const optimizer = { ...ADAMW, clipGlobalNorm: 1 };
     const weights = Float32Array.of(
       ...initialWeights(vitParameters(config), 1),
-      ...initialHead(config, 2, 1),
+      ...initialClassifierHead(config, 2, 1),
     );
     const views = viewArrays(config, 20, toyImages(4, 20), wholeImages(20, 4));
     const targets = {
