@@ -34,7 +34,12 @@ export function lineChart(lines: readonly Line[], options: LineChartOptions): Ma
   const xs = points.map(({ x }) => x);
   const ys = points.map(({ y }) => y);
   const margin = Math.max(0.01, (Math.max(...ys) - Math.min(...ys)) * 0.06);
-  const x = scale(Math.min(...xs), Math.max(...xs, Math.min(...xs) + (options.counts ? 1 : 1e-6)), box.left, box.right);
+  const x = scale(
+    Math.min(...xs),
+    Math.max(...xs, Math.min(...xs) + (options.counts ? 1 : 1e-6)),
+    box.left,
+    box.right,
+  );
   const y = scale(Math.min(...ys) - margin, Math.max(...ys) + margin, box.bottom, box.top);
   const step = tickStep((Math.max(...xs) - Math.min(...xs)) / 12, options.counts);
   const xTicks = ticks(Math.min(...xs), Math.max(...xs), step);

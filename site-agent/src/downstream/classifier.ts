@@ -45,11 +45,7 @@ export function classifierParameters(
 
 /** The head's initial weights: norm 1 and 0, normal matrix, zero bias. */
 export function initialClassifierHead(config: VitConfig, classes: number, seed: number): Float32Array {
-  return initialHead(
-    headParameters(config, classes),
-    { stdDev: () => HEAD_STD_DEV, bias: () => 0 },
-    seed,
-  );
+  return initialHead(headParameters(config, classes), { stdDev: () => HEAD_STD_DEV, bias: () => 0 }, seed);
 }
 
 export interface ClassifierOptions extends ViewOptions {
@@ -100,11 +96,7 @@ export function featureInference(options: ViewOptions): InferenceDefinition<View
 }
 
 /** Cropped, standardised, encoded: the mean of the patch tokens, [N, D]. */
-function pooledFeatures(
-  parameters: ParameterTensors,
-  inputs: ViewTensors,
-  config: VitConfig,
-): Tensor {
+function pooledFeatures(parameters: ParameterTensors, inputs: ViewTensors, config: VitConfig): Tensor {
   const tokens = encode(parameters, seeImages(inputs), config); // [N, 1 + L, D]
   const [batch = 0, , width = 0] = tokens.shape;
   return tf.mean(tf.slice(tokens, [0, 1, 0], [batch, patchCount(config), width]), 1);

@@ -217,10 +217,7 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
   }
 
   /** The cases to look at, with what these weights say of them. */
-  async exemplar(
-    { judged }: Run<Judged>,
-    weights: Float32Array,
-  ): Promise<Pick<Exemplar, "cases" | "model">> {
+  async exemplar({ judged }: Run<Judged>, weights: Float32Array): Promise<Pick<Exemplar, "cases" | "model">> {
     const { train, test, model } = this.#task;
     const set = test ?? train;
     await this.#inference.writeWeights(weights);

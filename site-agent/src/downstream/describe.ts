@@ -63,15 +63,18 @@ export function describeResult(result: FinetuneResult): string {
   const { classes, labels, test, testSource } = result;
   const { measures, rows } = comparisonOf(result);
   const width = 24;
-  const cells = (values: readonly string[]): string => values.map((text) => text.padEnd(width)).join(" ").trimEnd();
+  const cells = (values: readonly string[]): string =>
+    values
+      .map((text) => text.padEnd(width))
+      .join(" ")
+      .trimEnd();
   return [
     `Classes: ${classes.join(", ")}. Trained on ${labels.images} labels (${labels.patients} patients), tested on ${test.images} images (${test.patients} patients).`,
     ...(testSource === "split" ? ["The encoders may have seen the test images, without labels."] : []),
     "",
     `${"encoder".padEnd(18)} ${"mode".padEnd(9)} ${cells([...measures.map((name) => `${measureText(name)} [95 %]`), "gain [95 %]"])}`,
-    ...rows.map(
-      ({ from, mode, values, gain }) =>
-        `${ORIGIN_TEXT[from].padEnd(18)} ${mode.padEnd(9)} ${cells([...values, gain].map(interval))}`.trimEnd(),
+    ...rows.map(({ from, mode, values, gain }) =>
+      `${ORIGIN_TEXT[from].padEnd(18)} ${mode.padEnd(9)} ${cells([...values, gain].map(interval))}`.trimEnd(),
     ),
   ].join("\n");
 }

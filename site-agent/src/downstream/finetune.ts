@@ -187,8 +187,7 @@ async function runProbe(
   const features = (cache: ImageCache, of: readonly LabelledImage[]) =>
     predictImages(predictor, "features", cache, of);
   const { cache } = task.train;
-  const testFeatures =
-    memory.get(encoderWeights) ?? (await features(task.test?.cache ?? cache, cohort.test));
+  const testFeatures = memory.get(encoderWeights) ?? (await features(task.test?.cache ?? cache, cohort.test));
   memory.set(encoderWeights, testFeatures);
   const trainClasses = classIndices(images, cohort.classes);
   const { balanceClasses, probePenalty } = task.options.settings;
@@ -242,7 +241,11 @@ async function runFinetuning(
         kept.length === 0
           ? null
           : async (candidate) =>
-              meanLogLikelihood(await say(candidate, cache, kept), classIndices(kept, classes), classes.length),
+              meanLogLikelihood(
+                await say(candidate, cache, kept),
+                classIndices(kept, classes),
+                classes.length,
+              ),
     },
     (step, loss) => report(step, steps, loss),
   );
@@ -267,24 +270,19 @@ async function exemplify(
   const truth = classIndices(test, classes);
   const of = (i: number, c: number): number => probabilities[i * classes.length + c] ?? 0;
   const goodness = Array.from(truth, (c, i) => of(i, c));
-  const cases = await chooseCases(
-    test,
-    goodness,
-    (task.test ?? task.train).cache,
-    (images, onShapes) => {
-      for (const image of images) {
-        const i = test.indexOf(image);
-        const said = classes.reduce((best, _, c) => (of(i, c) > of(i, best) ? c : best), 0);
-        onShapes(image, {
-          kind: "classes",
-          said: classes[said] ?? "",
-          truth: image.label,
-          probability: goodness[i] ?? 0,
-        });
-      }
-      return Promise.resolve();
-    },
-  );
+  const cases = await chooseCases(test, goodness, (task.test ?? task.train).cache, (images, onShapes) => {
+    for (const image of images) {
+      const i = test.indexOf(image);
+      const said = classes.reduce((best, _, c) => (of(i, c) > of(i, best) ? c : best), 0);
+      onShapes(image, {
+        kind: "classes",
+        said: classes[said] ?? "",
+        truth: image.label,
+        probability: goodness[i] ?? 0,
+      });
+    }
+    return Promise.resolve();
+  });
   const parameters = classifierParameters(config, classes.length, 1);
   const model = weights === null ? null : { manifest: manifestOf(parameters), values: weights };
   return { from, mode, cases, model };

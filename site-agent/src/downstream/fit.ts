@@ -63,9 +63,9 @@ export async function fit<Inputs extends ViewInputs>(
   const random = new Random(seed, 0xf17);
   const losses: number[] = [];
   const best = new BestWeights(Math.max(1, Math.floor(steps / LOOKS)));
-  while (losses.length < steps && !best.isFinal) {
+  while (losses.length < steps && !best.isFinal()) {
     for (const places of epochBatches(images, settings.batchSize, random)) {
-      if (losses.length === steps || best.isFinal) break;
+      if (losses.length === steps || best.isFinal()) break;
       const crops = Array.from(places, () => randomCrop(cachePx, settings, random));
       const rate = learningRateAt(schedule, losses.length + 1, 0.5);
       const { loss } = await step.run(batch(places, crops), rate);
@@ -88,7 +88,7 @@ class BestWeights {
     this.#every = every;
   }
 
-  get isFinal(): boolean {
+  isFinal(): boolean {
     return this.#looksSince >= PATIENCE;
   }
 

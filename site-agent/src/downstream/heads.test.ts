@@ -22,13 +22,17 @@ const optimizer = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, clip
 describe("the heads have the gradients that float64 finite differences give", () => {
   for (const head of ["linear", "unetr"] as const) {
     it(`masks, ${head}`, () => {
-      // Convolutions take long in the interpreter: one patch an image will do.
-      const small = head === "unetr" ? { ...config, imagePx: 4 } : config;
+      // Convolutions take long in the interpreter.
+      const small = head === "unetr" ? { ...config, imagePx: 4, width: 4 } : config;
       const kind = masksAsLabels(set, small, head);
       const parameters = [...encoderParameters(small, 1), ...kind.headParameters];
       const batch = kind.batch(set, kind.labelled(set), crops);
       const definition = kind.trainStep(2, parameters, optimizer);
-      const { largest, relativeError } = checkGradients(definition, batch, { samples: 24, spread: 0.3, seed: 3 });
+      const { largest, relativeError } = checkGradients(definition, batch, {
+        samples: 24,
+        spread: 0.3,
+        seed: 3,
+      });
       expect(largest).toBeGreaterThan(1e-4);
       expect(relativeError).toBeLessThan(1e-5);
     });
@@ -39,7 +43,11 @@ describe("the heads have the gradients that float64 finite differences give", ()
     const parameters = [...encoderParameters(config, 1), ...kind.headParameters];
     const batch = kind.batch(set, kind.labelled(set), crops);
     const definition = kind.trainStep(2, parameters, optimizer);
-    const { largest, relativeError } = checkGradients(definition, batch, { samples: 30, spread: 0.3, seed: 4 });
+    const { largest, relativeError } = checkGradients(definition, batch, {
+      samples: 30,
+      spread: 0.3,
+      seed: 4,
+    });
     expect(largest).toBeGreaterThan(1e-3);
     expect(relativeError).toBeLessThan(1e-5);
   });
@@ -60,6 +68,7 @@ describe("a head", () => {
   it("leaves images as they are where a class names a side", () => {
     expect(mayFlip(["lungs", "heart"])).toBe(true);
     expect(mayFlip(["bright", "leftover"])).toBe(true);
-    for (const name of ["left_lung", "Right kidney", "lung-L", "ear right"]) expect(mayFlip([name])).toBe(false);
+    for (const name of ["left_lung", "Right kidney", "lung-L", "ear right"])
+      expect(mayFlip([name])).toBe(false);
   });
 });

@@ -42,11 +42,7 @@ export interface LabelKind<Set extends LabelledSet, Inputs extends ViewInputs, J
     parameters: readonly Parameter[],
   ) => InferenceDefinition<ViewInputs>;
   /** A batch for the training step; the same crops of images and labels. */
-  readonly batch: (
-    set: Set,
-    images: readonly LabelledImage[],
-    crops: readonly Crop[],
-  ) => InputArrays<Inputs>;
+  readonly batch: (set: Set, images: readonly LabelledImage[], crops: readonly Crop[]) => InputArrays<Inputs>;
   /** @param outputs the inference's, of this image alone */
   readonly judge: (set: Set, image: LabelledImage, outputs: ImageOutputs) => Judged;
   /** What a run is measured by; the first is the one that chooses weights and cases. Larger is better there. */

@@ -2,11 +2,7 @@
 import { elementCount } from "@consilium/shared/manifest";
 import { expect, it } from "vitest";
 import { Random } from "../dataset/random.ts";
-import {
-  classifierInference,
-  classifierTrainStep,
-  initialClassifierHead,
-} from "../downstream/classifier.ts";
+import { classifierInference, classifierTrainStep, initialClassifierHead } from "../downstream/classifier.ts";
 import { viewArrays, wholeImages } from "../downstream/views.ts";
 import { initialWeights } from "../model/initial-weights.ts";
 import type { VitConfig } from "../model/sizes.ts";

@@ -151,7 +151,10 @@ labels that ingest was given: classes are classified (AUROC, accuracy), masks se
       const model = await saveModel(home, save, outcome, plan.model, options.head ?? defaults.head);
       output.event("saved", { name: save, sha256: model }, `the network is kept as ${save}`);
     }
-    output.result({ ...result, examined: exemplar === null ? null : examinedRun(exemplar) }, describeResult(result));
+    output.result(
+      { ...result, examined: exemplar === null ? null : examinedRun(exemplar) },
+      describeResult(result),
+    );
   });
 }
 

@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { averagePrecision, frocCurve, frocScore, meanAveragePrecision, type Located } from "./detection-metrics.ts";
+import {
+  averagePrecision,
+  frocCurve,
+  frocScore,
+  meanAveragePrecision,
+  type Located,
+} from "./detection-metrics.ts";
 import { iou, suppress, type Detection, type Target } from "./rectangles.ts";
 
 const box = (left: number, top = 0, c = 0): Target => ({
@@ -20,15 +26,13 @@ const target = fc
     width: fc.integer({ min: 1, max: 30 }),
     height: fc.integer({ min: 1, max: 30 }),
   })
-  .map(
-    ({ class: c, left, top, width, height }): Target => ({
-      class: c,
-      left,
-      top,
-      right: left + width,
-      bottom: top + height,
-    }),
-  );
+  .map(({ class: c, left, top, width, height }): Target => ({
+    class: c,
+    left,
+    top,
+    right: left + width,
+    bottom: top + height,
+  }));
 const detection = fc
   .tuple(target, fc.double({ min: 0, max: 1, noNaN: true }))
   .map(([rectangle, score]): Detection => ({ ...rectangle, score }));
@@ -45,7 +49,8 @@ describe("rectangles", () => {
         const kept = suppress(detections, 0.5);
         expect(suppress(kept, 0.5)).toEqual(kept);
         for (const [i, a] of kept.entries()) {
-          for (const b of kept.slice(0, i)) if (a.class === b.class) expect(iou(a, b)).toBeLessThanOrEqual(0.5);
+          for (const b of kept.slice(0, i))
+            if (a.class === b.class) expect(iou(a, b)).toBeLessThanOrEqual(0.5);
         }
         const best = detections.reduce((top, { score }) => Math.max(top, score), 0);
         if (detections.length > 0) expect(kept[0]?.score).toBe(best);
@@ -68,7 +73,9 @@ describe("average precision", () => {
   });
 
   it("counts the second detection of a box as wrong", () => {
-    const images: Located[] = [{ truth: [box(0), box(40)], detections: [said(0.9, 0), said(0.8, 1), said(0.7, 40)] }];
+    const images: Located[] = [
+      { truth: [box(0), box(40)], detections: [said(0.9, 0), said(0.8, 1), said(0.7, 40)] },
+    ];
     expect(averagePrecision(images, 0)()).toBeCloseTo((1 + 2 / 3) / 2);
   });
 

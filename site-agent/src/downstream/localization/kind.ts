@@ -47,7 +47,9 @@ const DRAWN_SCORE = 0.3;
 
 /** Class names of the boxes, in a fixed order. */
 export function boxClasses(...sets: readonly BoxedSet[]): readonly string[] {
-  const names = sets.flatMap(({ boxes }) => [...boxes.values()].flatMap((all) => all.map(({ label }) => label)));
+  const names = sets.flatMap(({ boxes }) =>
+    [...boxes.values()].flatMap((all) => all.map(({ label }) => label)),
+  );
   return [...new Set(names)].sort();
 }
 

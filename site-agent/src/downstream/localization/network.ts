@@ -77,7 +77,10 @@ function boxesOf(raw: Tensor, config: VitConfig): Tensor {
 function patchCentres(config: VitConfig): Tensor {
   const grid = gridSize(config);
   const middle = (i: number): number => (i + 0.5) * config.patchPx;
-  const values = Array.from({ length: grid ** 2 }, (_, i) => [middle(i % grid), middle(Math.floor(i / grid))]);
+  const values = Array.from({ length: grid ** 2 }, (_, i) => [
+    middle(i % grid),
+    middle(Math.floor(i / grid)),
+  ]);
   return tf.tensor(values.flat(), [1, grid ** 2, 2]);
 }
 

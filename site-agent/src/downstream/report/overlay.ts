@@ -18,10 +18,7 @@ export function overlay({ pixels, sizePx, shapes }: Case, label: string): Markup
     }
     ${
       shapes.kind === "boxes"
-        ? [
-            ...shapes.said.map((box) => frame(box, "said")),
-            ...shapes.truth.map((box) => frame(box, "truth")),
-          ]
+        ? [...shapes.said.map((box) => frame(box, "said")), ...shapes.truth.map((box) => frame(box, "truth"))]
         : null
     }
   </svg>`;

@@ -5,7 +5,14 @@ import { htmlDocument } from "@consilium/shared/page/document";
 import { markup, type Markup } from "@consilium/shared/page/markup";
 import type { Estimate } from "../bootstrap.ts";
 import { comparisonOf, measureText, MODE_TEXT, ORIGIN_TEXT, type ComparedRow } from "../describe.ts";
-import type { Case, DownstreamMode, EncoderOrigin, Exemplar, FinetuneOutcome, FinetuneResult } from "../types.ts";
+import type {
+  Case,
+  DownstreamMode,
+  EncoderOrigin,
+  Exemplar,
+  FinetuneOutcome,
+  FinetuneResult,
+} from "../types.ts";
 import { overlay } from "./overlay.ts";
 
 const STYLE = `${DATA_STYLE}
@@ -145,7 +152,10 @@ function curveSections(result: FinetuneResult): readonly Markup[] {
       ? result.details.flatMap(({ from, mode, seed, roc }) =>
           roc.map(({ class: name, points }) => ({
             name: roc.length === 1 ? "ROC curve" : `ROC curve: ${name} against the rest`,
-            line: line({ from, mode }, points.map((p) => ({ x: p.falsePositiveRate, y: p.truePositiveRate }))),
+            line: line(
+              { from, mode },
+              points.map((p) => ({ x: p.falsePositiveRate, y: p.truePositiveRate })),
+            ),
             seed,
           })),
         )
@@ -154,7 +164,9 @@ function curveSections(result: FinetuneResult): readonly Markup[] {
         );
   const names = [...new Set(curves.map(({ name }) => name))];
   return names.map((name) => {
-    const lines = curves.filter((curve) => curve.name === name && curve.seed === 1).map((curve) => curve.line);
+    const lines = curves
+      .filter((curve) => curve.name === name && curve.seed === 1)
+      .map((curve) => curve.line);
     const axis = AXES[result.task];
     return section(
       name,

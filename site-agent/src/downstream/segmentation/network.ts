@@ -14,13 +14,7 @@ import { gelu, layerNorm, linear } from "../../engine/nn.ts";
 import * as tf from "../../engine/tf.ts";
 import type { Parameter, ParameterTensors } from "../../engine/types.ts";
 import { gridSize, patchCount, type VitConfig } from "../../model/sizes.ts";
-import {
-  apply,
-  encodeStages,
-  linearParameters,
-  normParameters,
-  parameter,
-} from "../../model/vit.ts";
+import { apply, encodeStages, linearParameters, normParameters, parameter } from "../../model/vit.ts";
 import { initialHead } from "../layers.ts";
 
 export const SEGMENTATION_HEADS = ["linear", "unetr"] as const;
@@ -28,7 +22,7 @@ export type SegmentationHead = (typeof SEGMENTATION_HEADS)[number];
 
 /** Small, so that the first predictions are even. */
 const LAST_STD_DEV = 0.01;
-/** Channels at the image's own resolution; each step down doubles them. */
+/** Channels at the image's own resolution, if the encoder is not narrower; each step down doubles them. */
 const FINE_CHANNELS = 16;
 const MOST_CHANNELS = 128;
 
@@ -51,7 +45,7 @@ export function segmentationParameters(
           ).flat()),
       ...convolutionParameters(`${name}.merge`, 2 * to, to),
     ]),
-    ...linearParameters("head", FINE_CHANNELS, classes),
+    ...linearParameters("head", fineChannels(config), classes),
   ];
 }
 
@@ -117,6 +111,8 @@ export function segmentationLoss(logits: Tensor, coverage: Tensor): Tensor {
   return tf.add(entropy, tf.sub(1, tf.mean(dice)));
 }
 
+const fineChannels = ({ width }: Pick<VitConfig, "width">): number => Math.min(FINE_CHANNELS, width);
+
 /** One doubling of the resolution, from coarse to fine. */
 interface Level {
   readonly name: string;
@@ -138,7 +134,7 @@ function pyramid({ depth, width, patchPx }: VitConfig): readonly Level[] {
     });
   }
   const channelsAt = (level: number): number =>
-    level === 0 ? width : Math.min(MOST_CHANNELS, FINE_CHANNELS * 2 ** (count - level));
+    level === 0 ? width : Math.min(MOST_CHANNELS, fineChannels({ width }) * 2 ** (count - level));
   return Array.from({ length: count }, (_, i) => {
     const last = i + 1 === count;
     return {
