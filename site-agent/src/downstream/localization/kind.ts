@@ -19,7 +19,7 @@ import {
   type Located,
 } from "./detection-metrics.ts";
 import { initialLocalizationHead, localizationLoss, localizationParameters, locate } from "./network.ts";
-import { area, intoSquare, intoView, suppress, type Detection, type Target } from "./rectangles.ts";
+import { area, intoSquare, intoView, iou, suppress, type Detection, type Target } from "./rectangles.ts";
 import { targetsOf } from "./targets.ts";
 
 export interface BoxedSet {
@@ -125,7 +125,7 @@ export function boxesAsLabels(
         : Object.fromEntries(classes.map((name, c) => [`AP@.5 ${name}`, averagePrecision(judged, c)]))),
     }),
     curves: (judged) => [
-      { name: "sensitivity over false positives an image (FROC)", points: frocCurve(judged, classes.length) },
+      { name: "Sensitivity over false positives an image (FROC)", points: frocCurve(judged, classes.length) },
     ],
     goodness,
     shapes: (set, image, outputs) => {
@@ -176,10 +176,15 @@ function detectionsOf(
   return suppress(found, SAME_OVERLAP).slice(0, MOST_DETECTIONS);
 }
 
-/** F1 of the detections that the report draws: right ones by the mean of those said and those there. */
+/** Panoptic quality (Kirillov et al. 2019) of what the report draws: overlaps of the right ones by the mean of said and there. */
 function goodness({ detections, truth }: Located): number {
   const drawn = detections.filter(({ score }) => score >= DRAWN_SCORE);
   if (drawn.length + truth.length === 0) return 1;
-  const hits = matchDetections({ detections: drawn, truth }).filter(Boolean).length;
-  return (2 * hits) / (drawn.length + truth.length);
+  const hits = matchDetections({ detections: drawn, truth });
+  const overlaps = drawn.map((detection, i) =>
+    hits[i] === true
+      ? Math.max(...truth.map((target) => (target.class === detection.class ? iou(target, detection) : 0)))
+      : 0,
+  );
+  return (2 * overlaps.reduce((sum, overlap) => sum + overlap, 0)) / (drawn.length + truth.length);
 }

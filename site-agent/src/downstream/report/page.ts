@@ -240,7 +240,7 @@ function caption({ shapes, goodness }: Case): string {
     case "masks":
       return `Dice ${goodness.toFixed(3)}`;
     case "boxes":
-      return `${shapes.truth.length} labelled, ${shapes.said.length} said (F1 ${goodness.toFixed(2)})`;
+      return `${shapes.truth.length} labelled, ${shapes.said.length} said (quality ${goodness.toFixed(2)})`;
   }
 }
 

@@ -126,7 +126,7 @@ export function masksAsLabels(
     }),
     curves: (judged) => [
       {
-        name: "share of images with at least this Dice",
+        name: "Share of images with at least this Dice",
         points: survival(judged.flatMap(({ dice: values }) => values.filter((value) => value !== null))),
       },
     ],
