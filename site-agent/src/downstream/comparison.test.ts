@@ -95,7 +95,7 @@ describe("masks and boxes from end to end", () => {
     expect(page.match(/class="case"/g)).toHaveLength(cases.length);
     expect(page).toContain('<path class="truth" d="M');
     expect(page).not.toMatch(/NaN|undefined/);
-  }, 60_000);
+  }, 120_000);
 
   it("learns boxes on a network that stops when patients kept back get no better", async () => {
     const kind = boxesAsLabels(sizePx, SHAPE_CLASSES, config);
@@ -110,7 +110,7 @@ describe("masks and boxes from end to end", () => {
     expect(valueOf(result, "FROC")).toBeGreaterThan(0.6);
     const page = renderFinetuneReport({ result, exemplar }, { site: "st-mary", train: "train", test: null });
     expect(page).toContain('<rect class="said"');
-  }, 60_000);
+  }, 120_000);
 
   it("leaves the encoder as it was in a probe", async () => {
     const kind = boxesAsLabels(sizePx, SHAPE_CLASSES, config);
@@ -130,7 +130,7 @@ describe("masks and boxes from end to end", () => {
     const encoder = (short?.values.length ?? 0) - head;
     expect(long?.values.slice(0, encoder)).toEqual(short?.values.slice(0, encoder));
     expect(long?.values.slice(encoder)).not.toEqual(short?.values.slice(encoder));
-  }, 60_000);
+  }, 120_000);
 
   it("refuses sets without labels", async () => {
     const kind = boxesAsLabels(sizePx, SHAPE_CLASSES, config);
