@@ -1,6 +1,6 @@
 /** The report's sections about learning: results, training, pictures. See record.ts for the rest. */
 import { formatDurationMs } from "@consilium/shared/units";
-import { lineChart, whiskerChart, type Line, type WhiskerGroup } from "./charts.ts";
+import { lineChart, whiskerChart, type Line, type WhiskerGroup } from "@consilium/shared/page/charts";
 import { markup, type Markup } from "@consilium/shared/page/markup";
 import { lossFall, MODE_TEXT, modesOf, ORIGIN_TEXT, results } from "./summary.ts";
 import type { DemoReport, EncoderOrigin, EvaluationRow, Interval } from "./types.ts";
@@ -143,7 +143,12 @@ export function trainingSection(report: DemoReport): Markup {
     "Learning without labels, together",
     markup`<p>${sentence}</p>`,
     markup`<ul class="legend">${[...lines.slice(-1), ...lines.slice(0, -1)].map(({ name, className }) => markup`<li class="${className}"><span>${name}</span></li>`)}</ul>`,
-    lineChart(lines, { label: `Reconstruction loss by round. ${sentence}`, xName: "round" }),
+    lineChart(lines, {
+      label: `Reconstruction loss by round. ${sentence}`,
+      xName: "round",
+      counts: true,
+      empty: "No round was finished.",
+    }),
     markup`<p class="note">Reconstruction loss on the hidden patches, mean over each hospital's local steps; the thick line weighs
       hospitals by their images.</p>`,
   );

@@ -1,54 +1,14 @@
 /** What only the report has beside the house style. */
-export const STYLE = `
-:root {
-  --s0: #c8541b; --s1: #2f6fb3; --s2: #8a6d00; --s3: #9b3d82; --s4: #1f8a5f; --s5: #5b56b8; --s6: #a3403f; --s7: #4d6b7a;
-  --scratch: #8894a0; --own: #b5730f;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --s0: #f29064; --s1: #79b2ee; --s2: #d8bd4c; --s3: #e08cc9; --s4: #5fcf9f; --s5: #a9a4f5; --s6: #ee8d8b; --s7: #9fb9c7;
-    --scratch: #8b99a6; --own: #e3a953;
-  }
-}
+import { DATA_STYLE } from "@consilium/shared/page/data-style";
+
+export const STYLE = `${DATA_STYLE}
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 16px 22px; }
 .figures dt, .figures .sub { color: var(--dim); font-size: 13px; line-height: 1.4; }
 .figures dd:not(.sub) { font-size: 24px; white-space: nowrap; font-weight: 650; letter-spacing: -.02em; line-height: 1.3; }
 .figures .from { color: var(--dim); font-weight: 500; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; }
-thead th { color: var(--dim); font-weight: 500; font-size: 13px; text-align: left; padding: 0 16px 6px 0; white-space: nowrap; vertical-align: bottom; }
-tbody th, tbody td { border-top: 1px solid var(--hairline); padding: 7px 16px 7px 0; text-align: left; vertical-align: top; font-weight: 400; }
-tbody th { font-weight: 600; white-space: nowrap; }
-tr.follows > * { border-top-style: dotted; }
-tr:not(.follows) > :last-child { padding-right: 0; }
-.start { white-space: nowrap; }
-.number { text-align: right; white-space: nowrap; }
-tbody td.number, thead th.start { white-space: nowrap; }
-.number { text-align: right; }
-.best { font-weight: 650; }
-.best .dim { font-weight: 400; }
 .list { list-style: none; display: grid; gap: 1px; }
 .ok { color: var(--good); font-weight: 600; white-space: nowrap; }
 .failed { color: var(--bad); font-weight: 600; white-space: nowrap; }
-.chart { display: block; width: 100%; height: auto; font-size: 12.5px; overflow: visible; }
-.chart text { fill: var(--ink); }
-.chart .tick { fill: var(--dim); font-size: 12px; }
-.chart .grid { stroke: var(--hairline); }
-.chart .chance { stroke: var(--dim); stroke-dasharray: 3 3; }
-.chart .group { font-weight: 600; font-size: 13.5px; }
-.chart .row { fill: var(--dim); }
-.chart .value { font-weight: 600; }
-.chart polyline { fill: none; stroke: currentColor; stroke-width: 1.5; stroke-linejoin: round; }
-.chart circle { fill: currentColor; }
-.chart .whisker { fill: none; stroke: currentColor; stroke-width: 1.6; }
-.chart .run { fill: var(--surface); stroke: currentColor; stroke-width: 1.2; }
-.chart .global polyline { stroke-width: 3; }
-.c-global, .global { color: var(--ink); }
-.c-scratch { color: var(--scratch); } .c-own { color: var(--own); } .c-federated { color: var(--accent); } .c-reference { color: var(--s5); }
-${Array.from({ length: 8 }, (_, index) => `.s${index} { color: var(--s${index}); }`).join(" ")}
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 13px; }
-.legend li::before { content: ""; display: inline-block; width: 18px; border-top: 2.5px solid currentColor; margin-right: 8px; vertical-align: 4px; }
-.legend span { color: var(--dim); }
 .pictures { display: grid; gap: 20px 28px; grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); }
 .triples { display: grid; gap: 6px; }
 .triple { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 6px; }
@@ -60,18 +20,10 @@ ${Array.from({ length: 8 }, (_, index) => `.s${index} { color: var(--s${index});
 .two tbody tr:first-child > * { border-top: 0; }
 .two tbody td:last-child { text-align: right; overflow-wrap: anywhere; }
 .two tbody th { font-weight: 400; color: var(--dim); }
-@media (max-width: 640px) { .wide { min-width: 680px; } .chart { min-width: 560px; } .figures { grid-template-columns: 1fr 1fr; } .checks th { white-space: normal; } }
+@media (max-width: 640px) { .figures { grid-template-columns: 1fr 1fr; } .checks th { white-space: normal; } }
 @media print {
-  :root {
-    --s0: #c8541b; --s1: #2f6fb3; --s2: #8a6d00; --s3: #9b3d82; --s4: #1f8a5f; --s5: #5b56b8; --s6: #a3403f; --s7: #4d6b7a;
-    --scratch: #77828d; --own: #a5660a;
-  }
-  .scroll { overflow: visible; }
-  .wide, .chart { min-width: 0; }
-  table { font-size: 10.5px; }
-  tbody th, tbody td, thead th { padding-right: 9px; padding-top: 4px; padding-bottom: 4px; }
   .figures dd:not(.sub) { font-size: 17px; }
   .figures { grid-template-columns: repeat(5, 1fr); gap: 10px; }
-  tr, .triple, .chart, .figures { break-inside: avoid; }
+  .triple, .figures { break-inside: avoid; }
 }
 `;

@@ -127,6 +127,12 @@ describe("a mistake ends in a code and a next step", () => {
     expectThreeLines(await site("init", "--site", "st-mary", "--home", home), "home.exists");
   });
 
+  it("an option of another task", async () => {
+    const result = await site("finetune", "--task", "localization", "--negative", "normal", "--home", home);
+    expectThreeLines(result, "config.invalid");
+    expect(result.stderr).toContain("--negative: not for localization");
+  });
+
   it("a home that is not there", async () => {
     const nowhere = path.join(folder, "CANARY-nowhere");
     expectThreeLines(await site("run", "--home", nowhere), "home.missing");

@@ -2,6 +2,7 @@ import { elementCount } from "@consilium/shared/manifest";
 import { tensorViews } from "@consilium/shared/vector";
 import { describe, expect, it } from "vitest";
 import { createEngine } from "../engine/engine.ts";
+import type { TrainStep } from "../engine/types.ts";
 import { initialWeights } from "../model/initial-weights.ts";
 import type { VitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
@@ -10,15 +11,17 @@ import {
   classifierParameters,
   classifierTrainStep,
   featureInference,
-  initialHead,
-  layerOf,
-  viewArrays,
-  wholeImages,
+  initialClassifierHead,
+  type ClassifierInputs,
 } from "./classifier.ts";
 import { manifestOf } from "../model/manifest.ts";
+import { classBatches, type ClassBatches } from "./class-batches.ts";
 import { fit, fitSteps } from "./fit.ts";
 import { FINETUNE_SETTINGS } from "./finetune-defaults.ts";
+import { layerOf } from "./layers.ts";
 import { toyCache } from "./testing/toy.ts";
+import type { FinetuneSettings } from "./types.ts";
+import { viewArrays, wholeImages } from "./views.ts";
 
 const config: VitConfig = { imagePx: 16, patchPx: 4, channels: 1, width: 32, depth: 2, heads: 2 };
 const cachePx = 20;
@@ -27,7 +30,7 @@ const settings = { ...FINETUNE_SETTINGS, epochs: null, minSteps: 40, maxSteps: 4
 
 function startWeights(seed: number): Float32Array {
   const encoder = initialWeights(vitParameters(config), seed);
-  return Float32Array.of(...encoder, ...initialHead(config, 2, seed));
+  return Float32Array.of(...encoder, ...initialClassifierHead(config, 2, seed));
 }
 
 async function compiled(layerDecay: number, batchSize = 8) {
@@ -38,6 +41,17 @@ async function compiled(layerDecay: number, batchSize = 8) {
     options,
     step: await engine.compileTrainStep(classifierTrainStep(options, layerDecay, optimizer)),
   };
+}
+
+function fitTask(
+  step: TrainStep<ClassifierInputs>,
+  set: Pick<ClassBatches, "cache" | "images"> & { settings: FinetuneSettings },
+  seed: number,
+) {
+  const { cache, images, settings: own } = set;
+  const batch = classBatches({ config, classes: ["lower", "upper"], ...set });
+  const { sizePx } = cache;
+  return { step, images: images.length, cachePx: sizePx, batch, settings: own, seed, validate: null };
 }
 
 describe("the classifier", () => {
@@ -67,8 +81,7 @@ describe("the classifier", () => {
       label: labels.get(image) ?? "",
     }));
     const oneStep = { ...settings, batchSize: 8, minSteps: 1, maxSteps: 1, warmup: 0 };
-    const task = { step, config, cache, images, classes: ["lower", "upper"], settings: oneStep, seed: 1 };
-    await fit(task, () => Promise.resolve());
+    await fit(fitTask(step, { cache, images, settings: oneStep }, 1), () => Promise.resolve());
     const after = await step.readWeights();
     const manifest = manifestOf(classifierParameters(config, 2, 0.5));
     const [then, now] = [tensorViews(manifest, before), tensorViews(manifest, after)];
@@ -91,11 +104,11 @@ describe("the classifier", () => {
       patient,
       label: labels.get(image) ?? "",
     }));
-    const task = { step, config, cache, images, classes: ["lower", "upper"], settings, seed: 5 };
+    const task = fitTask(step, { cache, images, settings }, 5);
     const run = async () => {
       await step.writeWeights(startWeights(3));
       await step.writeOptimizerState(null);
-      return { losses: await fit(task, () => Promise.resolve()), weights: await step.readWeights() };
+      return fit(task, () => Promise.resolve());
     };
     const first = await run();
     const second = await run();
@@ -146,8 +159,8 @@ describe("the classifier", () => {
     const parameters = classifierParameters(config, 3, 1);
     const encoder = vitParameters(config);
     const head = parameters.slice(encoder.length).reduce((sum, { shape }) => sum + elementCount(shape), 0);
-    expect(initialHead(config, 3, 1)).toHaveLength(head);
-    expect(initialHead(config, 3, 1)).toEqual(initialHead(config, 3, 1));
-    expect(initialHead(config, 3, 1)).not.toEqual(initialHead(config, 3, 2));
+    expect(initialClassifierHead(config, 3, 1)).toHaveLength(head);
+    expect(initialClassifierHead(config, 3, 1)).toEqual(initialClassifierHead(config, 3, 1));
+    expect(initialClassifierHead(config, 3, 1)).not.toEqual(initialClassifierHead(config, 3, 2));
   });
 });

@@ -36,8 +36,10 @@ export function formCohort(
       ? images.filter(({ label }) => names.has(label))
       : images.map((image) => (image.label === negativeClass ? image : { ...image, label: positive }));
 
-  if (test === null)
-    return { classes, ...splitOff(grouped(all), classes, testFraction), testSource: "split" };
+  if (test === null) {
+    const enough = (part: readonly LabelledImage[]): boolean => holdsAll(part, classes);
+    return { classes, ...splitOff(grouped(all), enough, testFraction), testSource: "split" };
+  }
   const tested = grouped(labelled(test));
   const testPatients = new Set(tested.map(({ patient }) => patient));
   const trained = grouped(all).filter(({ patient }) => !testPatients.has(patient));
@@ -47,7 +49,7 @@ export function formCohort(
 
 /** The labels of one seed, stratified by class. */
 export function drawLabels(
-  { train }: Cohort,
+  { train }: Pick<Cohort, "train">,
   budget: FinetuneOptions["labels"],
   seed: number,
 ): LabelledImage[] {
@@ -83,16 +85,17 @@ function classNames(names: ReadonlySet<string>, negativeClass: string | null): r
   return [negativeClass, others.length === 1 ? (others[0] ?? "") : `not ${negativeClass}`];
 }
 
-function splitOff(
+/** The split by patient, which never changes as data are added. @throws labels.too-few unless both parts hold enough */
+export function splitOff(
   images: readonly LabelledImage[],
-  classes: readonly string[],
+  enough: (part: readonly LabelledImage[]) => boolean,
   testFraction: number,
 ): { train: LabelledImage[]; test: LabelledImage[] } {
   const parts = splitByPatient(images, { train: 1 - testFraction, test: testFraction }, SPLIT_SEED);
-  if (holdsAll(parts.train, classes) && holdsAll(parts.test, classes)) return parts;
+  if (enough(parts.train) && enough(parts.test)) return parts;
   throw new ConsiliumError("labels.too-few", {
     detail:
-      "(the patients that are set apart for testing, or the others, lack a class: label more, or give --test)",
+      "(the patients that are set apart for testing, or the others, lack a class or any label: label more, or give --test)",
   });
 }
 

@@ -95,13 +95,13 @@ export function summarise(runs: readonly Run[], test: TestSet): FinetuneSummary[
     const [first] = group;
     if (first === undefined) return [];
     const { from, mode } = first;
-    const meanAuroc = mean(group.map((run) => overClasses(auroc, predictionsOf(run, test))));
+    const meanAuroc = meanOf(group.map((run) => overClasses(auroc, predictionsOf(run, test))));
     const scratch = from === "scratch" ? undefined : groups.get(`scratch ${mode}`);
-    const baseline = scratch && mean(scratch.map((run) => overClasses(auroc, predictionsOf(run, test))));
+    const baseline = scratch && meanOf(scratch.map((run) => overClasses(auroc, predictionsOf(run, test))));
     const estimates = bootstrapByPatient(
       {
         auroc: meanAuroc,
-        accuracy: mean(group.map((run) => accuracy(predictionsOf(run, test)))),
+        accuracy: meanOf(group.map((run) => accuracy(predictionsOf(run, test)))),
         aurocGain: baseline ? difference(meanAuroc, baseline) : () => null,
       },
       patients,
@@ -128,7 +128,7 @@ function predictionsOf({ probabilities }: Run, { images, classes }: TestSet): Pr
 }
 
 /** Mean of several statistics; undefined if one of them is. */
-function mean(statistics: readonly Statistic[]): Statistic {
+export function meanOf(statistics: readonly Statistic[]): Statistic {
   return (weights) => {
     let sum = 0;
     for (const statistic of statistics) {
@@ -140,7 +140,7 @@ function mean(statistics: readonly Statistic[]): Statistic {
   };
 }
 
-function difference(a: Statistic, b: Statistic): Statistic {
+export function difference(a: Statistic, b: Statistic): Statistic {
   return (weights) => {
     const [left, right] = [a(weights), b(weights)];
     return left === null || right === null ? null : left - right;
@@ -153,7 +153,7 @@ function defined(estimate: Estimate | null): Estimate {
 }
 
 /** Means of ten equal parts. */
-function tenths(losses: readonly number[]): number[] {
+export function tenths(losses: readonly number[]): number[] {
   const points = Math.min(LOSS_POINTS, losses.length);
   return Array.from({ length: points }, (_, i) => {
     const part = losses.slice(

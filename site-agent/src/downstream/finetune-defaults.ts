@@ -1,5 +1,5 @@
-/** How a classifier is trained where nothing else is said. */
-import type { FinetuneOptions, FinetuneSettings } from "./types.ts";
+/** How networks are trained on labels where nothing else is said. */
+import type { DownstreamTask, FinetuneOptions, FinetuneSettings } from "./types.ts";
 
 /**
  * Chosen on 500 held-out radiographs of pediatric-cxr's three hospitals, never on its test set: nano encoder at 64 px after
@@ -30,11 +30,43 @@ export const FINETUNE_SETTINGS: FinetuneSettings = {
   probePenalty: 40,
 };
 
+/**
+ * Chosen on the 227 images with masks of a third of the three hospitals' patients, trained on 20 of the others, one seed, nano
+ * encoder at 64 px. Dice there after 300 steps of 16, from scratch and from the federated encoder:
+ *
+ *     unetr, learning rate 1e-3 .922 and .924, 3e-3 .930 and .928
+ *     linear, learning rate 1e-3 .900 and .902, 3e-3 .910 and .908
+ */
+const SEGMENTATION_SETTINGS: FinetuneSettings = {
+  ...FINETUNE_SETTINGS,
+  minSteps: 300,
+  maxSteps: 1500,
+  usualEpochs: 60,
+  learningRate: 3e-3,
+  layerDecay: 0.75,
+  cropMinArea: 0.6,
+};
+
+/** On the same images, mAP@.5 after 300 steps: .996 from scratch, 1.000 from the federated encoder. */
+const LOCALIZATION_SETTINGS: FinetuneSettings = {
+  ...SEGMENTATION_SETTINGS,
+  minSteps: 150,
+  learningRate: 1e-3,
+};
+
 export const FINETUNE_OPTIONS: FinetuneOptions = {
   modes: ["probe", "finetune"],
   seeds: 2,
   labels: null,
   negativeClass: null,
   testFraction: 0.3,
+  validation: 0,
+  head: "unetr",
   settings: FINETUNE_SETTINGS,
 };
+
+export function finetuneOptions(task: DownstreamTask): FinetuneOptions {
+  if (task === "classification") return FINETUNE_OPTIONS;
+  const settings = task === "segmentation" ? SEGMENTATION_SETTINGS : LOCALIZATION_SETTINGS;
+  return { ...FINETUNE_OPTIONS, modes: ["finetune"], settings };
+}

@@ -58,7 +58,7 @@ describe("fine-tuning from end to end", () => {
     const encoders = { scratch: true, own: null, global: checkpoint(5) };
     const seen: FinetuneProgress[] = [];
     const task = { engine, model, train: train(), test: test(), encoders, options };
-    const result = await finetune(
+    const { result } = await finetune(
       task,
       (progress) => {
         seen.push(progress);
@@ -83,7 +83,7 @@ describe("fine-tuning from end to end", () => {
     // The same seed gives the same numbers, whatever else was run beside it.
     const only = { ...options, modes: ["finetune"], seeds: 1 } satisfies FinetuneOptions;
     const alone = { ...task, encoders: { scratch: false, own: null, global: checkpoint(5) }, options: only };
-    const again = await finetune(alone, () => undefined, never);
+    const { result: again } = await finetune(alone, () => undefined, never);
     const before = result.rows.filter(
       ({ from, mode, seed }) => from === "global" && mode === "finetune" && seed === 1,
     );
@@ -94,7 +94,7 @@ describe("fine-tuning from end to end", () => {
     const encoders = { scratch: true, own: null, global: null };
     const probes: FinetuneOptions = { ...options, modes: ["probe"], seeds: 1, labels: null };
     const task = { engine, model, train: train(), test: null, encoders, options: probes };
-    const result = await finetune(task, () => undefined, never);
+    const { result } = await finetune(task, () => undefined, never);
     expect(result.testSource).toBe("split");
     expect(result.labels.images + result.test.images).toBe(60);
     expect(result.labels.patients + result.test.patients).toBe(30);
@@ -175,6 +175,7 @@ describe("the fine-tuning thread", () => {
   afterAll(() => rm(home, { recursive: true }));
 
   const request = () => ({
+    task: "classification" as const,
     model,
     trainDir: join(home, "train"),
     testDir: join(home, "test"),
@@ -185,8 +186,8 @@ describe("the fine-tuning thread", () => {
 
   it("gives what the call gives, with progress", async () => {
     const seen: FinetuneProgress[] = [];
-    const result = await finetuneInThread(request(), (progress) => seen.push(progress), never);
-    expect(result.rows.map(({ from }) => from)).toEqual(["scratch", "own"]);
+    const { result } = await finetuneInThread(request(), (progress) => seen.push(progress), never);
+    expect(result.rows.map(({ from }: { from: string }) => from)).toEqual(["scratch", "own"]);
     expect(seen.length).toBeGreaterThanOrEqual(2);
   });
 

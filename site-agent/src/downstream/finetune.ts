@@ -7,32 +7,38 @@ import type { Plan } from "@consilium/shared/plan";
 import type { ImageCache } from "../dataset/types.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
 import type { Engine, Inference, TrainStep } from "../engine/types.ts";
-import { initialWeights } from "../model/initial-weights.ts";
+import { manifestOf } from "../model/manifest.ts";
 import { assertOfImages, vitConfig, type VitConfig } from "../model/sizes.ts";
-import { vitParameters } from "../model/vit.ts";
+import { chooseCases } from "./cases.ts";
+import { classBatches } from "./class-batches.ts";
 import {
   classifierInference,
+  classifierParameters,
   classifierTrainStep,
   featureInference,
-  initialHead,
+  initialClassifierHead,
   type ClassifierInputs,
-  type ViewInputs,
 } from "./classifier.ts";
 import { classIndices, drawLabels, formCohort, setSize, type Cohort } from "./cohort.ts";
-import { selectParameters } from "./encoder.ts";
+import { keepBack } from "./comparison.ts";
+import { loadEncoders } from "./encoder.ts";
 import { evaluateRun, summarise, type Run } from "./evaluation.ts";
 import { balancedWeights, fit, fitSteps } from "./fit.ts";
+import { mayFlip } from "./label-kind.ts";
+import { joinWeights } from "./layers.ts";
 import { predictImages } from "./predict.ts";
 import { probe } from "./probe.ts";
 import type {
+  ClassificationResult,
   DownstreamMode,
   EncoderOrigin,
   EncoderSources,
+  Exemplar,
   FinetuneOptions,
   FinetuneProgress,
-  FinetuneResult,
   LabelledCache,
 } from "./types.ts";
+import type { ViewInputs } from "./views.ts";
 
 export interface FinetuneTask {
   readonly engine: Engine;
@@ -58,7 +64,7 @@ export async function finetune(
   task: FinetuneTask,
   onProgress: (progress: FinetuneProgress) => void | Promise<void>,
   signal: AbortSignal,
-): Promise<FinetuneResult> {
+): Promise<{ result: ClassificationResult; exemplar: Exemplar | null }> {
   const { encoders, options } = task;
   const config = vitConfig(task.model);
   assertOfImages(config);
@@ -67,6 +73,7 @@ export async function finetune(
   const networks = await compile(task, config, cohort);
   try {
     const runs: Run[] = [];
+    let exemplar: Exemplar | null = null;
     const total = encoderWeights.length * options.modes.length * options.seeds;
     for (const { from, weightsFor } of encoderWeights) {
       const memory: FeatureMemory = new Map();
@@ -77,21 +84,17 @@ export async function finetune(
             await onProgress({ run: runs.length + 1, runs: total, from, mode, seed, step, steps, loss });
             signal.throwIfAborted();
           };
-          runs.push(
-            await runOnce(
-              { ...networks, config, cohort, task, memory, report },
-              from,
-              mode,
-              seed,
-              weightsFor(seed),
-            ),
-          );
+          const bench = { ...networks, config, cohort, task, memory, report };
+          const { run, weights } = await runOnce(bench, from, mode, seed, weightsFor(seed));
+          runs.push(run);
+          if (seed === 1) exemplar = await exemplify(bench, run, weights);
         }
       }
     }
     const test = { images: cohort.test, classes: cohort.classes };
     const evaluated = runs.map((run) => evaluateRun(run, test));
-    return {
+    const result: ClassificationResult = {
+      task: "classification",
       classes: cohort.classes,
       labels: setSize(drawLabels(cohort, options.labels, 1)),
       test: setSize(cohort.test),
@@ -100,35 +103,12 @@ export async function finetune(
       summary: summarise(runs, test),
       details: evaluated.map(({ detail }) => detail),
     };
+    return { result, exemplar };
   } finally {
     await networks.trainStep?.dispose();
     await networks.classifier?.dispose();
     await networks.encoder?.dispose();
   }
-}
-
-interface NamedEncoder {
-  readonly from: EncoderOrigin;
-  readonly weightsFor: (seed: number) => Float32Array;
-}
-
-/** @throws manifest.mismatch if a checkpoint holds another encoder, config.invalid if there is none at all */
-function loadEncoders(config: VitConfig, { scratch, own, global }: EncoderSources): NamedEncoder[] {
-  const parameters = vitParameters(config);
-  const named: NamedEncoder[] = [];
-  if (scratch) named.push({ from: "scratch", weightsFor: (seed) => initialWeights(parameters, seed) });
-  for (const [from, checkpoint] of [
-    ["own", own],
-    ["global", global],
-  ] as const) {
-    if (checkpoint === null) continue;
-    const weights = selectParameters(parameters, checkpoint);
-    named.push({ from, weightsFor: () => weights });
-  }
-  if (named.length === 0) {
-    throw new ConsiliumError("config.invalid", { detail: "(no encoder to start from)", culprits: ["from"] });
-  }
-  return named;
 }
 
 interface Networks {
@@ -180,20 +160,21 @@ interface Bench extends Networks {
   readonly report: (step: number, steps: number, loss: number | null) => Promise<void>;
 }
 
+/** @returns weights of encoder and head; null after a probe, which trains no network */
 async function runOnce(
   bench: Bench,
   from: EncoderOrigin,
   mode: DownstreamMode,
   seed: number,
   encoderWeights: Float32Array,
-): Promise<Run> {
+): Promise<{ run: Run; weights: Float32Array | null }> {
   const images = drawLabels(bench.cohort, bench.task.options.labels, seed);
-  const { probabilities, losses } =
+  const { probabilities, losses, weights } =
     mode === "probe"
-      ? { probabilities: await runProbe(bench, images, encoderWeights), losses: [] }
+      ? { probabilities: await runProbe(bench, images, encoderWeights), losses: [], weights: null }
       : await runFinetuning(bench, images, encoderWeights, seed);
   if (!probabilities.every(Number.isFinite)) throw new ConsiliumError("training.diverged");
-  return { from, mode, seed, labels: setSize(images), losses, probabilities };
+  return { run: { from, mode, seed, labels: setSize(images), losses, probabilities }, weights };
 }
 
 async function runProbe(
@@ -204,15 +185,16 @@ async function runProbe(
   if (encoder === null) throw new Error("the encoder was not compiled");
   await report(0, 1, null);
   await encoder.writeWeights(encoderWeights);
-  const predictor = { inference: encoder, output: "features", config, batchSize: INFERENCE_BATCH };
+  const predictor = { inference: encoder, config, batchSize: INFERENCE_BATCH };
+  const features = (cache: ImageCache, of: readonly LabelledImage[]) =>
+    predictImages(predictor, "features", cache, of);
   const { cache } = task.train;
-  const testFeatures =
-    memory.get(encoderWeights) ?? (await predictImages(predictor, task.test?.cache ?? cache, cohort.test));
+  const testFeatures = memory.get(encoderWeights) ?? (await features(task.test?.cache ?? cache, cohort.test));
   memory.set(encoderWeights, testFeatures);
   const trainClasses = classIndices(images, cohort.classes);
   const { balanceClasses, probePenalty } = task.options.settings;
   const probabilities = probe({
-    trainFeatures: await predictImages(predictor, cache, images),
+    trainFeatures: await features(cache, images),
     trainClasses,
     testFeatures,
     classes: cohort.classes.length,
@@ -228,27 +210,82 @@ async function runFinetuning(
   images: readonly LabelledImage[],
   encoderWeights: Float32Array,
   seed: number,
-): Promise<{ probabilities: Float32Array; losses: number[] }> {
+): Promise<{ probabilities: Float32Array; losses: number[]; weights: Float32Array }> {
   if (trainStep === null || classifier === null) throw new Error("the classifier was not compiled");
   const { classes } = cohort;
-  const { settings } = task.options;
-  const steps = fitSteps(images.length, settings);
+  const { settings, validation } = task.options;
+  const { cache } = task.train;
+  const { fitted, kept } = keepBack(images, validation, seed);
+  const steps = fitSteps(fitted.length, settings);
+  const say = async (weights: Float32Array, from: ImageCache, of: readonly LabelledImage[]) => {
+    await classifier.writeWeights(weights);
+    return predictImages(
+      { inference: classifier, config, batchSize: INFERENCE_BATCH },
+      "probabilities",
+      from,
+      of,
+    );
+  };
   await report(0, steps, null);
-  await trainStep.writeWeights(join(encoderWeights, initialHead(config, classes.length, seed)));
+  await trainStep.writeWeights(
+    joinWeights(encoderWeights, initialClassifierHead(config, classes.length, seed)),
+  );
   await trainStep.writeOptimizerState(null);
-  const losses = await fit(
-    { step: trainStep, config, cache: task.train.cache, images, classes, settings, seed },
+  const { losses, weights } = await fit(
+    {
+      step: trainStep,
+      images: fitted.length,
+      cachePx: cache.sizePx,
+      batch: classBatches({ config, cache, images: fitted, classes, settings }),
+      settings: { ...settings, flip: settings.flip && mayFlip(classes) },
+      seed,
+      validate:
+        kept.length === 0
+          ? null
+          : async (candidate) =>
+              meanLogLikelihood(
+                await say(candidate, cache, kept),
+                classIndices(kept, classes),
+                classes.length,
+              ),
+    },
     (step, loss) => report(step, steps, loss),
   );
-  await classifier.writeWeights(await trainStep.readWeights());
-  const predictor = { inference: classifier, output: "probabilities", config, batchSize: INFERENCE_BATCH };
-  const testCache = task.test?.cache ?? task.train.cache;
-  return { probabilities: await predictImages(predictor, testCache, cohort.test), losses };
+  return { probabilities: await say(weights, task.test?.cache ?? cache, cohort.test), losses, weights };
 }
 
-function join(encoder: Float32Array, head: Float32Array): Float32Array {
-  const all = new Float32Array(encoder.length + head.length);
-  all.set(encoder);
-  all.set(head, encoder.length);
-  return all;
+/** Of the true classes. */
+function meanLogLikelihood(probabilities: Float32Array, truth: Int32Array, classes: number): number {
+  return (
+    truth.reduce((sum, c, i) => sum + Math.log(Math.max(1e-7, probabilities[i * classes + c] ?? 0)), 0) /
+    truth.length
+  );
+}
+
+/** The cases to look at: those whose true class was thought least probable. */
+async function exemplify(
+  { config, cohort, task }: Bench,
+  { from, mode, probabilities }: Run,
+  weights: Float32Array | null,
+): Promise<Exemplar> {
+  const { classes, test } = cohort;
+  const truth = classIndices(test, classes);
+  const of = (i: number, c: number): number => probabilities[i * classes.length + c] ?? 0;
+  const goodness = Array.from(truth, (c, i) => of(i, c));
+  const cases = await chooseCases(test, goodness, (task.test ?? task.train).cache, (images, onShapes) => {
+    for (const image of images) {
+      const i = test.indexOf(image);
+      const said = classes.reduce((best, _, c) => (of(i, c) > of(i, best) ? c : best), 0);
+      onShapes(image, {
+        kind: "classes",
+        said: classes[said] ?? "",
+        truth: image.label,
+        probability: goodness[i] ?? 0,
+      });
+    }
+    return Promise.resolve();
+  });
+  const parameters = classifierParameters(config, classes.length, 1);
+  const model = weights === null ? null : { manifest: manifestOf(parameters), values: weights };
+  return { from, mode, cases, model };
 }

@@ -1,25 +1,35 @@
-/** Training of the whole classifier on a few labels, with a compiled step whose weights are set already. */
-import { epochBatches, readImages } from "../dataset/batches.ts";
-import { randomCrop } from "../dataset/crops.ts";
-import type { LabelledImage } from "../dataset/labels.ts";
+/** Training of a whole network on a few labels, with a compiled step whose weights are set already. */
+import { epochBatches } from "../dataset/batches.ts";
+import { randomCrop, type Crop } from "../dataset/crops.ts";
 import { Random } from "../dataset/random.ts";
-import type { ImageCache } from "../dataset/types.ts";
-import type { TrainStep } from "../engine/types.ts";
-import type { VitConfig } from "../model/sizes.ts";
+import type { InputArrays, TrainStep } from "../engine/types.ts";
 import { learningRateAt } from "../training/schedule.ts";
-import { viewArrays, type ClassifierInputs } from "./classifier.ts";
-import { classIndices } from "./cohort.ts";
 import type { FinetuneSettings } from "./types.ts";
+import type { ViewInputs } from "./views.ts";
 
-export interface FitTask {
-  readonly step: TrainStep<ClassifierInputs>;
-  readonly config: VitConfig;
-  readonly cache: ImageCache;
-  readonly images: readonly LabelledImage[];
-  readonly classes: readonly string[];
+export interface FitTask<Inputs extends ViewInputs> {
+  readonly step: TrainStep<Inputs>;
+  /** How many there are to train on. */
+  readonly images: number;
+  readonly cachePx: number;
+  /** Images and labels of these places among the images, cropped alike. */
+  readonly batch: (places: Int32Array, crops: readonly Crop[]) => InputArrays<Inputs>;
   readonly settings: FinetuneSettings;
   readonly seed: number;
+  /** How good these weights are on patients kept back, larger is better; null trains to the end of the schedule. */
+  readonly validate: ((weights: Float32Array) => Promise<number>) | null;
 }
+
+export interface Fitted {
+  /** Of each step. */
+  readonly losses: number[];
+  /** Those of the best look at the patients kept back, or the last. */
+  readonly weights: Float32Array;
+}
+
+/** How often the patients kept back are looked at, and how many looks without a better one end the training. */
+const LOOKS = 20;
+const PATIENCE = 6;
 
 /** Steps for a number of labels. */
 export function fitSteps(
@@ -37,46 +47,65 @@ export function fitSteps(
 }
 
 /**
- * Trains to the end of the schedule; nothing is looked at but the training loss.
- * @returns the loss of each step
+ * Trains to the end of the schedule, or until the patients kept back get no better.
  * @throws training.diverged, engine.run-failed; whatever `onStep` throws, which is how to stop it
  */
-export async function fit(
-  { step, config, cache, images, classes, settings, seed }: FitTask,
+export async function fit<Inputs extends ViewInputs>(
+  { step, images, cachePx, batch, settings, seed, validate }: FitTask<Inputs>,
   onStep: (step: number, loss: number) => Promise<void>,
-): Promise<number[]> {
-  const steps = fitSteps(images.length, settings);
+): Promise<Fitted> {
+  const steps = fitSteps(images, settings);
   const schedule = {
     learningRate: settings.learningRate,
     warmupRounds: settings.warmup * steps,
     rounds: steps,
   };
-  const truth = classIndices(images, classes);
-  const weights = settings.balanceClasses ? balancedWeights(truth) : new Float32Array(truth.length).fill(1);
   const random = new Random(seed, 0xf17);
   const losses: number[] = [];
-  while (losses.length < steps) {
-    for (const batch of epochBatches(images.length, settings.batchSize, random)) {
-      if (losses.length === steps) break;
-      const indices = batch.map((i) => images[i]?.index ?? 0);
-      const crops = Array.from(batch, () => randomCrop(cache.sizePx, settings, random));
-      const { loss } = await step.run(
-        {
-          ...viewArrays(config, cache.sizePx, readImages(cache, indices, config.channels), crops),
-          targets: softTargets(
-            batch.map((i) => truth[i] ?? 0),
-            classes.length,
-            settings.labelSmoothing,
-          ),
-          weights: Float32Array.from(batch, (i) => weights[i] ?? 1),
-        },
-        learningRateAt(schedule, losses.length + 1, 0.5),
-      );
+  const best = new BestWeights(Math.max(1, Math.floor(steps / LOOKS)));
+  while (losses.length < steps && !best.isFinal()) {
+    for (const places of epochBatches(images, settings.batchSize, random)) {
+      if (losses.length === steps || best.isFinal()) break;
+      const crops = Array.from(places, () => randomCrop(cachePx, settings, random));
+      const rate = learningRateAt(schedule, losses.length + 1, 0.5);
+      const { loss } = await step.run(batch(places, crops), rate);
       losses.push(loss);
       await onStep(losses.length, loss);
+      if (validate !== null) await best.look(losses.length, step, validate);
     }
   }
-  return losses;
+  return { losses, weights: best.weights ?? (await step.readWeights()) };
+}
+
+/** Keeps the weights that did best on patients kept back (Prechelt 1998). */
+class BestWeights {
+  readonly #every: number;
+  #score = -Infinity;
+  #looksSince = 0;
+  weights: Float32Array | null = null;
+
+  constructor(every: number) {
+    this.#every = every;
+  }
+
+  isFinal(): boolean {
+    return this.#looksSince >= PATIENCE;
+  }
+
+  async look<Inputs extends ViewInputs>(
+    done: number,
+    step: TrainStep<Inputs>,
+    validate: (weights: Float32Array) => Promise<number>,
+  ): Promise<void> {
+    if (done % this.#every !== 0) return;
+    const weights = await step.readWeights();
+    const score = await validate(weights);
+    this.#looksSince += 1;
+    if (score <= this.#score) return;
+    this.#score = score;
+    this.#looksSince = 0;
+    this.weights = weights;
+  }
 }
 
 /** Inverse to how common an image's class is; mean 1. */
@@ -84,13 +113,4 @@ export function balancedWeights(truth: Int32Array): Float32Array {
   const counts = new Map<number, number>();
   for (const c of truth) counts.set(c, (counts.get(c) ?? 0) + 1);
   return Float32Array.from(truth, (c) => truth.length / (counts.size * (counts.get(c) ?? 1)));
-}
-
-/** [N, classes]: 1 at the true class, less what smoothing spreads evenly over all (Szegedy et al. 2016, section 7). */
-function softTargets(truth: Int32Array, classes: number, smoothing: number): Float32Array {
-  const targets = new Float32Array(truth.length * classes).fill(smoothing / classes);
-  truth.forEach((c, i) => {
-    targets[i * classes + c] = 1 - smoothing + smoothing / classes;
-  });
-  return targets;
 }

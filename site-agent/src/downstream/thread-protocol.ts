@@ -1,10 +1,10 @@
 /** What the fine-tuning thread says. It is started with one FinetuneRequest and told nothing but to stop. */
 import type { PackedError } from "@consilium/shared/packed-error";
-import type { FinetuneProgress, FinetuneResult } from "./types.ts";
+import type { FinetuneOutcome, FinetuneProgress } from "./types.ts";
 
 export type FromFinetuneThread =
   | { readonly progress: FinetuneProgress }
-  | { readonly result: FinetuneResult }
+  | { readonly outcome: FinetuneOutcome }
   | { readonly aborted: true }
   | { readonly error: PackedError };
 

@@ -3,7 +3,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { unpackError } from "@consilium/shared/packed-error";
 import { startThread } from "@consilium/shared/threads";
 import { STOP, type FromFinetuneThread } from "./thread-protocol.ts";
-import type { FinetuneProgress, FinetuneRequest, FinetuneResult } from "./types.ts";
+import type { FinetuneOutcome, FinetuneProgress, FinetuneRequest } from "./types.ts";
 
 const SCRIPT = new URL("./worker.ts", import.meta.url);
 
@@ -16,7 +16,7 @@ export async function finetuneInThread(
   request: FinetuneRequest,
   onProgress: (progress: FinetuneProgress) => void,
   signal: AbortSignal,
-): Promise<FinetuneResult> {
+): Promise<FinetuneOutcome> {
   signal.throwIfAborted();
   const worker = startThread(SCRIPT, request);
   const stop = (): void => {
@@ -24,10 +24,10 @@ export async function finetuneInThread(
   };
   signal.addEventListener("abort", stop, { once: true });
   try {
-    return await new Promise<FinetuneResult>((resolve, reject) => {
+    return await new Promise<FinetuneOutcome>((resolve, reject) => {
       worker.on("message", (message: FromFinetuneThread) => {
         if ("progress" in message) onProgress(message.progress);
-        else if ("result" in message) resolve(message.result);
+        else if ("outcome" in message) resolve(message.outcome);
         else if ("error" in message) reject(unpackError(message.error));
         else reject(signal.reason as Error);
       });

@@ -6,7 +6,13 @@ import type { Labels } from "../dataset/labels.ts";
 import type { LabelBudget } from "../dataset/splits.ts";
 import type { EngineOptions } from "../engine/types.ts";
 import type { Estimate } from "./bootstrap.ts";
+import type { Detection, Target } from "./localization/rectangles.ts";
 import type { RocPoint } from "./metrics.ts";
+import type { SegmentationHead } from "./segmentation/network.ts";
+
+/** What is learned, by the kind of label that it is learned from. */
+export const DOWNSTREAM_TASKS = ["classification", "segmentation", "localization"] as const;
+export type DownstreamTask = (typeof DOWNSTREAM_TASKS)[number];
 
 /** Where the encoder's weights come from: at random, from this site's images alone, from the federation. */
 export type EncoderOrigin = "scratch" | "own" | "global";
@@ -54,6 +60,10 @@ export interface FinetuneOptions {
   readonly negativeClass: string | null;
   /** Share of the patients that is kept for testing where there is no test cache. */
   readonly testFraction: number;
+  /** Share of the drawn labels' patients that is kept back to stop early and choose weights by; 0 for none. */
+  readonly validation: number;
+  /** What makes masks of tokens. */
+  readonly head: SegmentationHead;
   readonly settings: FinetuneSettings;
 }
 
@@ -66,6 +76,7 @@ export interface EncoderSources {
 
 /** One call of the fine-tuning thread. Folders are those of image caches; labels are beside them. */
 export interface FinetuneRequest {
+  readonly task: DownstreamTask;
   readonly model: Plan["model"];
   readonly trainDir: string;
   /** Null splits the training cache by patient. */
@@ -92,7 +103,7 @@ export interface FinetuneProgress {
   readonly seed: number;
   readonly step: number;
   readonly steps: number;
-  /** Cross-entropy of the last step; null in a probe. */
+  /** Of the last step; null in a probe of classes. */
   readonly loss: number | null;
 }
 
@@ -141,7 +152,8 @@ export interface FinetuneSummary {
   readonly aurocGain: Estimate | null;
 }
 
-export interface FinetuneResult {
+export interface ClassificationResult {
+  readonly task: "classification";
   /** Names in the order of the class indices; of two, the second is the positive one. */
   readonly classes: readonly string[];
   /** What one seed trains on. Patients are those of the first seed. */
@@ -152,4 +164,108 @@ export interface FinetuneResult {
   readonly rows: readonly FinetuneRow[];
   readonly summary: readonly FinetuneSummary[];
   readonly details: readonly FinetuneDetail[];
+}
+
+/** Measures of masks or boxes by name: dice, hd95 (pixels of the original), mAP@.5, FROC, and those of single classes. */
+export type Measures = Readonly<Record<string, Estimate | null>>;
+
+/** A named line of a report. */
+export interface Curve {
+  readonly name: string;
+  readonly points: readonly { readonly x: number; readonly y: number }[];
+}
+
+export interface ShapeRow {
+  readonly from: EncoderOrigin;
+  readonly mode: DownstreamMode;
+  readonly seed: number;
+  readonly measures: Measures;
+}
+
+export interface ShapeDetail {
+  readonly from: EncoderOrigin;
+  readonly mode: DownstreamMode;
+  readonly seed: number;
+  readonly labels: SetSize;
+  readonly curves: readonly Curve[];
+  /** Mean training loss of each tenth of the steps. */
+  readonly losses: readonly number[];
+}
+
+/** All seeds of one encoder and mode. */
+export interface ShapeSummary {
+  readonly from: EncoderOrigin;
+  readonly mode: DownstreamMode;
+  readonly seeds: number;
+  /** Means over the seeds. */
+  readonly measures: Measures;
+  /** The first measure less that from scratch, on the same test patients; null where that was not run. */
+  readonly gain: Estimate | null;
+}
+
+/** What came of learning masks or boxes. */
+export interface ShapeResult {
+  readonly task: "segmentation" | "localization";
+  readonly classes: readonly string[];
+  readonly labels: SetSize;
+  readonly test: SetSize;
+  readonly testSource: "cache" | "split";
+  /** Names of the measures that concern all classes; the first is the one to compare by. */
+  readonly measures: readonly string[];
+  readonly rows: readonly ShapeRow[];
+  readonly summary: readonly ShapeSummary[];
+  readonly details: readonly ShapeDetail[];
+}
+
+export type FinetuneResult = ClassificationResult | ShapeResult;
+
+/** What is drawn over an image, in pixels of the cached square. */
+export type CaseShapes =
+  | {
+      readonly kind: "classes";
+      readonly said: string;
+      readonly truth: string;
+      /** Of the true class. */
+      readonly probability: number;
+    }
+  | {
+      readonly kind: "masks";
+      readonly classes: readonly string[];
+      /** One a class, not 0 inside. */
+      readonly said: readonly Uint8Array[];
+      readonly truth: readonly Uint8Array[];
+    }
+  | {
+      readonly kind: "boxes";
+      readonly classes: readonly string[];
+      readonly said: readonly Detection[];
+      readonly truth: readonly Target[];
+    };
+
+/** A test image to look at. For the site's own report alone. */
+export interface Case {
+  /** The image's pseudonym. */
+  readonly image: string;
+  readonly choice: "worst" | "typical";
+  /** 0 to 1. */
+  readonly goodness: number;
+  readonly sizePx: number;
+  /** 8-bit grey, row-major. */
+  readonly pixels: Uint8Array;
+  readonly shapes: CaseShapes;
+}
+
+/** The run that is looked at and kept: the best-informed encoder's, first seed. Its weights hold encoder and head. */
+export interface Exemplar {
+  readonly from: EncoderOrigin;
+  readonly mode: DownstreamMode;
+  readonly cases: readonly Case[];
+  /** Null after a probe of classes, which trains no network. */
+  readonly model: Checkpoint | null;
+}
+
+/** What the fine-tuning thread hands back: numbers that may be printed, and what stays at the site. */
+export interface FinetuneOutcome {
+  readonly result: FinetuneResult;
+  readonly exemplar: Exemplar | null;
 }

@@ -2,13 +2,8 @@
 import { elementCount } from "@consilium/shared/manifest";
 import { expect, it } from "vitest";
 import { Random } from "../dataset/random.ts";
-import {
-  classifierInference,
-  classifierTrainStep,
-  initialHead,
-  viewArrays,
-  wholeImages,
-} from "../downstream/classifier.ts";
+import { classifierInference, classifierTrainStep, initialClassifierHead } from "../downstream/classifier.ts";
+import { viewArrays, wholeImages } from "../downstream/views.ts";
 import { initialWeights } from "../model/initial-weights.ts";
 import type { VitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
@@ -82,7 +77,7 @@ gpuTests(() => {
     const optimizer = { ...ADAMW, clipGlobalNorm: 1 };
     const weights = Float32Array.of(
       ...initialWeights(vitParameters(config), 1),
-      ...initialHead(config, 2, 1),
+      ...initialClassifierHead(config, 2, 1),
     );
     const views = viewArrays(config, 20, toyImages(4, 20), wholeImages(20, 4));
     const targets = {

@@ -1,7 +1,8 @@
 /** The exported file, run as timm's `VisionTransformer.forward_features` does it, gives the engine's features. */
 import { describe, expect, it } from "vitest";
 import { Random } from "../dataset/random.ts";
-import { featureInference, viewArrays, wholeImages } from "../downstream/classifier.ts";
+import { featureInference } from "../downstream/classifier.ts";
+import { viewArrays, wholeImages } from "../downstream/views.ts";
 import { manifestOf } from "../model/manifest.ts";
 import { createEngine } from "../engine/engine.ts";
 import type { VitConfig } from "../model/sizes.ts";

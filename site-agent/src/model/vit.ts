@@ -104,9 +104,35 @@ export function positions(config: VitConfig, width = config.width): Tensor {
  * @returns [N, 1 + L, D]: the class token, then the patches row by row
  */
 export function encode(parameters: ParameterTensors, images: Tensor, config: VitConfig): Tensor {
+  return encodeTokens(parameters, tokensOf(parameters, images, config), config); // [N, 1 + L, D]
+}
+
+/**
+ * Features on the way up, for decoders that want detail as well as meaning.
+ * @param after numbers of blocks from 1, ascending; the last block's features are normalised as in `encode`
+ * @returns for each of them [N, 1 + L, D]
+ */
+export function encodeStages(
+  parameters: ParameterTensors,
+  images: Tensor,
+  config: VitConfig,
+  after: readonly number[],
+): readonly Tensor[] {
+  const { depth, heads } = config;
+  const stages: Tensor[] = [];
+  let x = tokensOf(parameters, images, config);
+  for (let i = 0; i < depth; i++) {
+    x = block(parameters, `blocks.${i}`, x, heads);
+    if (after.includes(i + 1)) stages.push(i + 1 < depth ? x : apply(layerNorm, parameters, "norm", x));
+  }
+  return stages;
+}
+
+/** The class token and the image's patches, with their positions: [N, 1 + L, D]. */
+function tokensOf(parameters: ParameterTensors, images: Tensor, config: VitConfig): Tensor {
   const where = tf.reshape(positions(config), [1, patchCount(config), config.width]); // [1, L, D]
   const x = tf.add(embedPatches(parameters, patchify(images, config)), where); // [N, L, D]
-  return encodeTokens(parameters, prependClassToken(parameters, x), config); // [N, 1 + L, D]
+  return prependClassToken(parameters, x);
 }
 
 /** [N, T, P] -> [N, T, D] */

@@ -1,93 +1,130 @@
 import { ConsiliumError } from "@consilium/shared/errors";
+import type { Plan } from "@consilium/shared/plan";
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
 import { absenceOf, CLASS_SOURCES, type ClassSource } from "../../dataset/class-source.ts";
 import { assertApproved } from "../../dataset/intake.ts";
 import type { LabelBudget } from "../../dataset/splits.ts";
-import type { Estimate } from "../../downstream/bootstrap.ts";
+import { describeResult, ORIGIN_TEXT } from "../../downstream/describe.ts";
+import type { SegmentationHead } from "../../downstream/segmentation/network.ts";
 import type {
   DownstreamMode,
+  DownstreamTask,
   EncoderOrigin,
   EncoderSources,
+  Exemplar,
+  FinetuneOutcome,
   FinetuneProgress,
-  FinetuneResult,
 } from "../../downstream/types.ts";
+import { writeFileAtomic } from "../../home/files.ts";
 import type { Home } from "../../home/home.ts";
 import { holdsModel, readModel } from "../../home/models.ts";
+import { storeTaskModel } from "../../home/task-models.ts";
 import { fraction, handle, listOf, oneOf, siteCommand, wholeNumber } from "../context.ts";
 import { chooseEngine, withEngineOptions, type EngineCliOptions } from "../engine-options.ts";
 import type { CliPorts } from "../ports.ts";
 
 interface Options extends EngineCliOptions {
+  readonly task: DownstreamTask;
   readonly train: string;
   readonly test?: string;
   readonly negative?: string;
   readonly classesFrom?: ClassSource["from"];
   readonly finding?: string;
+  readonly head?: SegmentationHead;
   readonly labelFraction?: number;
   readonly labelCount?: number;
   readonly seeds?: number;
   readonly modes?: readonly DownstreamMode[];
   readonly from?: readonly EncoderOrigin[];
   readonly epochs?: number;
+  readonly validation?: number;
+  readonly save?: string;
+  readonly report?: string;
 }
 
 const MODES = ["probe", "finetune"] as const satisfies readonly DownstreamMode[];
 const ORIGINS = ["scratch", "own", "global"] as const satisfies readonly EncoderOrigin[];
+const TASKS = ["classification", "segmentation", "localization"] as const satisfies readonly DownstreamTask[];
+const HEADS = ["linear", "unetr"] as const satisfies readonly SegmentationHead[];
 
 export function finetuneCommand(ports: CliPorts): Command {
   const command = siteCommand(
     "finetune",
-    "Train and test a classifier on this site's labels.",
+    "Train and test on this site's labels: classes, masks or boxes.",
     `Compares encoders on the same labels and the same test patients: at random (scratch), from this site alone (own), from
-the federation (global). Two ways: probe, a linear classifier on the frozen encoder; finetune, the whole network. Each
-number comes with a 95 % interval (bootstrap by patient). Nothing leaves this site.`,
+the federation (global). Two ways: probe, the head alone on the frozen encoder; finetune, the whole network. The task goes by the
+labels that ingest was given: classes are classified (AUROC, accuracy), masks segmented (Dice, HD95), boxes localized
+(mAP@.5, FROC). Each number comes with a 95 % interval (bootstrap by patient). Nothing leaves this site.`,
     `consilium-site finetune --test test --negative normal
      consilium-site finetune --label-fraction 0.01 --seeds 5 --modes finetune
      consilium-site finetune --classes-from masks --finding nodule
+     consilium-site finetune --task segmentation --test test --label-count 20 --report masks.html
+     consilium-site finetune --task localization --test test --save lungs
      consilium-site finetune --label-count 50 --from scratch,global --json`,
   )
+    .option("--task <name>", "classification, segmentation, localization", oneOf("--task", TASKS), TASKS[0])
     .option("--train <name>", "cache with labels to train on", "train")
     .option("--test <name>", "cache with labels to test on (default: part of the training patients)")
-    .option("--negative <class>", "this class against all others (default: all classes)")
+    .option("--negative <class>", "classification: this class against all others (default: all classes)")
     .option(
       "--classes-from <kind>",
-      "classes, findings, or the presence of boxes or masks (default: classes, else findings)",
+      "classification: classes, findings, or the presence of boxes or masks (default: classes, else findings)",
       oneOf("--classes-from", CLASS_SOURCES),
     )
-    .option("--finding <name>", "this finding against its absence")
+    .option("--finding <name>", "classification: this finding against its absence")
+    .option("--head <name>", "segmentation: linear, unetr (default: unetr)", oneOf("--head", HEADS))
     .option("--label-fraction <f>", "train on this share of the labels", fraction("--label-fraction"))
     .option("--label-count <n>", "train on this many labels", wholeNumber("--label-count", 1))
     .option("--seeds <n>", "repetitions, each with its own labels", wholeNumber("--seeds", 1))
-    .option("--modes <list>", "probe, finetune (default: both)", listOf("--modes", MODES))
+    .option(
+      "--modes <list>",
+      "probe, finetune (default: both for classes, finetune for masks and boxes)",
+      listOf("--modes", MODES),
+    )
     .option("--from <list>", "scratch, own, global (default: those that are here)", listOf("--from", ORIGINS))
-    .option("--epochs <n>", "passes over the labels", wholeNumber("--epochs", 1));
-  return handle<Options>(withEngineOptions(command, ports), ports, async ({ options, output, openHome }) => {
+    .option("--epochs <n>", "passes over the labels", wholeNumber("--epochs", 1))
+    .option(
+      "--validation <f>",
+      "keep back this share of the labels' patients, and stop when they get no better (default: none)",
+      fraction("--validation"),
+    )
+    .option("--save <name>", "keep the network of the last encoder and mode under this name, first seed")
+    .option("--report <file>", "write a page with curves and the worst cases: pictures, for this site only");
+  return handle<Options>(withEngineOptions(command, ports), ports, async (context) => {
+    const { options, output, openHome } = context;
+    const { task } = options;
+    assertOptionsFit(options);
     const labels = labelBudget(options);
     const finding = options.finding ?? null;
+    const save = options.save === undefined ? null : parseName("--save", options.save);
     const home = await openHome();
-    const { plan } = await home.joined();
+    const { site, plan } = await home.joined();
     const encoders = await encoderSources(home, options.from);
     const trainDir = home.cacheFolder(parseName("--train", options.train));
     await assertApproved(trainDir);
     const testDir = options.test === undefined ? null : home.cacheFolder(parseName("--test", options.test));
     const engine = await chooseEngine(options, output);
     const { finetuneInThread } = await import("../../downstream/thread.ts");
-    const { FINETUNE_OPTIONS } = await import("../../downstream/finetune-defaults.ts");
-    const { settings } = FINETUNE_OPTIONS;
-    const result = await finetuneInThread(
+    const { finetuneOptions } = await import("../../downstream/finetune-defaults.ts");
+    const defaults = finetuneOptions(task);
+    const { settings } = defaults;
+    const outcome = await finetuneInThread(
       {
+        task,
         model: plan.model,
         trainDir,
         testDir,
         encoders,
         classes: { from: options.classesFrom ?? null, finding },
         options: {
-          ...FINETUNE_OPTIONS,
+          ...defaults,
           labels,
-          modes: options.modes ?? FINETUNE_OPTIONS.modes,
-          seeds: options.seeds ?? FINETUNE_OPTIONS.seeds,
+          modes: options.modes ?? defaults.modes,
+          seeds: options.seeds ?? defaults.seeds,
           negativeClass: options.negative ?? (finding === null ? null : absenceOf(finding)),
+          head: options.head ?? defaults.head,
+          validation: options.validation ?? defaults.validation,
           settings: options.epochs === undefined ? settings : { ...settings, epochs: options.epochs },
         },
         engine,
@@ -103,8 +140,73 @@ number comes with a 95 % interval (bootstrap by patient). Nothing leaves this si
       },
       ports.signal,
     );
-    output.result({ ...result }, describe(result));
+    const { result, exemplar } = outcome;
+    if (options.report !== undefined) {
+      const { renderFinetuneReport } = await import("../../downstream/report/page.ts");
+      const place = { site, train: options.train, test: options.test ?? null };
+      await writeFileAtomic(options.report, renderFinetuneReport(outcome, place));
+      output.event("report", {}, "the report is written; it holds pictures of patients and stays here");
+    }
+    if (save !== null) {
+      const model = await saveModel(home, save, outcome, plan.model, options.head ?? defaults.head);
+      output.event("saved", { name: save, sha256: model }, `the network is kept as ${save}`);
+    }
+    output.result(
+      { ...result, examined: exemplar === null ? null : examinedRun(exemplar) },
+      describeResult(result),
+    );
   });
+}
+
+const examinedRun = ({ from, mode }: Exemplar) => ({ from, mode, seed: 1 });
+
+/** @throws config.invalid */
+function assertOptionsFit({ task, negative, classesFrom, finding, head, validation }: Options): void {
+  const forClasses = { negative, "classes-from": classesFrom, finding };
+  const misplaced = [
+    ...Object.entries(forClasses).flatMap(([name, value]) =>
+      task !== "classification" && value !== undefined ? [name] : [],
+    ),
+    ...(task !== "segmentation" && head !== undefined ? ["head"] : []),
+  ];
+  if (misplaced.length > 0) {
+    throw new ConsiliumError("config.invalid", {
+      detail: `(--${misplaced.join(", --")}: not for ${task})`,
+      culprits: misplaced,
+    });
+  }
+  if (validation === 1) {
+    throw new ConsiliumError("config.invalid", {
+      detail: "(--validation: give less than 1, so that some labels are left to train on)",
+      culprits: ["validation"],
+    });
+  }
+}
+
+/** @throws config.invalid if no network was trained */
+async function saveModel(
+  home: Home,
+  name: string,
+  { result, exemplar }: FinetuneOutcome,
+  model: Plan["model"],
+  head: SegmentationHead,
+): Promise<string> {
+  if (exemplar?.model == null) {
+    throw new ConsiliumError("config.invalid", {
+      detail: "(--save: a probe of classes trains no network; add finetune to --modes)",
+      culprits: ["save"],
+    });
+  }
+  const { task, classes } = result;
+  const about = {
+    task,
+    classes: [...classes],
+    head: task === "segmentation" ? head : null,
+    model,
+    startedFrom: exemplar.from,
+    trained: exemplar.mode,
+  };
+  return storeTaskModel(home, name, about, exemplar.model);
 }
 
 function labelBudget({ labelFraction, labelCount }: Options): LabelBudget | null {
@@ -138,28 +240,5 @@ async function encoderSources(
 
 function progressText({ run, runs, from, mode, seed, step, steps, loss }: FinetuneProgress): string {
   const at = steps > 1 ? ` · step ${step} of ${steps}` : "";
-  return `run ${run} of ${runs} · ${NAMES[from]}, ${mode}, seed ${seed}${at}${loss === null ? "" : ` · loss ${loss.toFixed(4)}`}`;
+  return `run ${run} of ${runs} · ${ORIGIN_TEXT[from]}, ${mode}, seed ${seed}${at}${loss === null ? "" : ` · loss ${loss.toFixed(4)}`}`;
 }
-
-const NAMES: Readonly<Record<EncoderOrigin, string>> = {
-  scratch: "from scratch",
-  own: "own encoder",
-  global: "federated encoder",
-};
-
-function describe({ classes, labels, test, testSource, summary }: FinetuneResult): string {
-  const rows = summary.map(
-    ({ from, mode, auroc, accuracy }) =>
-      `${NAMES[from].padEnd(18)} ${mode.padEnd(9)} ${interval(auroc)}   ${interval(accuracy)}`,
-  );
-  return [
-    `Classes: ${classes.join(", ")}. Trained on ${labels.images} labels (${labels.patients} patients), tested on ${test.images} images (${test.patients} patients).`,
-    ...(testSource === "split" ? ["The encoders may have seen the test images, without labels."] : []),
-    "",
-    `${"encoder".padEnd(18)} ${"mode".padEnd(9)} ${"AUROC [95 %]".padEnd(20)}   accuracy [95 %]`,
-    ...rows,
-  ].join("\n");
-}
-
-const interval = ({ value, low, high }: Estimate): string =>
-  `${value.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`;

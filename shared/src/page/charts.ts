@@ -1,28 +1,47 @@
 /** Charts as inline SVG: no script, so they print and mail well. Colours come from the page's style. */
-import { markup, type Markup } from "@consilium/shared/page/markup";
-import type { Interval } from "./types.ts";
+import { markup, type Markup } from "./markup.ts";
+
+/** A value with its 95 % interval. */
+export interface Interval {
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+}
 
 export interface Line {
   readonly name: string;
-  /** A class of style.ts that gives the colour. */
+  /** A class of data-style.ts that gives the colour. */
   readonly className: string;
   readonly points: readonly { readonly x: number; readonly y: number }[];
 }
 
 const WIDTH = 760;
 
-/** Lines over whole numbers (rounds). */
-export function lineChart(lines: readonly Line[], options: { label: string; xName: string }): Markup {
+export interface LineChartOptions {
+  readonly label: string;
+  readonly xName: string;
+  /** Whether x counts something (rounds), or is a measure. */
+  readonly counts: boolean;
+  /** What to say where there is no line. */
+  readonly empty: string;
+}
+
+export function lineChart(lines: readonly Line[], options: LineChartOptions): Markup {
   const height = 300;
   const box = { left: 48, right: WIDTH - 10, top: 10, bottom: height - 40 };
   const points = lines.flatMap((line) => line.points);
-  if (points.length === 0) return markup`<p class="dim">No round was finished.</p>`;
+  if (points.length === 0) return markup`<p class="dim">${options.empty}</p>`;
   const xs = points.map(({ x }) => x);
   const ys = points.map(({ y }) => y);
   const margin = Math.max(0.01, (Math.max(...ys) - Math.min(...ys)) * 0.06);
-  const x = scale(Math.min(...xs), Math.max(...xs, Math.min(...xs) + 1), box.left, box.right);
+  const x = scale(
+    Math.min(...xs),
+    Math.max(...xs, Math.min(...xs) + (options.counts ? 1 : 1e-6)),
+    box.left,
+    box.right,
+  );
   const y = scale(Math.min(...ys) - margin, Math.max(...ys) + margin, box.bottom, box.top);
-  const step = tickStep((Math.max(...xs) - Math.min(...xs)) / 12, true);
+  const step = tickStep((Math.max(...xs) - Math.min(...xs)) / 12, options.counts);
   const xTicks = ticks(Math.min(...xs), Math.max(...xs), step);
   const yTicks = ticks(y.from, y.to, tickStep((y.to - y.from) / 5, false));
   const digits = yTicks.some((tick) => Math.abs(tick * 100 - Math.round(tick * 100)) > 1e-6) ? 3 : 2;

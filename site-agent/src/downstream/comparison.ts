@@ -1,0 +1,337 @@
+/**
+ * Few masks or boxes, one test set, several encoders: the same network, labels, schedule and seeds for all; only the
+ * encoder's initial weights differ. See finetune.ts for classes.
+ */
+import { ConsiliumError } from "@consilium/shared/errors";
+import type { Plan } from "@consilium/shared/plan";
+import type { LabelledImage } from "../dataset/labels.ts";
+import { splitByPatient } from "../dataset/splits.ts";
+import type { Engine, Inference, TrainStep } from "../engine/types.ts";
+import { manifestOf } from "../model/manifest.ts";
+import { assertOfImages, vitConfig, type VitConfig } from "../model/sizes.ts";
+import { bootstrapByPatient } from "./bootstrap.ts";
+import { chooseCases } from "./cases.ts";
+import { drawLabels, setSize, splitOff } from "./cohort.ts";
+import { loadEncoders } from "./encoder.ts";
+import { difference, meanOf, tenths } from "./evaluation.ts";
+import { fit, fitSteps } from "./fit.ts";
+import type { LabelKind, LabelledSet } from "./label-kind.ts";
+import { encoderParameters, joinWeights } from "./layers.ts";
+import type { Statistic } from "./metrics.ts";
+import { forEachImage, type Predictor } from "./predict.ts";
+import type {
+  DownstreamMode,
+  EncoderOrigin,
+  EncoderSources,
+  Exemplar,
+  FinetuneOptions,
+  FinetuneOutcome,
+  FinetuneProgress,
+  Measures,
+  ShapeSummary,
+} from "./types.ts";
+import type { ViewInputs } from "./views.ts";
+
+export interface ComparisonTask<Set extends LabelledSet> {
+  readonly engine: Engine;
+  readonly model: Plan["model"];
+  readonly train: Set;
+  /** Null splits the training cache by patient. */
+  readonly test: Set | null;
+  readonly encoders: EncoderSources;
+  readonly options: FinetuneOptions;
+}
+
+/** Images at once where nothing is trained. */
+const INFERENCE_BATCH = 16;
+const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+
+/**
+ * @param onProgress called before each run and after each step; awaited, so it may let messages in
+ * @param signal stops at a step's border with the signal's reason
+ * @throws labels.unmatched, labels.too-few, config.invalid, manifest.mismatch, training.diverged, cache.corrupt, engine.*
+ */
+export async function compareEncoders<Set extends LabelledSet, Inputs extends ViewInputs, Judged>(
+  kind: LabelKind<Set, Inputs, Judged>,
+  task: ComparisonTask<Set>,
+  onProgress: (progress: FinetuneProgress) => void | Promise<void>,
+  signal: AbortSignal,
+): Promise<FinetuneOutcome> {
+  const { options } = task;
+  const config = vitConfig(task.model);
+  assertOfImages(config);
+  const sets = formSets(kind, task);
+  const encoders = loadEncoders(config, task.encoders);
+  const bench = await Bench.compile(kind, task, config, sets);
+  try {
+    const runs: Run<Judged>[] = [];
+    const total = encoders.length * options.modes.length * options.seeds;
+    let exemplar: Exemplar | null = null;
+    for (const { from, weightsFor } of encoders) {
+      for (const mode of options.modes) {
+        for (let seed = 1; seed <= options.seeds; seed++) {
+          const report = async (step: number, steps: number, loss: number | null): Promise<void> => {
+            signal.throwIfAborted();
+            await onProgress({ run: runs.length + 1, runs: total, from, mode, seed, step, steps, loss });
+            signal.throwIfAborted();
+          };
+          const { run, weights } = await bench.run({ from, mode, seed }, weightsFor(seed), report);
+          runs.push(run);
+          if (seed === 1) exemplar = { from, mode, ...(await bench.exemplar(run, weights)) };
+        }
+      }
+    }
+    return { result: evaluate(kind, runs, sets, options), exemplar };
+  } finally {
+    await bench.dispose();
+  }
+}
+
+interface Sets {
+  readonly train: readonly LabelledImage[];
+  readonly test: readonly LabelledImage[];
+  readonly testSource: "cache" | "split";
+}
+
+/** No patient is in both. */
+function formSets<Set extends LabelledSet, Inputs extends ViewInputs, Judged>(
+  kind: LabelKind<Set, Inputs, Judged>,
+  { train, test, options }: ComparisonTask<Set>,
+): Sets {
+  const all = kind.labelled(train);
+  if (all.length === 0) throw new ConsiliumError("labels.unmatched");
+  if (test === null) {
+    const enough = (images: readonly LabelledImage[]): boolean => images.length > 0;
+    return { ...splitOff(all, enough, options.testFraction), testSource: "split" };
+  }
+  if (test.cache.sizePx !== train.cache.sizePx) {
+    throw new ConsiliumError("config.invalid", {
+      detail: `(the training images have ${train.cache.sizePx} px, the test images ${test.cache.sizePx} px)`,
+      culprits: ["test"],
+    });
+  }
+  const tested = kind.labelled(test);
+  if (tested.length === 0) throw new ConsiliumError("labels.unmatched");
+  const patients = new globalThis.Set(tested.map(({ patient }) => patient));
+  const trained = all.filter(({ patient }) => !patients.has(patient));
+  if (trained.length === 0) throw new ConsiliumError("labels.too-few");
+  return { train: trained, test: tested, testSource: "cache" };
+}
+
+interface RunName {
+  readonly from: EncoderOrigin;
+  readonly mode: DownstreamMode;
+  readonly seed: number;
+}
+
+/** One run and what it said of each test image. */
+interface Run<Judged> extends RunName {
+  readonly labels: readonly LabelledImage[];
+  readonly losses: readonly number[];
+  readonly judged: readonly Judged[];
+}
+
+/** The compiled graphs, and what is done with them. */
+class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
+  readonly #kind: LabelKind<Set, Inputs, Judged>;
+  readonly #task: ComparisonTask<Set>;
+  readonly #config: VitConfig;
+  readonly #sets: Sets;
+  readonly #steps: ReadonlyMap<DownstreamMode, TrainStep<Inputs>>;
+  readonly #inference: Inference<ViewInputs>;
+
+  private constructor(
+    kind: LabelKind<Set, Inputs, Judged>,
+    task: ComparisonTask<Set>,
+    config: VitConfig,
+    sets: Sets,
+    steps: ReadonlyMap<DownstreamMode, TrainStep<Inputs>>,
+    inference: Inference<ViewInputs>,
+  ) {
+    this.#kind = kind;
+    this.#task = task;
+    this.#config = config;
+    this.#sets = sets;
+    this.#steps = steps;
+    this.#inference = inference;
+  }
+
+  static async compile<Set extends LabelledSet, Inputs extends ViewInputs, Judged>(
+    kind: LabelKind<Set, Inputs, Judged>,
+    task: ComparisonTask<Set>,
+    config: VitConfig,
+    sets: Sets,
+  ): Promise<Bench<Set, Inputs, Judged>> {
+    const { settings, modes } = task.options;
+    const { batchSize, weightDecay, clipGlobalNorm } = settings;
+    const steps = new Map<DownstreamMode, TrainStep<Inputs>>();
+    for (const mode of modes) {
+      // A probe trains the head alone.
+      const encoder = encoderParameters(config, mode === "probe" ? 0 : settings.layerDecay);
+      const definition = kind.trainStep(batchSize, [...encoder, ...kind.headParameters], {
+        ...ADAM,
+        weightDecay,
+        clipGlobalNorm,
+      });
+      steps.set(mode, await task.engine.compileTrainStep(definition));
+    }
+    const parameters = [...encoderParameters(config, 1), ...kind.headParameters];
+    const inference = await task.engine.compileInference(kind.inference(INFERENCE_BATCH, parameters));
+    return new Bench(kind, task, config, sets, steps, inference);
+  }
+
+  async run(
+    { from, mode, seed }: RunName,
+    encoderWeights: Float32Array,
+    report: (step: number, steps: number, loss: number | null) => Promise<void>,
+  ): Promise<{ run: Run<Judged>; weights: Float32Array }> {
+    const { options, train, test } = this.#task;
+    const { settings } = options;
+    const step = this.#steps.get(mode);
+    if (step === undefined) throw new Error(`no step was compiled for ${mode}`);
+    const labels = drawLabels(this.#sets, options.labels, seed);
+    const { fitted, kept } = keepBack(labels, options.validation, seed);
+    const steps = fitSteps(fitted.length, settings);
+    await report(0, steps, null);
+    await step.writeWeights(joinWeights(encoderWeights, this.#kind.initialHead(seed)));
+    await step.writeOptimizerState(null);
+    const { losses, weights } = await fit(
+      {
+        step,
+        images: fitted.length,
+        cachePx: train.cache.sizePx,
+        batch: (places, crops) => {
+          const images = Array.from(places, (i) => fitted[i]).filter((image) => image !== undefined);
+          return this.#kind.batch(train, images, crops);
+        },
+        settings: { ...settings, flip: settings.flip && this.#kind.flips },
+        seed,
+        validate:
+          kept.length === 0
+            ? null
+            : async (candidate) => this.#main(await this.#judge(candidate, train, kept))() ?? 0,
+      },
+      (done, loss) => report(done, steps, loss),
+    );
+    const judged = await this.#judge(weights, test ?? train, this.#sets.test);
+    return { run: { from, mode, seed, labels, losses, judged }, weights };
+  }
+
+  /** The cases to look at, with what these weights say of them. */
+  async exemplar({ judged }: Run<Judged>, weights: Float32Array): Promise<Pick<Exemplar, "cases" | "model">> {
+    const { train, test, model } = this.#task;
+    const set = test ?? train;
+    await this.#inference.writeWeights(weights);
+    const goodness = judged.map(this.#kind.goodness);
+    const cases = await chooseCases(this.#sets.test, goodness, set.cache, async (images, onShapes) => {
+      await forEachImage(this.#predictor, set.cache, images, (image, outputs) => {
+        onShapes(image, this.#kind.shapes(set, image, outputs));
+      });
+    });
+    const parameters = [...encoderParameters(vitConfig(model), 1), ...this.#kind.headParameters];
+    return { cases, model: { manifest: manifestOf(parameters), values: weights } };
+  }
+
+  get #predictor(): Predictor {
+    return { inference: this.#inference, config: this.#config, batchSize: INFERENCE_BATCH };
+  }
+
+  async #judge(weights: Float32Array, set: Set, images: readonly LabelledImage[]): Promise<Judged[]> {
+    await this.#inference.writeWeights(weights);
+    const judged: Judged[] = [];
+    await forEachImage(this.#predictor, set.cache, images, (image, outputs) => {
+      if (!Object.values(outputs).every((values) => values.every(Number.isFinite))) {
+        throw new ConsiliumError("training.diverged");
+      }
+      judged.push(this.#kind.judge(set, image, outputs));
+    });
+    return judged;
+  }
+
+  #main(judged: readonly Judged[]): Statistic {
+    return Object.values(this.#kind.statistics(judged))[0] ?? (() => null);
+  }
+
+  async dispose(): Promise<void> {
+    for (const step of this.#steps.values()) await step.dispose();
+    await this.#inference.dispose();
+  }
+}
+
+/** By patient; a part that would be empty gives all images to training. */
+export function keepBack(
+  labels: readonly LabelledImage[],
+  share: number,
+  seed: number,
+): { fitted: readonly LabelledImage[]; kept: readonly LabelledImage[] } {
+  if (share === 0) return { fitted: labels, kept: [] };
+  const { fitted, kept } = splitByPatient(labels, { fitted: 1 - share, kept: share }, seed);
+  return fitted.length === 0 || kept.length === 0 ? { fitted: labels, kept: [] } : { fitted, kept };
+}
+
+function evaluate<Set extends LabelledSet, Inputs extends ViewInputs, Judged>(
+  kind: LabelKind<Set, Inputs, Judged>,
+  runs: readonly Run<Judged>[],
+  { train, test, testSource }: Sets,
+  options: FinetuneOptions,
+): FinetuneOutcome["result"] {
+  const patients = test.map(({ patient }) => patient);
+  const statistics = runs.map(({ judged }) => kind.statistics(judged));
+  return {
+    task: kind.task,
+    classes: kind.classes,
+    labels: setSize(drawLabels({ train }, options.labels, 1)),
+    test: setSize(test),
+    testSource,
+    measures: kind.measures,
+    rows: runs.map(({ from, mode, seed }, i) => ({
+      from,
+      mode,
+      seed,
+      measures: bootstrapByPatient(statistics[i] ?? {}, patients),
+    })),
+    summary: summarise(runs, statistics, patients),
+    details: runs.map(({ from, mode, seed, labels, losses, judged }) => ({
+      from,
+      mode,
+      seed,
+      labels: setSize(labels),
+      curves: kind.curves(judged),
+      losses: tenths(losses),
+    })),
+  };
+}
+
+/** One line for each encoder and mode, in the order of the runs. */
+function summarise(
+  runs: readonly RunName[],
+  statistics: readonly Readonly<Record<string, Statistic>>[],
+  patients: readonly string[],
+): ShapeSummary[] {
+  const groups = new Map<string, number[]>();
+  for (const [i, { from, mode }] of runs.entries()) {
+    const key = `${from} ${mode}`;
+    groups.set(key, [...(groups.get(key) ?? []), i]);
+  }
+  const meanOver = (group: readonly number[], name: string): Statistic =>
+    meanOf(group.map((i) => statistics[i]?.[name] ?? (() => null)));
+  return [...groups.values()].flatMap((group) => {
+    const first = runs[group[0] ?? -1];
+    const names = Object.keys(statistics[group[0] ?? -1] ?? {});
+    const [main] = names;
+    if (first === undefined || main === undefined) return [];
+    const { from, mode } = first;
+    const scratch = from === "scratch" ? undefined : groups.get(`scratch ${mode}`);
+    const gain: Statistic =
+      scratch === undefined ? () => null : difference(meanOver(group, main), meanOver(scratch, main));
+    const means = Object.fromEntries(names.map((name) => [name, meanOver(group, name)]));
+    const { [GAIN]: gained = null, ...measures }: Measures = bootstrapByPatient(
+      { ...means, [GAIN]: gain },
+      patients,
+    );
+    return [{ from, mode, seeds: group.length, measures, gain: gained }];
+  });
+}
+
+/** No measure's name. */
+const GAIN = " gain";

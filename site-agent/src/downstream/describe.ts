@@ -1,0 +1,85 @@
+/** A comparison in words, for the terminal and the report. */
+import type { Estimate } from "./bootstrap.ts";
+import type { DownstreamMode, EncoderOrigin, FinetuneResult } from "./types.ts";
+
+export const ORIGIN_TEXT: Readonly<Record<EncoderOrigin, string>> = {
+  scratch: "from scratch",
+  own: "own encoder",
+  global: "federated encoder",
+};
+
+export const MODE_TEXT: Readonly<Record<DownstreamMode, string>> = {
+  probe: "head alone",
+  finetune: "whole network",
+};
+
+/** One encoder and mode, over all seeds. */
+export interface ComparedRow {
+  readonly from: EncoderOrigin;
+  readonly mode: DownstreamMode;
+  readonly seeds: number;
+  /** In the order of the measures. */
+  readonly values: readonly (Estimate | null)[];
+  /** Of the first measure, over starting from scratch. */
+  readonly gain: Estimate | null;
+}
+
+/** The summary of any task as one table. */
+export function comparisonOf(result: FinetuneResult): {
+  readonly measures: readonly string[];
+  readonly rows: readonly ComparedRow[];
+} {
+  if (result.task === "classification") {
+    const rows = result.summary.map(({ from, mode, seeds, auroc, accuracy, aurocGain }) => ({
+      from,
+      mode,
+      seeds,
+      values: [auroc, accuracy],
+      gain: aurocGain,
+    }));
+    return { measures: ["auroc", "accuracy"], rows };
+  }
+  const { measures } = result;
+  const rows = result.summary.map(({ from, mode, seeds, measures: means, gain }) => ({
+    from,
+    mode,
+    seeds,
+    values: measures.map((name) => means[name] ?? null),
+    gain,
+  }));
+  return { measures, rows };
+}
+
+const MEASURE_TEXT: Readonly<Partial<Record<string, string>>> = {
+  auroc: "AUROC",
+  dice: "Dice",
+  hd95: "HD95 (px)",
+};
+
+export const measureText = (name: string): string => MEASURE_TEXT[name] ?? name;
+
+/** What a person reads at the terminal. */
+export function describeResult(result: FinetuneResult): string {
+  const { classes, labels, test, testSource } = result;
+  const { measures, rows } = comparisonOf(result);
+  const width = 24;
+  const cells = (values: readonly string[]): string =>
+    values
+      .map((text) => text.padEnd(width))
+      .join(" ")
+      .trimEnd();
+  return [
+    `Classes: ${classes.join(", ")}. Trained on ${labels.images} labels (${labels.patients} patients), tested on ${test.images} images (${test.patients} patients).`,
+    ...(testSource === "split" ? ["The encoders may have seen the test images, without labels."] : []),
+    "",
+    `${"encoder".padEnd(18)} ${"mode".padEnd(9)} ${cells([...measures.map((name) => `${measureText(name)} [95 %]`), "gain [95 %]"])}`,
+    ...rows.map(({ from, mode, values, gain }) =>
+      `${ORIGIN_TEXT[from].padEnd(18)} ${mode.padEnd(9)} ${cells([...values, gain].map(interval))}`.trimEnd(),
+    ),
+  ].join("\n");
+}
+
+const interval = (estimate: Estimate | null): string =>
+  estimate === null
+    ? ""
+    : `${estimate.value.toFixed(3)} [${estimate.low.toFixed(3)}, ${estimate.high.toFixed(3)}]`;

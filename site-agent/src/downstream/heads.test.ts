@@ -1,0 +1,74 @@
+import { expect, describe, it } from "vitest";
+import { checkGradients } from "../engine/testing/finite-differences.ts";
+import { tensorViews } from "@consilium/shared/vector";
+import { manifestOf } from "../model/manifest.ts";
+import type { VitConfig } from "../model/sizes.ts";
+import { encoderParameters } from "./layers.ts";
+import { mayFlip } from "./label-kind.ts";
+import { boxesAsLabels } from "./localization/kind.ts";
+import { masksAsLabels } from "./segmentation/kind.ts";
+import { segmentationParameters } from "./segmentation/network.ts";
+import { SHAPE_CLASSES, toyShapes } from "./testing/shapes.ts";
+
+const config: VitConfig = { imagePx: 8, patchPx: 4, channels: 1, width: 8, depth: 2, heads: 2 };
+const sizePx = 10;
+const set = toyShapes({ images: 2, sizePx, seed: 1 });
+const crops = [
+  { top: 1, left: 0.5, height: 8, width: 9, flip: true },
+  { top: 0, left: 1, height: 9, width: 8, flip: false },
+];
+const optimizer = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, clipGlobalNorm: 1 };
+
+describe("the heads have the gradients that float64 finite differences give", () => {
+  for (const head of ["linear", "unetr"] as const) {
+    it(`masks, ${head}`, () => {
+      // Convolutions take long in the interpreter.
+      const small = head === "unetr" ? { ...config, imagePx: 4, width: 4 } : config;
+      const kind = masksAsLabels(set, small, head);
+      const parameters = [...encoderParameters(small, 1), ...kind.headParameters];
+      const batch = kind.batch(set, kind.labelled(set), crops);
+      const definition = kind.trainStep(2, parameters, optimizer);
+      const { largest, relativeError } = checkGradients(definition, batch, {
+        samples: 24,
+        spread: 0.3,
+        seed: 3,
+      });
+      expect(largest).toBeGreaterThan(1e-4);
+      expect(relativeError).toBeLessThan(1e-5);
+    });
+  }
+
+  it("boxes", () => {
+    const kind = boxesAsLabels(sizePx, SHAPE_CLASSES, config);
+    const parameters = [...encoderParameters(config, 1), ...kind.headParameters];
+    const batch = kind.batch(set, kind.labelled(set), crops);
+    const definition = kind.trainStep(2, parameters, optimizer);
+    const { largest, relativeError } = checkGradients(definition, batch, {
+      samples: 30,
+      spread: 0.3,
+      seed: 4,
+    });
+    expect(largest).toBeGreaterThan(1e-3);
+    expect(relativeError).toBeLessThan(1e-5);
+  });
+});
+
+describe("a head", () => {
+  it("has the weights that its shapes say, and starts the same for the same seed", () => {
+    for (const head of ["linear", "unetr"] as const) {
+      const kind = masksAsLabels(set, { ...config, patchPx: 8, imagePx: 16 }, head);
+      const start = kind.initialHead(1);
+      expect(tensorViews(manifestOf(kind.headParameters), start).size).toBe(kind.headParameters.length);
+      expect(kind.initialHead(1)).toEqual(start);
+      expect(kind.initialHead(2)).not.toEqual(start);
+    }
+    expect(() => segmentationParameters({ ...config, patchPx: 6 }, "unetr", 1)).toThrow("unetr");
+  });
+
+  it("leaves images as they are where a class names a side", () => {
+    expect(mayFlip(["lungs", "heart"])).toBe(true);
+    expect(mayFlip(["bright", "leftover"])).toBe(true);
+    for (const name of ["left_lung", "Right kidney", "lung-L", "ear right"])
+      expect(mayFlip([name])).toBe(false);
+  });
+});

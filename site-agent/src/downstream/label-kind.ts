@@ -1,0 +1,60 @@
+/** What the comparison of encoders needs to know of a kind of label: a network, its loss, and how to judge what it says. */
+import type { CachedImages } from "../dataset/cache.ts";
+import type { Crop } from "../dataset/crops.ts";
+import type { LabelledImage } from "../dataset/labels.ts";
+import type {
+  AdamWOptions,
+  InferenceDefinition,
+  InputArrays,
+  Parameter,
+  TrainStepDefinition,
+} from "../engine/types.ts";
+import type { Statistic } from "./metrics.ts";
+import type { ImageOutputs } from "./predict.ts";
+import type { CaseShapes, Curve } from "./types.ts";
+import type { ViewInputs } from "./views.ts";
+
+/** An open cache; a kind of label adds its labels. */
+export interface LabelledSet {
+  readonly cache: CachedImages;
+}
+
+/** @typeParam Judged what is kept of one test image; small */
+export interface LabelKind<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
+  readonly task: "segmentation" | "localization";
+  /** Names by index. */
+  readonly classes: readonly string[];
+  /** Names of the statistics that concern all classes. */
+  readonly measures: readonly string[];
+  /** Whether a mirrored image is still labelled rightly. */
+  readonly flips: boolean;
+  /** The images that are labelled; `label` says in which proportion a few of them are drawn. */
+  readonly labelled: (set: Set) => readonly LabelledImage[];
+  readonly headParameters: readonly Parameter[];
+  readonly initialHead: (seed: number) => Float32Array;
+  readonly trainStep: (
+    batchSize: number,
+    parameters: readonly Parameter[],
+    optimizer: AdamWOptions,
+  ) => TrainStepDefinition<Inputs>;
+  readonly inference: (
+    batchSize: number,
+    parameters: readonly Parameter[],
+  ) => InferenceDefinition<ViewInputs>;
+  /** A batch for the training step; the same crops of images and labels. */
+  readonly batch: (set: Set, images: readonly LabelledImage[], crops: readonly Crop[]) => InputArrays<Inputs>;
+  /** @param outputs the inference's, of this image alone */
+  readonly judge: (set: Set, image: LabelledImage, outputs: ImageOutputs) => Judged;
+  /** What a run is measured by; the first is the one that chooses weights and cases. Larger is better there. */
+  readonly statistics: (judged: readonly Judged[]) => Readonly<Record<string, Statistic>>;
+  readonly curves: (judged: readonly Judged[]) => readonly Curve[];
+  /** How good one image's result is, 0 to 1. */
+  readonly goodness: (judged: Judged) => number;
+  /** What a report draws of an image. */
+  readonly shapes: (set: Set, image: LabelledImage, outputs: ImageOutputs) => CaseShapes;
+}
+
+/** No class depends on the side of the body, as far as its name tells: then images may be mirrored. */
+export function mayFlip(classes: readonly string[]): boolean {
+  return !classes.some((name) => /(^|[^a-z])(left|right|l|r)([^a-z]|$)/i.test(name));
+}

@@ -1,0 +1,236 @@
+/** Masks as labels. Image and mask are cropped by the same matrices, inside the compiled step. */
+import { ConsiliumError } from "@consilium/shared/errors";
+import type { CachedImages } from "../../dataset/cache.ts";
+import { cropMatrices, wholeImage } from "../../dataset/crops.ts";
+import type { MaskSet } from "../../dataset/masks.ts";
+import { readImages } from "../../dataset/batches.ts";
+import * as tf from "../../engine/tf.ts";
+import { placeInSquare } from "../../ingest/resize.ts";
+import { cropImages } from "../../model/images.ts";
+import type { VitConfig } from "../../model/sizes.ts";
+import { mayFlip, type LabelKind } from "../label-kind.ts";
+import type { Statistic } from "../metrics.ts";
+import { seeImages, viewArrays, viewInputs, type ViewInputs } from "../views.ts";
+import {
+  initialSegmentationHead,
+  segment,
+  segmentationLoss,
+  segmentationParameters,
+  type SegmentationHead,
+} from "./network.ts";
+import { dice, hd95, type MaskSize } from "./overlap.ts";
+
+export interface MaskedSet {
+  readonly cache: CachedImages;
+  readonly masks: MaskSet;
+}
+
+interface SegmentationInputs extends ViewInputs {
+  /** Coverage by each class, 0 to 255, [N, cachePx, cachePx, C]. */
+  readonly masks: { readonly shape: readonly number[]; readonly dtype: "uint8" };
+}
+
+/** One test image, by class; null where neither mask has a pixel. */
+export interface JudgedMasks {
+  readonly dice: readonly (number | null)[];
+  /** In pixels of the original. */
+  readonly hd95: readonly (number | null)[];
+}
+
+/** Half covered, and half sure. */
+const COVERED = 128;
+const SURE = 0.5;
+
+export function masksAsLabels(
+  { masks, cache }: MaskedSet,
+  config: VitConfig,
+  head: SegmentationHead,
+): LabelKind<MaskedSet, SegmentationInputs, JudgedMasks> {
+  const { classes } = masks;
+  const cachePx = cache.sizePx;
+  return {
+    task: "segmentation",
+    classes,
+    measures: ["dice", "hd95"],
+    flips: mayFlip(classes),
+    labelled: (set) =>
+      set.cache.records.flatMap(({ image, patient }, index) =>
+        set.masks.images.has(image) ? [{ index, patient, label: "mask" }] : [],
+      ),
+    headParameters: segmentationParameters(config, head, classes.length),
+    initialHead: (seed) => initialSegmentationHead(config, head, classes.length, seed),
+    trainStep: (batchSize, parameters, optimizer) => ({
+      parameters,
+      optimizer,
+      inputs: {
+        ...viewInputs({ config, cachePx, batchSize }),
+        masks: { shape: [batchSize, cachePx, cachePx, classes.length], dtype: "uint8" },
+      },
+      loss: (weights, inputs) => {
+        const coverage = tf.div(cropImages(inputs.masks, inputs.cropRows, inputs.cropColumns), 255);
+        return { loss: segmentationLoss(segment(weights, seeImages(inputs), config, head), coverage) };
+      },
+    }),
+    inference: (batchSize, parameters) => ({
+      parameters,
+      inputs: viewInputs({ config, cachePx, batchSize }),
+      forward: (weights, inputs) => {
+        const probabilities = tf.sigmoid(segment(weights, seeImages(inputs), config, head));
+        return { probabilities: enlarge(probabilities, cachePx) };
+      },
+    }),
+    batch: (set, images, crops) => ({
+      ...viewArrays(
+        config,
+        cachePx,
+        readImages(
+          set.cache,
+          images.map(({ index }) => index),
+          config.channels,
+        ),
+        crops,
+      ),
+      masks: readMasks(
+        set,
+        classes,
+        images.map(({ index }) => index),
+      ),
+    }),
+    judge: (set, image, { probabilities = new Float32Array() }) => {
+      const truth = planes(readMasks(set, classes, [image.index]), classes.length, COVERED);
+      const said = planes(probabilities, classes.length, SURE);
+      const { rows = cachePx, columns = cachePx } = set.cache.records[image.index] ?? {};
+      const place = placeInSquare(rows, columns, cachePx);
+      const cut = (mask: Uint8Array): Uint8Array => cutOut(mask, cachePx, place);
+      const originalPx = Math.max(rows, columns) / cachePx;
+      const pairs = classes.map((_, c) => [cut(said[c] ?? EMPTY), cut(truth[c] ?? EMPTY)] as const);
+      return {
+        dice: pairs.map(([a, b]) => dice(a, b)),
+        hd95: pairs.map(([a, b]) => {
+          const pixels = hd95(a, b, place);
+          return pixels === null ? null : pixels * originalPx;
+        }),
+      };
+    },
+    statistics: (judged) => ({
+      dice: meanOverClasses(judged.map((each) => each.dice)),
+      hd95: meanOverClasses(judged.map((each) => each.hd95)),
+      ...(classes.length === 1
+        ? {}
+        : Object.fromEntries(
+            classes.flatMap((name, c) => [
+              [`dice ${name}`, meanOverClasses(judged.map((each) => [each.dice[c] ?? null]))],
+              [`hd95 ${name}`, meanOverClasses(judged.map((each) => [each.hd95[c] ?? null]))],
+            ]),
+          )),
+    }),
+    curves: (judged) => [
+      {
+        name: "Share of images with at least this Dice",
+        points: survival(judged.flatMap(({ dice: values }) => values.filter((value) => value !== null))),
+      },
+    ],
+    goodness: ({ dice: values }) => average(values.filter((value) => value !== null)) ?? 1,
+    shapes: (set, image, { probabilities = new Float32Array() }) => ({
+      kind: "masks",
+      classes,
+      said: planes(probabilities, classes.length, SURE),
+      truth: planes(readMasks(set, classes, [image.index]), classes.length, COVERED),
+    }),
+  };
+}
+
+const EMPTY = new Uint8Array();
+
+/** Bilinear, to the side of the cached images, where the labels are. */
+function enlarge(maps: tf.Tensor, cachePx: number): tf.Tensor {
+  const [batch = 0, size = 0] = maps.shape;
+  if (size === cachePx) return maps;
+  const { rows, columns } = cropMatrices([wholeImage(size)], size, cachePx);
+  const everywhere = (matrix: Float32Array): tf.Tensor =>
+    tf.tile(tf.tensor(matrix, [1, cachePx, size]), [batch, 1, 1]);
+  return cropImages(maps, everywhere(rows), everywhere(columns));
+}
+
+/**
+ * The masks of these classes, whatever else the set has: uint8 [indices.length, cachePx, cachePx, C].
+ * @throws labels.too-few if the set knows nothing of a class
+ */
+function readMasks(
+  { cache, masks }: MaskedSet,
+  classes: readonly string[],
+  indices: readonly number[],
+): Uint8Array {
+  const places = cache.sizePx ** 2;
+  const from = classes.map((name) => masks.classes.indexOf(name));
+  const missing = classes.filter((_, c) => from[c] === -1);
+  if (missing.length > 0) {
+    throw new ConsiliumError("labels.too-few", { detail: `(no masks of ${missing.join(", ")} to test on)` });
+  }
+  const out = new Uint8Array(indices.length * places * classes.length);
+  const all = new Uint8Array(places * masks.classes.length);
+  for (const [i, index] of indices.entries()) {
+    masks.read(cache.records[index]?.image ?? "", all);
+    for (const [c, plane] of from.entries()) {
+      for (let at = 0; at < places; at++) {
+        out[(i * places + at) * classes.length + c] = all[plane * places + at] ?? 0;
+      }
+    }
+  }
+  return out;
+}
+
+/** Each class's mask of values of at least `threshold`, from [places, C]. */
+function planes(values: ArrayLike<number>, classes: number, threshold: number): Uint8Array[] {
+  return Array.from({ length: classes }, (_, c) =>
+    Uint8Array.from({ length: values.length / classes }, (_value, at) =>
+      Number((values[at * classes + c] ?? 0) >= threshold),
+    ),
+  );
+}
+
+/** The part of the square that the image covers. */
+function cutOut(
+  mask: Uint8Array,
+  sizePx: number,
+  { left, top, width, height }: MaskSize & { readonly left: number; readonly top: number },
+): Uint8Array {
+  const out = new Uint8Array(width * height);
+  for (let y = 0; y < height; y++) {
+    const start = (top + y) * sizePx + left;
+    out.set(mask.subarray(start, start + width), y * width);
+  }
+  return out;
+}
+
+/** For each class the mean over images that say something of it, then the mean over classes. */
+function meanOverClasses(values: readonly (readonly (number | null)[])[]): Statistic {
+  const classes = values[0]?.length ?? 0;
+  return (weights) => {
+    const means: number[] = [];
+    for (let c = 0; c < classes; c++) {
+      let sum = 0;
+      let total = 0;
+      for (const [i, each] of values.entries()) {
+        const value = each[c] ?? null;
+        if (value === null) continue;
+        const weight = weights?.[i] ?? 1;
+        sum += weight * value;
+        total += weight;
+      }
+      if (total > 0) means.push(sum / total);
+    }
+    return average(means);
+  };
+}
+
+const average = (values: readonly number[]): number | null =>
+  values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** At each hundredth, the share of the values that reach it. */
+function survival(values: readonly number[]): { x: number; y: number }[] {
+  return Array.from({ length: 101 }, (_, i) => {
+    const reached = values.filter((value) => value >= i / 100).length;
+    return { x: i / 100, y: values.length === 0 ? 0 : reached / values.length };
+  });
+}
