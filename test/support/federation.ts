@@ -216,6 +216,7 @@ export class TestSite {
         outbox: outboxFolder(home.federationFolder),
         receipts: receiptsFile(home.receiptsFile),
         trainer,
+        privacy: { pay: () => Promise.resolve(null) },
         random,
         nowMs: Date.now,
         // Patience is for people: a tenth of it is enough here.

@@ -10,6 +10,7 @@ import { ingestCommand } from "./commands/ingest.ts";
 import { initCommand } from "./commands/init.ts";
 import { joinCommand } from "./commands/join.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
+import { privacyCommand } from "./commands/privacy.ts";
 import { receiptsCommand } from "./commands/receipts.ts";
 import { reconstructCommand } from "./commands/reconstruct.ts";
 import { runCommand } from "./commands/run.ts";
@@ -53,6 +54,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     reconstructCommand(ports),
     exportCommand(ports),
     receiptsCommand(ports),
+    privacyCommand(ports),
     doctorCommand(ports),
   ];
   for (const command of [program, ...commands]) {

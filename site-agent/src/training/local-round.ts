@@ -1,5 +1,7 @@
 /** One round of local training: from the global model to this site's update. */
 import { ConsiliumError } from "@consilium/shared/errors";
+import type { Plan } from "@consilium/shared/plan";
+import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
 import { l2Norm, subtract } from "@consilium/shared/vector";
 import type { ImageCache } from "../dataset/types.ts";
 import type { PretextStep } from "./pretext-step.ts";
@@ -21,10 +23,11 @@ export interface LocalRoundSurroundings {
  * @throws training.no-images, training.diverged, cache.wrong-size, engine.run-failed
  */
 export async function* trainLocally(
-  request: Pick<LocalRoundRequest, "plan" | "round" | "base" | "optimizerState">,
+  request: Pick<LocalRoundRequest, "plan" | "round" | "base" | "optimizerState" | "privacy">,
   { compiled: { step }, cache, batches, now }: LocalRoundSurroundings,
 ): AsyncGenerator<LocalRoundProgress, LocalRoundResult> {
-  const { plan, round, base } = request;
+  const { plan, round, base, privacy = null } = request;
+  assertPaid(plan, privacy);
   const images = assertUsable(cache, plan.cachePx);
 
   const kept = plan.training.optimizerState === "keep" ? request.optimizerState : null;
@@ -33,7 +36,8 @@ export async function* trainLocally(
 
   const startedAt = now();
   const schedule = { ...plan.training, rounds: plan.rounds };
-  const steps = stepsPerRound(plan, images);
+  const steps = privacy?.stepsPerRound ?? stepsPerRound(plan, images);
+  const batchSize = privacy?.expectedExamples ?? plan.training.batchSize;
   const losses: number[] = [];
   for await (const batch of batches) {
     const done = losses.length;
@@ -44,7 +48,7 @@ export async function* trainLocally(
     const { loss } = await step.run(batch, learningRate);
     losses.push(loss);
     const seconds = Math.max(now() - startedAt, 1e-3) / 1000;
-    const imagesPerSecond = (losses.length * plan.training.batchSize) / seconds;
+    const imagesPerSecond = (losses.length * batchSize) / seconds;
     yield { step: done + 1, steps, loss, imagesPerSecond };
   }
 
@@ -89,6 +93,12 @@ export function assertUsable(cache: LocalRoundSurroundings["cache"], cachePx: nu
     });
   }
   return cache.records.length;
+}
+
+/** What the plan protects is never trained on without noise, by whatever mistake. */
+export function assertPaid({ privacy }: Plan, terms: PrivacyTerms | null): void {
+  if ((privacy.unit === "patient") !== (terms !== null))
+    throw new Error("a round without the terms it was paid by");
 }
 
 const mean = (values: readonly number[]): number => values.reduce((sum, v) => sum + v, 0) / values.length;
