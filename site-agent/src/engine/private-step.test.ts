@@ -13,6 +13,7 @@ import {
 import { initialWeights } from "../model/initial-weights.ts";
 import { cutBatch } from "./batch-parts.ts";
 import { createEngine, createReferenceEngine, withScaledLoss } from "./engine.ts";
+import { layerNorm } from "./nn.ts";
 import { EXAMPLE_NORM, EXAMPLE_WEIGHT } from "./program.ts";
 import { expectClose } from "./testing/compare.ts";
 import * as tf from "./tf.ts";
@@ -206,6 +207,28 @@ describe("what has no gradients of single examples", () => {
       { privacy: privacy() },
     );
     await expect(attempt).rejects.toMatchObject({ code: "privacy.not-per-example", culprits: ["w"] });
+  });
+
+  it("is refused by name: a parameter that two layers share, whose norm would be neither's", async () => {
+    const attempt = engine.compileTrainStep(
+      small((weights, { x = tf.scalar(0) }) => {
+        const w = weights.get("w") ?? tf.scalar(0);
+        return { loss: tf.mean(layerNorm(layerNorm(x, w, tf.zeros([2])), w, tf.zeros([2]))) };
+      }),
+      { privacy: privacy() },
+    );
+    await expect(attempt).rejects.toMatchObject({ code: "privacy.not-per-example", culprits: ["w"] });
+  });
+
+  it("is refused: a layer whose rows are no examples", async () => {
+    const attempt = engine.compileTrainStep(
+      small((weights, { x = tf.scalar(0) }) => {
+        const w = weights.get("w") ?? tf.scalar(0);
+        return { loss: tf.mean(layerNorm(tf.concat([x, x]), w, tf.zeros([2]))) };
+      }),
+      { privacy: privacy() },
+    );
+    await expect(attempt).rejects.toMatchObject({ code: "privacy.not-per-example" });
   });
 
   it("is refused: a loss that is no mean over examples", async () => {
