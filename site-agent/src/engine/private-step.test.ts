@@ -192,6 +192,18 @@ describe("noise", () => {
   });
 });
 
+it("refuses a batch that is not made of whole parts, before anything is computed", async () => {
+  const step = await engine.compileTrainStep(definition(PART), { privacy: privacy() });
+  for (const length of [0, PART + 1]) {
+    const batch = { ...padded(BATCH), [EXAMPLE_WEIGHT]: new Float32Array(length) };
+    await expect(step.run(batch, 0)).rejects.toMatchObject({
+      code: "engine.run-failed",
+      culprits: [EXAMPLE_WEIGHT],
+    });
+  }
+  await step.dispose();
+});
+
 describe("what has no gradients of single examples", () => {
   const small = (loss: TrainStepDefinition["loss"]): TrainStepDefinition => ({
     parameters: [{ name: "w", shape: [2], decay: false, learningRateScale: 1 }],

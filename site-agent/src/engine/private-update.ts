@@ -3,11 +3,10 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { applyProgram } from "./apply-program.ts";
 import { cutBatch } from "./batch-parts.ts";
 import { clippedGradientProgram } from "./clipped-gradient-program.ts";
-import { sizeOf } from "./graph/ir.ts";
 import { joinMetrics } from "./metrics.ts";
 import { EXAMPLE_WEIGHT, KEPT_GRADIENT, SCHEDULE, batchFeeds, noiseName, type Program } from "./program.ts";
 import type { ResidentArrays, Workspace } from "./runtime.ts";
-import { gradientShapes } from "./state.ts";
+import { zeroGradients } from "./state.ts";
 import type { InputArrays, InputSpecs, PrivateStepOptions, TrainStepDefinition } from "./types.ts";
 import { gradientNormOf, lossOf, type Update } from "./update.ts";
 
@@ -40,11 +39,11 @@ export async function privateUpdate<I extends InputSpecs>(
 
   return {
     run: async (inputs, schedule, number) => {
-      const counting = countsOf(inputs);
+      const count = wholeParts(countsOf(inputs).length, examples);
       const parts: ResidentArrays[] = [];
       const losses: Weighted[] = [];
       try {
-        for (const [i, part] of cutBatch(specs, inputs, counting.length / examples).entries()) {
+        for (const [i, part] of cutBatch(specs, inputs, count).entries()) {
           const kept = Float32Array.of(i === 0 ? 0 : 1);
           const { outputs, commit } = await gradients.run(batchFeeds(specs, part).set(KEPT_GRADIENT, kept));
           losses.push({ value: lossOf(outputs, number), weight: sum(countsOf(part)) });
@@ -59,7 +58,7 @@ export async function privateUpdate<I extends InputSpecs>(
         return { loss: weightedMean(losses), gradientNorm, metrics: joinMetrics(parts) };
       } catch (error) {
         // 0 times what is no number would spoil the next update.
-        await workspace.write(zeros(program));
+        await workspace.write(zeroGradients(program));
         throw error;
       } finally {
         for (const [, values] of noise) values.fill(0);
@@ -73,6 +72,16 @@ const countsOf = (inputs: InputArrays<InputSpecs>): ArrayLike<number> => inputs[
 const sum = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((total, value) => total + value, 0);
 
+/** @throws engine.run-failed unless there is at least one, and no part of one */
+function wholeParts(length: number, examples: number): number {
+  const count = length / examples;
+  if (Number.isInteger(count) && count > 0) return count;
+  throw new ConsiliumError("engine.run-failed", {
+    detail: `(${length} examples in parts of ${examples})`,
+    culprits: [EXAMPLE_WEIGHT],
+  });
+}
+
 interface Weighted {
   readonly value: number;
   readonly weight: number;
@@ -83,6 +92,3 @@ function weightedMean(values: readonly Weighted[]): number {
   if (total === 0) return values.reduce((all, { value }) => all + value, 0) / values.length;
   return values.reduce((all, { value, weight }) => all + value * weight, 0) / total;
 }
-
-const zeros = (program: Parameters<typeof gradientShapes>[0]): ResidentArrays =>
-  new Map([...gradientShapes(program)].map(([name, shape]) => [name, new Float32Array(sizeOf(shape))]));
