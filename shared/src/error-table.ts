@@ -6,6 +6,7 @@ import type { ErrorEntry } from "./error-table/entry.ts";
 import { FEDERATION_ERRORS } from "./error-table/federation.ts";
 import { IMAGE_ERRORS } from "./error-table/images.ts";
 import { LEARNING_ERRORS } from "./error-table/learning.ts";
+import { PRIVACY_ERRORS } from "./error-table/privacy.ts";
 import { RUNNING_ERRORS } from "./error-table/running.ts";
 import { SECAGG_ERRORS } from "./error-table/secagg.ts";
 import { SOURCE_ERRORS } from "./error-table/sources.ts";
@@ -17,4 +18,5 @@ export const ERRORS = {
   ...IMAGE_ERRORS,
   ...SOURCE_ERRORS,
   ...LEARNING_ERRORS,
+  ...PRIVACY_ERRORS,
 } as const satisfies Record<string, ErrorEntry>;

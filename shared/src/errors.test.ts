@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import { FEDERATION_ERRORS } from "./error-table/federation.ts";
 import { IMAGE_ERRORS } from "./error-table/images.ts";
 import { LEARNING_ERRORS } from "./error-table/learning.ts";
+import { PRIVACY_ERRORS } from "./error-table/privacy.ts";
 import { RUNNING_ERRORS } from "./error-table/running.ts";
 import { SECAGG_ERRORS } from "./error-table/secagg.ts";
 import { ConsiliumError, describeError, ERRORS, errorBody, toConsiliumError } from "./errors.ts";
@@ -15,7 +16,14 @@ it("gives every code a meaning and a next step, each a sentence", () => {
 });
 
 it("has each code in one area", () => {
-  const areas = [RUNNING_ERRORS, FEDERATION_ERRORS, SECAGG_ERRORS, IMAGE_ERRORS, LEARNING_ERRORS];
+  const areas = [
+    RUNNING_ERRORS,
+    FEDERATION_ERRORS,
+    SECAGG_ERRORS,
+    IMAGE_ERRORS,
+    LEARNING_ERRORS,
+    PRIVACY_ERRORS,
+  ];
   const codes = areas.flatMap((area) => Object.keys(area));
   expect(codes.filter((code, i) => codes.indexOf(code) !== i)).toEqual([]);
   expect(Object.keys(ERRORS)).toEqual(codes);

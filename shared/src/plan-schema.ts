@@ -63,6 +63,30 @@ const trainingSchema = z.strictObject({
   optimizerState: z.enum(["keep", "reset"]).default("keep"),
 });
 
+/** DP-SGD at each site (docs/privacy.md). Each site has its own number of patients, and its own ledger and limit. */
+const patientPrivacySchema = z
+  .strictObject({
+    unit: z.literal("patient"),
+    /** A patient's gradient is scaled down to this L2 norm if it exceeds it. */
+    clipL2Norm: z.number().positive().max(1e6).default(1),
+    /** Standard deviation of the noise over clipL2Norm, the same at every site. */
+    noiseMultiplier: z.number().positive().max(1000).optional(),
+    /** Instead: each site works out the noise that keeps all rounds within this, at delta. */
+    targetEpsilon: z.number().positive().max(1000).optional(),
+    delta: z.number().positive().max(0.01).default(1e-6),
+    /** Probability with which a patient is in a batch. Unless given, such that a batch has batchSize patients on average. */
+    sampleRate: z.number().positive().max(1).optional(),
+  })
+  .refine(
+    ({ noiseMultiplier, targetEpsilon }) => (noiseMultiplier === undefined) !== (targetEpsilon === undefined),
+    "give either noiseMultiplier or targetEpsilon",
+  );
+
+const privacySchema = z.discriminatedUnion("unit", [
+  z.strictObject({ unit: z.literal("none") }),
+  patientPrivacySchema,
+]);
+
 export const planSchema = z
   .strictObject({
     schemaVersion: z.literal(1).default(1),
@@ -87,6 +111,7 @@ export const planSchema = z
     model: modelSchema.prefault({}),
     pretext: z.discriminatedUnion("task", [maeSchema]).prefault({ task: "mae" }),
     training: trainingSchema.prefault({}),
+    privacy: privacySchema.prefault({ unit: "none" }),
     aggregation: z.strictObject({ strategy: z.enum(["fedavg"]).default("fedavg") }).prefault({}),
   })
   .refine(({ rounds, training }) => training.warmupRounds <= rounds, "warmupRounds exceeds rounds")

@@ -6,6 +6,7 @@
 import os from "node:os";
 import { parseArgs } from "node:util";
 import { UsageError, type Benchmark, type Findings, type Options } from "./bench.ts";
+import { dp } from "./dp.ts";
 import { endurance } from "./endurance.ts";
 import { gpu } from "./gpu.ts";
 import { graph } from "./graph.ts";
@@ -29,6 +30,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   parallel,
   gpu,
   profile,
+  dp,
   secagg,
 ];
 

@@ -21,6 +21,9 @@ import { outboxFolder } from "../../site-agent/src/federation/outbox.ts";
 import { receiptsFile } from "../../site-agent/src/federation/receipts.ts";
 import { initHome, type Home } from "../../site-agent/src/home/home.ts";
 import { storeGlobalModel } from "../../site-agent/src/home/models.ts";
+import { privacyGuard } from "../../site-agent/src/privacy/guard.ts";
+import { privacyLedger } from "../../site-agent/src/privacy/ledger.ts";
+import { readPrivacyPolicy } from "../../site-agent/src/privacy/policy.ts";
 import type { LocalRoundRequest, Trainer } from "../../site-agent/src/training/types.ts";
 
 export const random: RandomBytes = (length) => new Uint8Array(randomBytes(length));
@@ -105,7 +108,11 @@ export class TestFederation {
     this.coordinator = coordinator;
   }
 
-  static async start(plan: { readonly rounds: number; readonly minSites: number }): Promise<TestFederation> {
+  static async start(plan: {
+    readonly rounds: number;
+    readonly minSites: number;
+    readonly privacy?: object;
+  }): Promise<TestFederation> {
     const folder = await mkdtemp(path.join(tmpdir(), "consilium-agent-"));
     const parsed = parsePlan({
       federation: "lungs",
@@ -230,6 +237,14 @@ export class TestSite {
         outbox: outboxFolder(home.federationFolder),
         receipts: receiptsFile(home.receiptsFile),
         trainer,
+        privacy: privacyGuard(
+          {
+            ledger: privacyLedger(home.privacyLedgerFile),
+            policy: () => readPrivacyPolicy(home.privacyPolicyFile),
+            nowMs: Date.now,
+          },
+          { plan, cohort: "train", cacheDir: home.cacheFolder("train") },
+        ),
         random,
         nowMs: Date.now,
         // Patience is for people: a tenth of it is enough here.

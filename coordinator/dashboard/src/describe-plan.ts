@@ -16,6 +16,8 @@ const SIZES = {
   base: "768 wide, 12 layers",
 };
 
+type PatientPrivacy = Extract<Plan["privacy"], { readonly unit: "patient" }>;
+
 const BYTES_PER_WEIGHT = 4;
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
@@ -53,12 +55,21 @@ export function describePlan(plan: Plan, parameters: number | null): readonly Pl
       label: "Together",
       text: `The updates are averaged, weighted by images (federated averaging). A round needs ${plan.minSites} ${plan.minSites === 1 ? "site" : "sites"} and closes after ${limit(plan.roundDeadlineMs)} at the latest.`,
     },
+    ...(plan.privacy.unit === "none" ? [] : [{ label: "Privacy", text: describePrivacy(plan.privacy) }]),
     {
       label: "What leaves a site",
       text: `Weight updates${parameters === null ? "" : ` (about ${formatBytes(parameters * BYTES_PER_WEIGHT)} a round)`}, encrypted for the coordinator and signed; with them the number of images, the loss, timings and progress; once, histograms of what the images are like. Images, labels, names and headers stay.`,
     },
   ];
   return lines.map(({ label, text }) => ({ label, text: keepUnitsWithNumbers(text) }));
+}
+
+function describePrivacy({ clipL2Norm, noiseMultiplier, targetEpsilon, delta }: PatientPrivacy): string {
+  const noise =
+    noiseMultiplier === undefined
+      ? `as much noise as keeps each site's patients within epsilon ${targetEpsilon ?? "?"} at delta ${delta}`
+      : `noise of ${noiseMultiplier} times that norm`;
+  return `What a step learns from one patient is cut to a norm of ${clipL2Norm}, and covered by ${noise}. Each site keeps its own account and may stop earlier.`;
 }
 
 /** Puts no-break spaces where a line must not end: "30 min", "64 × 64". */

@@ -54,6 +54,10 @@ describe("consilium-coordinator", () => {
     await run(...args, "--out", out);
     const plan = parsePlan(JSON.parse(await readFile(out, "utf8")));
     expect(plan).toMatchObject({ rounds: 5, minSites: 3, training: { batchSize: 32 } });
+    expect(plan).toMatchObject({ privacy: { unit: "none" } });
+    const protecting: unknown = JSON.parse(await run(...args, "--target-epsilon", "6", "--delta", "1e-7"));
+    expect(protecting).toMatchObject({ privacy: { unit: "patient", targetEpsilon: 6, delta: 1e-7 } });
+    await expect(run(...args, "--delta", "1e-7")).rejects.toMatchObject({ code: "plan.invalid" });
     await expect(run(...args, "--out", out)).rejects.toMatchObject({ code: "config.invalid" });
     await run(...args, "--out", out, "--force");
     const wrong = run("plan", "--federation", "No Good", "--title", "x", "--rounds", "5");

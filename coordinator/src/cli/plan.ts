@@ -26,6 +26,8 @@ export interface PlanOptions {
   readonly learningRate?: number;
   readonly warmupRounds?: number;
   readonly maskRatio?: number;
+  readonly targetEpsilon?: number;
+  readonly delta?: number;
   readonly out?: string;
   readonly force?: boolean;
 }
@@ -59,6 +61,7 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
         learningRate: options.learningRate,
         warmupRounds: options.warmupRounds ?? Math.min(1, options.rounds),
       }),
+      privacy: privacyOf(options),
     }),
   );
   const text = `${JSON.stringify(plan, null, 2)}\n`;
@@ -92,6 +95,12 @@ function volumePart({ depthPx, cacheDepthPx, sliceSpacingMm, pixelSpacingMm }: P
     pixelSpacingMm,
   });
   return Object.keys(volume).length === 0 ? {} : { volume };
+}
+
+/** Without a target, a delta alone is a plan that parsing refuses. */
+function privacyOf({ targetEpsilon, delta }: PlanOptions): object | undefined {
+  if (targetEpsilon === undefined && delta === undefined) return undefined;
+  return withoutUndefined({ unit: "patient", targetEpsilon, delta });
 }
 
 function withoutUndefined<T extends object>(value: T): Partial<T> {

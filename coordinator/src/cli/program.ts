@@ -91,6 +91,12 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
     .option("--batch-size <n>", "images in a step", number)
     .option("--learning-rate <f>", "peak of the schedule", number)
     .option("--warmup-rounds <n>", "rounds until the peak", number)
+    .option(
+      "--target-epsilon <f>",
+      "protect patients: noise at each site for this epsilon over all rounds",
+      number,
+    )
+    .option("--delta <f>", "of that epsilon, well below one over a site's patients", number)
     .option("--out <file>", "where to write it; standard output if absent")
     .option("--force", "replace the file")
     .addHelpText(

@@ -12,6 +12,7 @@ import { labelCommand } from "./commands/label.ts";
 import { joinCommand } from "./commands/join.ts";
 import { listenCommand } from "./commands/listen.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
+import { privacyCommand } from "./commands/privacy.ts";
 import { previewCommand } from "./commands/preview.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { receiptsCommand } from "./commands/receipts.ts";
@@ -61,6 +62,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     reconstructCommand(ports),
     exportCommand(ports),
     receiptsCommand(ports),
+    privacyCommand(ports),
     doctorCommand(ports),
   ];
   for (const command of [program, ...commands, ...commands.flatMap(({ commands: below }) => below)]) {

@@ -9,6 +9,7 @@ import {
   firstName,
   gradientName,
   named,
+  noiseName,
   secondName,
   slotInputs,
   vectorInput,
@@ -22,11 +23,13 @@ import { updatedSlots } from "./updated-slots.ts";
 /**
  * Inputs: `weightsName`, `firstName`, `secondName` and `gradientName` of the trainable slots, and `SCHEDULE`. Outputs:
  * `GRADIENT_NORM` of the mean gradient before clipping, and `nextName` of the weights and both moments.
- * @param parts the gradients are sums over this many equal parts of the batch (micro-batches, devices)
+ * @param parts the gradients are sums over this many equal parts of the batch (micro-batches, devices), or examples
+ * @param noise whether `noiseName` of the trainable slots, as more inputs, is added to the sums
  */
 export function applyProgram<I extends InputSpecs>(
   { parameters, optimizer }: Pick<TrainStepDefinition<I>, "parameters" | "optimizer">,
   parts: number,
+  { noise = false }: { readonly noise?: boolean } = {},
 ): StepProgram {
   const layout = layOut(parameters);
   const trainable = trainableSlots(layout);
@@ -40,10 +43,16 @@ export function applyProgram<I extends InputSpecs>(
       ...slotInputs(trainable, firstName),
       ...slotInputs(trainable, secondName),
       ...slotInputs(trainable, gradientName),
+      ...(noise ? slotInputs(trainable, noiseName) : {}),
       ...vectorInput(SCHEDULE, scheduleLength(scales)),
     },
     body: (tensors) => {
-      const gradients = new Map(trainable.map((slot) => [slot, named(tensors, gradientName(slot))]));
+      const gradients = new Map(
+        trainable.map((slot) => {
+          const sum = named(tensors, gradientName(slot));
+          return [slot, noise ? tf.add(sum, named(tensors, noiseName(slot))) : sum];
+        }),
+      );
       const norm = tf.div(globalNorm([...gradients.values()]), parts);
       const factor = tf.div(gradientFactor(norm, optimizer), parts);
       const schedule = readSchedule(named(tensors, SCHEDULE), scales);

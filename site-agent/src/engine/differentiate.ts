@@ -37,8 +37,21 @@ export function differentiate<I extends InputSpecs>(
     }),
   );
 
-  const byParameter = new Map(members.map((parameter, i) => [parameter.name, grads[i] ?? null]));
-  const gradients = new Map(
+  const byParameter = new Map(
+    members.flatMap((parameter, i): [string, tf.Tensor][] => {
+      const gradient = grads[i];
+      return gradient === undefined ? [] : [[parameter.name, gradient]];
+    }),
+  );
+  return { loss: value, metrics, gradients: intoSlots(trainable, byParameter) };
+}
+
+/** @param byParameter a parameter that is not in it has gradient 0 */
+export function intoSlots(
+  trainable: readonly Slot[],
+  byParameter: NamedTensors,
+): Differentiated["gradients"] {
+  return new Map(
     trainable.map((slot) => {
       const parts = slot.members.map(({ parameter, length }) => {
         const gradient = byParameter.get(parameter.name) ?? tf.zeros([...parameter.shape]);
@@ -48,7 +61,6 @@ export function differentiate<I extends InputSpecs>(
       return [slot, parts.length === 1 && only !== undefined ? only : tf.concat(parts)];
     }),
   );
-  return { loss: value, metrics, gradients };
 }
 
 function differentiated(

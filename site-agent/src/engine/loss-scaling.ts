@@ -29,6 +29,13 @@ type Compile = <I extends InputSpecs>(
 export const withLossScaling =
   (compile: Compile): Compile =>
   async (definition, options) => {
+    // Norms of single examples would be those of the scaled loss, in float16.
+    if (options?.privacy !== undefined) {
+      throw new ConsiliumError("privacy.unsupported", {
+        detail: "(mixed precision)",
+        culprits: ["precision"],
+      });
+    }
     const step = await compile<InputSpecs>(scaled(definition), options);
     return new ScaledTrainStep(step, options?.microBatches ?? 1);
   };

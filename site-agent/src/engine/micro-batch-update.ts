@@ -3,11 +3,10 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { applyProgram } from "./apply-program.ts";
 import { cutBatch } from "./batch-parts.ts";
 import { gradientProgram } from "./gradient-program.ts";
-import { sizeOf } from "./graph/ir.ts";
 import { joinMetrics } from "./metrics.ts";
 import { KEPT_GRADIENT, SCHEDULE, batchFeeds, type Program } from "./program.ts";
 import type { ResidentArrays, Workspace } from "./runtime.ts";
-import { gradientShapes } from "./state.ts";
+import { zeroGradients } from "./state.ts";
 import type { InputSpecs, StepOptions, TrainStepDefinition } from "./types.ts";
 import { gradientNormOf, lossOf, type Update } from "./update.ts";
 
@@ -47,12 +46,9 @@ export async function microBatchUpdate<I extends InputSpecs>(
         return { loss, gradientNorm, metrics: joinMetrics(parts) };
       } catch (error) {
         // 0 times what is no number would spoil the next update.
-        await workspace.write(zeros(program));
+        await workspace.write(zeroGradients(program));
         throw error;
       }
     },
   };
 }
-
-const zeros = (program: Parameters<typeof gradientShapes>[0]): ResidentArrays =>
-  new Map([...gradientShapes(program)].map(([name, shape]) => [name, new Float32Array(sizeOf(shape))]));

@@ -2,6 +2,7 @@
  * The layers in which training spends its time: the same result on every TF.js backend, with the backward pass in
  * closed form and ONNX Runtime's fused operators while being traced.
  */
+import { currentRecorder, fromProducts, fromRows, type RecordedLayer } from "./per-example.ts";
 import * as tf from "./tf.ts";
 import { TRACER } from "./tracer/backend.ts";
 import { FUSED_AFFINE, FUSED_GELU, FUSED_LAYER_NORM } from "./tracer/fused.ts";
@@ -13,6 +14,8 @@ const isTracing = (): boolean => tf.getBackend() === TRACER;
 
 /** x [.., in] W [in, out] + b [out] -> [.., out]. */
 export function linear(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor): tf.Tensor {
+  const recorder = currentRecorder();
+  if (recorder !== null) return recorder.run(x, recordedLinear(weight, bias));
   const [inputs = 1, outputs = 1] = weight.shape;
   // One large product instead of one for every item of the batch.
   const rows = tf.reshape(x, [-1, inputs]);
@@ -24,15 +27,51 @@ const affine = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
   const [x, weight, bias, save] = args as [tf.Tensor2D, tf.Tensor2D, tf.Tensor1D, tf.GradSaveFunc];
   save([x, weight]);
   return {
-    value: isTracing()
-      ? tf.engine().runKernel<tf.Tensor>(FUSED_AFFINE, { x, weight, bias })
-      : tf.add(tf.matMul(x, weight), bias),
+    value: affineValue(x, weight, bias),
     gradFunc: (dy, saved) => {
       const [savedX, savedWeight] = saved as [tf.Tensor, tf.Tensor];
       return [tf.matMul(dy, savedWeight, false, true), tf.matMul(savedX, dy, true, false), tf.sum(dy, 0)];
     },
   };
 });
+
+const affineValue = (x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor): tf.Tensor =>
+  isTracing()
+    ? tf.engine().runKernel<tf.Tensor>(FUSED_AFFINE, { x, weight, bias })
+    : tf.add(tf.matMul(x, weight), bias);
+
+/** `linear` on x [N, .., in], for gradients of single examples. */
+function recordedLinear(weight: tf.Tensor, bias: tf.Tensor): RecordedLayer {
+  const [inputs = 1, outputs = 1] = weight.shape;
+  return {
+    forward: (x) => {
+      const y = affineValue(tf.reshape(x, [-1, inputs]), weight, bias);
+      return [tf.reshape(y, [...x.shape.slice(0, -1), outputs])];
+    },
+    backward: (dy, [x = dy]) => {
+      const [examples = 1] = x.shape;
+      const rows = tf.matMul(tf.reshape(dy, [-1, outputs]), weight, false, true);
+      const dyByExample = tf.reshape<tf.Rank.R3>(dy, [examples, -1, outputs]);
+      return {
+        dx: tf.reshape(rows, x.shape),
+        parameters: [
+          fromProducts(weight, tf.reshape(x, [examples, -1, inputs]), dyByExample),
+          fromRows(bias, tf.sum(dyByExample, 1)),
+        ],
+      };
+    },
+  };
+}
+
+/** x [N, T, D] + a token [1, 1, D] that all share. */
+export function addToken(x: tf.Tensor, token: tf.Tensor): tf.Tensor {
+  const recorder = currentRecorder();
+  if (recorder === null) return tf.add(token, x);
+  return recorder.run(x, {
+    forward: (input) => [tf.add(token, input)],
+    backward: (dy) => ({ dx: dy, parameters: [fromRows(token, tf.sum(dy, 1))] }),
+  });
+}
 
 interface Normalised {
   readonly y: tf.Tensor;
@@ -57,31 +96,63 @@ function normalise(x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor, epsilon: numb
  * LayerNorm over the last axis (Ba, Kiros and Hinton 2016), epsilon 1e-6.
  * @param x [.., d]; gain and bias [d]
  */
-export const layerNorm: (x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor) => tf.Tensor = tf.customGrad(
-  (...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
-    const [x, gain, bias, save] = args as [tf.Tensor, tf.Tensor, tf.Tensor, tf.GradSaveFunc];
-    const { y, mean, scale } = normalise(x, gain, bias, LAYER_NORM_EPSILON);
-    save([x, gain, mean, scale]);
-    return {
-      value: y,
-      gradFunc: (dy, saved) => {
-        const [savedX, savedGain, savedMean, savedScale] = saved as [
-          tf.Tensor,
-          tf.Tensor,
-          tf.Tensor,
-          tf.Tensor,
-        ];
-        const rows = dy.shape.slice(0, -1).map((_, axis) => axis);
-        const unit = tf.mul(tf.sub(savedX, savedMean), savedScale);
-        const dyUnit = tf.mul(dy, unit);
-        const dUnit = tf.mul(dy, savedGain);
-        const projected = tf.mul(unit, tf.mean(tf.mul(dUnit, unit), -1, true));
-        const dx = tf.mul(tf.sub(tf.sub(dUnit, tf.mean(dUnit, -1, true)), projected), savedScale);
-        return [dx, tf.sum(dyUnit, rows), tf.sum(dy, rows)];
-      },
-    };
-  },
-);
+export function layerNorm(x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor): tf.Tensor {
+  const recorder = currentRecorder();
+  return recorder === null ? plainLayerNorm(x, gain, bias) : recorder.run(x, recordedLayerNorm(gain, bias));
+}
+
+const plainLayerNorm: typeof layerNorm = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
+  const [x, gain, bias, save] = args as [tf.Tensor, tf.Tensor, tf.Tensor, tf.GradSaveFunc];
+  const { y, mean, scale } = normalise(x, gain, bias, LAYER_NORM_EPSILON);
+  save([x, gain, mean, scale]);
+  return {
+    value: y,
+    gradFunc: (dy, saved) => {
+      const [savedX, savedGain, savedMean, savedScale] = saved as [
+        tf.Tensor,
+        tf.Tensor,
+        tf.Tensor,
+        tf.Tensor,
+      ];
+      const rows = dy.shape.slice(0, -1).map((_, axis) => axis);
+      const { dx, dyUnit } = normalisedBackward(dy, savedGain, {
+        x: savedX,
+        mean: savedMean,
+        scale: savedScale,
+      });
+      return [dx, tf.sum(dyUnit, rows), tf.sum(dy, rows)];
+    },
+  };
+});
+
+/** `layerNorm` on x [N, .., d], for gradients of single examples. */
+function recordedLayerNorm(gain: tf.Tensor, bias: tf.Tensor): RecordedLayer {
+  const byExample = (gradient: tf.Tensor): tf.Tensor =>
+    tf.sum(tf.reshape<tf.Rank.R3>(gradient, [gradient.shape[0], -1, gradient.shape.at(-1) ?? 1]), 1);
+  return {
+    forward: (x) => {
+      const { y, mean, scale } = normalise(x, gain, bias, LAYER_NORM_EPSILON);
+      return [y, mean, scale];
+    },
+    backward: (dy, [x = dy, mean = dy, scale = dy]) => {
+      const { dx, dyUnit } = normalisedBackward(dy, gain, { x, mean, scale });
+      return { dx, parameters: [fromRows(gain, byExample(dyUnit)), fromRows(bias, byExample(dy))] };
+    },
+  };
+}
+
+/** The gradient of x, and that of the gain before it is summed. */
+function normalisedBackward(
+  dy: tf.Tensor,
+  gain: tf.Tensor,
+  { x, mean, scale }: { readonly x: tf.Tensor } & Omit<Normalised, "y">,
+): { readonly dx: tf.Tensor; readonly dyUnit: tf.Tensor } {
+  const unit = tf.mul(tf.sub(x, mean), scale);
+  const dyUnit = tf.mul(dy, unit);
+  const dUnit = tf.mul(dy, gain);
+  const projected = tf.mul(unit, tf.mean(tf.mul(dUnit, unit), -1, true));
+  return { dx: tf.mul(tf.sub(tf.sub(dUnit, tf.mean(dUnit, -1, true)), projected), scale), dyUnit };
+}
 
 /** log(1 / sqrt(pi)): folds the factor of the density into its exponent, which saves a pass over memory. */
 const LOG_DENSITY_FACTOR = -0.5 * Math.log(Math.PI);

@@ -23,11 +23,16 @@ export const SCHEDULE = "schedule";
 export const LOSS = "loss";
 /** Factor on the gradients of earlier parts of the batch: 0 for the first part, 1 after that. */
 export const KEPT_GRADIENT = "keptGradient";
+/** The batch's input that says which examples count, [examples]: 1 or 0. */
+export const EXAMPLE_WEIGHT = "exampleWeight";
+/** The metric with the norm of each example's gradient before clipping. It never leaves the site. */
+export const EXAMPLE_NORM = "exampleNorm";
 export const GRADIENT_NORM = "gradientNorm";
 export const weightsName = (slot: Slot): string => `${slot.name}.weights`;
 export const firstName = (slot: Slot): string => `${slot.name}.first`;
 export const secondName = (slot: Slot): string => `${slot.name}.second`;
 export const gradientName = (slot: Slot): string => `${slot.name}.gradient`;
+export const noiseName = (slot: Slot): string => `${slot.name}.noise`;
 export const batchName = (input: string): string => `input.${input}`;
 
 const float32 = (shape: readonly number[]): InputSpec => ({ shape, dtype: "float32" });

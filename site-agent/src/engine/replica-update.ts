@@ -20,7 +20,7 @@ import { gradientNormOf, lossOf, type Update } from "./update.ts";
 export async function replicaUpdate<I extends InputSpecs>(
   workspace: Workspace<Program>,
   definition: TrainStepDefinition<I>,
-  { microBatches, recompute, exchange }: Required<StepOptions>,
+  { microBatches, recompute, exchange }: Required<Omit<StepOptions, "privacy">>,
 ): Promise<Update<I>> {
   if (definition.separable !== true) throw new ConsiliumError("engine.not-separable");
   const program = gradientProgram(definition, { accumulate: false, recompute });

@@ -24,6 +24,10 @@ export const stateShapes = ({ layout, trainable }: StepProgram): ResidentShapes 
 export const gradientShapes = ({ trainable }: Pick<StepProgram, "trainable">): ResidentShapes =>
   new Map(trainable.map((slot) => [gradientName(slot), slot.shape]));
 
+/** What sums of gradients start from. */
+export const zeroGradients = ({ trainable }: Pick<StepProgram, "trainable">): ResidentArrays =>
+  new Map(trainable.map((slot) => [gradientName(slot), new Float32Array(slot.length)]));
+
 /** Cuts a vector in parameter order into one array per slot. */
 export function toArrays(slots: readonly Slot[], name: SlotName, flat: Float32Array): ResidentArrays {
   return new Map(

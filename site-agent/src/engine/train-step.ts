@@ -1,6 +1,8 @@
 /** A training step with the weights and the optimiser's moments inside, on any runtime. */
+import { ConsiliumError } from "@consilium/shared/errors";
 import { microBatchUpdate } from "./micro-batch-update.ts";
 import { scheduleValues, secondMomentUnit } from "./optimizer.ts";
+import { privateUpdate } from "./private-update.ts";
 import { firstName, secondName, weightsName, type Program } from "./program.ts";
 import { replicaUpdate } from "./replica-update.ts";
 import type { Runtime, Workspace } from "./runtime.ts";
@@ -20,7 +22,7 @@ import { wholeBatchUpdate } from "./whole-batch-update.ts";
 
 /**
  * @throws engine.unsupported-op, engine.data-dependent, engine.dynamic-shape, engine.compile-failed,
- *   engine.not-separable if a batch cannot be cut into micro-batches
+ *   engine.not-separable if a batch cannot be cut into micro-batches, privacy.not-per-example, privacy.unsupported
  */
 export async function compileTrainStep<I extends InputSpecs>(
   runtime: Runtime,
@@ -40,20 +42,35 @@ export async function compileTrainStep<I extends InputSpecs>(
 }
 
 /** A replica adds up in the memory that it shares. */
-const accumulates = ({ microBatches = 1, exchange }: StepOptions): boolean =>
-  microBatches > 1 && exchange === undefined;
+const accumulates = ({ microBatches = 1, exchange, privacy }: StepOptions): boolean =>
+  privacy !== undefined || (microBatches > 1 && exchange === undefined);
 
 function compileUpdate<I extends InputSpecs>(
   workspace: Workspace<Program>,
   definition: TrainStepDefinition<I>,
   options: StepOptions,
 ): Promise<Update<I>> {
-  const { microBatches = 1, recompute = false, exchange } = options;
+  const { microBatches = 1, recompute = false, exchange, privacy } = options;
+  if (privacy !== undefined) {
+    assertAlone(options);
+    return privateUpdate(workspace, definition, privacy);
+  }
   if (exchange !== undefined) {
     return replicaUpdate(workspace, definition, { microBatches, recompute, exchange });
   }
   if (accumulates(options)) return microBatchUpdate(workspace, definition, { microBatches, recompute });
   return wholeBatchUpdate(workspace, definition, { recompute });
+}
+
+/** @throws privacy.unsupported */
+function assertAlone({ microBatches = 1, recompute = false, exchange }: StepOptions): void {
+  const others = [
+    ...(microBatches > 1 ? ["micro-batches"] : []),
+    ...(recompute ? ["recompute"] : []),
+    ...(exchange === undefined ? [] : ["devices"]),
+  ];
+  if (others.length === 0) return;
+  throw new ConsiliumError("privacy.unsupported", { detail: `(${others.join(", ")})`, culprits: others });
 }
 
 class ResidentTrainStep<I extends InputSpecs> implements TrainStep<I> {

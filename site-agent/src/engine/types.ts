@@ -68,6 +68,25 @@ export interface StepOptions {
   readonly exchange?: GradientExchange;
   /** Computes the model's blocks a second time in the backward pass instead of keeping what is inside them. */
   readonly recompute?: boolean;
+  /**
+   * With the gradient of each example clipped and noise added. `run` then takes any number of parts, and as one more
+   * input `EXAMPLE_WEIGHT`: 1 for each example that counts, 0 for those that fill up a part. Goes with no other option.
+   */
+  readonly privacy?: PrivateStepOptions;
+}
+
+/** DP-SGD's step (Abadi et al. 2016, algorithm 1), with AdamW on the noisy mean. */
+export interface PrivateStepOptions {
+  /** Examples that are computed at once, the length of axis 0 of the definition's inputs. */
+  readonly examples: number;
+  /** Each example's gradient is scaled down to this L2 norm if it exceeds it. */
+  readonly clipL2Norm: number;
+  /** Of the noise that is added to the sum of the clipped gradients, in every element. */
+  readonly noiseStdDev: number;
+  /** Divides the noisy sum, whatever the number of examples drawn: that number is secret. */
+  readonly expectedExamples: number;
+  /** Fills an array with independent normal numbers that nobody else can know or repeat. */
+  readonly drawNoise: (out: Float32Array, stdDev: number) => void;
 }
 
 export interface StepResult {

@@ -14,6 +14,9 @@ import {
   type TestSite,
 } from "../../../test/support/federation.ts";
 import { readModel } from "../home/models.ts";
+import { privacyLedger } from "../privacy/ledger.ts";
+import { DEFAULT_POLICY, writePrivacyPolicy } from "../privacy/policy.ts";
+import { writeToyCache } from "../training/testing/toy.ts";
 import { enrol } from "./enrol.ts";
 import { receiptsFile } from "./receipts.ts";
 
@@ -26,7 +29,7 @@ afterEach(async () => {
   federation = proxy = null;
 });
 
-const start = async (plan: { rounds: number; minSites: number }): Promise<TestFederation> =>
+const start = async (plan: { rounds: number; minSites: number; privacy?: object }): Promise<TestFederation> =>
   (federation = await TestFederation.start(plan));
 
 const joined = (...names: readonly string[]): Promise<TestSite[]> =>
@@ -200,6 +203,25 @@ describe("who can be believed", () => {
       }).send();
     await join();
     await expect(join()).rejects.toMatchObject({ code: "enrolment.token-used" });
+  });
+
+  it("training ends where the site's privacy is spent, with each round paid before it began", async () => {
+    await start({ rounds: 5, minSites: 1, privacy: { unit: "patient", noiseMultiplier: 1 } });
+    const site = await running().site("a");
+    await writeToyCache(site.home.cacheFolder("train"), 64);
+    await writePrivacyPolicy(site.home.privacyPolicyFile, { ...DEFAULT_POLICY, maxEpsilon: 6.5 });
+    const ledger = privacyLedger(site.home.privacyLedgerFile);
+    const paidBefore: number[] = [];
+    const trainer = arithmeticTrainer(1, 1000, async ({ privacy }) => {
+      expect(privacy).toMatchObject({ patients: 64, noiseMultiplier: 1, stepsPerRound: 2 });
+      paidBefore.push((await ledger.payments()).length);
+    });
+    await expect(site.run(trainer).result).rejects.toMatchObject({ code: "privacy.budget-spent" });
+    const rounds = trainer.begun.map(({ round }) => round);
+    expect(rounds.length).toBeGreaterThan(0);
+    expect(rounds.length).toBeLessThan(5);
+    expect(paidBefore).toEqual(rounds);
+    expect((await ledger.payments()).map(({ round }) => round)).toEqual(rounds);
   });
 
   it("weights that are not finite do not leave", async () => {

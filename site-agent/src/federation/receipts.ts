@@ -3,11 +3,10 @@
  * cannot be changed or taken out of the middle unnoticed. A line is written before the first byte leaves, and another
  * when the outcome is known.
  */
-import { canonicalJson, sha256 } from "@consilium/shared/canonical";
-import { ConsiliumError } from "@consilium/shared/errors";
+import type { ConsiliumError } from "@consilium/shared/errors";
 import { federationIdSchema, sha256Schema } from "@consilium/shared/ids";
 import { z } from "zod";
-import { appendDurably, cutFile, readTextIfPresent } from "../home/files.ts";
+import { chainedFile } from "../home/chain.ts";
 
 const receiptSchema = z.strictObject({
   at: z.iso.datetime(),
@@ -39,14 +38,7 @@ export type ApprovalReceipt = z.infer<typeof approvalSchema>;
 
 export type ReceiptEntry = Receipt | ApprovalReceipt;
 
-const previous = { previous: sha256Schema };
-const lineSchema = z.discriminatedUnion("kind", [
-  receiptSchema.extend(previous),
-  approvalSchema.extend(previous),
-]);
-
-/** Stands before the first line. */
-const CHAIN_START = sha256("consilium/1 receipts");
+const entrySchema = z.discriminatedUnion("kind", [receiptSchema, approvalSchema]);
 
 /** The state of an object whose sending ended in an error. */
 export const failedState = ({ retry }: ConsiliumError): "refused" | "interrupted" =>
@@ -61,55 +53,13 @@ export interface Receipts {
 }
 
 export function receiptsFile(file: string): Receipts {
-  let pending: Promise<unknown> = Promise.resolve();
-  const append = async (receipt: ReceiptEntry): Promise<void> => {
-    const text = (await readTextIfPresent(file)) ?? "";
-    const whole = wholeLines(text);
-    // A line that a crash left unfinished was never followed by a byte that left: drop it.
-    if (whole.length < text.length) await cutFile(file, Buffer.byteLength(whole));
-    const last = whole.trimEnd().split("\n").at(-1) ?? "";
-    const previous = last === "" ? CHAIN_START : sha256(last);
-    await appendDurably(file, `${canonicalJson({ ...receipt, previous })}\n`);
-  };
-  const entries = async (): Promise<readonly ReceiptEntry[]> =>
-    parseReceipts(wholeLines((await readTextIfPresent(file)) ?? ""));
+  const chained = chainedFile<ReceiptEntry>(file, {
+    start: "consilium/1 receipts",
+    parse: (value) => entrySchema.safeParse(value).data,
+    broken: "receipts.broken",
+  });
   return {
-    add(receipt) {
-      const added = pending.then(() => append(receipt));
-      pending = added.catch(() => undefined);
-      return added;
-    },
-    list: async () => (await entries()).filter((entry) => entry.kind !== "approval"),
-    entries,
+    ...chained,
+    list: async () => (await chained.entries()).filter((entry) => entry.kind !== "approval"),
   };
-}
-
-/** @throws receipts.broken */
-export function parseReceipts(text: string): readonly ReceiptEntry[] {
-  let expected = CHAIN_START;
-  return text
-    .split("\n")
-    .slice(0, -1)
-    .map((line, index) => {
-      const parsed = parseLine(line);
-      if (parsed?.previous !== expected) {
-        throw new ConsiliumError("receipts.broken", { detail: `(line ${index + 1})` });
-      }
-      expected = sha256(line);
-      return withoutPrevious(parsed);
-    });
-}
-
-function withoutPrevious(line: z.infer<typeof lineSchema>): ReceiptEntry {
-  return line.kind === "approval" ? approvalSchema.strip().parse(line) : receiptSchema.strip().parse(line);
-}
-
-const wholeLines = (text: string): string => text.slice(0, text.lastIndexOf("\n") + 1);
-
-function parseLine(line: string): z.infer<typeof lineSchema> | undefined {
-  try {
-    return lineSchema.safeParse(JSON.parse(line)).data;
-  } catch {
-    return undefined;
-  }
 }

@@ -11,6 +11,7 @@ import type { UploadBegin, UploadOutcome } from "@consilium/shared/protocol/even
 import type { CheckpointRecord, RoundOpening } from "@consilium/shared/protocol/round";
 import { assertFinite } from "@consilium/shared/vector";
 import type { ByteSource } from "../home/files.ts";
+import type { PrivacyGuard } from "../privacy/guard.ts";
 import type { LocalRoundProgress, LocalRoundResult, Trainer, TrainingEngine } from "../training/types.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import { sealContribution, sealGenesis } from "./contribution.ts";
@@ -29,6 +30,8 @@ export interface TaskPorts {
   readonly outbox: Outbox;
   readonly receipts: Receipts;
   readonly trainer: Trainer;
+  /** Asked before each training. */
+  readonly privacy: PrivacyGuard;
   readonly random: RandomBytes;
   readonly nowMs: () => number;
   /** Keeps the global model for use at the site. */
@@ -137,12 +140,14 @@ export class Tasks {
   ): Promise<void> {
     const moments = await this.#ports.outbox.prepare(opening);
     const { cacheDir, seed, engine } = this.#training;
+    const privacy = await this.#ports.privacy.pay(opening.round, opening.attempt);
     const result = await this.#ports.trainer.train(
       {
         plan: this.#plan,
         cacheDir,
         seed,
         engine,
+        privacy,
         round: opening.round,
         base: this.#heldBase(opening),
         optimizerState: this.#plan.training.optimizerState === "keep" ? moments : null,

@@ -8,6 +8,8 @@
  *     federation/       base checkpoint, sealed update, optimiser moments
  *     models/           encoders: global.ckpt, own.ckpt
  *     receipts.jsonl    what left this site
+ *     privacy.json      how much privacy training may spend here; absent: the default
+ *     privacy-ledger.jsonl  what it has spent
  */
 import path from "node:path";
 import { fromBase64Url, toBase64Url } from "@consilium/shared/crypto/encoding";
@@ -58,6 +60,8 @@ export interface Home {
   readonly globalRecordFile: string;
   readonly federationFolder: string;
   readonly receiptsFile: string;
+  readonly privacyPolicyFile: string;
+  readonly privacyLedgerFile: string;
 }
 
 /** @throws home.missing unless `init` was run here */
@@ -132,6 +136,8 @@ function homeAt(folder: string): Home {
     globalRecordFile: path.join(folder, "models", "global.json"),
     federationFolder,
     receiptsFile: path.join(folder, "receipts.jsonl"),
+    privacyPolicyFile: path.join(folder, "privacy.json"),
+    privacyLedgerFile: path.join(folder, "privacy-ledger.jsonl"),
   };
 }
 

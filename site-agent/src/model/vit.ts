@@ -6,7 +6,7 @@
  */
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { recompute } from "../engine/recompute.ts";
-import { gelu, layerNorm, linear, selfAttention } from "../engine/nn.ts";
+import { addToken, gelu, layerNorm, linear, selfAttention } from "../engine/nn.ts";
 import * as tf from "../engine/tf.ts";
 import type { Parameter, ParameterTensors } from "../engine/types.ts";
 import { sinCosPositions, sinCosVolumePositions } from "./positions.ts";
@@ -143,7 +143,7 @@ export function embedPatches(parameters: ParameterTensors, patches: Tensor): Ten
 /** [N, T, D] -> [N, 1 + T, D] */
 export function prependClassToken(parameters: ParameterTensors, x: Tensor): Tensor {
   const [batch = 0, , width = 0] = x.shape;
-  const cls = tf.add(parameter(parameters, "cls_token"), tf.zeros([batch, 1, width])); // [N, 1, D]
+  const cls = addToken(tf.zeros([batch, 1, width]), parameter(parameters, "cls_token")); // [N, 1, D]
   return tf.concat([cls, x], 1);
 }
 

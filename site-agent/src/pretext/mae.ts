@@ -15,7 +15,7 @@ import { cropMatrices, randomCrop, type Crop } from "../dataset/crops.ts";
 import type { Random } from "../dataset/random.ts";
 import { recordBytes, type RecordShape } from "../dataset/types.ts";
 import { randomVolumeCrop, volumeCropMatrices, type VolumeCrop } from "../dataset/volume-crops.ts";
-import { layerNorm, linear } from "../engine/nn.ts";
+import { addToken, layerNorm, linear } from "../engine/nn.ts";
 import * as tf from "../engine/tf.ts";
 import type { InputArrays, InputDtype, InputTensors, Parameter, ParameterTensors } from "../engine/types.ts";
 import { cropImages, cropVolumes, standardise } from "../model/images.ts";
@@ -258,7 +258,7 @@ function decodeMasked(
     apply(linear, weights, "decoder_embed", latent), // [N, 1 + V, W]
     tf.concat([tf.zeros([batch, 1, width]), keepFirst(where, visible)], 1),
   );
-  const masked = tf.add(parameter(weights, "mask_token"), keepLast(where, patches, visible)); // [N, M, W]
+  const masked = addToken(keepLast(where, patches, visible), parameter(weights, "mask_token")); // [N, M, W]
   let x = tf.concat([known, masked], 1); // [N, 1 + L, W]
   for (let i = 0; i < depth - 1; i++) x = block(weights, `decoder_blocks.${i}`, x, heads);
   const last = `decoder_blocks.${depth - 1}`;

@@ -4,7 +4,7 @@ import { packError } from "@consilium/shared/packed-error";
 import { openImageCache } from "../dataset/cache.ts";
 import { pretextTask } from "../pretext/index.ts";
 import type { FromLoader, LoaderRequest, ToLoader } from "./loader-protocol.ts";
-import { roundBatches, type Batch } from "./round-batches.ts";
+import { batchesOf, type Batch } from "./round-batches.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("this file runs in a worker thread");
@@ -19,7 +19,7 @@ let current: Round | null = null;
 
 async function open(number: number, request: LoaderRequest): Promise<Round> {
   const cache = await openImageCache(request.cacheDir);
-  const batches = roundBatches(request, pretextTask(request.plan), cache);
+  const batches = batchesOf(request, pretextTask(request.plan), cache);
   return {
     number,
     batches,

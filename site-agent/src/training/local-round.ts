@@ -2,6 +2,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import { inputProfile } from "@consilium/shared/input-profile";
 import type { Plan } from "@consilium/shared/plan";
+import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
 import { l2Norm, subtract } from "@consilium/shared/vector";
 import { cacheLayout, type CacheLayout } from "../dataset/cache-format.ts";
 import { describeShape, type ImageCache } from "../dataset/types.ts";
@@ -24,10 +25,11 @@ export interface LocalRoundSurroundings {
  * @throws training.no-images, training.diverged, cache.wrong-size, cache.wrong-profile, engine.run-failed
  */
 export async function* trainLocally(
-  request: Pick<LocalRoundRequest, "plan" | "round" | "base" | "optimizerState">,
+  request: Pick<LocalRoundRequest, "plan" | "round" | "base" | "optimizerState" | "privacy">,
   { compiled: { step }, cache, batches, now }: LocalRoundSurroundings,
 ): AsyncGenerator<LocalRoundProgress, LocalRoundResult> {
-  const { plan, round, base } = request;
+  const { plan, round, base, privacy = null } = request;
+  assertPaid(plan, privacy);
   const images = assertUsable(cache, plan);
 
   const kept = plan.training.optimizerState === "keep" ? request.optimizerState : null;
@@ -36,7 +38,8 @@ export async function* trainLocally(
 
   const startedAt = now();
   const schedule = { ...plan.training, rounds: plan.rounds };
-  const steps = stepsPerRound(plan, images);
+  const steps = privacy?.stepsPerRound ?? stepsPerRound(plan, images);
+  const batchSize = privacy?.expectedExamples ?? plan.training.batchSize;
   const losses: number[] = [];
   for await (const batch of batches) {
     const done = losses.length;
@@ -47,7 +50,7 @@ export async function* trainLocally(
     const { loss } = await step.run(batch, learningRate);
     losses.push(loss);
     const seconds = Math.max(now() - startedAt, 1e-3) / 1000;
-    const imagesPerSecond = (losses.length * plan.training.batchSize) / seconds;
+    const imagesPerSecond = (losses.length * batchSize) / seconds;
     yield { step: done + 1, steps, loss, imagesPerSecond };
   }
 
@@ -94,6 +97,12 @@ export function assertUsable(cache: LocalRoundSurroundings["cache"], plan: Plan)
   }
   if (cache.profile !== wanted.profile) throw new ConsiliumError("cache.wrong-profile");
   return cache.records.length;
+}
+
+/** What the plan protects is never trained on without noise, by whatever mistake. */
+export function assertPaid({ privacy }: Plan, terms: PrivacyTerms | null): void {
+  if ((privacy.unit === "patient") !== (terms !== null))
+    throw new Error("a round without the terms it was paid by");
 }
 
 const mean = (values: readonly number[]): number => values.reduce((sum, v) => sum + v, 0) / values.length;

@@ -1,5 +1,6 @@
 /** The plan's pretext task on several devices, as one step. */
 import type { Plan } from "@consilium/shared/plan";
+import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
 import { createEngine } from "../engine/engine.ts";
 import { startReplicas } from "../engine/parallel/replica-group.ts";
 import type { ReplicaOptions } from "../engine/parallel/replica-protocol.ts";
@@ -11,11 +12,17 @@ import {
   type PretextStep,
 } from "./pretext-step.ts";
 import { replicaEngines } from "./replica-engines.ts";
+import { openPrivateStep } from "./private-step.ts";
 import type { TrainingEngine } from "./types.ts";
 
-/** The step on the devices that the settings name. @throws plan.invalid, engine.* */
-export async function openPretextStep(settings: TrainingEngine, plan: Plan): Promise<PretextStep> {
+/** The step on the devices that the settings name. @throws plan.invalid, engine.*, privacy.unsupported */
+export async function openPretextStep(
+  settings: TrainingEngine,
+  plan: Plan,
+  privacy: PrivacyTerms | null = null,
+): Promise<PretextStep> {
   const { microBatches = 1, recompute = false } = settings;
+  if (privacy !== null) return openPrivateStep(settings, plan, privacy);
   const options = { microBatches, recompute };
   const [engine, ...others] = await replicaEngines(settings);
   if (others.length === 0) return compilePretextStep(await createEngine(engine), plan, options);

@@ -44,6 +44,9 @@ export async function pretrainAlone(
   return { manifest, values, losses };
 }
 
+/** The plan without noise: what is trained alone stays at the site, and nothing is spent. */
+export const withoutPrivacy = (plan: Plan): Plan => ({ ...plan, privacy: { unit: "none" } });
+
 /** The plan with another number of rounds, for a shorter run. */
 export function withRounds(plan: Plan, rounds: number): Plan {
   return {

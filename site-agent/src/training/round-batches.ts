@@ -1,10 +1,12 @@
 /** What one round of local training feeds its steps with, in order. */
 import type { Plan } from "@consilium/shared/plan";
+import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
 import { epochBatches, readImages, stepsPerEpoch } from "../dataset/batches.ts";
 import { Random } from "../dataset/random.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import type { InputArrays, InputSpecs } from "../engine/types.ts";
 import type { PretextTask } from "../pretext/types.ts";
+import { privateBatches } from "./private-batches.ts";
 
 /** The arrays of one step. */
 export type Batch = InputArrays<InputSpecs>;
@@ -14,10 +16,22 @@ export interface RoundBatches {
   readonly round: number;
   /** Site-specific seed of crops, masks and batch order. */
   readonly seed: number;
+  /** Where patients are protected; the seed then decides nothing. */
+  readonly privacy?: PrivacyTerms | null;
 }
 
 export const stepsPerRound = ({ training }: Plan, images: number): number =>
   training.localEpochs * stepsPerEpoch(images, training.batchSize);
+
+/** The round's batches, protected or not. @throws cache.corrupt */
+export const batchesOf = (
+  request: RoundBatches,
+  task: Pick<PretextTask, "prepare">,
+  cache: ImageCache,
+): Generator<Batch, void> => {
+  const { plan, privacy = null } = request;
+  return privacy === null ? roundBatches(request, task, cache) : privateBatches(plan, privacy, task, cache);
+};
 
 /**
  * The same bits for the same seed, round and cache.

@@ -1,6 +1,7 @@
 /** Local training of one round, as the federation side sees it. It runs in a worker thread. */
 import type { Plan } from "@consilium/shared/plan";
 import type { Manifest } from "@consilium/shared/manifest";
+import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
 import type { ContributionMetrics } from "@consilium/shared/protocol/round";
 import type { EngineOptions, OptimizerState, StepOptions } from "../engine/types.ts";
 
@@ -22,6 +23,8 @@ export interface LocalRoundRequest {
   /** Site-specific seed of crops, masks and batch order. */
   readonly seed: number;
   readonly engine: TrainingEngine;
+  /** What the ledger has paid for; needed where the plan's privacy is. */
+  readonly privacy?: PrivacyTerms | null;
 }
 
 export interface LocalRoundProgress {

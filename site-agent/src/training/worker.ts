@@ -4,15 +4,14 @@ import { parentPort, type Transferable } from "node:worker_threads";
 import { canonicalJson } from "@consilium/shared/canonical";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { packError } from "@consilium/shared/packed-error";
-import type { Plan } from "@consilium/shared/plan";
 import { openImageCache, type CachedImages } from "../dataset/cache.ts";
 import { genesis } from "./genesis.ts";
 import { createLoader } from "./loader.ts";
-import { assertUsable, runToEnd, trainLocally } from "./local-round.ts";
+import { assertPaid, assertUsable, runToEnd, trainLocally } from "./local-round.ts";
 import { openPretextStep } from "./pretext-replicas.ts";
 import type { PretextStep } from "./pretext-step.ts";
 import type { FromWorker, ToWorker } from "./thread-protocol.ts";
-import type { LocalRoundRequest, LocalRoundResult, TrainingEngine } from "./types.ts";
+import type { LocalRoundRequest, LocalRoundResult } from "./types.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("this file runs in a worker thread");
@@ -24,12 +23,12 @@ const send = (message: FromWorker, transfer: readonly Transferable[] = []): void
 /** Tracing and compiling take longer than a small round, so both happen once. */
 let latest: { readonly key: string; readonly compiled: PretextStep } | null = null;
 
-async function compiledFor(plan: Plan, engine: TrainingEngine): Promise<PretextStep> {
+async function compiledFor({ plan, engine, privacy = null }: LocalRoundRequest): Promise<PretextStep> {
   const { cachePx, volume, model, pretext, training } = plan;
-  const key = canonicalJson({ cachePx, volume, model, pretext, training }) + JSON.stringify(engine);
+  const key = canonicalJson({ cachePx, volume, model, pretext, training }) + JSON.stringify([engine, privacy]);
   if (latest?.key === key) return latest.compiled;
   await forgetCompiled();
-  const compiled = await openPretextStep(engine, plan);
+  const compiled = await openPretextStep(engine, plan, privacy);
   latest = { key, compiled };
   return compiled;
 }
@@ -54,8 +53,9 @@ async function withCache<T>(dir: string, use: (cache: CachedImages) => T | Promi
 function train(request: LocalRoundRequest, id: number, signal: AbortSignal): Promise<LocalRoundResult> {
   return withCache(request.cacheDir, async (cache) => {
     assertUsable(cache, request.plan); // Before the long part.
+    assertPaid(request.plan, request.privacy ?? null);
     const batches = loader.load(request); // Starts now, and works while the step compiles.
-    const compiled = await compiledFor(request.plan, request.engine);
+    const compiled = await compiledFor(request);
     const round = trainLocally(request, { compiled, cache, batches, now: () => performance.now() });
     try {
       return await runToEnd(

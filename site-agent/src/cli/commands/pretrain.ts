@@ -12,6 +12,9 @@ interface Options extends TrainingCliOptions {
   readonly rounds?: number;
 }
 
+const WITHOUT_NOISE =
+  "The plan protects patients with noise; this encoder stays here and is trained without. Do not hand it on.";
+
 export function pretrainCommand(ports: CliPorts): Command {
   const command = siteCommand(
     "pretrain",
@@ -32,14 +35,15 @@ is kept in this home, for finetune --from own.`,
       const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
       await assertApproved(cacheDir);
       const engine = await chooseTrainingEngine(options, plan, output);
+      if (plan.privacy.unit !== "none") output.note(WITHOUT_NOISE);
       const { createTrainer } = await import("../../training/trainer.ts");
-      const { pretrainAlone, withRounds } = await import("../../training/pretrain-alone.ts");
+      const { pretrainAlone, withoutPrivacy, withRounds } = await import("../../training/pretrain-alone.ts");
       const trainer = createTrainer();
       try {
         const { manifest, values, losses } = await pretrainAlone(
           trainer,
           {
-            plan: withRounds(plan, options.rounds ?? plan.rounds),
+            plan: withoutPrivacy(withRounds(plan, options.rounds ?? plan.rounds)),
             cacheDir,
             seed: trainingSeed(plan, site),
             engine,

@@ -15,6 +15,9 @@ import { outboxFolder } from "../../federation/outbox.ts";
 import { receiptsFile } from "../../federation/receipts.ts";
 import { whileLocked } from "../../home/lock.ts";
 import { storeGlobalModel } from "../../home/models.ts";
+import { privacyGuard } from "../../privacy/guard.ts";
+import { privacyLedger } from "../../privacy/ledger.ts";
+import { readPrivacyPolicy } from "../../privacy/policy.ts";
 import { SOFTWARE } from "../../software.ts";
 import { handle, siteCommand } from "../context.ts";
 import { chooseTrainingEngine, withTrainingOptions, type TrainingCliOptions } from "../engine-options.ts";
@@ -44,7 +47,8 @@ answer, it keeps trying.`,
       const home = await openHome();
       const { site, enrolment, plan } = await home.joined();
       const identity = await home.identity();
-      const cacheDir = home.cacheFolder(parseName("--cache", options.cache));
+      const cache = parseName("--cache", options.cache);
+      const cacheDir = home.cacheFolder(cache);
       await assertApproved(cacheDir);
       const engine = await chooseTrainingEngine(options, plan, output);
       // Loaded here, so that `--help` and the small commands do not wait for the engine.
@@ -61,6 +65,14 @@ answer, it keeps trying.`,
               outbox: outboxFolder(home.federationFolder),
               receipts: receiptsFile(home.receiptsFile),
               trainer,
+              privacy: privacyGuard(
+                {
+                  ledger: privacyLedger(home.privacyLedgerFile),
+                  policy: () => readPrivacyPolicy(home.privacyPolicyFile),
+                  nowMs: ports.nowMs,
+                },
+                { plan, cohort: cache, cacheDir },
+              ),
               random: ports.random,
               nowMs: ports.nowMs,
               sleep: ports.sleep,

@@ -10,7 +10,7 @@ import type {
 } from "../types.ts";
 import type { ExchangeMemory } from "./exchange.ts";
 
-export type ReplicaOptions = Omit<StepOptions, "exchange">;
+export type ReplicaOptions = Omit<StepOptions, "exchange" | "privacy">;
 
 /** What the thread is started with. Its first answer says that the step is compiled. */
 export interface ReplicaStart {

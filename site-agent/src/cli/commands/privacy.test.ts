@@ -1,0 +1,88 @@
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { toyPlan, writeToyCache } from "../../training/testing/toy.ts";
+import { runCli } from "../program.ts";
+
+let home: string;
+let planFile: string;
+
+async function site(...args: readonly string[]) {
+  const written = { stdout: "", stderr: "" };
+  const terminal = (name: keyof typeof written) => ({
+    write: (text: string) => void (written[name] += text),
+    isTTY: false,
+    columns: 80,
+  });
+  const code = await runCli([...args, "--home", home], {
+    env: {},
+    userHome: home,
+    nodeVersion: "20.19.0",
+    cores: 2,
+    memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
+    processId: 1,
+    isProcessAlive: () => false,
+    stdout: terminal("stdout"),
+    stderr: terminal("stderr"),
+    fetch,
+    random: (length) => new Uint8Array(randomBytes(length)),
+    nowMs: Date.now,
+    sleep: () => Promise.resolve(),
+    signal: new AbortController().signal,
+  });
+  return { code, ...written };
+}
+
+beforeAll(async () => {
+  home = path.join(await mkdtemp(path.join(tmpdir(), "consilium-privacy-cli-")), "CANARY-home");
+  await site("init", "--site", "st-mary");
+  await writeToyCache(path.join(home, "caches", "train"), 64);
+  planFile = path.join(home, "plan.json");
+  const privacy = { unit: "patient", targetEpsilon: 3, delta: 1e-5 };
+  await writeFile(planFile, JSON.stringify({ ...toyPlan({}, 10), privacy }));
+});
+afterAll(() => rm(path.dirname(home), { recursive: true, force: true }));
+
+it("shows what is spent, and what a plan would spend before anyone agrees to it", async () => {
+  const nothing = await site("privacy");
+  expect(nothing).toMatchObject({ code: 0, stderr: "" });
+  expect(nothing.stdout).toContain('Privacy of the 64 patients in cache "train"');
+  expect(nothing.stdout).toContain("spent        epsilon 0, in 0 rounds");
+
+  const { stdout } = await site("privacy", "--plan", planFile, "--delta", "1e-5", "--json");
+  expect(JSON.parse(stdout)).toMatchObject({
+    event: "result",
+    patients: 64,
+    maxEpsilon: 8,
+    delta: 1e-5,
+    spentEpsilon: 0,
+    forecast: { federation: "toy", rounds: 10, allowedRounds: 10 },
+  });
+  const { forecast } = JSON.parse(stdout) as { forecast: { epsilon: number } };
+  expect(forecast.epsilon).toBeLessThanOrEqual(3);
+  expect(forecast.epsilon).toBeGreaterThan(2.99);
+
+  const less = await site("privacy", "--plan", planFile, "--max-epsilon", "1", "--required");
+  expect(less.stdout).toContain("MORE THAN THE LIMIT of 1: training would stop after");
+  expect(less.stdout).toContain("plans without privacy are refused");
+  await writeFile(planFile, JSON.stringify(toyPlan()));
+  expect((await site("privacy", "--plan", planFile)).stdout).toContain(
+    "adds no noise. This site refuses it.",
+  );
+});
+
+it("refuses what makes no sense, without showing what it was given", async () => {
+  for (const args of [
+    ["--max-epsilon", "0"],
+    ["--delta", "0.5"],
+    ["--required", "--optional"],
+    ["--plan", path.join(home, "absent.json")],
+  ]) {
+    const { code, stderr } = await site("privacy", ...args);
+    expect(code).toBe(1);
+    expect(stderr).toContain("code: config.invalid");
+    expect(stderr).not.toContain("CANARY");
+  }
+});

@@ -1,0 +1,147 @@
+/** What a cohort has spent, and what a plan would: the figures of `consilium-site privacy`. Pure. */
+import type { Plan } from "@consilium/shared/plan";
+import { epsilonOf } from "@consilium/shared/privacy/accountant";
+import { affordableRounds, privacyTerms, stepsOf, type PrivacyTerms } from "@consilium/shared/privacy/terms";
+import { spentOn, type Payment } from "./ledger.ts";
+import type { PrivacyPolicy } from "./policy.ts";
+
+export interface Statement {
+  readonly cohort: string;
+  readonly patients: number;
+  readonly maxEpsilon: number;
+  readonly delta: number;
+  readonly required: boolean;
+  /** At the policy's delta. */
+  readonly spentEpsilon: number;
+  readonly paidRounds: number;
+  readonly forecast: Forecast | null;
+}
+
+export interface Forecast {
+  readonly federation: string;
+  /** null if the plan adds no noise. */
+  readonly terms: PrivacyTerms | null;
+  /** Those that were not paid for yet. */
+  readonly rounds: number;
+  /** Of these rounds alone, and with all that was spent before. Infinity without noise. */
+  readonly epsilon: number;
+  readonly epsilonTogether: number;
+  /** How many of these rounds the site's limit allows. */
+  readonly allowedRounds: number;
+}
+
+export interface StatementOf {
+  readonly cohort: string;
+  readonly patients: number;
+  readonly policy: PrivacyPolicy;
+  readonly payments: readonly Payment[];
+  readonly plan: Plan | null;
+}
+
+/** @throws privacy.delta-too-large, privacy.unreachable */
+export function statement({ cohort, patients, policy, payments, plan }: StatementOf): Statement {
+  const { maxEpsilon, delta, required } = policy;
+  const own = payments.filter((payment) => payment.cohort === cohort);
+  return {
+    cohort,
+    patients,
+    maxEpsilon,
+    delta,
+    required,
+    spentEpsilon: epsilonOf(spentOn(cohort, own), delta),
+    paidRounds: own.length,
+    forecast: plan === null ? null : forecast(plan, patients, policy, own),
+  };
+}
+
+function forecast(
+  plan: Plan,
+  patients: number,
+  { maxEpsilon, delta, required }: PrivacyPolicy,
+  payments: readonly Payment[],
+): Forecast {
+  const { federation } = plan;
+  const done = payments.filter((payment) => payment.federation === federation).map(({ round }) => round);
+  const rounds = Math.max(0, plan.rounds - Math.max(0, ...done));
+  const terms = privacyTerms(plan, patients);
+  if (terms === null) {
+    const epsilon = rounds === 0 ? 0 : Infinity;
+    const allowedRounds = required ? 0 : rounds;
+    return { federation, terms, rounds, epsilon, epsilonTogether: epsilon, allowedRounds };
+  }
+  const [first] = payments;
+  const spent = first === undefined ? [] : spentOn(first.cohort, payments);
+  const planned = stepsOf(terms, rounds);
+  return {
+    federation,
+    terms,
+    rounds,
+    epsilon: epsilonOf([planned], delta),
+    epsilonTogether: epsilonOf([...spent, planned], delta),
+    allowedRounds: affordableRounds(spent, terms, rounds, { maxEpsilon, delta }),
+  };
+}
+
+/** Said wherever figures are shown: what they do not cover. */
+export const CAVEATS: readonly string[] = [
+  "Counted: every round of a plan with privacy, before it begins; a round that was cut off and repeated counts twice.",
+  "Not counted: rounds of plans without privacy, and the numbers that travel beside an update (images, steps, loss, its norm).",
+  "The unit is a patient as this site knows them; one who is in several caches, or at several sites, spends in each.",
+];
+
+/** What the figures say, in plain words. */
+export function describeStatement(of: Statement): string {
+  const { cohort, patients, maxEpsilon, delta, required, spentEpsilon, paidRounds } = of;
+  return [
+    `Privacy of the ${patients} patients in cache "${cohort}"`,
+    `  limit        epsilon ${maxEpsilon} at delta ${delta}${required ? "; plans without privacy are refused" : ""}`,
+    `  spent        epsilon ${show(spentEpsilon)}, in ${counted(paidRounds, "round")}`,
+    ...(of.forecast === null ? [] : describeForecast(of.forecast, of)),
+    "",
+    ...meaning(of.forecast?.epsilonTogether ?? spentEpsilon, delta),
+    ...CAVEATS,
+  ].join("\n");
+}
+
+function describeForecast(
+  { federation, terms, rounds, epsilon, epsilonTogether, allowedRounds }: Forecast,
+  { maxEpsilon }: Statement,
+): readonly string[] {
+  if (terms === null) {
+    const verdict =
+      rounds > 0 && allowedRounds === 0 ? "This site refuses it." : "Nothing bounds what it reveals.";
+    return [`  plan         ${federation} adds no noise. ${verdict}`];
+  }
+  const { sampleRate, noiseMultiplier, clipL2Norm, stepsPerRound } = terms;
+  const verdict =
+    allowedRounds === rounds
+      ? `within the limit of ${maxEpsilon}`
+      : `MORE THAN THE LIMIT of ${maxEpsilon}: training would stop after ${counted(allowedRounds, "round")}`;
+  return [
+    `  plan         ${federation}, ${counted(rounds, "round")} to come of ${counted(stepsPerRound, "step")}; a patient is in a batch with probability ${show(sampleRate)}`,
+    `               noise of ${show(noiseMultiplier)} times the norm ${clipL2Norm} to which each patient is clipped`,
+    `  would spend  epsilon ${show(epsilon)}; with what is spent, ${show(epsilonTogether)}`,
+    `               ${verdict}`,
+  ];
+}
+
+function meaning(epsilon: number, delta: number): readonly string[] {
+  if (!Number.isFinite(epsilon))
+    return ["Without noise, a patient's images may be reconstructed from updates."];
+  const strength =
+    epsilon <= 1
+      ? "strong"
+      : epsilon <= 8
+        ? "what is common in practice"
+        : "weak: more a form than a protection";
+  return [
+    `What it means: whatever someone concludes about a patient from all updates, they would conclude with a probability at most`,
+    `${show(Math.exp(epsilon))} times as large as had the patient not been there, but for a chance of about ${delta}. Epsilon ${show(epsilon)} is ${strength}.`,
+  ];
+}
+
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+/** Three digits. */
+const show = (value: number): string =>
+  value < 1000 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
