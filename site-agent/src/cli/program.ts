@@ -1,5 +1,5 @@
 /** The command line: all commands, and what happens to errors. */
-import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
+import { toConsiliumError } from "@consilium/shared/errors";
 import { Command, CommanderError } from "commander";
 import { approveCommand } from "./commands/approve.ts";
 import { decodeCommand } from "./commands/decode.ts";
@@ -19,6 +19,7 @@ import { receiptsCommand } from "./commands/receipts.ts";
 import { reconstructCommand } from "./commands/reconstruct.ts";
 import { runCommand } from "./commands/run.ts";
 import { Unsuccessful } from "./context.ts";
+import { misuse } from "./misuse.ts";
 import { createOutput } from "./output.ts";
 import type { CliPorts } from "./ports.ts";
 import { SOFTWARE } from "../software.ts";
@@ -89,15 +90,6 @@ function report(error: unknown, argv: readonly string[], ports: CliPorts): void 
   const known = error instanceof CommanderError ? misuse(error) : toConsiliumError(error);
   createOutput(ports, argv.includes("--json")).error(known);
   if (ports.env["LOG_LEVEL"] === "debug") ports.stderr.write(frames(known));
-}
-
-function misuse(error: CommanderError): ConsiliumError {
-  const reason = error.message.replace(/^error: /, "").split("\n")[0] ?? "";
-  const shown = error.code === "commander.help" ? "no such command" : reason;
-  return new ConsiliumError("config.invalid", {
-    detail: `(${shown}; see consilium-site --help)`,
-    cause: error,
-  });
 }
 
 /** Where it happened, without the messages, which may hold a path. */
