@@ -60,6 +60,7 @@ export function toConsiliumError(error: unknown): ConsiliumError {
     case "EPERM":
     case "EROFS":
     case "EISDIR":
+    case "EEXIST":
     case "ENOTDIR":
       return new ConsiliumError("disk.denied", { cause: error });
     case "EADDRINUSE":

@@ -1,0 +1,383 @@
+/**
+ * Nothing identifying, anywhere: the word CANARY is planted in everything that a hospital's files can say, every command
+ * is run as a process of its own, also into every error that bad files, bad labels and bad command lines lead to, and then
+ * every byte that came of it is searched: home, caches, what was printed, what was sent, and all that the coordinator keeps.
+ */
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runCli as runInProcess } from "../../site-agent/src/cli/program.ts";
+import type { FixtureSyntax } from "../../site-agent/src/ingest/testing/encode-frame.ts";
+import { syntheticImage } from "../../site-agent/src/ingest/testing/synthetic-image.ts";
+import { CANARY, findCanary, plantedDicom, plantedUid, textElements } from "../support/canary.ts";
+import { startCaptureProxy, type CaptureProxy } from "../support/capture-proxy.ts";
+import { Cli, type Exit } from "../support/cli.ts";
+
+const plan = {
+  federation: "lungs",
+  title: "Planted",
+  rounds: 2,
+  minSites: 1,
+  cachePx: 32,
+  model: { size: "nano", imagePx: 32, patchPx: 8 },
+  pretext: { task: "mae", decoder: { width: 32, depth: 1, heads: 2 } },
+  training: { localEpochs: 3, batchSize: 8 },
+};
+
+const SYNTAXES: readonly FixtureSyntax[] = [
+  "explicit",
+  "implicit",
+  "big-endian",
+  "deflated",
+  "rle",
+  "jpeg",
+  "jpeg-lossless",
+  "jpeg-ls",
+  "jpeg-2000",
+  "ht-jpeg-2000",
+];
+/** Sound images: enough for two classes to train and test on. */
+const SOUND = 16;
+
+/** The coordinator's own folder. No path of a hospital has any business there. */
+let coordinatorDir: string;
+/** The hospital's: the word stands in the path of everything below it, so a path that is repeated shows. */
+let hospitalDir: string;
+let proxy: CaptureProxy;
+let coordinator: Cli;
+/** What was printed, by command. */
+const printed: { readonly what: string; readonly output: string; readonly exit: Exit }[] = [];
+
+const hospital = (...names: readonly string[]): string => path.join(hospitalDir, ...names);
+const home = (): string => hospital("home");
+
+/** Runs a command as a process of its own, with everything that a debug log may say. */
+async function step(what: string, ...args: readonly string[]): Promise<Cli> {
+  const cli = new Cli("site", args, { LOG_LEVEL: "debug", HOME: hospitalDir });
+  printed.push({ what, output: "", exit: await cli.exited });
+  printed[printed.length - 1] = { what, output: cli.output, exit: await cli.exited };
+  return cli;
+}
+
+async function plant(): Promise<void> {
+  const ward = hospital("CANARY ward");
+  await mkdir(path.join(ward, "CANARY bed 1"), { recursive: true });
+  const put = (name: string, bytes: Uint8Array | string): Promise<void> =>
+    writeFile(path.join(ward, "CANARY bed 1", `CANARY ${name}`), bytes);
+  const image = (seed: number) => syntheticImage({ seed, rows: 40, columns: 36 });
+  for (let number = 0; number < SOUND; number++) {
+    const syntax = SYNTAXES[number % SYNTAXES.length] ?? "explicit";
+    await put(`${number}.dcm`, await plantedDicom({ number, syntax, image: image(number) }));
+  }
+  const sound = await plantedDicom({ number: 0, image: image(0) });
+  await put("again.dcm", sound);
+  await put("cut.dcm", (await plantedDicom({ number: 50, image: image(50) })).subarray(0, -500));
+  await put("cut header.dcm", sound.subarray(0, 2000));
+  await put("syntax.dcm", await plantedDicom({ number: 51, image: image(51), uid: `1.2.840.${CANARY}` }));
+  await put(
+    "burned in.dcm",
+    await plantedDicom({ number: 52, image: image(52), elements: [["00280301", "CS", "YES"]] }),
+  );
+  await put("ultrasound.dcm", await plantedDicom({ number: 53, modality: "US", image: image(53) }));
+  await put(
+    "frames.dcm",
+    await plantedDicom({ number: 54, image: image(54), elements: [["00280008", "IS", "3"]] }),
+  );
+  await put("no pixels.dcm", await plantedDicom({ number: 55, image: image(55), without: ["00280010"] }));
+  await put(
+    "short.dcm",
+    await plantedDicom({ number: 56, image: image(56), pixelData: Buffer.from(CANARY) }),
+  );
+  await put("notes.txt", `${CANARY}, born 1970`);
+  await put("empty.dcm", "");
+  await symlink(hospital("CANARY nowhere"), path.join(ward, "CANARY dangling.dcm"));
+  await symlink(ward, path.join(ward, "CANARY loop"));
+  // Codestreams with the word in them: decoders refuse, print, trap and hang.
+  for (const [i, syntax] of SYNTAXES.slice(4).entries()) {
+    for (const share of [0.02, 0.5]) {
+      const file = Buffer.from(
+        await plantedDicom({ number: 60 + 10 * i + 10 * share, syntax, image: image(i) }),
+      );
+      const start = file.lastIndexOf(Buffer.from([0xe0, 0x7f, 0x10, 0x00]));
+      const from = start + 28 + Math.floor((file.length - start - 60) * share);
+      file.fill(CANARY, from, Math.min(file.length - 8, from + 60));
+      await put(`trap ${syntax} ${share}.dcm`, file);
+    }
+  }
+  const rows = Array.from(
+    { length: SOUND },
+    (_, n) => `${plantedUid(n)},${CANARY}-${n},${CANARY}^Name,${n % 2 === 0 ? "normal" : "abnormal"}`,
+  );
+  const header = "sop_instance_uid,patient_id,patient_name,label";
+  await writeFile(hospital("CANARY labels.csv"), [header, ...rows].join("\n"));
+  await writeFile(
+    hospital("CANARY wrong.csv"),
+    `${header}\n${plantedUid(0)},x,y,"${CANARY}^Name, born 1970"\n`,
+  );
+  await writeFile(hospital("CANARY quotes.csv"), `${header}\n"${CANARY}" "x\n${CANARY}`);
+  await writeFile(hospital("CANARY strangers.csv"), `${header}\n2.25.${CANARY}.999,x,y,normal\n`);
+  await mkdir(hospital("CANARY notes"));
+  await writeFile(hospital("CANARY notes", "CANARY.txt"), CANARY);
+}
+
+beforeAll(async () => {
+  coordinatorDir = await mkdtemp(path.join(tmpdir(), "consilium-planted-"));
+  hospitalDir = path.join(await mkdtemp(path.join(tmpdir(), "consilium-planted-")), "CANARY hospital");
+  await mkdir(hospitalDir);
+  await plant();
+  await writeFile(path.join(coordinatorDir, "plan.json"), JSON.stringify(plan));
+  const coordinatorHome = path.join(coordinatorDir, "home");
+  coordinator = new Cli("coordinator", [
+    "serve",
+    ...["--home", coordinatorHome, "--host", "127.0.0.1", "--port", "0", "--json"],
+    ...["--plan", path.join(coordinatorDir, "plan.json")],
+  ]);
+  const { url } = await coordinator.waitFor(({ event }) => event === "listening");
+  proxy = await startCaptureProxy(Number(new URL(String(url)).port));
+  const invite = new Cli("coordinator", ["invite", "--home", coordinatorHome, "--site", "st-mary", "--json"]);
+  await invite.exited;
+  const token = String(invite.lines.at(-1)?.["token"]);
+
+  const at = ["--home", home()];
+  const ward = hospital("CANARY ward");
+  const labels = (name: string): string[] => ["--labels", hospital(`CANARY ${name}.csv`)];
+  await step("init", "init", ...at, "--site", "st-mary");
+  await step("join", "join", ...at, "--coordinator", proxy.url, "--token", token);
+  await step("ingest a folder that is not there", "ingest", hospital("CANARY missing"), ...at);
+  await step("ingest nothing usable", "ingest", hospital("CANARY notes"), ...at, "--cache", "none");
+  for (const name of ["wrong", "quotes", "strangers", "missing"])
+    await step(`ingest with ${name} labels`, "ingest", ward, ...at, ...labels(name), "--threads", "1");
+  await step("ingest", "ingest", ward, ...at, ...labels("labels"), "--threads", "1", "--json");
+  await step("train before the approval", "run", ...at);
+  await step("approve", "approve", ...at);
+  await step("preview", "preview", ...at, "--out", hospital("page.html"));
+  const image = path.join(ward, "CANARY bed 1");
+  await step("decode", "decode", path.join(image, "CANARY 5.dcm"), "--raw", hospital("pixels.raw"));
+  await step("decode what traps", "decode", path.join(image, "CANARY trap jpeg-2000 0.5.dcm"));
+  await step("decode a file that is not there", "decode", hospital("CANARY none.dcm"), "--json");
+
+  const first = new Cli("site", ["run", ...at, "--threads", "1", "--json"], { LOG_LEVEL: "debug" });
+  await first.waitFor(({ event, phase }) => event === "progress" && phase === "training");
+  const exit = await first.kill("SIGTERM");
+  printed.push({ what: "run, stopped", output: first.output, exit });
+  await step("run", "run", ...at, "--threads", "1");
+  const quick = ["--modes", "probe", "--seeds", "1", "--from", "global", "--threads", "1"];
+  await step("finetune", "finetune", ...at, ...quick, "--json");
+  await step(
+    "reconstruct",
+    "reconstruct",
+    ...at,
+    "--count",
+    "2",
+    "--out",
+    hospital("pictures"),
+    "--threads",
+    "1",
+  );
+  await step("export", "export", ...at, "--out", hospital("encoder.safetensors"));
+  await step("export into a file", "export", ...at, "--out", hospital("CANARY labels.csv", "x"));
+  await step("receipts", "receipts", ...at);
+  await step("doctor", "doctor", ...at, "--json");
+  await step("no home", "receipts", "--home", hospital("CANARY nobody"));
+}, 240_000);
+
+afterAll(async () => {
+  await coordinator.kill();
+  await proxy.close();
+  await rm(coordinatorDir, { recursive: true, force: true });
+  await rm(path.dirname(hospitalDir), { recursive: true, force: true });
+});
+
+/** Every file below a folder: its name there, and its bytes. */
+async function filesBelow(folder: string): Promise<{ readonly name: string; readonly bytes: Buffer }[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return Promise.all(
+    entries
+      .filter((entry) => entry.isFile())
+      .map(async (entry) => {
+        const file = path.join(entry.parentPath, entry.name);
+        return { name: path.relative(folder, file), bytes: await readFile(file) };
+      }),
+  );
+}
+
+async function canariesBelow(folder: string): Promise<string[]> {
+  return (await filesBelow(folder)).flatMap(({ name, bytes }) =>
+    [...findCanary(bytes), ...findCanary(Buffer.from(name))].map((form) => `${name}: ${form}`),
+  );
+}
+
+describe("the search", () => {
+  it("finds the word in every form that it is looked for in", () => {
+    const forms = [
+      Buffer.from("xCANARYx"),
+      Buffer.from("canary", "utf16le"),
+      Buffer.from(Buffer.from("a Canary").toString("hex")),
+      ...["", "a", "bc", "def"].map((before) =>
+        Buffer.from(Buffer.from(`${before}CANARY!`).toString("base64")),
+      ),
+    ];
+    for (const bytes of forms) expect(findCanary(bytes), bytes.toString("latin1")).not.toEqual([]);
+    expect(findCanary(Buffer.from("a canal, 434e4152"))).toEqual([]);
+  });
+
+  it("has a great deal to find", async () => {
+    expect(textElements().length).toBeGreaterThan(2_000);
+    const planted = await filesBelow(hospital("CANARY ward"));
+    expect(planted.filter(({ bytes }) => findCanary(bytes).length > 0).length).toBeGreaterThan(SOUND + 20);
+  });
+});
+
+describe("the commands did what they were to do", () => {
+  const outputOf = (what: string) => printed.find((one) => one.what === what);
+
+  it.each([
+    ["ingest a folder that is not there", "ingest.folder-missing"],
+    ["ingest nothing usable", "ingest.no-dicom"],
+    ["ingest with wrong labels", "labels.invalid"],
+    ["ingest with quotes labels", "labels.invalid"],
+    ["ingest with strangers labels", "labels.unmatched"],
+    ["ingest with missing labels", "labels.invalid"],
+    ["train before the approval", "training.not-approved"],
+    ["decode a file that is not there", "dicom.unreadable"],
+    ["export into a file", "disk.denied"],
+    ["no home", "home.missing"],
+  ])("%s ends with %s", (what, code) => {
+    expect(outputOf(what)?.exit.code).toBe(1);
+    expect(outputOf(what)?.output).toContain(code);
+  });
+
+  it("the others end well, and the files are set aside for every reason", () => {
+    for (const what of [
+      "init",
+      "join",
+      "ingest",
+      "approve",
+      "preview",
+      "decode",
+      "run",
+      "finetune",
+      "reconstruct",
+    ])
+      expect(outputOf(what)?.exit, outputOf(what)?.output).toEqual({ code: 0, signal: null });
+    expect(outputOf("run, stopped")?.exit.code).toBe(143);
+    const { output = "" } = outputOf("ingest") ?? {};
+    for (const reason of [
+      "duplicate",
+      "truncated",
+      "unsupported",
+      "burned-in",
+      "no-pixels",
+      "not-dicom",
+      "unreadable",
+      "decode-failed",
+    ])
+      expect(output).toContain(`"dicom.${reason}"`);
+  });
+});
+
+describe("the word is nowhere", () => {
+  it("in what any command printed, with all that a debug log says", () => {
+    const found = printed.flatMap(({ what, output }) =>
+      findCanary(Buffer.from(output)).map((form) => `${what}: ${form}`),
+    );
+    expect(found).toEqual([]);
+  });
+
+  it("in any file of the site's home: caches, manifests, labels, receipts, models, what a stopped run left", async () => {
+    expect((await filesBelow(home())).length).toBeGreaterThan(10);
+    expect(await canariesBelow(home())).toEqual([]);
+  });
+
+  it("in the preview, the pictures, the decoded pixels or the exported encoder", async () => {
+    for (const name of ["page.html", "pixels.raw", "encoder.safetensors", "encoder.safetensors.json"])
+      expect(findCanary(await readFile(hospital(name))), name).toEqual([]);
+    expect(await canariesBelow(hospital("pictures"))).toEqual([]);
+  });
+
+  it("beside these: commands leave nothing else lying about but what libraries keep in the user's own cache", async () => {
+    const left = (await readdir(hospitalDir)).filter((name) => !name.startsWith(CANARY));
+    const made = [
+      "encoder.safetensors",
+      "encoder.safetensors.json",
+      "home",
+      "page.html",
+      "pictures",
+      "pixels.raw",
+    ];
+    expect(left.filter((name) => name !== ".cache").sort()).toEqual(made);
+    if (left.includes(".cache")) expect(await canariesBelow(hospital(".cache"))).toEqual([]);
+  });
+
+  it("in anything that the site sent", () => {
+    expect(proxy.captured().length).toBeGreaterThan(100_000);
+    expect(findCanary(proxy.captured())).toEqual([]);
+  });
+
+  it("at the coordinator: its database, objects, audit log and what it printed", async () => {
+    expect(await canariesBelow(path.join(coordinatorDir, "home"))).toEqual([]);
+    expect(findCanary(Buffer.from(coordinator.output))).toEqual([]);
+  });
+});
+
+it("a command line that is wrong in any way is never repeated", async () => {
+  const { output, codes } = await misuses([
+    [CANARY],
+    ["runn"],
+    ["run", `--${CANARY}`],
+    ["run", "--cach", "x"],
+    ["run", `-${CANARY}`],
+    ["run", "--device", CANARY],
+    ["run", "--threads", CANARY],
+    ["ingest"],
+    ["ingest", "a", CANARY],
+    ["ingest", "a", "--cache", `${CANARY}/..`],
+    ["ingest", "a", "--size", CANARY],
+    ["ingest", "a", "--min-used", CANARY],
+    ["init", "--site", `${CANARY} Hospital`],
+    ["join", "--coordinator", `https://${CANARY}:${CANARY}@x`, "--token", "x"],
+    ["join", "--coordinator", "https://x", "--token", `consilium1.${CANARY}`],
+    ["export", "--format", CANARY, "--out", "x"],
+    ["export", "--format", `' is invalid. ${CANARY}`, "--out", "x"],
+    ["finetune", "--modes", CANARY],
+    ["finetune", "--from", `global,${CANARY}`],
+    ["preview", "--count", CANARY],
+    ["preview", "--cache", `${CANARY} ward`],
+  ]);
+  // The frames of a debug log name this very file.
+  const searched = output.replaceAll(path.basename(import.meta.filename), "");
+  expect(findCanary(Buffer.from(searched))).toEqual([]);
+  expect(new Set(codes)).toEqual(new Set([1]));
+  // And it still says what to mend.
+  expect(output).toContain("Did you mean run?");
+  expect(output).toContain("Did you mean --cache?");
+  expect(output).toContain("Allowed choices are safetensors, checkpoint");
+});
+
+/** In this process, since nothing but the words on the command line matters to them. */
+async function misuses(lines: readonly (readonly string[])[]): Promise<{ output: string; codes: number[] }> {
+  let output = "";
+  const terminal = { write: (text: string) => void (output += text), isTTY: false, columns: 80 };
+  const codes: number[] = [];
+  for (const line of lines)
+    codes.push(
+      await runInProcess([...line, "--home", home()], {
+        env: { LOG_LEVEL: "debug" },
+        userHome: hospitalDir,
+        nodeVersion: process.versions.node,
+        cores: 1,
+        memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
+        processId: process.pid,
+        isProcessAlive: () => false,
+        stdout: terminal,
+        stderr: terminal,
+        fetch: () => Promise.reject(new Error("nothing is sent")),
+        random: (length) => new Uint8Array(length),
+        nowMs: Date.now,
+        sleep: () => Promise.resolve(),
+        signal: new AbortController().signal,
+      }),
+    );
+  return { output, codes };
+}
