@@ -31,6 +31,8 @@ function gpuEnvironment(): Record<string, string> {
 export default defineConfig({
   test: {
     environment: "node",
+    // As the programs have it (shared/src/launch.mjs).
+    env: { ORT_DISABLE_TELEMETRY: "1" },
     // TensorFlow.js ships its gradient rules as files that only a bundler resolves; one test compares ours with them.
     server: { deps: { inline: [/tfjs-core\/dist\/(register_all_gradients|gradients)/] } },
     testTimeout: 30_000,

@@ -12,6 +12,9 @@ export function launch(main) {
     );
     process.exit(1);
   }
+  // ONNX Runtime's published builds send usage events to their maker, keep an identifier of the machine for it, and read
+  // this when they are loaded. Nothing of a hospital goes to anyone but its coordinator.
+  process.env.ORT_DISABLE_TELEMETRY = "1";
   // A failure is left to reject: Node ends with it, as with any error of a program's start.
   import("tsx/esm/api").then(({ register }) => {
     register();

@@ -19,6 +19,9 @@ import { profile } from "./profile.ts";
 import { secagg } from "./secagg.ts";
 import { step } from "./step.ts";
 
+// As the programs have it (shared/src/launch.mjs); the runtime looks when its first session is made.
+process.env["ORT_DISABLE_TELEMETRY"] = "1";
+
 const BENCHMARKS: readonly Benchmark[] = [
   step,
   loader,
