@@ -9,7 +9,6 @@ import {
   fingerprintFrom,
   sumOfFingerprints,
 } from "@consilium/shared/fingerprint/histogram";
-import type { FederationId } from "@consilium/shared/ids";
 import { planHash } from "@consilium/shared/plan";
 import type {
   CohortSum,
@@ -64,7 +63,7 @@ async function cohort(site: FakeSite): Promise<CohortSum> {
 const verdicts = (): Record<string, string> =>
   Object.fromEntries(
     coordinator.federations
-      .get("chest" as FederationId)
+      .get("chest")
       .status()
       .images.map(({ site, verdict }) => [site, verdict]),
   );
