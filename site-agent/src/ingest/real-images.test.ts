@@ -110,7 +110,7 @@ describe.skipIf(!present)("real chest radiographs", () => {
       const odd = fingerprintOf(records, { ...cache, read });
       return compareWithOthers(odd, sumOfFingerprints([first, second, odd])).unlike;
     };
-    const negative: typeof cache.read = (indices, out) => {
+    const negative = (indices: ArrayLike<number>, out: Uint8Array): void => {
       cache.read(indices, out);
       for (let i = 0; i < out.length; i++) out[i] = 255 - (out[i] ?? 0);
     };
