@@ -40,7 +40,7 @@ interface Flags {
   readonly out: string;
 }
 
-/** What each kind of run takes where nothing is said. Sized for two cores; see docs/architecture.md. */
+/** What each kind of run takes where nothing is said. Sized for two cores. */
 const DEFAULTS = {
   phantom: { rounds: 20, images: 320, labelFraction: 0.06, seeds: 1, own: true },
   folder: { rounds: 25, images: 0, labelFraction: 0.01, seeds: 2, own: false },
@@ -63,7 +63,7 @@ export function parseOptions(args: readonly string[]): DemoOptions {
     .option("--images <n>", "phantom images per hospital", integer(16, 100_000))
     .option("--label-fraction <f>", "share of the labels that fine-tuning gets", fraction)
     .option("--seeds <n>", "fine-tunings per encoder, each with other labels", integer(1, 100))
-    .option("--seed <n>", "seed of everything random", integer(0, 0xffff_ffff), 1)
+    .option("--seed <n>", "seed of the phantoms and of the plan", integer(0, 0xffff_ffff), 1)
     .option("--own", "also train each site's own encoder on its images alone (default with phantoms)")
     .option("--no-own", "skip it (default with --data, where it takes as long as the federation)")
     .option("--quick", "a very short run, to see that everything works", false)

@@ -5,6 +5,7 @@ import { LEARNING_ERRORS } from "./error-table/learning.ts";
 import { PRIVACY_ERRORS } from "./error-table/privacy.ts";
 import { RUNNING_ERRORS } from "./error-table/running.ts";
 import { SECAGG_ERRORS } from "./error-table/secagg.ts";
+import { SOURCE_ERRORS } from "./error-table/sources.ts";
 import { ConsiliumError, describeError, ERRORS, errorBody, toConsiliumError } from "./errors.ts";
 
 it("gives every code a meaning and a next step, each a sentence", () => {
@@ -21,6 +22,7 @@ it("has each code in one area", () => {
     FEDERATION_ERRORS,
     SECAGG_ERRORS,
     IMAGE_ERRORS,
+    SOURCE_ERRORS,
     LEARNING_ERRORS,
     PRIVACY_ERRORS,
   ];

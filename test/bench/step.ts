@@ -81,9 +81,12 @@ async function measureWasm({ threads }: Options, { results, targets, log }: Repo
     const { times, undisturbed } = await timeInTurns([compiled, wasm], WASM_TURNS, () => Promise.resolve());
     const [own = [], theirs = []] = times;
     const ratio = median(theirs) / median(own);
+    const imagesPerSecond = (ms: readonly number[]): number => (1000 * WASM_BATCH) / median(ms);
     results.push(
       { label: `${work.title}: ${compiled.name}, a step`, value: median(own), unit: "ms" },
       { label: `${work.title}: TF.js on WASM, a step`, value: median(theirs), unit: "ms" },
+      { label: `${work.title}: ${compiled.name}`, value: imagesPerSecond(own), unit: "images/s" },
+      { label: `${work.title}: TF.js on WASM`, value: imagesPerSecond(theirs), unit: "images/s" },
     );
     const target = atLeast(`${work.title}: times as fast as TF.js on WASM`, ratio, LEAST_TIMES_WASM);
     targets.push({ ...target, ok: target.ok && undisturbed });

@@ -66,7 +66,7 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
   );
   const text = `${JSON.stringify(plan, null, 2)}\n`;
   if (options.out === undefined) {
-    terminal.print(text.trimEnd());
+    terminal.print(terminal.json ? JSON.stringify(plan) : text.trimEnd());
     return;
   }
   try {

@@ -46,7 +46,7 @@ export const withTrainingOptions = (command: Command, ports: CliPorts): Command 
     )
     .option(
       "--micro-batches <n>",
-      "parts of a batch computed one after the other: less memory, as fast",
+      "parts of a batch computed one after the other: less memory, about a quarter slower",
       wholeNumber("--micro-batches", 1),
       1,
     )

@@ -63,6 +63,11 @@ it("caches of an ultrasound image its region and nothing of the machine's banner
   expect(whole.pixels).toEqual(alone.pixels);
 });
 
+it("takes no segmentation for an image", async () => {
+  const segmentation: FixtureElement = ["00080016", "UI", "1.2.840.10008.5.1.4.1.1.66.4"];
+  expect(await read(syntheticImage(), [segmentation])).toMatchObject({ code: "dicom.no-pixels" });
+});
+
 it("sets ultrasound without a region aside", async () => {
   expect(await read(syntheticImage(), ultrasound)).toMatchObject({ code: "dicom.burned-in" });
 });

@@ -84,6 +84,7 @@ export async function readImage(file: FoundFile, options: ReadOptions): Promise<
 export function refusal(header: DicomHeader): ConsiliumError | null {
   if (header.identifiers.sopInstanceUid === "")
     return new ConsiliumError("dicom.unsupported", { detail: "(no SOP Instance UID)" });
+  if (header.isSegmentation) return new ConsiliumError("dicom.no-pixels");
   if (header.mayCarryText) return new ConsiliumError("dicom.burned-in");
   return null;
 }

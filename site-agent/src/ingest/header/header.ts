@@ -11,7 +11,14 @@ import { readPalette, type Palette } from "./lookup-table.ts";
 import { locateDataSet } from "./part10.ts";
 import { readPixelFormat, type PixelFormat } from "./pixel-format.ts";
 import type { TransferSyntax } from "./syntax.ts";
-import { bodyPartTerm, isSecondaryCapture, modalityTerm, vendorClass, viewTerm } from "./terms.ts";
+import {
+  bodyPartTerm,
+  isSecondaryCapture,
+  isSegmentation,
+  modalityTerm,
+  vendorClass,
+  viewTerm,
+} from "./terms.ts";
 import { isUltrasound, readUltrasoundRegion, type Region } from "./ultrasound.ts";
 
 export interface PixelElement {
@@ -46,6 +53,8 @@ export interface DicomHeader {
   readonly spacingMm: number | null;
   /** By BurnedInAnnotation, SOP class or ImageType (see terms.ts), or as ultrasound without a region. */
   readonly mayCarryText: boolean;
+  /** Its pixels are labels. */
+  readonly isSegmentation: boolean;
   /** The only part of the image that may be used; null where all of it may. */
   readonly region: Region | null;
   readonly frames: number;
@@ -117,6 +126,7 @@ export function readHeader(
       vendor: vendorClass(dataSet.text(TAG.manufacturer)),
       spacingMm: spacing === null ? null : ((spacing[0] ?? 0) + (spacing[1] ?? 0)) / 2,
       mayCarryText: saysItCarriesText(dataSet) || (sonogram && region === null),
+      isSegmentation: isSegmentation(dataSet.text(TAG.sopClass) ?? ""),
       region,
       frames,
       instanceNumber: dataSet.integer(TAG.instanceNumber) ?? 0,

@@ -53,3 +53,11 @@ export const bodyPartTerm = (text: string | undefined): string | null => lookUp(
 export function isSecondaryCapture(sopClass: string): boolean {
   return sopClass === SECONDARY_CAPTURE || sopClass.startsWith(`${SECONDARY_CAPTURE}.`);
 }
+
+/** Segmentation and Label Map Segmentation Storage (PS3.4 table B.5-1): their pixels are labels, not an image. */
+export const SEGMENTATIONS: ReadonlySet<string> = new Set([
+  "1.2.840.10008.5.1.4.1.1.66.4",
+  "1.2.840.10008.5.1.4.1.1.66.7",
+]);
+
+export const isSegmentation = (sopClass: string): boolean => SEGMENTATIONS.has(sopClass);

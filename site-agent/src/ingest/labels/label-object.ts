@@ -4,6 +4,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { labelTextSchema } from "../../dataset/labels.ts";
 import { DataSet } from "../header/data-set.ts";
 import { locateDataSet } from "../header/part10.ts";
+import { isSegmentation, SEGMENTATIONS } from "../header/terms.ts";
 import type { TransferSyntax } from "../header/syntax.ts";
 
 const SOP_CLASS = 0x0008_0016;
@@ -17,8 +18,7 @@ export interface LabelObject {
   readonly syntax: TransferSyntax;
 }
 
-/** Segmentation and Label Map Segmentation Storage; RT Structure Set Storage (PS3.4 B.5). */
-const SEGMENTATIONS = new Set(["1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"]);
+/** RT Structure Set Storage (PS3.4 B.5). */
 const STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3";
 /** All structured reports: basic text, enhanced, comprehensive, 3-D, and so on. */
 const REPORTS = "1.2.840.10008.5.1.4.1.1.88.";
@@ -55,7 +55,7 @@ export function guarded<T>(read: () => T): T {
 }
 
 function kindOf(sopClass: string): LabelObject["kind"] {
-  if (SEGMENTATIONS.has(sopClass)) return "dicom-seg";
+  if (isSegmentation(sopClass)) return "dicom-seg";
   if (sopClass === STRUCTURE_SET) return "dicom-rtstruct";
   return sopClass.startsWith(REPORTS) ? "dicom-sr" : "other";
 }
