@@ -23,6 +23,9 @@ export interface Forecast {
   readonly terms: PrivacyTerms | null;
   /** Those that were not paid for yet. */
   readonly rounds: number;
+  /** What the plan itself speaks of: its delta, and all of its rounds. null if it adds no noise. */
+  readonly planDelta: number | null;
+  readonly planEpsilon: number | null;
   /** Of these rounds alone, and with all that was spent before. Infinity without noise. */
   readonly epsilon: number;
   readonly epsilonTogether: number;
@@ -67,7 +70,8 @@ function forecast(
   if (terms === null) {
     const epsilon = rounds === 0 ? 0 : Infinity;
     const allowedRounds = required ? 0 : rounds;
-    return { federation, terms, rounds, epsilon, epsilonTogether: epsilon, allowedRounds };
+    const own = { planDelta: null, planEpsilon: null };
+    return { federation, terms, rounds, ...own, epsilon, epsilonTogether: epsilon, allowedRounds };
   }
   const [first] = payments;
   const spent = first === undefined ? [] : spentOn(first.cohort, payments);
@@ -76,10 +80,19 @@ function forecast(
     federation,
     terms,
     rounds,
+    ...planFigures(plan, terms),
     epsilon: epsilonOf([planned], delta),
     epsilonTogether: epsilonOf([...spent, planned], delta),
     allowedRounds: affordableRounds(spent, terms, rounds, { maxEpsilon, delta }),
   };
+}
+
+function planFigures(
+  { privacy, rounds }: Plan,
+  terms: PrivacyTerms,
+): Pick<Forecast, "planDelta" | "planEpsilon"> {
+  if (privacy.unit === "none") return { planDelta: null, planEpsilon: null };
+  return { planDelta: privacy.delta, planEpsilon: epsilonOf([stepsOf(terms, rounds)], privacy.delta) };
 }
 
 /** Said wherever figures are shown: what they do not cover. */
@@ -94,7 +107,7 @@ export function describeStatement(of: Statement): string {
   const { cohort, patients, maxEpsilon, delta, required, spentEpsilon, paidRounds } = of;
   return [
     `Privacy of the ${patients} patients in cache "${cohort}"`,
-    `  limit        epsilon ${maxEpsilon} at delta ${delta}${required ? "; plans without privacy are refused" : ""}`,
+    `  limit        epsilon ${maxEpsilon} at delta ${small(delta)}${required ? "; plans without privacy are refused" : ""}`,
     `  spent        epsilon ${show(spentEpsilon)}, in ${counted(paidRounds, "round")}`,
     ...(of.forecast === null ? [] : describeForecast(of.forecast, of)),
     "",
@@ -104,8 +117,8 @@ export function describeStatement(of: Statement): string {
 }
 
 function describeForecast(
-  { federation, terms, rounds, epsilon, epsilonTogether, allowedRounds }: Forecast,
-  { maxEpsilon }: Statement,
+  { federation, terms, rounds, planDelta, planEpsilon, epsilon, epsilonTogether, allowedRounds }: Forecast,
+  { maxEpsilon, delta }: Statement,
 ): readonly string[] {
   if (terms === null) {
     const verdict =
@@ -117,10 +130,17 @@ function describeForecast(
     allowedRounds === rounds
       ? `within the limit of ${maxEpsilon}`
       : `MORE THAN THE LIMIT of ${maxEpsilon}: training would stop after ${counted(allowedRounds, "round")}`;
+  const otherDelta =
+    planDelta === null || planEpsilon === null || planDelta === delta
+      ? []
+      : [
+          `               (at the plan's own delta ${small(planDelta)}, all its rounds: ${show(planEpsilon)})`,
+        ];
   return [
     `  plan         ${federation}, ${counted(rounds, "round")} to come of ${counted(stepsPerRound, "step")}; a patient is in a batch with probability ${show(sampleRate)}`,
     `               noise of ${show(noiseMultiplier)} times the norm ${clipL2Norm} to which each patient is clipped`,
     `  would spend  epsilon ${show(epsilon)}; with what is spent, ${show(epsilonTogether)}`,
+    ...otherDelta,
     `               ${verdict}`,
   ];
 }
@@ -136,11 +156,14 @@ function meaning(epsilon: number, delta: number): readonly string[] {
         : "weak: more a form than a protection";
   return [
     `What it means: whatever someone concludes about a patient from all updates, they would conclude with a probability at most`,
-    `${show(Math.exp(epsilon))} times as large as had the patient not been there, but for a chance of about ${delta}. Epsilon ${show(epsilon)} is ${strength}.`,
+    `${show(Math.exp(epsilon))} times as large as had the patient not been there, but for a chance of about ${small(delta)}. Epsilon ${show(epsilon)} is ${strength}.`,
   ];
 }
 
 const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+/** For example 1e-6. */
+const small = (value: number): string => value.toExponential().replace("e+0", "");
 
 /** Three digits. */
 const show = (value: number): string =>

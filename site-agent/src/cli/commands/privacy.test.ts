@@ -63,6 +63,10 @@ it("shows what is spent, and what a plan would spend before anyone agrees to it"
   const { forecast } = JSON.parse(stdout) as { forecast: { epsilon: number } };
   expect(forecast.epsilon).toBeLessThanOrEqual(3);
   expect(forecast.epsilon).toBeGreaterThan(2.99);
+  // At another delta the plan's own figure is told beside it.
+  const other = await site("privacy", "--plan", planFile, "--delta", "1e-6");
+  expect(other.stdout).toContain("limit        epsilon 8 at delta 1e-6");
+  expect(other.stdout).toContain("(at the plan's own delta 1e-5, all its rounds: 3)");
 
   const less = await site("privacy", "--plan", planFile, "--max-epsilon", "1", "--required");
   expect(less.stdout).toContain("MORE THAN THE LIMIT of 1: training would stop after");
