@@ -120,6 +120,12 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(`${name}: ${summary}\n  --json                    one JSON object on stdout\n  ${help}`);
     return 0;
   }
+  // An option that a benchmark does not name would be ignored, and its figures taken for what they are not.
+  const named = ["json", "help"];
+  const foreign = Object.keys(values).find(
+    (option) => !named.includes(option) && !help.includes(`--${option}`),
+  );
+  if (foreign !== undefined) throw new UsageError(`${name} has no --${foreign}; see ${name} --help`);
   const findings = await run(readOptions(values), (line) => {
     console.error(line);
   });
