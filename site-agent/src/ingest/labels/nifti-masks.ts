@@ -5,18 +5,15 @@
  * without one takes the file's first slice as it lies (first axis along the rows).
  */
 import { readFile } from "node:fs/promises";
-import { gunzipSync } from "node:zlib";
-import { isNIFTI, NIFTI1, readHeader } from "nifti-reader-js";
+import { isNIFTI, readHeader } from "nifti-reader-js";
 import { imageKey } from "../../dataset/keys.ts";
 import { labelTextSchema } from "../../dataset/labels.ts";
 import type { FoundFile } from "../folder.ts";
+import { NIFTI_NUMBERS, unzipped } from "../nifti-file.ts";
 import { toPatient, type ImageGeometry, type ImageIndex, type Triple } from "./geometry.ts";
 import type { LabelItem } from "./item.ts";
 import { maskName } from "./mask-images.ts";
 import { MAX_CLASSES } from "./table.ts";
-
-const MAX_BYTES = 2 ** 31 - 1;
-const GZIP = [0x1f, 0x8b];
 
 /** A volume of class numbers. */
 interface MaskVolume {
@@ -111,30 +108,15 @@ function masksOn(
   return masks;
 }
 
-const READERS: ReadonlyMap<
-  number,
-  { bytes: number; read: (view: DataView, at: number, little: boolean) => number }
-> = new Map([
-  [NIFTI1.TYPE_UINT8, { bytes: 1, read: (view, at) => view.getUint8(at) }],
-  [NIFTI1.TYPE_INT8, { bytes: 1, read: (view, at) => view.getInt8(at) }],
-  [NIFTI1.TYPE_INT16, { bytes: 2, read: (view, at, little) => view.getInt16(at, little) }],
-  [NIFTI1.TYPE_UINT16, { bytes: 2, read: (view, at, little) => view.getUint16(at, little) }],
-  [NIFTI1.TYPE_INT32, { bytes: 4, read: (view, at, little) => view.getInt32(at, little) }],
-  [NIFTI1.TYPE_UINT32, { bytes: 4, read: (view, at, little) => view.getUint32(at, little) }],
-  [NIFTI1.TYPE_FLOAT32, { bytes: 4, read: (view, at, little) => view.getFloat32(at, little) }],
-  [NIFTI1.TYPE_FLOAT64, { bytes: 8, read: (view, at, little) => view.getFloat64(at, little) }],
-]);
-
 /** Null for what is not one volume of numbers. */
 function openVolume(file: Uint8Array): MaskVolume | null {
-  const isZipped = GZIP.every((byte, i) => file[i] === byte);
-  const bytes = isZipped ? gunzipSync(file, { maxOutputLength: MAX_BYTES }) : file;
+  const bytes = unzipped(file);
   const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
   if (!(buffer instanceof ArrayBuffer) || !isNIFTI(buffer)) return null;
   const header = readHeader(buffer);
   const [dimensions = 0, width = 0, height = 0, third = 1, ...others] = header.dims;
   const depth = dimensions >= 3 ? third : 1;
-  const reader = READERS.get(header.datatypeCode);
+  const reader = NIFTI_NUMBERS.get(header.datatypeCode);
   const start = Math.floor(header.vox_offset);
   if (
     reader === undefined ||

@@ -3,9 +3,9 @@
  * lies; NIfTI counts to the right and to the front where DICOM counts to the left and to the back.
  */
 import { readFileSync } from "node:fs";
-import { gunzipSync } from "node:zlib";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { isNIFTI, NIFTI1, NIFTI2, readHeader } from "nifti-reader-js";
+import { NIFTI_NUMBERS, unzipped } from "../nifti-file.ts";
 import type { SourceVolume } from "./grid.ts";
 import { dot, length, times, type Vector } from "./vector.ts";
 
@@ -16,24 +16,9 @@ export interface NiftiVolume {
 }
 
 type Header = NIFTI1 | NIFTI2;
-type ReadValue = (view: DataView, at: number, littleEndian: boolean) => number;
 
 /** More than either version's header and its extension flag. */
 const HEADER_BYTES = 1024;
-const GZIP = [0x1f, 0x8b];
-/** What Node can hold in one buffer on every platform. */
-const MAX_BYTES = 2 ** 31 - 1;
-
-const TYPES: ReadonlyMap<number, { readonly bytes: number; readonly read: ReadValue }> = new Map([
-  [NIFTI1.TYPE_UINT8, { bytes: 1, read: (view, at) => view.getUint8(at) }],
-  [NIFTI1.TYPE_INT8, { bytes: 1, read: (view, at) => view.getInt8(at) }],
-  [NIFTI1.TYPE_INT16, { bytes: 2, read: (view, at, little) => view.getInt16(at, little) }],
-  [NIFTI1.TYPE_UINT16, { bytes: 2, read: (view, at, little) => view.getUint16(at, little) }],
-  [NIFTI1.TYPE_INT32, { bytes: 4, read: (view, at, little) => view.getInt32(at, little) }],
-  [NIFTI1.TYPE_UINT32, { bytes: 4, read: (view, at, little) => view.getUint32(at, little) }],
-  [NIFTI1.TYPE_FLOAT32, { bytes: 4, read: (view, at, little) => view.getFloat32(at, little) }],
-  [NIFTI1.TYPE_FLOAT64, { bytes: 8, read: (view, at, little) => view.getFloat64(at, little) }],
-] satisfies [number, { bytes: number; read: ReadValue }][]);
 
 /** Millimetres in a unit of length, by the lowest three bits of xyzt_units; 0 is unknown and taken for millimetres. */
 const MM_PER_UNIT = [1, 1000, 1, 0.001];
@@ -44,9 +29,7 @@ const SHEARED = 0.02;
 /** The file's bytes, unzipped. @throws nifti.unreadable */
 export function readNiftiFile(path: string): Uint8Array {
   try {
-    const bytes = readFileSync(path);
-    const isZipped = GZIP.every((byte, i) => bytes[i] === byte);
-    return isZipped ? gunzipSync(bytes, { maxOutputLength: MAX_BYTES }) : bytes;
+    return unzipped(readFileSync(path));
   } catch (cause) {
     throw new ConsiliumError("nifti.unreadable", { cause });
   }
@@ -58,7 +41,7 @@ export function openNifti(bytes: Uint8Array): NiftiVolume {
   const [dimensions = 0, columns = 0, rows = 0, slices = 0, ...others] = header.dims;
   const isOneVolume = dimensions >= 3 && others.slice(0, dimensions - 3).every((count) => count <= 1);
   if (!isOneVolume || columns < 1 || rows < 1 || slices < 1) throw unsupported("not one volume");
-  const type = TYPES.get(header.datatypeCode);
+  const type = NIFTI_NUMBERS.get(header.datatypeCode);
   if (type === undefined) throw unsupported("data type");
   const planeLength = rows * columns;
   const start = Math.floor(header.vox_offset);
