@@ -128,7 +128,12 @@ function references(pooled: FinetuneResult | null): DemoReport["references"] {
   }));
 }
 
-function outflows({ sites }: FederationStatus): Outflow[] {
+const PROTECTION = {
+  masked: "masked by the site, so that only the sum of all shows; signed",
+  plain: "encrypted for the coordinator, signed by the site",
+};
+
+function outflows({ sites, plan }: FederationStatus): Outflow[] {
   return sites.map(({ site, contributions, receivedBytes }) => ({
     site,
     objects: [
@@ -136,7 +141,7 @@ function outflows({ sites }: FederationStatus): Outflow[] {
         kind: "weight updates",
         count: contributions,
         bytes: receivedBytes,
-        protection: "encrypted for the coordinator, signed by the site",
+        protection: PROTECTION[plan.aggregation.secure],
       },
     ],
   }));

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConsiliumError } from "@consilium/shared/errors";
+import type { Plan } from "@consilium/shared/plan";
 import { z } from "zod";
 import type { Children, JsonLine } from "./children.ts";
 import { evaluationRowSchema, intervalSchema } from "./report/types.ts";
@@ -129,8 +130,9 @@ export class SiteCommands {
     await this.#run("init", ["--site", this.site]);
   }
 
-  async join(coordinator: string, token: string): Promise<void> {
-    await this.#run("join", ["--coordinator", coordinator, "--token", token]);
+  async join(coordinator: string, token: string, { aggregation }: Plan): Promise<void> {
+    const accept = aggregation.secure === "plain" ? ["--accept-plain"] : [];
+    await this.#run("join", ["--coordinator", coordinator, "--token", token, ...accept]);
   }
 
   async ingest(

@@ -85,7 +85,7 @@ export async function runDemo(options: DemoOptions, around: Surroundings): Promi
   await stage(`Enrolling ${sites.map(({ site }) => site).join(", ")}`, (say) =>
     eachAtMost(cores, sites, async (site) => {
       await site.init();
-      await site.join(coordinator.url, await invite(children, coordinatorHome, site.site));
+      await site.join(coordinator.url, await invite(children, coordinatorHome, site.site), plan);
       say(`${site.site} has joined`);
     }),
   );

@@ -13,6 +13,14 @@ export function demoPlan(options: DemoOptions, sites: number): PlanInput {
     rounds: options.rounds,
     minSites: sites,
     roundDeadlineMs: 10 * 60_000,
+    // With two, each could read the other's update from the sum.
+    aggregation:
+      sites < 3
+        ? { secure: "plain" }
+        : {
+            secure: "masked",
+            ...(options.data === null ? { examplesCap: examplesCap(options.images) } : {}),
+          },
     cachePx: 96,
     model: { size: options.model, imagePx: 64, patchPx: 8 },
     // Half the default decoder's width: a third less time a step, spent on more steps (docs/performance.md).
@@ -24,3 +32,6 @@ export function demoPlan(options: DemoOptions, sites: number): PlanInput {
         : { batchSize: 32, localEpochs: 2, learningRate: 1e-3, warmupRounds },
   };
 }
+
+/** Hospitals differ in size; a power of two at least twice the mean is above the largest, and near it. */
+const examplesCap = (images: number): number => 2 ** Math.ceil(Math.log2(2 * images));

@@ -14,6 +14,7 @@ function attemptOf(round: number, attempt: number, loss: number | null): RoundSt
     openedAt: "2026-01-01T00:00:00.000Z",
     closedAt: `2026-01-01T00:00:0${attempt}.000Z`,
     loss,
+    totals: null,
     contributions: loss === null ? [] : [{ site: SITE, examples: 32, metrics }],
     excluded: [],
     checkpoint: null,

@@ -10,7 +10,11 @@ export function trainingRounds(status: History): TrainingRound[] {
     round,
     loss,
     durationMs: closedAt === null ? 0 : Math.max(0, Date.parse(closedAt) - Date.parse(openedAt)),
-    sites: contributions.map(({ site, examples, metrics }) => ({ site, examples, loss: metrics.loss })),
+    sites: contributions.map(({ site, examples, metrics }) => ({
+      site,
+      examples,
+      loss: metrics?.loss ?? null,
+    })),
   }));
 }
 

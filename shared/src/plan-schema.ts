@@ -87,6 +87,22 @@ const privacySchema = z.discriminatedUnion("unit", [
   patientPrivacySchema,
 ]);
 
+/** With two, each could read the other's update from the sum. */
+const FEWEST_MASKED_SITES = 3;
+
+const aggregationSchema = z.strictObject({
+  strategy: z.enum(["fedavg"]).default("fedavg"),
+  /** `masked`: the coordinator sees the sum of the updates and no single one. `plain`: it can read each. */
+  secure: z.enum(["masked", "plain"]).default("masked"),
+  /** Bits of an element of a masked update: 16 halves the upload, for errors of 1e-4 to 1e-2. */
+  linkBits: z.union([z.literal(32), z.literal(16)]).default(32),
+  /**
+   * Under masking a site with more images weighs no more than this. Set it a little above the largest site: where all
+   * have a tenth of it the sum has two digits less.
+   */
+  examplesCap: z.int().min(1).max(200_000).default(4096),
+});
+
 export const planSchema = z
   .strictObject({
     schemaVersion: z.literal(1).default(1),
@@ -95,8 +111,8 @@ export const planSchema = z
     /** Every random choice that sites share (initial weights) follows from it. */
     seed: z.int().min(0).max(0xffff_ffff).default(1),
     rounds: z.int().min(1).max(100_000),
-    /** A round counts with at least this many contributions; training starts when as many have joined. */
-    minSites: z.int().min(1).max(10_000).default(2),
+    /** A round counts with at least this many contributions, three or more where updates are masked; training starts when as many have joined. */
+    minSites: z.int().min(1).max(10_000).default(FEWEST_MASKED_SITES),
     /** After this a round goes on with the contributions it has, if they are enough. */
     roundDeadlineMs: z
       .int()
@@ -112,9 +128,33 @@ export const planSchema = z
     pretext: z.discriminatedUnion("task", [maeSchema]).prefault({ task: "mae" }),
     training: trainingSchema.prefault({}),
     privacy: privacySchema.prefault({ unit: "none" }),
-    aggregation: z.strictObject({ strategy: z.enum(["fedavg"]).default("fedavg") }).prefault({}),
+    aggregation: aggregationSchema.prefault({}),
   })
   .refine(({ rounds, training }) => training.warmupRounds <= rounds, "warmupRounds exceeds rounds")
+  .refine(({ aggregation, minSites }) => aggregation.secure === "plain" || minSites >= FEWEST_MASKED_SITES, {
+    path: ["minSites"],
+    message:
+      'masked updates need at least 3 sites, for with two each could read the other\'s from the sum; raise minSites, or let the coordinator read every update with aggregation.secure "plain"',
+  })
+  .refine(
+    ({ aggregation, training: { adamBeta1, adamBeta2 } }) =>
+      aggregation.secure === "plain" || (adamBeta1 ** 2 < adamBeta2 && adamBeta2 < 1),
+    { path: ["training", "adamBeta2"], message: "masked updates need adamBeta1^2 < adamBeta2 < 1" },
+  )
+  .refine(
+    ({ aggregation: { secure, examplesCap }, training }) =>
+      secure === "plain" ||
+      training.localEpochs *
+        Math.ceil(examplesCap / training.batchSize) *
+        training.learningRate *
+        training.weightDecay <
+        1,
+    {
+      path: ["training", "weightDecay"],
+      message:
+        "masked updates need a bound: weightDecay moves weights without one in a round of examplesCap images",
+    },
+  )
   .refine(({ model, volume }) => (model.dimensions === 3) === (volume !== null), {
     message: "model.dimensions 3 and volume go together",
     path: ["volume"],

@@ -58,3 +58,25 @@ describe("plan", () => {
       );
   });
 });
+
+describe("masked updates", () => {
+  const refused = (change: object, field: string) => {
+    expect(() => parsePlan({ ...minimal, ...change })).toThrow(
+      expect.objectContaining({ code: "plan.invalid", culprits: [field] }) as Error,
+    );
+  };
+
+  it("are what a plan has unless it says otherwise, with three sites or more", () => {
+    expect(parsePlan(minimal)).toMatchObject({
+      minSites: 3,
+      aggregation: { secure: "masked", linkBits: 32 },
+    });
+    refused({ minSites: 2 }, "minSites");
+    expect(parsePlan({ ...minimal, minSites: 2, aggregation: { secure: "plain" } }).minSites).toBe(2);
+  });
+
+  it("need training that cannot move a weight without bound", () => {
+    refused({ training: { adamBeta1: 0.99, adamBeta2: 0.95 } }, "training.adamBeta2");
+    refused({ training: { weightDecay: 100 } }, "training.weightDecay");
+  });
+});

@@ -10,7 +10,7 @@ import {
   siteProgress,
   timeLeftMs,
 } from "../../coordinator/dashboard/src/derive.ts";
-import { describePlan } from "../../coordinator/dashboard/src/describe-plan.ts";
+import { describePlan, whatTheCoordinatorCanRead } from "../../coordinator/dashboard/src/describe-plan.ts";
 import { federationAt } from "./support/federation-story.ts";
 
 const nowMs = Date.parse("2026-11-22T12:00:00Z");
@@ -127,6 +127,18 @@ describe("what a person reads", () => {
     expect(text).toContain("about 5.4 MB a round");
     expect(text).toContain("encrypted for the coordinator");
     expect(text).toContain("closes after 30 min at the latest");
-    expect(text).not.toMatch(/secure aggregation/i);
+    expect(whatTheCoordinatorCanRead(plan)).toMatchObject({ isWarning: true });
+  });
+
+  it("says of a masked plan that single updates, sizes and losses do not show", () => {
+    const status = federationAt({ completed: 2, masked: true });
+    const text = describePlan(status.plan, status.parameters)
+      .map((line) => line.text)
+      .join(" ");
+    expect(text).toContain("cancel only in the sum");
+    expect(whatTheCoordinatorCanRead(status.plan)).toMatchObject({ isWarning: false });
+    const curves = lossCurves(status);
+    expect(curves.global.filter((loss) => loss !== null)).toHaveLength(2);
+    expect(curves.sites.flatMap(({ losses }) => losses).every((loss) => loss === null)).toBe(true);
   });
 });

@@ -19,10 +19,11 @@ const plan = {
   model: { size: "nano", imagePx: 32, patchPx: 8 },
   pretext: { task: "mae", decoder: { width: 32, depth: 1, heads: 2 } },
   training: { localEpochs: 16, batchSize: 8 },
+  aggregation: { examplesCap: 32 },
 } as PlanInput;
 
-const trainingIn = (round: number) => (line: JsonLine) =>
-  line["event"] === "progress" && line["phase"] === "training" && line["round"] === round;
+const phaseIn = (phase: string, round: number) => (line: JsonLine) =>
+  line["event"] === "progress" && line["phase"] === phase && line["round"] === round;
 
 let consortium: Consortium;
 let exits: Exit[];
@@ -33,19 +34,30 @@ beforeAll(async () => {
   consortium = await Consortium.create(plan, 24);
   const [a, b, c] = SITES.map((site) => consortium.run(site)) as [Cli, Cli, Cli];
 
-  // A site dies while it trains, and comes back.
-  await b.waitFor(trainingIn(2));
-  await b.kill("SIGKILL");
-  const secondB = consortium.run("hospital-b");
+  // A site dies while it shares its keys, while it trains, and while it signs; each time it comes back.
+  const lives = [b];
+  for (const [phase, round] of [
+    ["sharing", 1],
+    ["training", 2],
+    ["voting", 2],
+  ] as const) {
+    const life = lives.at(-1) ?? b;
+    await life.waitFor(phaseIn(phase, round));
+    await life.kill("SIGKILL");
+    lives.push(consortium.run("hospital-b"));
+  }
 
-  // The network is cut for everyone, then the coordinator dies while the sites train.
-  await c.waitFor(trainingIn(3));
+  // The network is cut for everyone, then the coordinator dies while the sites train, and again while the sum is opened.
+  await c.waitFor(phaseIn("training", 3));
   consortium.proxy.cut();
   await consortium.killCoordinator();
   await consortium.restartCoordinator();
   statusAfterRestart = await consortium.status();
+  await c.waitFor(phaseIn("releasing", 3));
+  await consortium.killCoordinator();
+  await consortium.restartCoordinator();
 
-  exits = await Promise.all([a, secondB, c].map(({ exited }) => exited));
+  exits = await Promise.all([a, lives.at(-1) ?? b, c].map(({ exited }) => exited));
   status = await consortium.status();
 }, 400_000);
 
@@ -60,6 +72,20 @@ describe("a federation whose site and coordinator are killed mid-round", () => {
     ]);
     for (const { contributions } of status.history)
       expect(contributions.map(({ site }) => site).sort()).toEqual([...SITES]);
+  });
+
+  it("opens each sum once, without another attempt", () => {
+    expect(status.history.map(({ round, attempt }) => `${round}.${attempt}`)).toEqual([
+      "1.1",
+      "2.1",
+      "3.1",
+      "4.1",
+    ]);
+    expect(status.history.map(({ totals }) => totals?.clipped)).toEqual([0, 0, 0, 0]);
+    for (const { contributions } of status.history)
+      expect(contributions.every(({ metrics, examples }) => metrics === null && examples === null)).toBe(
+        true,
+      );
   });
 
   it("resumes at the round it was in", () => {

@@ -9,7 +9,7 @@ import type { PublicIdentity } from "@consilium/shared/crypto/signed";
 import { FINGERPRINT_LENGTH } from "@consilium/shared/fingerprint/layout";
 import type { SiteId } from "@consilium/shared/ids";
 import type { Manifest } from "@consilium/shared/manifest";
-import { parsePlan, type Plan } from "@consilium/shared/plan";
+import { parsePlan, type Plan, type PlanInput } from "@consilium/shared/plan";
 import { parseToken } from "@consilium/shared/protocol/token";
 import { startCoordinator, type Coordinator } from "../../coordinator/src/app.ts";
 import { runAgent, type AgentReport, type AgentResult } from "../../site-agent/src/federation/agent.ts";
@@ -17,6 +17,8 @@ import type { CohortReport } from "../../site-agent/src/federation/cohort.ts";
 import { checkpointFolder } from "../../site-agent/src/federation/checkpoints.ts";
 import { enrol } from "../../site-agent/src/federation/enrol.ts";
 import { httpClient } from "../../site-agent/src/federation/http.ts";
+import { maskingFolder } from "../../site-agent/src/federation/masking/kept.ts";
+import { pinsFile } from "../../site-agent/src/federation/masking/roster.ts";
 import { outboxFolder } from "../../site-agent/src/federation/outbox.ts";
 import { receiptsFile } from "../../site-agent/src/federation/receipts.ts";
 import { initHome, type Home } from "../../site-agent/src/home/home.ts";
@@ -108,16 +110,16 @@ export class TestFederation {
     this.coordinator = coordinator;
   }
 
-  static async start(plan: {
-    readonly rounds: number;
-    readonly minSites: number;
-    readonly privacy?: object;
-  }): Promise<TestFederation> {
+  /** Updates are not masked unless the plan says so. */
+  static async start(
+    plan: Partial<PlanInput> & Pick<PlanInput, "rounds" | "minSites">,
+  ): Promise<TestFederation> {
     const folder = await mkdtemp(path.join(tmpdir(), "consilium-agent-"));
     const parsed = parsePlan({
       federation: "lungs",
       title: "Arithmetic",
       training: { warmupRounds: 0 },
+      aggregation: { secure: "plain" },
       ...plan,
     });
     return new TestFederation(folder, parsed, await coordinatorIn(folder, parsed, 0));
@@ -236,6 +238,11 @@ export class TestSite {
         checkpoints: checkpointFolder(path.join(home.federationFolder, "checkpoints")),
         outbox: outboxFolder(home.federationFolder),
         receipts: receiptsFile(home.receiptsFile),
+        masking: {
+          folder: maskingFolder(home.federationFolder),
+          pins: pinsFile(home.rosterFile),
+          onNewSites: () => undefined,
+        },
         trainer,
         privacy: privacyGuard(
           {

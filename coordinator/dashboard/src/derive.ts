@@ -73,7 +73,7 @@ export function lossCurves(status: FederationStatus): LossCurves {
       site,
       losses: rounds.map((round) => {
         const contributed = round.contributions.find((contribution) => contribution.site === site);
-        if (contributed !== undefined) return contributed.metrics.loss;
+        if (contributed !== undefined) return contributed.metrics?.loss ?? null;
         return round === open && phase !== "idle" ? loss : null;
       }),
     })),

@@ -18,7 +18,13 @@ const SIZES = {
 
 type PatientPrivacy = Extract<Plan["privacy"], { readonly unit: "patient" }>;
 
-const BYTES_PER_WEIGHT = 4;
+const PROTECTION = {
+  masked:
+    "each under masks that cancel only in the sum with the others, and signed; number of images and loss travel in the same sum. In clear: who takes part, and progress.",
+  plain:
+    "encrypted for the coordinator and signed; with them the number of images, the loss, timings and progress.",
+};
+
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
 /** A limit that someone chose, so mostly whole minutes. */
@@ -36,7 +42,7 @@ function describeInput(model: Plan["model"]): string {
 }
 
 export function describePlan(plan: Plan, parameters: number | null): readonly PlanLine[] {
-  const { model, pretext, training } = plan;
+  const { model, pretext, training, aggregation } = plan;
   const weights = parameters === null ? "" : `, ${formatCount(parameters)} weights`;
   const lines: readonly PlanLine[] = [
     {
@@ -58,7 +64,7 @@ export function describePlan(plan: Plan, parameters: number | null): readonly Pl
     ...(plan.privacy.unit === "none" ? [] : [{ label: "Privacy", text: describePrivacy(plan.privacy) }]),
     {
       label: "What leaves a site",
-      text: `Weight updates${parameters === null ? "" : ` (about ${formatBytes(parameters * BYTES_PER_WEIGHT)} a round)`}, encrypted for the coordinator and signed; with them the number of images, the loss, timings and progress; once, histograms of what the images are like. Images, labels, names and headers stay.`,
+      text: `Weight updates${parameters === null ? "" : ` (about ${formatBytes((parameters * aggregation.linkBits) / 8)} a round)`}, ${PROTECTION[aggregation.secure]} Once, histograms of what the images are like. Images, labels, names and headers stay.`,
     },
   ];
   return lines.map(({ label, text }) => ({ label, text: keepUnitsWithNumbers(text) }));
@@ -77,6 +83,18 @@ function keepUnitsWithNumbers(text: string): string {
   return text.replace(/ (?=[×%])|(?<=×) |(?<=\d) (?=(?:min|h|s|[kMG]?B)\b)/g, "\u00a0");
 }
 
+export interface Reading {
+  readonly text: string;
+  /** To be read before anything else. */
+  readonly isWarning: boolean;
+}
+
 /** Said plainly wherever the plan is summarised. */
-export const WHAT_THE_COORDINATOR_CAN_READ =
-  "In this version the coordinator can read each site's update. Secure aggregation, which hides them, is not part of it yet.";
+export function whatTheCoordinatorCanRead({ aggregation }: Plan): Reading {
+  return aggregation.secure === "masked"
+    ? {
+        text: "The coordinator sees the sum of the sites' updates, and no single one (secure aggregation).",
+        isWarning: false,
+      }
+    : { text: "Not masked: under this plan the coordinator can read each site's update.", isWarning: true };
+}

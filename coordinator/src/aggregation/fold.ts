@@ -76,7 +76,13 @@ export async function checkCheckpoint(read: () => ByteSource): Promise<Checkpoin
   return head;
 }
 
-async function* nextCheckpoint(job: FoldJob, blobs: Blobs, head: CheckpointHead, mean: Float64Array) {
+/** The checkpoint that a strategy makes of its base and the mean update, piece by piece. */
+export async function* nextCheckpoint(
+  job: Pick<FoldJob, "base" | "strategy">,
+  blobs: Blobs,
+  head: CheckpointHead,
+  mean: Float64Array,
+) {
   const strategy = STRATEGIES[job.strategy];
   const state = strategy.init(mean.length);
   yield head.header;

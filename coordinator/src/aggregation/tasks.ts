@@ -4,9 +4,12 @@ import { openStream } from "@consilium/shared/crypto/envelope";
 import type { Identity } from "@consilium/shared/crypto/identity";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { FederationId, Sha256, SiteId, UploadId } from "@consilium/shared/ids";
+import type { Attempt } from "@consilium/shared/secagg/attempt";
+import type { VectorLayout } from "@consilium/shared/secagg/layout";
 import type { Blobs, StoredBlob } from "../blobs/blobs.ts";
 import { checkCheckpoint, checkUpdate, fold, type CheckJob, type FoldJob } from "./fold.ts";
 import type { ByteSource } from "./float-stream.ts";
+import { checkFrame, foldMaskedRound, type MaskedFold, type MaskedFoldJob } from "./fold-masked.ts";
 
 export type Task =
   | { readonly task: "fold"; readonly job: FoldJob }
@@ -16,7 +19,17 @@ export type Task =
       readonly upload: UploadId;
       readonly sha256: Sha256;
     }
-  | { readonly task: "open-genesis"; readonly job: GenesisJob };
+  | { readonly task: "open-genesis"; readonly job: GenesisJob }
+  | { readonly task: "fold-masked"; readonly job: MaskedFoldJob }
+  | { readonly task: "check-masked"; readonly job: MaskedCheckJob };
+
+/** A masked vector that has arrived. */
+export interface MaskedCheckJob {
+  readonly attempt: Attempt;
+  readonly layout: VectorLayout;
+  readonly upload: UploadId;
+  readonly sha256: Sha256;
+}
 
 /** A sealed initial model that has arrived. */
 export interface GenesisJob {
@@ -36,6 +49,10 @@ export interface Aggregator {
   checkUpdate(job: CheckJob, upload: UploadId, sha256: Sha256): Promise<void>;
   /** Opens the initial model and stores it as a blob. @throws hash.mismatch, and as openStream and checkpointValues */
   openGenesis(job: GenesisJob): Promise<void>;
+  /** @throws secagg.garbled, frame.*; then nothing was written */
+  foldMasked(job: MaskedFoldJob): Promise<MaskedFold>;
+  /** Whether a finished upload is what its site stands for. @throws hash.mismatch, frame.*, secagg.other-attempt */
+  checkMasked(job: MaskedCheckJob): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -44,8 +61,10 @@ export interface TaskPorts {
   readonly reader: Identity;
 }
 
+export type TaskResult = StoredBlob | MaskedFold | null;
+
 /** @returns the new blob of a fold; null for checks */
-export async function runTask(task: Task, { blobs, reader }: TaskPorts): Promise<StoredBlob | null> {
+export async function runTask(task: Task, { blobs, reader }: TaskPorts): Promise<TaskResult> {
   switch (task.task) {
     case "fold":
       return fold(task.job, blobs, reader);
@@ -58,6 +77,15 @@ export async function runTask(task: Task, { blobs, reader }: TaskPorts): Promise
     case "open-genesis":
       await openGenesis(task.job, blobs, reader);
       return null;
+    case "fold-masked":
+      return foldMaskedRound(task.job, blobs);
+    case "check-masked": {
+      const { attempt, layout, upload, sha256 } = task.job;
+      const staged = await blobs.stage(upload);
+      await assertHash(staged.read(), sha256);
+      await checkFrame(attempt, layout, staged.read());
+      return null;
+    }
   }
 }
 

@@ -3,8 +3,7 @@ import type { Worker } from "node:worker_threads";
 import type { Identity } from "@consilium/shared/crypto/identity";
 import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import { startThread } from "@consilium/shared/threads";
-import type { StoredBlob } from "../blobs/blobs.ts";
-import type { Aggregator, Task } from "./tasks.ts";
+import type { Aggregator, Task, TaskResult } from "./tasks.ts";
 
 export interface AggregationThreadData {
   readonly blobsRoot: string;
@@ -18,7 +17,7 @@ export interface TaskRequest {
 }
 
 export type TaskResponse =
-  | { readonly id: number; readonly ok: true; readonly result: StoredBlob | null }
+  | { readonly id: number; readonly ok: true; readonly result: TaskResult }
   | {
       readonly id: number;
       readonly ok: false;
@@ -28,7 +27,7 @@ export type TaskResponse =
     };
 
 interface Pending {
-  readonly resolve: (result: StoredBlob | null) => void;
+  readonly resolve: (result: TaskResult) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -63,10 +62,10 @@ export function startAggregationThread(blobsRoot: string, identity: Identity): A
     return started;
   }
 
-  function request(task: Task): Promise<StoredBlob | null> {
+  function request(task: Task): Promise<TaskResult> {
     worker ??= start();
     const id = ++lastId;
-    const answer = new Promise<StoredBlob | null>((resolve, reject) => pending.set(id, { resolve, reject }));
+    const answer = new Promise<TaskResult>((resolve, reject) => pending.set(id, { resolve, reject }));
     worker.postMessage({ id, task } satisfies TaskRequest);
     return answer;
   }
@@ -83,6 +82,14 @@ export function startAggregationThread(blobsRoot: string, identity: Identity): A
     },
     async openGenesis(job) {
       await request({ task: "open-genesis", job });
+    },
+    async foldMasked(job) {
+      const folded = await request({ task: "fold-masked", job });
+      if (folded === null || !("totals" in folded)) throw new Error("a masked fold answers with totals");
+      return folded;
+    },
+    async checkMasked(job) {
+      await request({ task: "check-masked", job });
     },
     async close() {
       await worker?.terminate();

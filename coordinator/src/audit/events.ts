@@ -28,6 +28,22 @@ export function factData(fact: Fact): AuditEvent["data"] {
       const { site, round, attempt, examples, sealedSha256, sealedBytes } = fact.header.body;
       return { round, attempt, site, examples, sealedSha256, sealedBytes };
     }
+    case "masking.opened":
+      return { round: fact.round, attempt: fact.attempt, roster: fact.roster };
+    case "masking.answered": {
+      // Which vector was taken is on record; keys and shares are not.
+      const { round, attempt, site, message } = fact;
+      const vector = message.step === "mask" ? message.masked.body : null;
+      return {
+        round,
+        attempt,
+        site,
+        step: message.step,
+        ...(vector && { sha256: vector.sha256, bytes: vector.bytes }),
+      };
+    }
+    case "masking.advanced":
+      return { round: fact.round, attempt: fact.attempt, step: fact.step, sites: fact.sites };
     case "contribution.dropped":
       return { round: fact.round, attempt: fact.attempt, site: fact.site, reason: fact.reason };
     case "round.closed":
@@ -36,10 +52,12 @@ export function factData(fact: Fact): AuditEvent["data"] {
         round: fact.round,
         attempt: fact.attempt,
         excluded: fact.excluded.map(({ site, reason }) => ({ site, reason })),
+        ...(fact.fact === "round.abandoned" ? fact.failure : {}),
       };
     case "round.aggregated": {
       const { sha256, parent, sites } = fact.record.body;
-      return { round: fact.round, attempt: fact.attempt, checkpoint: sha256, parent, sites };
+      const totals = fact.totals === undefined ? {} : { totals: { ...fact.totals } };
+      return { round: fact.round, attempt: fact.attempt, checkpoint: sha256, parent, sites, ...totals };
     }
     case "federation.finished":
       return { checkpoint: fact.checkpoint };

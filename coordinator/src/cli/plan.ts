@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { parsePlan, planHash } from "@consilium/shared/plan";
 import { ConsiliumError } from "@consilium/shared/errors";
-import { say, type Terminal } from "./terminal.ts";
+import { PLAIN_WARNING, say, type Terminal } from "./terminal.ts";
 
 export interface PlanOptions {
   readonly federation: string;
@@ -28,6 +28,9 @@ export interface PlanOptions {
   readonly maskRatio?: number;
   readonly targetEpsilon?: number;
   readonly delta?: number;
+  readonly plain?: boolean;
+  readonly linkBits?: number;
+  readonly examplesCap?: number;
   readonly out?: string;
   readonly force?: boolean;
 }
@@ -62,6 +65,11 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
         warmupRounds: options.warmupRounds ?? Math.min(1, options.rounds),
       }),
       privacy: privacyOf(options),
+      aggregation: withoutUndefined({
+        secure: options.plain === true ? "plain" : undefined,
+        linkBits: options.linkBits,
+        examplesCap: options.examplesCap,
+      }),
     }),
   );
   const text = `${JSON.stringify(plan, null, 2)}\n`;
@@ -83,7 +91,7 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
   say(
     terminal,
     { event: "result", federation: plan.federation, planHash: hash },
-    `Plan ${hash.slice(0, 12)} written.`,
+    `Plan ${hash.slice(0, 12)} written.${plan.aggregation.secure === "plain" ? `\n${PLAIN_WARNING}` : ""}`,
   );
 }
 

@@ -97,6 +97,13 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
       number,
     )
     .option("--delta <f>", "of that epsilon, well below one over a site's patients", number)
+    .option(
+      "--examples-cap <n>",
+      "images above which a site weighs no more; a little above the largest site",
+      number,
+    )
+    .option("--link-bits <n>", "32, or 16 for narrow links: half the bytes, errors of 1e-4 to 1e-2", number)
+    .option("--plain", "no masks: the coordinator can read each update; every site has to allow it")
     .option("--out <file>", "where to write it; standard output if absent")
     .option("--force", "replace the file")
     .addHelpText(

@@ -6,7 +6,7 @@ import type { Logger } from "pino";
 import { startCoordinator, type Coordinator } from "../app.ts";
 import { factData } from "../audit/events.ts";
 import type { Fact } from "../federation/types.ts";
-import { say, type Terminal } from "./terminal.ts";
+import { PLAIN_WARNING, say, type Terminal } from "./terminal.ts";
 
 export interface ServeOptions {
   readonly home: string;
@@ -27,7 +27,8 @@ export async function serve(
     logger,
     plan: planFile === undefined ? undefined : await readPlan(planFile),
     onFact: (federation, fact) => {
-      say(terminal, { event: fact.fact, federation, ...factData(fact) }, describeFact(fact));
+      const text = describeFact(fact);
+      if (text !== null) say(terminal, { event: fact.fact, federation, ...factData(fact) }, text);
     },
   });
   const { url, dashboardUrl } = coordinator;
@@ -36,6 +37,11 @@ export async function serve(
     { event: "listening", url, dashboardUrl },
     `Listening on ${url}\nDashboard: ${dashboardUrl}\nInvite a site: consilium-coordinator invite --site NAME`,
   );
+  for (const { federation, plan } of coordinator.federations.all()) {
+    if (plan.body.aggregation.secure !== "plain") continue;
+    logger.warn({ federation }, "updates are not masked");
+    say(terminal, { event: "not-masked", federation }, PLAIN_WARNING);
+  }
   return coordinator;
 }
 
@@ -51,7 +57,8 @@ export async function readPlan(file: string): Promise<Plan> {
   return parsePlan(value);
 }
 
-function describeFact(fact: Fact): string {
+/** Null for what is no news to a person. */
+function describeFact(fact: Fact): string | null {
   switch (fact.fact) {
     case "genesis.stored":
       return "The initial model is here.";
@@ -61,6 +68,12 @@ function describeFact(fact: Fact): string {
       const { round, site, examples, metrics } = fact.header.body;
       return `Round ${round}: update of ${site} (${examples} images, loss ${metrics.loss.toFixed(4)}).`;
     }
+    case "masking.opened":
+      return null;
+    case "masking.answered":
+      return fact.message.step === "mask" ? `Round ${fact.round}: masked update of ${fact.site}.` : null;
+    case "masking.advanced":
+      return null;
     case "contribution.dropped":
       return `Round ${fact.round}: update of ${fact.site} dropped (${fact.reason}).`;
     case "round.closed":
@@ -68,7 +81,9 @@ function describeFact(fact: Fact): string {
         ? `Round ${fact.round}: complete.`
         : `Round ${fact.round}: closed without ${excludedText(fact)}.`;
     case "round.abandoned":
-      return `Round ${fact.round}: too few updates; without ${excludedText(fact)}. It is tried again.`;
+      return fact.failure === undefined
+        ? `Round ${fact.round}: too few updates; without ${excludedText(fact)}. It is tried again.`
+        : `Round ${fact.round}: the sum cannot be opened (${[fact.failure.reason, ...fact.failure.culprits].join(", ")}). It is tried again.`;
     case "round.aggregated":
       return `Round ${fact.round}: averaged, global model ${fact.record.body.sha256.slice(0, 12)}.`;
     case "federation.finished":

@@ -10,3 +10,7 @@ export interface Terminal {
 export function say(terminal: Terminal, machine: object, people: string): void {
   terminal.print(terminal.json ? JSON.stringify(machine) : people);
 }
+
+/** In red: said when such a plan is written, and when a coordinator starts with it. */
+export const PLAIN_WARNING =
+  "\u001b[31mNOT MASKED: under this plan the coordinator can read every site's update.\u001b[39m";

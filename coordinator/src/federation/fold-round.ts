@@ -18,7 +18,10 @@ export async function foldRound(
   strategy: FoldJob["strategy"],
   { round, attempt, base, contributions }: AggregatingPosition,
 ): Promise<FoldedRound> {
-  const updates = contributions.map(({ site, examples, sealedSha256 }) => ({ site, examples, sealedSha256 }));
+  const updates = contributions.map(({ site, examples, sealedSha256 }) => {
+    if (examples === null) throw new Error("a masked update is no part of a plain round");
+    return { site, examples, sealedSha256 };
+  });
   const job = { federation, round, attempt, base, strategy, contributions: updates };
   try {
     const { sha256 } = await aggregator.fold(job);

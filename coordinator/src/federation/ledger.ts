@@ -2,7 +2,9 @@
 import type { Signed } from "@consilium/shared/crypto/signed";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
 import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
-import type { RoundRow, SiteTotals } from "../store/store.ts";
+import type { SignedMasked } from "@consilium/shared/secagg/messages";
+import type { MaskingRow, RoundRow, SiteTotals } from "../store/store.ts";
+import { FIRST_STEP, type HeldMessage } from "./masking-steps.ts";
 import type { Contribution, Fact } from "./types.ts";
 
 export class Ledger {
@@ -28,18 +30,15 @@ export class Ledger {
 
   /** Sealed updates that may still be averaged. */
   neededUpdates(): readonly Sha256[] {
-    const aggregated = this.#lastAggregated();
-    return this.rounds.filter(({ round }) => round > aggregated).flatMap(updatesOf);
+    return this.rounds.filter(({ outcome }) => outcome === "open" || outcome === "closed").flatMap(updatesOf);
   }
 
-  /** Sealed updates of the round that the newest global model ended: all its attempts. */
+  /** Sealed updates of the round that the newest global model ended, and of attempts since that were given up. */
   spentUpdates(): readonly Sha256[] {
-    const aggregated = this.#lastAggregated();
-    return this.rounds.filter(({ round }) => round === aggregated).flatMap(updatesOf);
-  }
-
-  #lastAggregated(): number {
-    return this.checkpoints.at(-1)?.body.round ?? 0;
+    const aggregated = this.checkpoints.at(-1)?.body.round ?? 0;
+    const isOver = ({ round, outcome }: RoundRow): boolean =>
+      round === aggregated || (round > aggregated && outcome === "abandoned");
+    return this.rounds.filter(isOver).flatMap(updatesOf);
   }
 
   apply(fact: Fact, atMs: number): void {
@@ -60,16 +59,33 @@ export class Ledger {
           excluded: [],
           checkpoint: null,
           contributions: [],
+          masking: null,
+          totals: null,
         });
         return;
       }
+      case "masking.opened":
+        this.#change({ masking: { roster: fact.roster, step: FIRST_STEP, messages: [] } });
+        return;
+      case "masking.answered":
+        this.#answer(fact);
+        return;
+      case "masking.advanced":
+        this.#changeMasking((masking) => ({ ...masking, step: fact.step }));
+        return;
       case "contribution.accepted":
-        this.#accept(fact.header.body);
+        this.#accept(toContribution(fact.header.body));
         return;
       case "contribution.dropped": {
         const row = this.#last();
         const dropped = row.contributions.find(({ site }) => site === fact.site);
         this.#change({ contributions: row.contributions.filter((one) => one !== dropped) });
+        this.#changeMasking((masking) => ({
+          ...masking,
+          messages: masking.messages.filter(
+            ({ site, message }) => site !== fact.site || message.step !== "mask",
+          ),
+        }));
         if (dropped !== undefined) this.#count(fact.site, -1, -dropped.sealedBytes);
         return;
       }
@@ -77,10 +93,16 @@ export class Ledger {
         this.#change({ outcome: "closed", excluded: fact.excluded });
         return;
       case "round.abandoned":
-        this.#change({ outcome: "abandoned", excluded: fact.excluded, closedAtMs: atMs });
+        this.#change({ outcome: "abandoned", excluded: fact.excluded, closedAtMs: atMs, masking: null });
         return;
       case "round.aggregated":
-        this.#change({ outcome: "aggregated", checkpoint: fact.record.body.sha256, closedAtMs: atMs });
+        this.#change({
+          outcome: "aggregated",
+          checkpoint: fact.record.body.sha256,
+          closedAtMs: atMs,
+          masking: null,
+          totals: fact.totals ?? null,
+        });
         this.checkpoints.push(fact.record);
         return;
       case "federation.finished":
@@ -88,10 +110,20 @@ export class Ledger {
     }
   }
 
-  #accept(header: ContributionHeader): void {
-    const contributions = [...this.#last().contributions, toContribution(header)];
+  #accept(contribution: Contribution): void {
+    const contributions = [...this.#last().contributions, contribution];
     this.#change({ contributions: contributions.sort((a, b) => (a.site < b.site ? -1 : 1)) });
-    this.#count(header.site, 1, header.sealedBytes);
+    this.#count(contribution.site, 1, contribution.sealedBytes);
+  }
+
+  #answer({ site, message }: HeldMessage): void {
+    if (message.step === "mask") this.#accept(toMaskedContribution(message.masked.body));
+    this.#changeMasking((masking) => ({ ...masking, messages: [...masking.messages, { site, message }] }));
+  }
+
+  #changeMasking(change: (masking: MaskingRow) => MaskingRow): void {
+    const { masking } = this.#last();
+    if (masking !== null) this.#change({ masking: change(masking) });
   }
 
   /** Facts about a round are always about the newest attempt. */
@@ -118,6 +150,11 @@ export class Ledger {
 export function toContribution(header: ContributionHeader): Contribution {
   const { site, examples, metrics, sealedSha256, sealedBytes } = header;
   return { site, examples, metrics, sealedSha256, sealedBytes };
+}
+
+/** The coordinator learns neither examples nor metrics of a masked one. */
+export function toMaskedContribution({ site, sha256, bytes }: SignedMasked["body"]): Contribution {
+  return { site, examples: null, metrics: null, sealedSha256: sha256, sealedBytes: bytes };
 }
 
 const updatesOf = ({ contributions }: RoundRow): Sha256[] =>

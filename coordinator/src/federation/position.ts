@@ -4,6 +4,7 @@ import type { Signed } from "@consilium/shared/crypto/signed";
 import type { FederationId, Sha256, SiteId } from "@consilium/shared/ids";
 import type { FederationPosition } from "@consilium/shared/protocol/events";
 import type { CheckpointRecord, RoundOpening } from "@consilium/shared/protocol/round";
+import { judgeAnswer } from "./masking-steps.ts";
 import type { FederationState, OpenPosition } from "./types.ts";
 
 /** Signs each opening once; all sites of the cohort are shown the same bytes. */
@@ -19,7 +20,12 @@ export class OpeningSigner {
     this.#planHash = planHash;
   }
 
-  opening({ round, attempt, base, cohort }: OpenPosition): Signed<RoundOpening> {
+  opening({
+    round,
+    attempt,
+    base,
+    cohort,
+  }: Pick<OpenPosition, "round" | "attempt" | "base" | "cohort">): Signed<RoundOpening> {
     const newest = this.#newest;
     if (newest?.body.round === round && newest.body.attempt === attempt) return newest;
     const body = {
@@ -57,6 +63,14 @@ export function positionFor(
         opening: openings.opening(position),
         remainingMs: Math.max(0, position.deadlineAtMs - nowMs),
         contributed: position.contributions.some((contribution) => contribution.site === site),
+        ...(position.masking === null
+          ? {}
+          : {
+              masking: {
+                step: position.masking.step,
+                wanted: judgeAnswer(position.masking, position.masking.step, site) === "wanted",
+              },
+            }),
       };
     case "aggregating":
       return { phase: "aggregating", round: position.round };

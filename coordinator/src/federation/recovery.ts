@@ -5,7 +5,8 @@ import type { Blobs } from "../blobs/blobs.ts";
 import type { FederationRow, RoundRow, SiteRow, Store } from "../store/store.ts";
 import { readLayout, type ModelLayout } from "./layout.ts";
 import { Ledger } from "./ledger.ts";
-import { FIRST_ATTEMPT, initialState } from "./reducer.ts";
+import { restoreMasking } from "./masking-steps.ts";
+import { FIRST_ATTEMPT, initialState } from "./state.ts";
 import type { FederationState, Position, Rules } from "./types.ts";
 
 export interface StoredFederation {
@@ -34,18 +35,16 @@ export async function recoverFederation(
   { store, blobs, gatherMs }: RecoveryPorts,
   { federation, plan }: FederationRow,
 ): Promise<RecoveredFederation> {
-  const { rounds, minSites, roundDeadlineMs } = plan.body;
+  const { rounds, minSites, roundDeadlineMs, aggregation } = plan.body;
+  const rules = { rounds, minSites, roundDeadlineMs, gatherMs, secure: aggregation.secure };
   const roster = await store.sites(federation);
   const attempts = await store.rounds(federation);
   const checkpoints = await store.checkpoints(federation);
-  const state = restoreState(
-    { rounds, minSites, roundDeadlineMs, gatherMs },
-    {
-      roster: roster.map(({ site }) => site),
-      rounds: attempts,
-      checkpoints: checkpoints.map(({ body }) => body),
-    },
-  );
+  const state = restoreState(rules, {
+    roster: roster.map(({ site }) => site),
+    rounds: attempts,
+    checkpoints: checkpoints.map(({ body }) => body),
+  });
   const totals = await store.contributionTotals(federation);
   const ledger = new Ledger(attempts, checkpoints, totals);
   const layout = state.genesis === null ? null : await readLayout(blobs, state.genesis);
@@ -68,7 +67,7 @@ export function restoreState(
 
 function restorePosition(rules: Rules, last: RoundRow | undefined): Position {
   if (last === undefined) return initialState(rules).position;
-  const { round, attempt, base, cohort, openedAtMs, contributions, excluded } = last;
+  const { round, attempt, base, cohort, openedAtMs, contributions, excluded, masking } = last;
   switch (last.outcome) {
     case "open": {
       const deadlineAtMs = openedAtMs + rules.roundDeadlineMs;
@@ -82,6 +81,8 @@ function restorePosition(rules: Rules, last: RoundRow | undefined): Position {
         deadlineAtMs,
         contributions,
         refused: [],
+        masking:
+          masking === null ? null : restoreMasking(masking.roster, cohort, masking.step, masking.messages),
       };
     }
     case "closed":

@@ -5,10 +5,11 @@ import { expect, it } from "vitest";
 import { hashOf, header, record, siteId } from "../testing/values.ts";
 import { Ledger } from "./ledger.ts";
 import { restoreState } from "./recovery.ts";
-import { initialState, transition } from "./reducer.ts";
+import { transition } from "./reducer.ts";
+import { initialState } from "./state.ts";
 import type { Fact, FederationEvent, FederationState } from "./types.ts";
 
-const rules = { rounds: 4, minSites: 2, roundDeadlineMs: 1000, gatherMs: 10 };
+const rules = { rounds: 4, minSites: 2, roundDeadlineMs: 1000, gatherMs: 10, secure: "plain" } as const;
 const names = ["a", "b", "c", "d"];
 
 /** A happening that is aimed at the current round, the one before or the one after; the state decides which exist. */

@@ -1,11 +1,12 @@
 import type { Attempt, Round } from "@consilium/shared/ids";
 import { describe, expect, it } from "vitest";
 import { hashOf, header, record, siteId } from "../testing/values.ts";
-import { initialState, judge, transition } from "./reducer.ts";
+import { judge, transition } from "./reducer.ts";
+import { initialState } from "./state.ts";
 import { summarise } from "./status.ts";
 import type { Effect, Fact, FederationEvent, FederationState, Rules } from "./types.ts";
 
-const rules: Rules = { rounds: 2, minSites: 2, roundDeadlineMs: 1000, gatherMs: 50 };
+const rules: Rules = { rounds: 2, minSites: 2, roundDeadlineMs: 1000, gatherMs: 50, secure: "plain" };
 const genesis = hashOf("checkpoint 0");
 
 type Happening = FederationEvent extends infer E

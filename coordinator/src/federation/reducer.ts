@@ -2,37 +2,33 @@
  * The round reducer: (state, event) -> {state, facts, effects}. Pure, so that recovery is the same code as the first run.
  *
  * waiting -> open -> aggregating -> open ... -> finished; from open and aggregating back to waiting, or straight to the
- * next attempt, when too few contributions are left.
+ * next attempt, when too few contributions are left. Where updates are masked an open round goes through steps
+ * (masking-steps.ts), and its contributions are the vectors of the third.
  */
-import type { Attempt, Round, SiteId } from "@consilium/shared/ids";
+import type { Attempt, Round } from "@consilium/shared/ids";
 import type { UploadOutcome } from "@consilium/shared/protocol/events";
 import type { ContributionHeader } from "@consilium/shared/protocol/round";
-import { toContribution } from "./ledger.ts";
+import { FIRST_STEP, judgeAnswer, judgeStep, stepMs, withAnswer, withoutAnswer } from "./masking-steps.ts";
+import { toContribution, toMaskedContribution } from "./ledger.ts";
+import {
+  bySite,
+  FIRST_ATTEMPT,
+  isCurrent,
+  missing,
+  unchanged,
+  withoutSite,
+  withPosition,
+  withSite,
+} from "./state.ts";
 import type {
   AggregatingPosition,
   Exclusion,
   FederationEvent,
   FederationState,
   OpenPosition,
-  Position,
   Rules,
   Transition,
 } from "./types.ts";
-
-export const FIRST_ROUND = 1 as Round;
-export const FIRST_ATTEMPT = 1 as Attempt;
-
-export function initialState(rules: Rules): FederationState {
-  return {
-    rules,
-    roster: [],
-    connected: [],
-    genesisClaim: null,
-    genesis: null,
-    checkpoint: null,
-    position: { phase: "waiting", round: FIRST_ROUND, attempt: FIRST_ATTEMPT, gathering: false },
-  };
-}
 
 export function transition(state: FederationState, event: FederationEvent): Transition {
   switch (event.type) {
@@ -54,6 +50,10 @@ export function transition(state: FederationState, event: FederationEvent): Tran
       return contributionRefused(state, event);
     case "contribution.lost":
       return contributionLost(state, event);
+    case "masking.answered":
+      return maskingAnswered(state, event);
+    case "attempt.failed":
+      return attemptFailed(state, event);
     case "deadline.passed":
       return deadlinePassed(state, event);
     case "gathering.ended":
@@ -93,12 +93,13 @@ function contributionReceived(state: FederationState, event: EventOf<"contributi
   const { position } = state;
   const header = event.header.body;
   if (position.phase !== "open" || judge(state, header) !== "wanted") return unchanged(state);
-  const next = closeIfComplete(
+  const next = goOn(
     withPosition(state, {
       ...position,
       contributions: [...position.contributions, toContribution(header)].sort(bySite),
       refused: position.refused.filter((refusal) => refusal.site !== header.site),
     }),
+    event.atMs,
   );
   return { ...next, facts: [{ fact: "contribution.accepted", header: event.header }, ...next.facts] };
 }
@@ -110,9 +111,38 @@ function contributionRefused(state: FederationState, event: EventOf<"contributio
   const known = position.contributions.some((contribution) => contribution.site === site);
   if (known || !position.cohort.includes(site)) return unchanged(state);
   const others = position.refused.filter((refusal) => refusal.site !== site);
-  return closeIfComplete(
-    withPosition(state, { ...position, refused: [...others, { site, reason }].sort(bySite) }),
+  const refused = [...others, { site, reason }].sort(bySite);
+  const masking = position.masking && withoutAnswer(position.masking, site);
+  return goOn(withPosition(state, { ...position, refused, masking }), event.atMs);
+}
+
+function maskingAnswered(state: FederationState, event: EventOf<"masking.answered">): Transition {
+  const { position } = state;
+  if (position.phase !== "open" || position.masking === null || !isCurrent(position, event)) {
+    return unchanged(state);
+  }
+  const { round, attempt, masking } = position;
+  const { site, message } = event.answer;
+  if (judgeAnswer(masking, message.step, site) !== "wanted") return unchanged(state);
+  const vectors = message.step === "mask" ? [toMaskedContribution(message.masked.body)] : [];
+  const next = goOn(
+    withPosition(state, {
+      ...position,
+      contributions: [...position.contributions, ...vectors].sort(bySite),
+      masking: withAnswer(masking, site),
+    }),
+    event.atMs,
   );
+  return { ...next, facts: [{ fact: "masking.answered", round, attempt, site, message }, ...next.facts] };
+}
+
+function attemptFailed(state: FederationState, event: EventOf<"attempt.failed">): Transition {
+  const { position } = state;
+  if (position.phase !== "open" && position.phase !== "aggregating") return unchanged(state);
+  if (!isCurrent(position, event)) return unchanged(state);
+  const { reason, culprits } = event;
+  const excluded = position.phase === "open" ? missing(state, position) : position.excluded;
+  return abandon(state, position, excluded, event.atMs, { reason, culprits });
 }
 
 function contributionLost(state: FederationState, event: EventOf<"contribution.lost">): Transition {
@@ -129,8 +159,21 @@ function contributionLost(state: FederationState, event: EventOf<"contribution.l
     site,
     reason,
   } as const;
+  if (state.rules.secure === "masked" && !(position.phase === "open" && position.masking?.step === "mask")) {
+    // The vector is part of a sum that sites have agreed on.
+    const failed = attemptFailed(state, { ...event, type: "attempt.failed", culprits: [site] });
+    return { ...failed, facts: [dropped, ...failed.facts] };
+  }
   if (position.phase === "open") {
-    return { state: withPosition(state, { ...position, contributions }), facts: [dropped], effects: [] };
+    const masking = position.masking && {
+      ...position.masking,
+      answered: position.masking.answered.filter((other) => other !== site),
+    };
+    return {
+      state: withPosition(state, { ...position, contributions, masking }),
+      facts: [dropped],
+      effects: [],
+    };
   }
   const left: AggregatingPosition = {
     ...position,
@@ -151,6 +194,11 @@ function contributionLost(state: FederationState, event: EventOf<"contribution.l
 function deadlinePassed(state: FederationState, event: EventOf<"deadline.passed">): Transition {
   const { position } = state;
   if (position.phase !== "open" || !isCurrent(position, event)) return unchanged(state);
+  if (position.masking !== null) {
+    return event.step === position.masking.step
+      ? nextStep(state, position, position.masking, { timeIsUp: true, atMs: event.atMs })
+      : unchanged(state);
+  }
   const excluded = missing(state, position);
   return position.contributions.length >= state.rules.minSites
     ? close(state, position, excluded)
@@ -168,6 +216,7 @@ function roundAggregated(state: FederationState, event: EventOf<"round.aggregate
     round: position.round,
     attempt: position.attempt,
     record: event.record,
+    ...(event.totals === undefined ? {} : { totals: event.totals }),
   } as const;
   const updated = { ...state, checkpoint: sha256 };
   if (round >= state.rules.rounds) {
@@ -191,8 +240,8 @@ function recovered(state: FederationState, atMs: number): Transition {
   const { position } = alone;
   switch (position.phase) {
     case "open": {
-      const reopened = { ...position, deadlineAtMs: atMs + state.rules.roundDeadlineMs };
-      const next = closeIfComplete(withPosition(alone, reopened));
+      const reopened = { ...position, deadlineAtMs: atMs + deadlineMs(state.rules, position) };
+      const next = goOn(withPosition(alone, reopened), atMs);
       return { ...next, effects: [awaitDeadline(state.rules, reopened), ...next.effects] };
     }
     case "aggregating":
@@ -235,30 +284,67 @@ function openNext(state: FederationState, round: Round, attempt: Attempt, atMs: 
 
 function open(state: FederationState, round: Round, attempt: Attempt, atMs: number): Transition {
   if (state.checkpoint === null) throw new Error("a round needs a model to start from");
+  const { roster, connected, rules } = state;
+  const masking =
+    rules.secure === "masked" ? { roster, step: FIRST_STEP, expected: connected, answered: [] } : null;
   const position: OpenPosition = {
     phase: "open",
     round,
     attempt,
     base: state.checkpoint,
-    cohort: state.connected,
+    cohort: connected,
     openedAtMs: atMs,
-    deadlineAtMs: atMs + state.rules.roundDeadlineMs,
+    deadlineAtMs: atMs + deadlineMs(rules, { masking }),
     contributions: [],
     refused: [],
+    masking,
   };
+  const opened = { fact: "round.opened", round, attempt, base: position.base, cohort: connected } as const;
   return {
     state: withPosition(state, position),
-    facts: [{ fact: "round.opened", round, attempt, base: position.base, cohort: position.cohort }],
-    effects: [awaitDeadline(state.rules, position)],
+    facts: masking === null ? [opened] : [opened, { fact: "masking.opened", round, attempt, roster }],
+    effects: [awaitDeadline(rules, position)],
   };
 }
 
-function closeIfComplete(state: FederationState): Transition {
+/** To the next step or to the sum, if nothing more is to be waited for. */
+function goOn(state: FederationState, atMs: number): Transition {
   const { position, rules } = state;
   if (position.phase !== "open") return unchanged(state);
+  if (position.masking !== null) {
+    return nextStep(state, position, position.masking, { timeIsUp: false, atMs });
+  }
   const answered = position.contributions.length + position.refused.length;
   const complete = answered === position.cohort.length && position.contributions.length >= rules.minSites;
   return complete ? close(state, position, missing(state, position)) : unchanged(state);
+}
+
+function nextStep(
+  state: FederationState,
+  position: OpenPosition,
+  masking: NonNullable<OpenPosition["masking"]>,
+  { timeIsUp, atMs }: { readonly timeIsUp: boolean; readonly atMs: number },
+): Transition {
+  const verdict = judgeStep(state.rules, position.cohort.length, masking, { timeIsUp });
+  switch (verdict.then) {
+    case "wait":
+      return unchanged(state);
+    case "abandon":
+      return abandon(state, position, missing(state, position), atMs);
+    case "close":
+      return close(state, position, missing(state, position));
+    case "advance": {
+      const { round, attempt } = position;
+      const { step, expected: sites } = verdict.masking;
+      const deadlineAtMs = atMs + stepMs(state.rules, step);
+      const advanced = { ...position, masking: verdict.masking, deadlineAtMs };
+      return {
+        state: withPosition(state, advanced),
+        facts: [{ fact: "masking.advanced", round, attempt, step, sites }],
+        effects: [awaitDeadline(state.rules, advanced)],
+      };
+    }
+  }
 }
 
 function close(state: FederationState, position: OpenPosition, excluded: readonly Exclusion[]): Transition {
@@ -285,63 +371,25 @@ function abandon(
   { round, attempt }: OpenPosition | AggregatingPosition,
   excluded: readonly Exclusion[],
   atMs: number,
+  failure?: { readonly reason: string; readonly culprits: readonly string[] },
 ): Transition {
   const next = openNext(state, round, (attempt + 1) as Attempt, atMs);
+  const why = failure === undefined ? {} : { failure };
   return {
     state: next.state,
-    facts: [{ fact: "round.abandoned", round, attempt, excluded }, ...next.facts],
+    facts: [{ fact: "round.abandoned", round, attempt, excluded, ...why }, ...next.facts],
     effects: [{ effect: "discard-spent" }, ...next.effects],
   };
-}
-
-/** Who of the cohort has not contributed, and why. */
-function missing(state: FederationState, position: OpenPosition): readonly Exclusion[] {
-  const contributed = new Set(position.contributions.map(({ site }) => site));
-  return position.cohort
-    .filter((site) => !contributed.has(site))
-    .map(
-      (site) =>
-        position.refused.find((refusal) => refusal.site === site) ?? {
-          site,
-          reason: state.connected.includes(site) ? "no update before the deadline" : "not connected",
-        },
-    );
 }
 
 const closedFact = ({ round, attempt, excluded }: AggregatingPosition) =>
   ({ fact: "round.closed", round, attempt, excluded }) as const;
 
-const awaitDeadline = (rules: Rules, { round, attempt }: OpenPosition) =>
-  ({ effect: "await-deadline", round, attempt, afterMs: rules.roundDeadlineMs }) as const;
+const deadlineMs = (rules: Rules, { masking }: Pick<OpenPosition, "masking">): number =>
+  masking === null ? rules.roundDeadlineMs : stepMs(rules, masking.step);
 
-const isCurrent = (
-  position: OpenPosition | AggregatingPosition,
-  { round, attempt }: { readonly round: number; readonly attempt: number },
-) => position.round === round && position.attempt === attempt;
-
-const unchanged = (state: FederationState): Transition => ({ state, facts: [], effects: [] });
-
-const withPosition = (state: FederationState, position: Position): FederationState => ({
-  ...state,
-  position,
-});
-
-const withSite = (sites: readonly SiteId[], site: SiteId): readonly SiteId[] =>
-  sites.includes(site) ? sites : [...sites, site].sort();
-
-/** Whoever was asked for the initial model and has left no longer speaks for it; the hash it named still counts. */
-function withoutSite(state: FederationState, site: SiteId): FederationState {
-  const connected = state.connected.filter((other) => other !== site);
-  const { genesisClaim } = state;
-  if (genesisClaim?.site !== site) return { ...state, connected };
-  const [heir] = connected;
-  return {
-    ...state,
-    connected,
-    // All connected sites derived the same hash, or they would have been turned away.
-    genesisClaim: heir === undefined ? null : { site: heir, sha256: genesisClaim.sha256 },
-  };
+function awaitDeadline(rules: Rules, position: OpenPosition) {
+  const { round, attempt, masking } = position;
+  const step = masking === null ? {} : { step: masking.step };
+  return { effect: "await-deadline", round, attempt, ...step, afterMs: deadlineMs(rules, position) } as const;
 }
-
-const bySite = (a: { readonly site: SiteId }, b: { readonly site: SiteId }): number =>
-  a.site < b.site ? -1 : a.site > b.site ? 1 : 0;

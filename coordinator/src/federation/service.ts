@@ -10,6 +10,7 @@ import type { Plan } from "@consilium/shared/plan";
 import type { FederationPosition, Hello, Progress, UploadOutcome } from "@consilium/shared/protocol/events";
 import type { CohortSum, FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
+import type { MaskingAnswer, MaskingQuery, MaskingShown } from "@consilium/shared/protocol/masking";
 import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
 import type { Aggregator } from "../aggregation/tasks.ts";
 import type { Clock } from "../clock.ts";
@@ -24,6 +25,10 @@ import type { Ledger } from "./ledger.ts";
 import { LiveSites } from "./live.ts";
 import { OpeningSigner, positionFor } from "./position.ts";
 import { recoverFederation, type RecoveredFederation, type RecoveryPorts } from "./recovery.ts";
+import { foldMaskedSum } from "./fold-masked-sum.ts";
+import type { MaskedRound } from "./masked-round.ts";
+import { isOfAttempt, judgeIn, mayAsk } from "./masking-position.ts";
+import { Maskings } from "./maskings.ts";
 import { judge, transition } from "./reducer.ts";
 import { Serial } from "./serial.ts";
 import { federationStatus } from "./status.ts";
@@ -64,6 +69,7 @@ export class FederationService {
   readonly #events = new Serial();
   readonly #journal: Journal;
   readonly #fingerprints: Fingerprints;
+  readonly #maskings: Maskings;
   #state: FederationState;
   #layout: ModelLayout | null;
   #cancelDeadline: () => void = () => undefined;
@@ -85,6 +91,13 @@ export class FederationService {
     this.#fingerprints = fingerprints;
     this.#journal = new Journal(ports, row.federation, parts.ledger);
     this.#openings = new OpeningSigner(ports.identity, row.federation, row.planHash);
+    this.#maskings = new Maskings({
+      blobs: ports.blobs,
+      identity: ports.identity,
+      plan: row.plan.body,
+      ledger: parts.ledger,
+      identityOf: (site) => this.siteRow(site).identity,
+    });
     this.#errands = new Errands(ports.clock, ({ code }) => {
       ports.logger.error({ federation: row.federation, ...this.#where(), code }, "will be tried again");
     });
@@ -184,8 +197,50 @@ export class FederationService {
     });
   }
 
+  /** What a masked round shows this site in its current step. @throws round.not-open */
+  async showMasking(site: SiteId, query: MaskingQuery): Promise<MaskingShown> {
+    if (!mayAsk(this.#state.position, site, query))
+      throw new ConsiliumError("round.not-open", { culprits: [site] });
+    return (await this.maskedRound(query)).show(query.step, site);
+  }
+
+  /**
+   * Whether a site's message of a masked round is wanted, once it is known to be right.
+   * @throws auth.failed, crypto.bad-signature, secagg.*, frame.wrong-length, round.not-open
+   */
+  async admitAnswer(
+    site: SiteId,
+    { round, attempt, message }: MaskingAnswer,
+  ): Promise<UploadOutcome | "wanted"> {
+    const verdict = judgeIn(this.#state.position, { round, attempt, step: message.step, site });
+    if (verdict === "wanted") (await this.maskedRound({ round, attempt })).admit(site, message);
+    return verdict;
+  }
+
+  /** The masked attempt that is under way. @throws round.not-open */
+  maskedRound(which: { readonly round: number; readonly attempt: number }): Promise<MaskedRound> {
+    const { position } = this.#state;
+    if (!isOfAttempt(position, which)) throw new ConsiliumError("round.not-open");
+    return this.#maskings.of(this.#openings.opening(position).body);
+  }
+
+  /** Counts a site's message, at most once. In the step `mask` its frame is durable under its name. */
+  async answer(site: SiteId, answer: MaskingAnswer): Promise<UploadOutcome> {
+    return this.#events.run(async () => {
+      // Looked at here, in turn: whether keys are new depends on those that came before.
+      const verdict = await this.admitAnswer(site, answer);
+      if (verdict !== "wanted") return verdict;
+      const { round, attempt, message } = answer;
+      await this.#apply({ type: "masking.answered", round, attempt, answer: { site, message } });
+      return "accepted";
+    });
+  }
+
   /** An update that can never be counted: the round need not wait for its site. */
-  async refuse({ round, attempt, site }: ContributionHeader, reason: string): Promise<void> {
+  async refuse(
+    { round, attempt, site }: Pick<ContributionHeader, "round" | "attempt" | "site">,
+    reason: string,
+  ): Promise<void> {
     await this.#dispatch({ type: "contribution.refused", round, attempt, site, reason });
   }
 
@@ -260,10 +315,10 @@ export class FederationService {
   #run(effect: Effect): void {
     switch (effect.effect) {
       case "await-deadline": {
-        const { round, attempt } = effect;
+        const { round, attempt, step } = effect;
         this.#cancelDeadline();
         this.#cancelDeadline = this.#errands.after(effect.afterMs, () =>
-          this.#dispatch({ type: "deadline.passed", round, attempt }),
+          this.#dispatch({ type: "deadline.passed", round, attempt, step }),
         );
         return;
       }
@@ -282,7 +337,11 @@ export class FederationService {
   async #aggregate(position: AggregatingPosition): Promise<void> {
     if (this.#state.position !== position) return;
     const { round, attempt, base, contributions } = position;
-    const { strategy } = this.plan.body.aggregation;
+    const { strategy, secure } = this.plan.body.aggregation;
+    if (secure === "masked") {
+      await this.#aggregateMasked(position);
+      return;
+    }
     const folded = await foldRound(this.#ports.aggregator, this.federation, strategy, position);
     if ("culprit" in folded) {
       const { culprit: site, reason } = folded;
@@ -292,6 +351,20 @@ export class FederationService {
     const sites = contributions.map(({ site }) => site);
     const record = this.#record({ round, sha256: folded.sha256, parent: base, sites });
     await this.#dispatch({ type: "round.aggregated", attempt, record });
+  }
+
+  async #aggregateMasked(position: AggregatingPosition): Promise<void> {
+    const { round, attempt, base } = position;
+    const { strategy } = this.plan.body.aggregation;
+    const masked = await this.maskedRound(position);
+    const folded = await foldMaskedSum(this.#ports.aggregator, strategy, position, masked);
+    if ("failure" in folded) {
+      await this.#dispatch({ type: "attempt.failed", round, attempt, ...folded.failure });
+      return;
+    }
+    const { sha256, totals, sites } = folded;
+    const record = this.#record({ round, sha256, parent: base, sites });
+    await this.#dispatch({ type: "round.aggregated", attempt, record, totals });
   }
 
   /** Sealed updates are kept until the aggregate they went into is committed, and no longer. */

@@ -3,9 +3,11 @@ import type { Sha256, SiteId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
 import type { ImageComparison } from "@consilium/shared/protocol/fingerprint";
 import type { FederationStatus, RoundStatus, SiteStatus } from "@consilium/shared/protocol/http";
+import type { MaskingStep } from "@consilium/shared/protocol/round";
 import { isoTime } from "../clock.ts";
 import type { RoundRow, SiteTotals } from "../store/store.ts";
 import type { LiveSite } from "./live.ts";
+import type { Masking } from "./masking-steps.ts";
 import type { Contribution, FederationState } from "./types.ts";
 
 export interface StatusParts {
@@ -39,6 +41,7 @@ export function federationStatus(parts: StatusParts): FederationStatus {
     round: "round" in position && position.phase !== "waiting" ? position.round : (last?.round ?? 0),
     rounds: plan.rounds,
     attempt: "attempt" in position && position.phase !== "waiting" ? position.attempt : (last?.attempt ?? 0),
+    step: position.phase === "open" ? (position.masking?.step ?? null) : null,
     deadlineAt: position.phase === "open" ? isoTime(position.deadlineAtMs) : null,
     checkpoint: state.checkpoint,
     parameters: parts.parameters,
@@ -69,21 +72,36 @@ function roundStatus(row: RoundRow): RoundStatus {
     attempt: row.attempt,
     openedAt: isoTime(row.openedAtMs),
     closedAt: row.closedAtMs === null ? null : isoTime(row.closedAtMs),
-    loss: weightedLoss(row.contributions),
+    loss: row.totals?.loss ?? weightedLoss(row.contributions),
+    totals: row.totals,
     contributions: row.contributions.map(({ site, examples, metrics }) => ({ site, examples, metrics })),
     excluded: row.excluded.map(({ site, reason }) => ({ site, reason })),
     checkpoint: row.checkpoint,
   };
 }
 
-/** Mean loss, weighted by examples; null without contributions. */
+/** Mean loss, weighted by examples; null without contributions, or where they are masked. */
 function weightedLoss(contributions: readonly Contribution[]): number | null {
-  const examples = contributions.reduce((sum, contribution) => sum + contribution.examples, 0);
+  const examples = contributions.reduce((sum, contribution) => sum + (contribution.examples ?? 0), 0);
   if (examples === 0) return null;
   return contributions.reduce(
-    (sum, contribution) => sum + (contribution.metrics.loss * contribution.examples) / examples,
+    (sum, { metrics, examples: own }) => sum + ((metrics?.loss ?? NaN) * (own ?? NaN)) / examples,
     0,
   );
+}
+
+/** What sites are asked for beside the update where updates are masked. */
+const ASKED: Readonly<Record<Exclude<MaskingStep, "mask">, string>> = {
+  advertise: "keys for this attempt",
+  share: "shares of their keys",
+  consistency: "signatures on the list of sites in the sum",
+  unmask: "the shares that open the sum",
+};
+
+function summariseStep(round: number, { step, expected, answered }: Masking): string {
+  const missing = expected.filter((site) => !answered.includes(site));
+  const asked = step === "mask" ? "updates" : ASKED[step];
+  return `Round ${round}: ${answered.length} of ${expected.length} sites have sent ${asked}; waiting for ${missing.join(", ")}.`;
 }
 
 /** One sentence on what is being waited for. */
@@ -102,7 +120,8 @@ export function summarise(state: FederationState): string {
       }
       return `Round ${position.round} opens in a moment; ${connected.length} of ${roster.length} sites are there.`;
     case "open": {
-      const { contributions, cohort } = position;
+      const { contributions, cohort, masking } = position;
+      if (masking !== null && masking.step !== "mask") return summariseStep(position.round, masking);
       const missing = cohort.filter((site) => !contributions.some((one) => one.site === site));
       return `Round ${position.round}: ${contributions.length} of ${cohort.length} updates are here; waiting for ${missing.join(", ")}.`;
     }

@@ -4,11 +4,15 @@
  */
 import type { Signed } from "@consilium/shared/crypto/signed";
 import type { Attempt, Round, Sha256, SiteId } from "@consilium/shared/ids";
+import type { MaskingMessage } from "@consilium/shared/protocol/masking";
 import type {
   CheckpointRecord,
   ContributionHeader,
   ContributionMetrics,
+  MaskingStep,
+  RoundTotals,
 } from "@consilium/shared/protocol/round";
+import type { HeldMessage, Masking } from "./masking-steps.ts";
 
 /** The parts of the plan, and of the coordinator's settings, that decide how rounds follow each other. */
 export interface Rules {
@@ -17,13 +21,16 @@ export interface Rules {
   readonly roundDeadlineMs: number;
   /** When enough sites are there but not all of the roster, how long the others are waited for. */
   readonly gatherMs: number;
+  /** Whether the coordinator is to see the sum of the updates alone, or may read each. */
+  readonly secure: "masked" | "plain";
 }
 
-/** An accepted contribution; its sealed update lies in the blob store. */
+/** An accepted contribution; its sealed or masked update lies in the blob store. */
 export interface Contribution {
   readonly site: SiteId;
-  readonly examples: number;
-  readonly metrics: ContributionMetrics;
+  /** Null for a masked one, like its metrics. */
+  readonly examples: number | null;
+  readonly metrics: ContributionMetrics | null;
   readonly sealedSha256: Sha256;
   readonly sealedBytes: number;
 }
@@ -56,6 +63,8 @@ export interface OpenPosition {
   readonly contributions: readonly Contribution[];
   /** Sites whose update was looked at and refused; they may still send a better one. */
   readonly refused: readonly Exclusion[];
+  /** Null where updates are not masked. */
+  readonly masking: Masking | null;
 }
 
 export interface AggregatingPosition {
@@ -111,12 +120,35 @@ export type FederationEvent = { readonly atMs: number } & (
       readonly site: SiteId;
       readonly reason: string;
     }
-  | { readonly type: "deadline.passed"; readonly round: Round; readonly attempt: Attempt }
+  /** A site's message of a masked round, looked at and found right; in the step `mask` its vector is on the disk. */
+  | {
+      readonly type: "masking.answered";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly answer: HeldMessage;
+    }
+  /** The sum of this attempt cannot be opened. */
+  | {
+      readonly type: "attempt.failed";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly reason: string;
+      readonly culprits: readonly string[];
+    }
+  | {
+      readonly type: "deadline.passed";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      /** The step that it was set for, in a masked round. */
+      readonly step?: MaskingStep | undefined;
+    }
   | { readonly type: "gathering.ended" }
   | {
       readonly type: "round.aggregated";
       readonly attempt: Attempt;
       readonly record: Signed<CheckpointRecord>;
+      /** Of a masked round. */
+      readonly totals?: RoundTotals | undefined;
     }
   /** The coordinator has started again; nobody is connected. */
   | { readonly type: "coordinator.recovered" }
@@ -132,6 +164,27 @@ export type Fact =
       readonly cohort: readonly SiteId[];
     }
   | { readonly fact: "contribution.accepted"; readonly header: Signed<ContributionHeader> }
+  /** Follows `round.opened` where updates are masked. */
+  | {
+      readonly fact: "masking.opened";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly roster: readonly SiteId[];
+    }
+  | {
+      readonly fact: "masking.answered";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly site: SiteId;
+      readonly message: MaskingMessage;
+    }
+  | {
+      readonly fact: "masking.advanced";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly step: MaskingStep;
+      readonly sites: readonly SiteId[];
+    }
   | {
       readonly fact: "contribution.dropped";
       readonly round: Round;
@@ -146,18 +199,21 @@ export type Fact =
       readonly attempt: Attempt;
       readonly excluded: readonly Exclusion[];
     }
-  /** Too few contributions: the round is tried again. */
+  /** Too few contributions, or a sum that cannot be opened: the round is tried again. */
   | {
       readonly fact: "round.abandoned";
       readonly round: Round;
       readonly attempt: Attempt;
       readonly excluded: readonly Exclusion[];
+      /** Why the sum cannot be opened, and who is to blame if that is known. */
+      readonly failure?: { readonly reason: string; readonly culprits: readonly string[] };
     }
   | {
       readonly fact: "round.aggregated";
       readonly round: Round;
       readonly attempt: Attempt;
       readonly record: Signed<CheckpointRecord>;
+      readonly totals?: RoundTotals;
     }
   | { readonly fact: "federation.finished"; readonly checkpoint: Sha256 };
 
@@ -166,6 +222,7 @@ export type Effect =
       readonly effect: "await-deadline";
       readonly round: Round;
       readonly attempt: Attempt;
+      readonly step?: MaskingStep;
       readonly afterMs: number;
     }
   | { readonly effect: "await-gathering"; readonly afterMs: number }

@@ -16,7 +16,8 @@ import {
   type FederationPosition,
 } from "@consilium/shared/protocol/events";
 import { fingerprintMessageSchema } from "@consilium/shared/protocol/fingerprint";
-import { toConsiliumError } from "@consilium/shared/errors";
+import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
+import { maskingAnswerSchema, maskingQuerySchema } from "@consilium/shared/protocol/masking";
 import type { Logger } from "pino";
 import { Server, type Namespace, type Socket } from "socket.io";
 import type { Federations } from "../federation/registry.ts";
@@ -171,6 +172,19 @@ export class Gateway {
     socket.on("position", (ack: unknown) => {
       answer(ack, log, () => ({ position: service.position(site) }));
     });
+    socket.on("masking.show", (message: unknown, ack: unknown) => {
+      answer(ack, log, async () => ({
+        shown: await service.showMasking(site, parseMessage(maskingQuerySchema, message)),
+      }));
+    });
+    socket.on("masking.answer", (message: unknown, ack: unknown) => {
+      answer(ack, log, async () => {
+        const given = parseMessage(maskingAnswerSchema, message);
+        // A vector counts once it is uploaded.
+        if (given.message.step === "mask") throw new ConsiliumError("protocol.invalid-message");
+        return { outcome: await service.answer(site, given) };
+      });
+    });
     socket.on("progress", (message: unknown) => {
       const progress = progressSchema.safeParse(message);
       if (progress.success) service.progress(site, progress.data);
@@ -227,7 +241,8 @@ function toldKey(position: FederationPosition): string {
       return `waiting ${String(position.genesisWanted)}`;
     case "open": {
       const { round, attempt } = position.opening.body;
-      return `open ${round} ${attempt} ${String(position.contributed)}`;
+      const { step, wanted } = position.masking ?? { step: "", wanted: false };
+      return `open ${round} ${attempt} ${String(position.contributed)} ${step} ${String(wanted)}`;
     }
     case "aggregating":
       return `aggregating ${position.round}`;

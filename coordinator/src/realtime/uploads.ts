@@ -9,6 +9,7 @@ import type { RandomBytes } from "@consilium/shared/crypto/identity";
 import { ConsiliumError, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import type { Sha256, UploadId } from "@consilium/shared/ids";
 import type { UploadBegin, UploadChunk, UploadOutcome } from "@consilium/shared/protocol/events";
+import type { MaskingAnswer } from "@consilium/shared/protocol/masking";
 import type { Logger } from "pino";
 import type { Aggregator } from "../aggregation/tasks.ts";
 import type { Blobs, Staged } from "../blobs/blobs.ts";
@@ -157,6 +158,7 @@ export class Uploads {
     { site }: Pick<Session, "site">,
   ): Promise<UploadOutcome | "wanted"> {
     if (object.kind === "contribution") return service.admit(object.header, site);
+    if (object.kind === "masked") return service.admitAnswer(site, answerOf(object));
     if (object.sealedBytes > this.#ports.maxGenesisBytes) {
       throw new ConsiliumError("upload.too-large", { culprits: [site] });
     }
@@ -166,7 +168,7 @@ export class Uploads {
   async #mayGoOn(row: UploadRow, service: FederationService): Promise<boolean> {
     // Right after a restart no site is connected yet that could be asked for the initial model.
     if (row.object.kind === "genesis") return service.lacksGenesis;
-    return (await service.admit(row.object.header, row.site).catch(() => "stale")) === "wanted";
+    return (await this.#admit(row.object, service, row).catch(() => "stale")) === "wanted";
   }
 
   async #commit(active: ActiveUpload, session: Session): Promise<UploadOutcome> {
@@ -185,6 +187,15 @@ export class Uploads {
         const { sha256: frame, sealedSha256 } = object;
         await aggregator.openGenesis({ federation, site, upload, sealedSha256, sha256: frame });
         outcome = await service.acceptGenesis(object.sha256);
+      } else if (object.kind === "masked") {
+        const { sha256: name } = object.masked.body;
+        if (!active.promoted) {
+          const { attempt, layout } = (await service.maskedRound(object)).terms;
+          await aggregator.checkMasked({ attempt, layout, upload: row.upload, sha256: name });
+          await staged.promote(name);
+        }
+        outcome = await service.answer(row.site, answerOf(object));
+        if (outcome === "stale") await this.#ports.blobs.remove(name);
       } else {
         const { body } = object.header;
         if (!active.promoted) {
@@ -209,9 +220,10 @@ export class Uploads {
     if (code === "internal" || code === "disk.full") return;
     this.#ports.logger.warn({ federation: row.federation, site: row.site, code }, "upload refused");
     await this.#remove(row.upload);
-    if (row.object.kind === "contribution" && HOPELESS.has(code)) {
-      await service.refuse(row.object.header.body, code);
-    }
+    const { object, site } = row;
+    if (object.kind === "genesis" || !HOPELESS.has(code)) return;
+    const { round, attempt } = object.kind === "masked" ? object : object.header.body;
+    await service.refuse({ round, attempt, site }, code);
   }
 
   /** Only the site that began it may go on with it. */
@@ -260,8 +272,23 @@ export class Uploads {
 
 const sealedOf = (
   object: UploadBegin["object"],
-): { readonly sealedSha256: Sha256; readonly sealedBytes: number } =>
-  object.kind === "genesis" ? object : object.header.body;
+): { readonly sealedSha256: Sha256; readonly sealedBytes: number } => {
+  if (object.kind === "genesis") return object;
+  if (object.kind === "contribution") return object.header.body;
+  const { sha256: sealedSha256, bytes: sealedBytes } = object.masked.body;
+  return { sealedSha256, sealedBytes };
+};
+
+/** A masked vector is its site's message in the step `mask`. */
+const answerOf = ({
+  round,
+  attempt,
+  masked,
+}: Extract<UploadBegin["object"], { kind: "masked" }>): MaskingAnswer => ({
+  round,
+  attempt,
+  message: { step: "mask", masked },
+});
 
 const sameObject = (a: UploadBegin["object"], b: UploadBegin["object"]): boolean =>
   sealedOf(a).sealedSha256 === sealedOf(b).sealedSha256;

@@ -17,10 +17,18 @@ export function jsonColumn<T extends z.ZodType>(schema: T) {
 export class SqlDatabase {
   readonly #connection: Libsql.Database;
 
-  /** WAL with synchronous=FULL: a commit that returned survives the loss of power. */
+  /**
+   * WAL with synchronous=FULL: a commit that returned survives the loss of power. What is deleted is overwritten: shares
+   * of masks have no business on a disk.
+   */
   constructor(file: string) {
     this.#connection = guarded(() => new Libsql(file));
-    for (const pragma of ["journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"]) {
+    for (const pragma of [
+      "journal_mode = WAL",
+      "synchronous = FULL",
+      "foreign_keys = ON",
+      "secure_delete = ON",
+    ]) {
       this.#exec(`PRAGMA ${pragma}`);
     }
     this.#migrate();

@@ -14,12 +14,14 @@ import {
 import { planSchema } from "@consilium/shared/plan-schema";
 import { uploadBeginSchema } from "@consilium/shared/protocol/events";
 import { checkpointRecordSchema, contributionHeaderSchema } from "@consilium/shared/protocol/round";
+import { signedMaskedSchema } from "@consilium/shared/secagg/messages";
 import { z } from "zod";
 import { auditLineSchema, chain, EMPTY_CHAIN, type AuditEvent } from "../audit/chain.ts";
-import { toContribution } from "../federation/ledger.ts";
+import { toContribution, toMaskedContribution } from "../federation/ledger.ts";
 import type { Contribution, Fact } from "../federation/types.ts";
 import { jsonColumn, SqlDatabase } from "./database.ts";
 import { readFingerprints, writeFingerprint } from "./fingerprints.ts";
+import { dropVector, readMaskings, writeMasking } from "./masking-rows.ts";
 import type { FederationRow, InvitationRow, RoundRow, SiteRow, Store, UploadRow } from "./store.ts";
 
 const exclusionsSchema = z.array(z.strictObject({ site: siteIdSchema, reason: z.string() })).readonly();
@@ -75,7 +77,7 @@ const roundRow = z
     excluded: jsonColumn(exclusionsSchema),
     checkpoint: sha256Schema.nullable(),
   })
-  .transform((row): Omit<RoundRow, "contributions"> => ({
+  .transform((row): Omit<RoundRow, "contributions" | "masking" | "totals"> => ({
     round: row.round,
     attempt: row.attempt,
     base: row.base,
@@ -87,7 +89,12 @@ const roundRow = z
     checkpoint: row.checkpoint,
   }));
 
-const headerRow = z.object({ header: jsonColumn(signedSchema(contributionHeaderSchema)) });
+/** A masked vector's header says who sent it and how long it is, and no more. */
+const headerRow = z.object({
+  round: roundSchema,
+  attempt: attemptSchema,
+  header: jsonColumn(z.union([signedSchema(contributionHeaderSchema), signedMaskedSchema])),
+});
 const recordRow = z.object({ record: jsonColumn(signedSchema(checkpointRecordSchema)) });
 const lineRow = z.object({ line: jsonColumn(auditLineSchema) });
 const totalsRow = z.object({ site: siteIdSchema, contributions: z.int(), receivedBytes: z.int() });
@@ -179,16 +186,20 @@ export function openLibsqlStore(file: string): Store {
         );
         const headers = db.all(
           headerRow,
-          "SELECT header FROM contributions WHERE federation = ? ORDER BY site",
+          "SELECT round, attempt, header FROM contributions WHERE federation = ? ORDER BY site",
           [federation],
         );
         const byAttempt = new Map<string, Contribution[]>();
-        for (const { header } of headers) {
-          const key = `${header.body.round}/${header.body.attempt}`;
-          byAttempt.set(key, [...(byAttempt.get(key) ?? []), toContribution(header.body)]);
+        for (const { round, attempt, header } of headers) {
+          const key = `${round}/${attempt}`;
+          const contribution =
+            "context" in header.body ? toMaskedContribution(header.body) : toContribution(header.body);
+          byAttempt.set(key, [...(byAttempt.get(key) ?? []), contribution]);
         }
+        const maskingOf = readMaskings(db, federation);
         return attempts.map((row) => ({
           ...row,
+          ...maskingOf(row),
           contributions: byAttempt.get(`${row.round}/${row.attempt}`) ?? [],
         }));
       }),
@@ -212,7 +223,7 @@ export function openLibsqlStore(file: string): Store {
         () =>
           db.first(
             headerRow,
-            "SELECT header FROM contributions WHERE federation = ? AND site = ? AND round = ? AND attempt = ?",
+            "SELECT round, attempt, header FROM contributions WHERE federation = ? AND site = ? AND round = ? AND attempt = ?",
             [federation, site, round, attempt],
           )?.header ?? null,
       ),
@@ -277,6 +288,10 @@ export function openLibsqlStore(file: string): Store {
   };
 }
 
+const INSERT_CONTRIBUTION = `
+  INSERT INTO contributions (federation, round, attempt, site, header, sealed_bytes, received_at_ms)
+  VALUES (?, ?, ?, ?, ?, ?, ?)`;
+
 function writeFact(db: SqlDatabase, federation: FederationId, fact: Fact, atMs: number): void {
   switch (fact.fact) {
     case "genesis.stored":
@@ -291,14 +306,25 @@ function writeFact(db: SqlDatabase, federation: FederationId, fact: Fact, atMs: 
       return;
     case "contribution.accepted": {
       const { round, attempt, site, sealedBytes } = fact.header.body;
-      db.run(
-        `INSERT INTO contributions (federation, round, attempt, site, header, sealed_bytes, received_at_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?)`,
-        [federation, round, attempt, site, json(fact.header), sealedBytes, atMs],
-      );
+      const values = [federation, round, attempt, site, json(fact.header), sealedBytes, atMs];
+      db.run(INSERT_CONTRIBUTION, values);
       return;
     }
+    case "masking.answered":
+      writeMasking(db, federation, fact);
+      if (fact.message.step === "mask") {
+        const { masked } = fact.message;
+        const { round, attempt, site } = fact;
+        const values = [federation, round, attempt, site, json(masked), masked.body.bytes, atMs];
+        db.run(INSERT_CONTRIBUTION, values);
+      }
+      return;
+    case "masking.opened":
+    case "masking.advanced":
+      writeMasking(db, federation, fact);
+      return;
     case "contribution.dropped":
+      dropVector(db, federation, fact);
       db.run("DELETE FROM contributions WHERE federation = ? AND round = ? AND attempt = ? AND site = ?", [
         federation,
         fact.round,
@@ -318,6 +344,7 @@ function writeFact(db: SqlDatabase, federation: FederationId, fact: Fact, atMs: 
          WHERE federation = ? AND round = ? AND attempt = ?`,
         [json(fact.excluded), atMs, federation, fact.round, fact.attempt],
       );
+      writeMasking(db, federation, fact);
       return;
     case "round.aggregated":
       db.run(
@@ -326,6 +353,7 @@ function writeFact(db: SqlDatabase, federation: FederationId, fact: Fact, atMs: 
         [fact.record.body.sha256, atMs, federation, fact.round, fact.attempt],
       );
       writeCheckpoint(db, federation, fact.record, atMs);
+      writeMasking(db, federation, fact);
       return;
     case "federation.finished":
       return;

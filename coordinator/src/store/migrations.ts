@@ -92,4 +92,27 @@ export const MIGRATIONS: readonly string[] = [
     FOREIGN KEY (federation, site) REFERENCES sites
   ) STRICT;
   `,
+  `
+  CREATE TABLE maskings (
+    federation TEXT NOT NULL,
+    round      INTEGER NOT NULL,
+    attempt    INTEGER NOT NULL,
+    roster     TEXT NOT NULL,
+    step       TEXT NOT NULL,
+    totals     TEXT,
+    PRIMARY KEY (federation, round, attempt),
+    FOREIGN KEY (federation, round, attempt) REFERENCES rounds
+  ) STRICT;
+
+  CREATE TABLE masking_messages (
+    federation TEXT NOT NULL,
+    round      INTEGER NOT NULL,
+    attempt    INTEGER NOT NULL,
+    step       TEXT NOT NULL,
+    site       TEXT NOT NULL,
+    message    TEXT NOT NULL,
+    UNIQUE (federation, round, attempt, step, site),
+    FOREIGN KEY (federation, round, attempt) REFERENCES maskings
+  ) STRICT;
+  `,
 ];

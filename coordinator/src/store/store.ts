@@ -7,8 +7,15 @@ import type { Attempt, FederationId, Round, Sha256, SiteId, UploadId } from "@co
 import type { Plan } from "@consilium/shared/plan";
 import type { UploadBegin } from "@consilium/shared/protocol/events";
 import type { FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
-import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
+import type {
+  CheckpointRecord,
+  ContributionHeader,
+  MaskingStep,
+  RoundTotals,
+} from "@consilium/shared/protocol/round";
+import type { SignedMasked } from "@consilium/shared/secagg/messages";
 import type { AuditEvent, AuditLine } from "../audit/chain.ts";
+import type { HeldMessage } from "../federation/masking-steps.ts";
 import type { Contribution, Exclusion, Fact } from "../federation/types.ts";
 
 export interface FederationRow {
@@ -49,6 +56,18 @@ export interface RoundRow {
   readonly checkpoint: Sha256 | null;
   /** Ordered by site. */
   readonly contributions: readonly Contribution[];
+  /** Of a masked attempt that is not over; its messages are forgotten with it. */
+  readonly masking: MaskingRow | null;
+  /** Of a masked round whose sum is open. */
+  readonly totals: RoundTotals | null;
+}
+
+export interface MaskingRow {
+  /** Enrolled sites when the attempt began, ordered. */
+  readonly roster: readonly SiteId[];
+  readonly step: MaskingStep;
+  /** Of all steps so far. */
+  readonly messages: readonly HeldMessage[];
 }
 
 export interface UploadRow {
@@ -103,7 +122,7 @@ export interface Store {
     site: SiteId,
     round: Round,
     attempt: Attempt,
-  ): Promise<Signed<ContributionHeader> | null>;
+  ): Promise<Signed<ContributionHeader> | SignedMasked | null>;
   contributionTotals(federation: FederationId): Promise<readonly SiteTotals[]>;
 
   /** Replaces an older one of the site. */

@@ -34,7 +34,8 @@ export function smallModel(seed = 1): FakeModel {
 }
 
 export function testPlan(change: Partial<PlanInput> = {}): Plan {
-  return parsePlan({ federation: "chest", title: "Test", rounds: 3, minSites: 2, ...change });
+  const aggregation = { secure: "plain" } as const;
+  return parsePlan({ federation: "chest", title: "Test", rounds: 3, minSites: 2, aggregation, ...change });
 }
 
 /** Homes and coordinators of one test, ended together. */

@@ -70,7 +70,7 @@ function meaning(code: string): string {
     : entry.meaning.replace(/\.$/, "").toLowerCase().replace("dicom", "DICOM");
 }
 
-export function outflowSection({ outflows }: DemoReport): Markup | null {
+export function outflowSection({ outflows, plan }: DemoReport): Markup | null {
   if (outflows.length === 0) return null;
   return section(
     "What left each hospital",
@@ -91,8 +91,10 @@ export function outflowSection({ outflows }: DemoReport): Markup | null {
     </table></div>`,
     markup`<p class="note">Together ${formatBytes(outflows.reduce((sum, outflow) => sum + sentBytes(outflow), 0))}. Images,
       labels, file names and patients' identifiers are no part of it.</p>`,
-    markup`<p class="caution">In this version the coordinator can read each hospital's update. Secure aggregation, which hides single
-      updates from it, is not part of it yet.</p>`,
+    plan.aggregation.secure === "masked"
+      ? markup`<p class="note">The updates were masked: the coordinator saw their sum and no single one.</p>`
+      : markup`<p class="caution danger">Not masked: the coordinator could read each hospital's update. Masking takes three
+          hospitals or more.</p>`,
   );
 }
 

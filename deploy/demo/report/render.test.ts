@@ -41,8 +41,11 @@ describe("the report", () => {
     expect(page).not.toMatch(/url\(|@import/);
   });
 
-  it("says what the coordinator can read, and does not promise secure aggregation", () => {
-    expect(renderReport(sample)).toContain("the coordinator can read each hospital");
+  it("says what the coordinator can read", () => {
+    expect(renderReport(sample)).toContain("saw their sum and no single one");
+    const aggregation = { ...sample.plan.aggregation, secure: "plain" as const };
+    const plain = renderReport({ ...sample, plan: { ...sample.plan, aggregation } });
+    expect(plain).toContain("the coordinator could read each hospital");
   });
 
   it("escapes whatever it is given", () => {

@@ -118,14 +118,16 @@ function interval({ value, low, high }: Interval): Markup {
 
 export function trainingSection(report: DemoReport): Markup {
   const { rounds, durationMs } = report.training;
-  const sites = [...new Set(rounds.flatMap((round) => round.sites.map(({ site }) => site)))];
+  // Under masks nobody but a site knows its loss.
+  const known = rounds.flatMap((round) => round.sites.filter(({ loss }) => loss !== null));
+  const sites = [...new Set(known.map(({ site }) => site))];
   const lines: readonly Line[] = [
     ...sites.map((site, index) => ({
       name: site,
       className: `s${index % 8}`,
       points: rounds.flatMap(({ round, sites: contributed }) => {
         const own = contributed.find((contribution) => contribution.site === site);
-        return own === undefined ? [] : [{ x: round, y: own.loss }];
+        return own === undefined || own.loss === null ? [] : [{ x: round, y: own.loss }];
       }),
     })),
     {

@@ -48,7 +48,10 @@ export const trainingRoundSchema = z.strictObject({
   /** Weighted by examples; null if nothing arrived. */
   loss: z.number().nullable(),
   durationMs,
-  sites: z.array(z.strictObject({ site: siteIdSchema, examples: count, loss: z.number() })).readonly(),
+  /** Examples and loss are null where updates are masked: nobody but the site knows them. */
+  sites: z
+    .array(z.strictObject({ site: siteIdSchema, examples: count.nullable(), loss: z.number().nullable() }))
+    .readonly(),
 });
 export type TrainingRound = z.infer<typeof trainingRoundSchema>;
 

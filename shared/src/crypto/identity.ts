@@ -50,6 +50,7 @@ export type SignedKind =
   | "enrolment"
   | "checkpoint"
   | "fingerprint"
+  | "roster"
   | "secagg-keys"
   | "secagg-dealing"
   | "secagg-masked"

@@ -44,6 +44,18 @@ export const SECAGG_ERRORS = {
     "The secrets of this attempt were used already.",
     "Nothing to do: a new attempt begins by itself with fresh keys.",
   ),
+  "secagg.roster-changed": entry(
+    409,
+    false,
+    "The coordinator shows another key for a site than this site has known so far.",
+    "Ask the site named above by telephone for its fingerprint. If its key was renewed: `consilium-site policy --accept-key SITE`.",
+  ),
+  "policy.plain-refused": entry(
+    403,
+    false,
+    "The plan lets the coordinator read this site's updates, and this site's policy does not allow it.",
+    'Prefer a plan with aggregation.secure "masked". To allow it at this site: `consilium-site policy --accept-plain`, then join again with the same token.',
+  ),
   "secagg.garbled": entry(
     500,
     true,

@@ -31,6 +31,7 @@ a { color: var(--accent); }
 .top .lead { font-size: 17px; color: var(--dim); max-width: 66ch; text-wrap: pretty; }
 .top .lead strong { color: var(--ink); font-weight: 600; }
 section { background: var(--surface); border: 1px solid var(--hairline); border-radius: 10px; padding: 20px 22px; display: grid; gap: 14px; grid-template-columns: minmax(0, 1fr); }
+.danger { color: var(--bad, #c92a2a); font-weight: 600; }
 .caution { border-left: 3px solid var(--warn); padding-left: 12px; font-size: 14px; max-width: 80ch; }
 footer { color: var(--dim); font-size: 13px; padding: 0 2px; display: flex; flex-wrap: wrap; gap: 4px 20px; }
 @media (max-width: 640px) { main { padding: 22px 12px 36px; } section { padding: 16px 15px; } h1 { font-size: 25px; } }

@@ -6,8 +6,11 @@
 import { z } from "zod";
 import { signedSchema, type Signed } from "../crypto/signed.ts";
 import { attemptSchema, roundSchema, sha256Schema, uploadIdSchema, type UploadId } from "../ids.ts";
+import { signedMaskedSchema } from "../secagg/messages.ts";
+import type { MaskingAnswer, MaskingQuery, MaskingShown } from "./masking.ts";
 import {
   contributionHeaderSchema,
+  maskingStepSchema,
   roundOpeningSchema,
   sitePhaseSchema,
   type CheckpointRecord,
@@ -32,7 +35,8 @@ export const helloSchema = z.strictObject({
   planHash: sha256Schema,
   /** The initial model as this site derives it from the plan: equal at all sites, or they run different code. */
   genesis: sha256Schema,
-  examples: z.int().min(0),
+  /** Null where the plan masks: a site's size is its own affair then. */
+  examples: z.int().min(0).nullable(),
 });
 export type Hello = z.infer<typeof helloSchema>;
 
@@ -44,9 +48,18 @@ export const progressSchema = z.strictObject({
   /** Steps when training, bytes when uploading or fetching. */
   done: z.number().min(0),
   total: z.number().min(0),
+  /** Null where the plan masks. */
   loss: z.number().nullable(),
 });
 export type Progress = z.infer<typeof progressSchema>;
+
+/** Where a masked round stands, as told to one site. */
+export const maskingStandingSchema = z.strictObject({
+  step: maskingStepSchema,
+  /** Whether the step waits for this site: it is in it still, and has not answered. */
+  wanted: z.boolean(),
+});
+export type MaskingStanding = z.infer<typeof maskingStandingSchema>;
 
 /** Where the federation stands, as told to one site. */
 export type FederationPosition =
@@ -56,6 +69,8 @@ export type FederationPosition =
       readonly opening: Signed<RoundOpening>;
       readonly remainingMs: number;
       readonly contributed: boolean;
+      /** Of a masked round. */
+      readonly masking?: MaskingStanding | undefined;
     }
   | { readonly phase: "aggregating"; readonly round: number }
   | { readonly phase: "finished"; readonly checkpoint: Signed<CheckpointRecord> };
@@ -71,6 +86,10 @@ export interface ControlToCoordinator {
   /** Sockets hold no state: whoever reconnects, or is in doubt, asks. */
   position: (ack: Ack<{ position: FederationPosition }>) => void;
   progress: (message: Progress) => void;
+  /** What the coordinator shows this site in the current step of a masked round. */
+  "masking.show": (message: MaskingQuery, ack: Ack<{ shown: MaskingShown }>) => void;
+  /** This site's message of a step. Idempotent; acknowledged once it is durable. */
+  "masking.answer": (message: MaskingAnswer, ack: Ack<{ outcome: UploadOutcome }>) => void;
 }
 
 export interface ControlToSite {
@@ -85,6 +104,13 @@ export const MAX_UPLOAD_CHUNK_BYTES = 4 * 1024 * 1024;
 const uploadedObjectSchema = z.discriminatedUnion("kind", [
   /** The sealed update; begun with the header that will make it a contribution. */
   z.strictObject({ kind: z.literal("contribution"), header: signedSchema(contributionHeaderSchema) }),
+  /** A masked vector (secagg/frame.ts), as the site stands for it. */
+  z.strictObject({
+    kind: z.literal("masked"),
+    round: roundSchema,
+    attempt: attemptSchema,
+    masked: signedMaskedSchema,
+  }),
   /**
    * The initial model: a checkpoint frame, sealed like an update with the context
    * {kind: "genesis", federation, round: 0, attempt: 0, site}, so that nothing at all leaves a site in plain.

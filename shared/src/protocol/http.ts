@@ -4,7 +4,7 @@ import { bytesSchema, publicIdentitySchema, signedSchema } from "../crypto/signe
 import { federationIdSchema, sha256Schema, siteIdSchema } from "../ids.ts";
 import { planSchema } from "../plan-schema.ts";
 import { imageComparisonSchema } from "./fingerprint.ts";
-import { contributionMetricsSchema, sitePhaseSchema } from "./round.ts";
+import { contributionMetricsSchema, maskingStepSchema, roundTotalsSchema, sitePhaseSchema } from "./round.ts";
 
 export const errorBodySchema = z.strictObject({
   code: z.string(),
@@ -88,6 +88,7 @@ export const siteStatusSchema = z.strictObject({
   /** Steps or bytes, as in the site's last progress message. */
   done: z.number(),
   total: z.number(),
+  /** Loss and examples are null where the plan masks: the coordinator does not learn them. */
   loss: z.number().nullable(),
   examples: z.int().nullable(),
   /** Contributions accepted so far. */
@@ -102,10 +103,19 @@ export const roundStatusSchema = z.strictObject({
   attempt: z.int(),
   openedAt: z.iso.datetime(),
   closedAt: z.iso.datetime().nullable(),
-  /** Weighted by examples over the contributions; null until one has arrived. */
+  /** Weighted by examples over the contributions; null until one has arrived, or the sum of masked ones is open. */
   loss: z.number().nullable(),
+  /** Of a masked round, once its sum is open. */
+  totals: roundTotalsSchema.nullable(),
+  /** Examples and metrics are null where the plan masks. */
   contributions: z
-    .array(z.strictObject({ site: siteIdSchema, examples: z.int(), metrics: contributionMetricsSchema }))
+    .array(
+      z.strictObject({
+        site: siteIdSchema,
+        examples: z.int().nullable(),
+        metrics: contributionMetricsSchema.nullable(),
+      }),
+    )
     .readonly(),
   /** Sites of the cohort that did not contribute, and why. */
   excluded: z.array(z.strictObject({ site: siteIdSchema, reason: z.string() })).readonly(),
@@ -126,6 +136,8 @@ export const federationStatusSchema = z.strictObject({
   round: z.int(),
   rounds: z.int(),
   attempt: z.int(),
+  /** Of an open round whose updates are masked. */
+  step: maskingStepSchema.nullable(),
   deadlineAt: z.iso.datetime().nullable(),
   /** The newest global model. */
   checkpoint: sha256Schema.nullable(),

@@ -59,3 +59,21 @@ export type CheckpointRecord = z.infer<typeof checkpointRecordSchema>;
 /** How far a site is inside the current round. */
 export const sitePhaseSchema = z.enum(["idle", "fetching", "training", "uploading", "waiting", "finetuning"]);
 export type SitePhase = z.infer<typeof sitePhaseSchema>;
+
+/** The steps of a masked round (docs/secure-aggregation.md), in order. */
+export const maskingStepSchema = z.enum(["advertise", "share", "mask", "consistency", "unmask"]);
+export type MaskingStep = z.infer<typeof maskingStepSchema>;
+
+/** What a round's unmasked sum says beside the update; of all its sites together. */
+export const roundTotalsSchema = z.strictObject({
+  /** Sum of min(examples, cap). */
+  examples: z.int().min(1),
+  /** Elements beyond their ranges. */
+  clipped: z.int().min(0),
+  /** Means, weighted by examples. */
+  loss: z.number(),
+  finalLoss: z.number(),
+  updateNorm: z.number(),
+  steps: z.int().min(0),
+});
+export type RoundTotals = z.infer<typeof roundTotalsSchema>;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { manifestSchema } from "../manifest.ts";
-import { adamRatio, movementBound, movementRanges } from "./ranges.ts";
+import { adamRatio, magnitudesOf, movementBound, movementRanges } from "./ranges.ts";
 
 const invalid = expect.objectContaining({ code: "plan.invalid" }) as Error;
 
@@ -49,9 +49,15 @@ describe("the range of a weight", () => {
       ],
     });
     const options = { beta1: 0.9, beta2: 0.95, weightDecay: 0.1, learningRateSum: 0.5 };
-    expect(movementRanges(manifest, Float32Array.of(0.5, -2, 0), options)).toEqual([
-      { name: "a", length: 2, bound: movementBound(2, options) },
-      { name: "b", length: 1, bound: movementBound(0, options) },
+    const ranges = movementRanges(magnitudesOf(manifest, Float32Array.of(0.5, -2, 0)), options);
+    expect(ranges.map(({ name, length }) => [name, length])).toEqual([
+      ["a", 2],
+      ["b", 1],
     ]);
+    for (const [i, largest] of [2, 0].entries()) {
+      const exact = movementBound(largest, options);
+      expect(ranges[i]?.bound).toBeGreaterThan(exact);
+      expect(ranges[i]?.bound).toBeLessThan(exact * 1.0001);
+    }
   });
 });

@@ -68,19 +68,42 @@ function boundOf(startMagnitude: number, ratio: number, options: MovementOptions
   return (FLOAT32_ALLOWANCE * moved) / shrink;
 }
 
-/**
- * A range for each tensor from the base checkpoint, which everyone has.
- * @throws plan.invalid, frame.wrong-length
- */
-export function movementRanges(
-  manifest: Manifest,
-  base: Float32Array,
-  options: MovementOptions,
-): TensorRange[] {
-  const ratio = adamRatio(options.beta1, options.beta2);
+/** A tensor of the base checkpoint, which everyone has, and its largest magnitude. */
+export interface TensorMagnitude {
+  readonly name: string;
+  readonly length: number;
+  readonly largest: number;
+}
+
+/** @throws frame.wrong-length */
+export function magnitudesOf(manifest: Manifest, base: Float32Array): TensorMagnitude[] {
   return [...tensorViews(manifest, base)].map(([name, view]) => {
     let largest = 0;
     for (const value of view) largest = Math.max(largest, Math.abs(value));
-    return { name, length: view.length, bound: boundOf(largest, ratio, options) };
+    return { name, length: view.length, largest };
   });
+}
+
+/**
+ * A range for each tensor.
+ * @throws plan.invalid
+ */
+export function movementRanges(
+  magnitudes: readonly TensorMagnitude[],
+  options: MovementOptions,
+): TensorRange[] {
+  const ratio = adamRatio(options.beta1, options.beta2);
+  return magnitudes.map(({ name, length, largest }) => ({
+    name,
+    length,
+    bound: agreedOn(boundOf(largest, ratio, options)),
+  }));
+}
+
+/**
+ * Upwards to six digits: powers and cosines may differ in the last bit between versions of a runtime, and sites whose
+ * bounds differ at all take part in different attempts.
+ */
+function agreedOn(bound: number): number {
+  return Number((bound * (1 + 1e-5)).toPrecision(6));
 }

@@ -11,6 +11,7 @@ import { initCommand } from "./commands/init.ts";
 import { labelCommand } from "./commands/label.ts";
 import { joinCommand } from "./commands/join.ts";
 import { listenCommand } from "./commands/listen.ts";
+import { policyCommand } from "./commands/policy.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
 import { privacyCommand } from "./commands/privacy.ts";
 import { previewCommand } from "./commands/preview.ts";
@@ -25,7 +26,7 @@ import type { CliPorts } from "./ports.ts";
 import { SOFTWARE } from "../software.ts";
 
 const INTRODUCTION = `One hospital's part in a federation that trains an image encoder together.
-Images never leave this machine; what leaves is encrypted and listed by "consilium-site receipts".`;
+Images never leave this machine; what leaves is masked or encrypted, and listed by "consilium-site receipts".`;
 
 const FIRST_STEPS = `
 First steps:
@@ -64,6 +65,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     exportCommand(ports),
     receiptsCommand(ports),
     privacyCommand(ports),
+    policyCommand(ports),
     doctorCommand(ports),
   ];
   for (const command of [program, ...commands, ...commands.flatMap(({ commands: below }) => below)]) {

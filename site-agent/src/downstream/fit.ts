@@ -1,9 +1,9 @@
 /** Training of a whole network on a few labels, with a compiled step whose weights are set already. */
+import { learningRateAt } from "@consilium/shared/schedule";
 import { epochBatches } from "../dataset/batches.ts";
 import { randomCrop, type Crop } from "../dataset/crops.ts";
 import { Random } from "../dataset/random.ts";
 import type { InputArrays, TrainStep } from "../engine/types.ts";
-import { learningRateAt } from "../training/schedule.ts";
 import type { FinetuneSettings } from "./types.ts";
 import type { ViewInputs } from "./views.ts";
 

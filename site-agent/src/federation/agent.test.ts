@@ -4,6 +4,7 @@ import path from "node:path";
 import { createIdentity } from "@consilium/shared/crypto/identity";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { SiteId } from "@consilium/shared/ids";
+import type { PlanInput } from "@consilium/shared/plan";
 import { parseToken } from "@consilium/shared/protocol/token";
 import { afterEach, describe, expect, it } from "vitest";
 import { startCaptureProxy, type CaptureProxy } from "../../../test/support/capture-proxy.ts";
@@ -29,8 +30,11 @@ afterEach(async () => {
   federation = proxy = null;
 });
 
-const start = async (plan: { rounds: number; minSites: number; privacy?: object }): Promise<TestFederation> =>
-  (federation = await TestFederation.start(plan));
+const start = async (plan: {
+  rounds: number;
+  minSites: number;
+  privacy?: PlanInput["privacy"];
+}): Promise<TestFederation> => (federation = await TestFederation.start(plan));
 
 const joined = (...names: readonly string[]): Promise<TestSite[]> =>
   Promise.all(names.map((name) => running().site(name)));

@@ -16,6 +16,7 @@ import {
   type AgentState,
   type Task,
 } from "./machine.ts";
+import type { RoundKey } from "./outbox.ts";
 import { openSession, type Membership } from "./session.ts";
 import { believe } from "./standing.ts";
 import { Tasks, trainingSeed, type LocalTraining, type TaskPorts, type TaskProgress } from "./tasks.ts";
@@ -82,10 +83,24 @@ export async function runAgent(ports: AgentPorts, options: AgentOptions): Promis
   const genesis = await ports.trainer.genesis(plan);
   const seed = trainingSeed(plan, membership.site);
   const tasks = new Tasks(ports, membership, plan, { ...training, seed }, genesis);
-  const left = await ports.outbox.read();
-  const ours = left?.body.planHash === hashOf(plan) && left.body.site === membership.site;
   const agent = new Agent(ports, options, tasks, examples);
-  return agent.run(initialState(ours ? left.body : null));
+  try {
+    return await agent.run(initialState(await leftReady(ports, tasks, options)));
+  } finally {
+    await tasks.close();
+  }
+}
+
+/** What an earlier run left ready to be sent. */
+async function leftReady(
+  { outbox }: AgentPorts,
+  tasks: Tasks,
+  { plan, membership }: AgentOptions,
+): Promise<RoundKey | null> {
+  if (plan.aggregation.secure === "masked") return tasks.maskedReady();
+  const left = await outbox.read();
+  const ours = left?.body.planHash === hashOf(plan) && left.body.site === membership.site;
+  return ours ? left.body : null;
 }
 
 class Agent {
@@ -253,7 +268,7 @@ class Agent {
         software,
         planHash: this.#planHash,
         genesis: this.#tasks.genesisName,
-        examples: this.#examples,
+        examples: this.#isMasked ? null : this.#examples,
       });
     } catch (error) {
       link.close();
@@ -327,8 +342,13 @@ class Agent {
       phase: SITE_PHASE[phase],
       done,
       total,
-      loss: loss !== null && Number.isFinite(loss) ? loss : null,
+      loss: !this.#isMasked && loss !== null && Number.isFinite(loss) ? loss : null,
     });
+  }
+
+  /** Then a site's size and loss are its own affair. */
+  get #isMasked(): boolean {
+    return this.#options.plan.aggregation.secure === "masked";
   }
 }
 
@@ -344,6 +364,10 @@ const SITE_PHASE: Readonly<Record<AgentPhase, SitePhase>> = {
   uploading: "uploading",
   finishing: "fetching",
   finished: "idle",
+  advertising: "waiting",
+  sharing: "waiting",
+  voting: "waiting",
+  releasing: "waiting",
 };
 
 export function phaseOf({ link, work }: AgentState): AgentPhase {

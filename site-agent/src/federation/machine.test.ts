@@ -1,7 +1,7 @@
 import { sha256 } from "@consilium/shared/canonical";
 import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import type { Attempt, FederationId, Round, SiteId } from "@consilium/shared/ids";
-import type { RoundOpening } from "@consilium/shared/protocol/round";
+import type { MaskingStep, RoundOpening } from "@consilium/shared/protocol/round";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -304,5 +304,67 @@ describe("whatever happens in whatever order", () => {
         expect(kinds).toEqual(["fetching", "training", "sealing", "uploading"]);
       }),
     );
+  });
+});
+
+describe("a masked round", () => {
+  const at = (step: MaskingStep, wanted = true, attempt = 1): AgentEvent => ({
+    type: "position",
+    standing: { ...open(1, attempt), masking: { step, wanted } } as Standing,
+  });
+  const online = (outbox: RoundKey | null = null): Bench => {
+    const bench = new Bench(outbox);
+    bench.feed({ type: "connected", standing: { phase: "waiting", genesisWanted: false } });
+    return bench;
+  };
+  const started = (effects: readonly AgentEffect[]) =>
+    effects.flatMap((effect) => (effect.type === "start" ? [effect.task.kind] : []));
+
+  it("begins with keys, trains in its third step, and ends with the release", () => {
+    const bench = online();
+    expect(started(bench.feed(at("advertise")))).toEqual(["fetching"]);
+    expect(started(bench.done())).toEqual(["advertising"]);
+    bench.done();
+    expect(started(bench.feed(at("advertise", false), at("share")))).toEqual(["sharing"]);
+    bench.done();
+    expect(started(bench.feed(at("mask")))).toEqual(["fetching"]);
+    expect([bench.done(), bench.done(), bench.done()].flatMap(started)).toEqual([
+      "training",
+      "sealing",
+      "uploading",
+    ]);
+    bench.done();
+    expect(started(bench.feed(at("consistency")))).toEqual(["voting"]);
+    bench.done();
+    expect(started(bench.feed(at("unmask")))).toEqual(["releasing"]);
+  });
+
+  it("goes on with a step that is told of again, and drops it for the next", () => {
+    const bench = online();
+    bench.feed(at("share"));
+    expect(bench.feed(at("share"))).toEqual([]);
+    expect(bench.feed(at("mask")).map(({ type }) => type)).toEqual(["abort", "start"]);
+  });
+
+  it("sends a vector that lies ready without training again", () => {
+    const { round, attempt, base } = opening(1);
+    expect(started(online({ round, attempt, base }).feed(at("mask")))).toEqual(["uploading"]);
+  });
+
+  it("sits an attempt out in which it cannot go on, and takes part in the next", () => {
+    const bench = online();
+    bench.feed(at("share"));
+    expect(bench.failed("secagg.spent")).toEqual([]);
+    expect(bench.feed(at("share"))).toEqual([]);
+    expect(started(bench.feed(at("advertise", true, 2)))).toEqual(["fetching"]);
+  });
+
+  it("stops where sites were shown different things", () => {
+    for (const code of ["secagg.equivocation", "crypto.bad-signature", "secagg.roster-changed"] as const) {
+      const bench = online();
+      bench.feed(at("share"));
+      bench.failed(code);
+      expect(bench.state.work).toMatchObject({ kind: "failed", error: { code } });
+    }
   });
 });

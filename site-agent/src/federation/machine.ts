@@ -4,13 +4,16 @@
  *
  *     connecting -> waiting -> fetching -> training -> sealing -> uploading -> waiting ... -> finishing -> finished
  *
+ * Where the plan masks, a round begins with fetching -> advertising and sharing, and ends with voting and releasing.
+ *
  * The link may come and go in any state; local work goes on without it. The coordinator's position decides what work
  * makes sense: work for another round or attempt is aborted. Each started task has a job number, and answers of older
  * jobs are ignored.
  */
 import type { Signed } from "@consilium/shared/crypto/signed";
-import { ConsiliumError } from "@consilium/shared/errors";
-import type { CheckpointRecord, RoundOpening } from "@consilium/shared/protocol/round";
+import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
+import type { MaskingStanding } from "@consilium/shared/protocol/events";
+import type { CheckpointRecord, MaskingStep, RoundOpening } from "@consilium/shared/protocol/round";
 import { sameRound, type RoundKey } from "./outbox.ts";
 
 /** Where the federation stands, with every signature checked. */
@@ -21,15 +24,27 @@ export type Standing =
       readonly opening: RoundOpening;
       readonly contributed: boolean;
       readonly inCohort: boolean;
+      /** Where the plan masks. */
+      readonly masking?: MaskingStanding | undefined;
     }
   | { readonly phase: "aggregating" }
   | { readonly phase: "finished"; readonly record: Signed<CheckpointRecord> };
 
-export type RoundTaskKind = "fetching" | "training" | "sealing" | "uploading";
+export type RoundTaskKind =
+  | "fetching"
+  | "training"
+  | "sealing"
+  | "uploading"
+  // Small messages of a masked round.
+  | "advertising"
+  | "sharing"
+  | "voting"
+  | "releasing";
 
 export type Task =
   | { readonly kind: "genesis" }
-  | { readonly kind: RoundTaskKind; readonly opening: RoundOpening }
+  /** `step` of a masked round: its third is what a whole round is where updates are not masked. */
+  | { readonly kind: RoundTaskKind; readonly opening: RoundOpening; readonly step?: MaskingStep }
   | { readonly kind: "finishing"; readonly record: Signed<CheckpointRecord> };
 
 export type Work =
@@ -50,6 +65,8 @@ export interface AgentState {
   readonly work: Work;
   /** The round whose sealed update lies on disk. */
   readonly outbox: RoundKey | null;
+  /** A masked attempt in which this site cannot go on; the next one is another matter. */
+  readonly satOut: RoundKey | null;
   readonly nextJob: number;
 }
 
@@ -83,10 +100,19 @@ export interface Transition {
 /** A checkpoint whose hash is wrong three times in a row is not an accident of the network. */
 const MAX_HASH_FAILURES = 3;
 
+/** A site that meets one of these waits for the next attempt; none is a reason to leave the federation. */
+const ENDS_PART: ReadonlySet<ErrorCode> = new Set([
+  "secagg.too-few-sites",
+  "secagg.spent",
+  "secagg.bad-share",
+  "secagg.bad-key",
+  "secagg.other-attempt",
+]);
+
 /** @param outbox what an earlier run left ready to be sent */
 export function initialState(outbox: RoundKey | null): Transition {
   return {
-    state: { link: "connecting", work: { kind: "idle" }, outbox, nextJob: 1 },
+    state: { link: "connecting", work: { kind: "idle" }, outbox, satOut: null, nextJob: 1 },
     effects: [{ type: "connect" }],
   };
 }
@@ -128,7 +154,8 @@ function follow(state: AgentState, standing: Standing): Transition {
     case "aggregating":
       return rest(state);
     case "open": {
-      const { opening, contributed, inCohort } = standing;
+      const { opening, contributed, inCohort, masking } = standing;
+      if (masking !== undefined) return inCohort ? followMasking(state, opening, masking) : rest(state);
       if (contributed || !inCohort) return rest(state);
       const ready = state.outbox !== null && sameRound(state.outbox, opening);
       return pursue(state, { kind: ready ? "uploading" : "fetching", opening });
@@ -137,6 +164,28 @@ function follow(state: AgentState, standing: Standing): Transition {
       return pursue(state, { kind: "finishing", record: standing.record });
   }
 }
+
+function followMasking(
+  state: AgentState,
+  opening: RoundOpening,
+  { step, wanted }: MaskingStanding,
+): Transition {
+  const satOut = state.satOut !== null && sameRound(state.satOut, opening);
+  if (!wanted || satOut) return rest(state);
+  const ready = state.outbox !== null && sameRound(state.outbox, opening);
+  const kind = step === "mask" && ready ? "uploading" : FIRST_TASK[step];
+  return pursue(state, { kind, opening, step });
+}
+
+/** What a step begins with. */
+const FIRST_TASK: Readonly<Record<MaskingStep, RoundTaskKind>> = {
+  // The keys are for vectors whose ranges follow from the base.
+  advertise: "fetching",
+  share: "sharing",
+  mask: "fetching",
+  consistency: "voting",
+  unmask: "releasing",
+};
 
 /** Goes on with the work that serves the task's purpose, or drops it for the task. */
 function pursue(state: AgentState, task: Task): Transition {
@@ -147,7 +196,7 @@ function pursue(state: AgentState, task: Task): Transition {
 }
 
 function samePurpose(a: Task, b: Task): boolean {
-  if ("opening" in a && "opening" in b) return sameRound(a.opening, b.opening);
+  if ("opening" in a && "opening" in b) return sameRound(a.opening, b.opening) && a.step === b.step;
   if ("record" in a && "record" in b) return a.record.body.sha256 === b.record.body.sha256;
   return a.kind === b.kind;
 }
@@ -174,16 +223,19 @@ function needsLink({ kind }: Task): boolean {
 function advance(state: AgentState, task: Task): Transition {
   switch (task.kind) {
     case "fetching":
-      return start(state, { kind: "training", opening: task.opening }, 0);
+      return start(state, { ...task, kind: task.step === "advertise" ? "advertising" : "training" }, 0);
     case "training":
-      return start(state, { kind: "sealing", opening: task.opening }, 0);
+      return start(state, { ...task, kind: "sealing" }, 0);
     case "sealing": {
-      const { round, attempt, base } = task.opening;
-      const sealed = { ...state, outbox: { round, attempt, base } };
-      return start(sealed, { kind: "uploading", opening: task.opening }, 0);
+      const sealed = { ...state, outbox: keyOf(task.opening) };
+      return start(sealed, { ...task, kind: "uploading" }, 0);
     }
-    // Whatever became of the upload, the coordinator's next position says what follows.
+    // Whatever became of what was sent, the coordinator's next position says what follows.
     case "uploading":
+    case "advertising":
+    case "sharing":
+    case "voting":
+    case "releasing":
     case "genesis":
       return { state: { ...state, work: { kind: "idle" } }, effects: [] };
     case "finishing":
@@ -199,6 +251,10 @@ function recover(state: Busy, error: ConsiliumError): Transition {
       state: { ...state, work: { kind: "idle" } },
       effects: state.link === "online" ? [{ type: "ask" }] : [],
     };
+  }
+  if ("opening" in task && task.step !== undefined && ENDS_PART.has(error.code)) {
+    const idle: AgentState = { ...state, work: { kind: "idle" }, satOut: keyOf(task.opening) };
+    return { state: idle, effects: [] };
   }
   const hopeless = error.code === "hash.mismatch" && failures >= MAX_HASH_FAILURES;
   if (!error.retry || hopeless) return end(state, { kind: "failed", error });
@@ -222,5 +278,7 @@ function end(state: AgentState, work: Work): Transition {
 function abortEffects({ work }: AgentState): AgentEffect[] {
   return work.kind === "busy" && work.running ? [{ type: "abort", job: work.job }] : [];
 }
+
+const keyOf = ({ round, attempt, base }: RoundOpening): RoundKey => ({ round, attempt, base });
 
 const stay = (state: AgentState): Transition => ({ state, effects: [] });

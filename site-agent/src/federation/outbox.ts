@@ -30,7 +30,7 @@ import {
   writeFileAtomic,
   type ByteSource,
 } from "../home/files.ts";
-import { decodeMoments, encodeMoments, type KeptMoments } from "./optimizer-file.ts";
+import { decodeMoments, encodeMoments, type KeptMoments, type MomentsOrigin } from "./optimizer-file.ts";
 
 export interface SealedContribution {
   readonly header: Signed<ContributionHeader>;
@@ -45,6 +45,8 @@ export interface Outbox {
   /** Random access to the sealed bytes. */
   source(): Promise<ByteSource>;
   write(contribution: SealedContribution): Promise<void>;
+  /** Keeps the moments of a training whose update lies elsewhere. */
+  keepMoments(origin: MomentsOrigin, optimizerState: OptimizerState | null): Promise<void>;
   /** Drops what another round or attempt left, and returns the moments from before this round. */
   prepare(opening: RoundOpening): Promise<OptimizerState | null>;
   clear(): Promise<void>;
@@ -58,7 +60,13 @@ export function outboxFolder(folder: string): Outbox {
   const newMomentsFile = path.join(outbox, "moments.bin");
   const momentsFile = path.join(folder, "optimizer.bin");
 
+  const keepMoments: Outbox["keepMoments"] = async (origin, optimizerState) => {
+    if (optimizerState === null) await removeFile(newMomentsFile);
+    else await writeFileAtomic(newMomentsFile, ...encodeMoments(origin, optimizerState));
+  };
+
   return {
+    keepMoments,
     async read() {
       const text = await readTextIfPresent(headerFile);
       if (text === null) return null;
@@ -69,8 +77,7 @@ export function outboxFolder(folder: string): Outbox {
     source: () => openSource(sealedFile),
     async write({ header, sealed, optimizerState }) {
       await removeFile(headerFile);
-      if (optimizerState === null) await removeFile(newMomentsFile);
-      else await writeFileAtomic(newMomentsFile, ...encodeMoments(header.body, optimizerState));
+      await keepMoments(header.body, optimizerState);
       await writeFileAtomic(sealedFile, sealed);
       await writeFileAtomic(headerFile, JSON.stringify(header));
     },

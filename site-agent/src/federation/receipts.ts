@@ -11,7 +11,19 @@ import { chainedFile } from "../home/chain.ts";
 const receiptSchema = z.strictObject({
   at: z.iso.datetime(),
   federation: federationIdSchema,
-  kind: z.enum(["enrolment", "fingerprint", "genesis", "contribution"]),
+  kind: z.enum([
+    "enrolment",
+    "fingerprint",
+    "genesis",
+    /** An update that the coordinator can read. */
+    "contribution",
+    /** An update of which the coordinator sees only the sum with others. */
+    "masked-vector",
+    "masking-keys",
+    "masking-shares",
+    "masking-signature",
+    "masking-release",
+  ]),
   /** `sending` before the first byte; then what became of it. */
   state: z.enum(["sending", "accepted", "duplicate", "stale", "refused", "interrupted"]),
   /** 0 outside rounds. */

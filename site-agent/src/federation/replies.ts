@@ -3,11 +3,13 @@ import { signedSchema } from "@consilium/shared/crypto/signed";
 import { uploadIdSchema } from "@consilium/shared/ids";
 import {
   MAX_UPLOAD_CHUNK_BYTES,
+  maskingStandingSchema,
   signedRoundOpeningSchema,
   type FederationPosition,
 } from "@consilium/shared/protocol/events";
 import { cohortSumSchema } from "@consilium/shared/protocol/fingerprint";
 import { errorBodySchema } from "@consilium/shared/protocol/http";
+import { maskingShownSchema } from "@consilium/shared/protocol/masking";
 import { checkpointRecordSchema } from "@consilium/shared/protocol/round";
 import { z } from "zod";
 
@@ -20,6 +22,7 @@ export const positionSchema = z.discriminatedUnion("phase", [
     opening: signedRoundOpeningSchema,
     remainingMs: z.number(),
     contributed: z.boolean(),
+    masking: maskingStandingSchema.optional(),
   }),
   z.strictObject({ phase: z.literal("aggregating"), round: z.int() }),
   z.strictObject({ phase: z.literal("finished"), checkpoint: signedCheckpointRecordSchema }),
@@ -44,3 +47,4 @@ export const beginReplySchema = z.union([
   refusal,
 ]);
 export const commitReplySchema = z.union([z.strictObject({ ok, outcome: outcomeSchema }), refusal]);
+export const shownReplySchema = z.union([z.strictObject({ ok, shown: maskingShownSchema }), refusal]);

@@ -25,6 +25,7 @@ export function believe(
         opening,
         contributed: position.contributed,
         inCohort: opening.cohort.includes(site),
+        masking: position.masking,
       };
     }
     case "finished": {

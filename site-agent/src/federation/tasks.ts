@@ -1,13 +1,12 @@
-/** What the agent does for each task of the state machine: fetch, train, seal, upload, finish. */
+/** What the agent does for each task of the state machine: fetch, train, seal or mask, upload, finish. */
 import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from "@consilium/shared/codec";
 import type { RandomBytes } from "@consilium/shared/crypto/identity";
 import type { Signed } from "@consilium/shared/crypto/signed";
-import { toConsiliumError, ConsiliumError } from "@consilium/shared/errors";
+import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
 import { assertSameManifest } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
-import type { UploadBegin, UploadOutcome } from "@consilium/shared/protocol/events";
 import type { CheckpointRecord, RoundOpening } from "@consilium/shared/protocol/round";
 import { assertFinite } from "@consilium/shared/vector";
 import type { ByteSource } from "../home/files.ts";
@@ -18,11 +17,12 @@ import { sealContribution, sealGenesis } from "./contribution.ts";
 import { fetchCheckpoint } from "./download.ts";
 import type { Http } from "./http.ts";
 import type { Task } from "./machine.ts";
+import { SiteMasking, type MaskingBase, type MaskingPorts } from "./masking/driver.ts";
 import type { Outbox } from "./outbox.ts";
-import { failedState, type Receipt, type Receipts } from "./receipts.ts";
+import type { Receipts } from "./receipts.ts";
+import { Sending } from "./sending.ts";
 import type { Membership } from "./session.ts";
 import type { Link } from "./transport.ts";
-import { chunkBytesFor, uploadObject } from "./upload.ts";
 
 export interface TaskPorts {
   readonly http: Http;
@@ -32,6 +32,7 @@ export interface TaskPorts {
   readonly trainer: Trainer;
   /** Asked before each training. */
   readonly privacy: PrivacyGuard;
+  readonly masking: Omit<MaskingPorts, "random">;
   readonly random: RandomBytes;
   readonly nowMs: () => number;
   /** Keeps the global model for use at the site. */
@@ -66,6 +67,8 @@ export class Tasks {
   readonly #membership: Membership;
   readonly #plan: Plan;
   readonly #training: LocalTraining;
+  readonly #masking: SiteMasking;
+  readonly #sending: Sending;
   readonly #genesis: Checkpoint;
   readonly #genesisFrame: Uint8Array;
   readonly genesisName: Sha256;
@@ -73,7 +76,6 @@ export class Tasks {
   #sealedGenesis: ReturnType<typeof sealGenesis> | null = null;
   #base: { readonly name: Sha256; readonly values: Float32Array } | null = null;
   #trained: { readonly opening: RoundOpening; readonly result: LocalRoundResult } | null = null;
-  #bytesPerSecond: number | null = null;
 
   constructor(
     ports: TaskPorts,
@@ -86,6 +88,8 @@ export class Tasks {
     this.#membership = membership;
     this.#plan = plan;
     this.#training = training;
+    this.#sending = new Sending(ports, membership, this.tally);
+    this.#masking = new SiteMasking({ ...ports.masking, random: ports.random }, membership, plan);
     this.#genesis = genesis;
     this.#genesisFrame = encodeCheckpoint(genesis);
     this.genesisName = sha256(this.#genesisFrame);
@@ -104,13 +108,39 @@ export class Tasks {
       case "genesis":
         return this.#sendGenesis(online(link), onBytes, signal);
       case "fetching":
-        return this.#fetchBase(task.opening, online(link), onBytes, signal);
+        await this.#fetchBase(task.opening, online(link), onBytes, signal);
+        if (task.step === "mask") {
+          await this.#masking.listen(task.opening, this.#maskingBase(task.opening), online(link));
+        }
+        return;
       case "training":
         return this.#train(task.opening, onProgress, signal);
       case "sealing":
-        return this.#seal(task.opening);
+        return task.step === undefined ? this.#seal(task.opening) : this.#mask(task.opening);
       case "uploading":
-        return this.#upload(online(link), onBytes, signal);
+        return task.step === undefined
+          ? this.#upload(online(link), onBytes, signal)
+          : this.#uploadMasked(task.opening, online(link), onBytes, signal);
+      case "advertising": {
+        const said = await this.#masking.advertise(
+          task.opening,
+          this.#maskingBase(task.opening),
+          online(link),
+        );
+        return this.#sending.message(task.opening, "masking-keys", said, online(link));
+      }
+      case "sharing": {
+        const said = await this.#masking.share(task.opening, online(link));
+        return this.#sending.message(task.opening, "masking-shares", said, online(link));
+      }
+      case "voting": {
+        const said = await this.#masking.vote(task.opening, online(link));
+        return this.#sending.message(task.opening, "masking-signature", said, online(link));
+      }
+      case "releasing": {
+        const said = await this.#masking.release(task.opening, online(link));
+        return this.#sending.message(task.opening, "masking-release", said, online(link));
+      }
       case "finishing":
         return this.#finish(task.record, online(link), onBytes, signal);
     }
@@ -138,8 +168,16 @@ export class Tasks {
     onProgress: (progress: TaskProgress) => void,
     signal: AbortSignal,
   ): Promise<void> {
+    // A round that is tried again is trained once.
+    if (this.#trained !== null && (await this.#servesAgain(this.#trained.opening, opening))) {
+      this.#trained = { ...this.#trained, opening };
+      return;
+    }
     const moments = await this.#ports.outbox.prepare(opening);
-    const { cacheDir, seed, engine } = this.#training;
+    const { cacheDir, engine } = this.#training;
+    const seed = (await this.#masking.hasReleasedIn(opening.round))
+      ? anotherSeed(this.#training.seed, opening)
+      : this.#training.seed;
     const privacy = await this.#ports.privacy.pay(opening.round, opening.attempt);
     const result = await this.#ports.trainer.train(
       {
@@ -160,6 +198,12 @@ export class Tasks {
     this.#trained = { opening, result };
   }
 
+  /** Not after shares were released: then the same update in another sum would show by itself. */
+  async #servesAgain(trained: RoundOpening, opening: RoundOpening): Promise<boolean> {
+    const sameStart = trained.round === opening.round && trained.base === opening.base;
+    return sameStart && !(await this.#masking.hasReleasedIn(opening.round));
+  }
+
   async #seal(opening: RoundOpening): Promise<void> {
     if (this.#trained?.opening !== opening) throw new Error("sealing comes after training");
     const { result } = this.#trained;
@@ -168,6 +212,40 @@ export class Tasks {
     const keep = this.#plan.training.optimizerState === "keep";
     await outbox.write({ ...contribution, optimizerState: keep ? result.optimizerState : null });
     this.#trained = null;
+  }
+
+  async #mask(opening: RoundOpening): Promise<void> {
+    if (this.#trained?.opening !== opening) throw new Error("sealing comes after training");
+    const { result } = this.#trained;
+    if (!Object.values(result.metrics).every(Number.isFinite)) throw new ConsiliumError("training.diverged");
+    assertFinite(this.#genesis.manifest, result.delta);
+    const keep = this.#plan.training.optimizerState === "keep";
+    await this.#ports.outbox.keepMoments(opening, keep ? result.optimizerState : null);
+    await this.#masking.seal(opening, this.#maskingBase(opening), result);
+  }
+
+  async #uploadMasked(
+    opening: RoundOpening,
+    link: Link,
+    onBytes: (done: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { round, attempt } = opening;
+    const { said, source } = await this.#masking.vector(opening);
+    const { bytes, sha256: name } = said.masked.body;
+    try {
+      const outcome = await this.#sending.object(
+        { kind: "masked-vector", round, attempt, bytes, sha256: name },
+        { kind: "masked", round, attempt, masked: said.masked },
+        source,
+        link,
+        onBytes,
+        signal,
+      );
+      if (outcome !== "stale") this.tally.contributions += 1;
+    } finally {
+      await source.close();
+    }
   }
 
   async #upload(
@@ -180,7 +258,7 @@ export class Tasks {
     const { round, attempt, sealedSha256, sealedBytes } = header.body;
     const source = await this.#ports.outbox.source();
     try {
-      const outcome = await this.#send(
+      const outcome = await this.#sending.object(
         { kind: "contribution", round, attempt, bytes: sealedBytes, sha256: sealedSha256 },
         { kind: "contribution", header },
         source,
@@ -201,7 +279,7 @@ export class Tasks {
   ): Promise<void> {
     this.#sealedGenesis ??= sealGenesis(this.#membership, this.#genesisFrame, this.#ports.random);
     const { sealed, sealedSha256 } = this.#sealedGenesis;
-    await this.#send(
+    await this.#sending.object(
       { kind: "genesis", round: 0, attempt: 0, bytes: sealed.length, sha256: sealedSha256 },
       { kind: "genesis", sha256: this.genesisName, sealedSha256, sealedBytes: sealed.length },
       memorySource(sealed),
@@ -225,51 +303,8 @@ export class Tasks {
     await this.#ports.storeGlobalModel(checkpoint, record);
     await this.#ports.checkpoints.keepOnly([]);
     await this.#ports.outbox.clear();
-  }
-
-  /** Puts every object that leaves on record: before its first byte, and when its outcome is known. */
-  async #send(
-    about: Pick<Receipt, "kind" | "round" | "attempt" | "bytes" | "sha256">,
-    object: UploadBegin["object"],
-    source: ByteSource,
-    link: Link,
-    onBytes: (done: number, total: number) => void,
-    signal: AbortSignal,
-  ): Promise<UploadOutcome> {
-    const { receipts, nowMs } = this.#ports;
-    const { federation } = this.#membership;
-    const record = (state: Receipt["state"], bytes: number): Promise<void> =>
-      receipts.add({ ...about, at: new Date(nowMs()).toISOString(), federation, state, bytes });
-    await record("sending", about.bytes);
-    const startedMs = nowMs();
-    let firstDone: number | null = null;
-    let lastDone = 0;
-    const onProgress = (done: number, total: number): void => {
-      firstDone ??= done;
-      lastDone = done;
-      onBytes(done, total);
-    };
-    const sentBytes = (): number => lastDone - (firstDone ?? 0);
-    try {
-      const { outcome } = await uploadObject({
-        link,
-        object,
-        source,
-        onProgress,
-        signal,
-        chunkBytes: chunkBytesFor(this.#bytesPerSecond),
-      });
-      await record(outcome, about.bytes);
-      return outcome;
-    } catch (error) {
-      const known = toConsiliumError(error);
-      await record(signal.aborted ? "interrupted" : failedState(known), sentBytes());
-      throw known;
-    } finally {
-      const seconds = (nowMs() - startedMs) / 1000;
-      if (sentBytes() > 0 && seconds > 0) this.#bytesPerSecond = sentBytes() / seconds;
-      this.tally.sentBytes += sentBytes();
-    }
+    await this.#masking.clear();
+    this.#trained = null;
   }
 
   #fetch(
@@ -299,6 +334,19 @@ export class Tasks {
     return values;
   }
 
+  #maskingBase(opening: RoundOpening): MaskingBase {
+    return { manifest: this.#genesis.manifest, values: this.#heldBase(opening) };
+  }
+
+  /** The attempt whose masked vector lies ready to be sent. */
+  maskedReady(): Promise<RoundOpening | null> {
+    return this.#masking.ready();
+  }
+
+  async close(): Promise<void> {
+    await this.#masking.close();
+  }
+
   #heldBase({ base }: RoundOpening): Float32Array {
     if (this.#base?.name !== base) throw new Error("training comes after fetching");
     return this.#base.values;
@@ -310,6 +358,14 @@ export function trainingSeed(plan: Plan, site: string): number {
   const { federation, seed } = plan;
   const digest = sha256(canonicalJson({ purpose: "training", federation, seed, site }));
   return Number.parseInt(digest.slice(0, 8), 16);
+}
+
+/** For a training whose update must not be the one before. */
+function anotherSeed(seed: number, { round, attempt }: RoundOpening): number {
+  return Number.parseInt(
+    sha256(canonicalJson({ purpose: "training again", seed, round, attempt })).slice(0, 8),
+    16,
+  );
 }
 
 function online(link: MaybeLink): Link {

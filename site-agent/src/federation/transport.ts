@@ -20,8 +20,10 @@ import {
   type UploadOutcome,
 } from "@consilium/shared/protocol/events";
 import type { CohortSum, FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
+import type { MaskingAnswer } from "@consilium/shared/protocol/masking";
 import { Manager, type Socket } from "socket.io-client";
 import type { z } from "zod";
+import type { MaskingLink } from "./masking/driver.ts";
 import { remoteError, unreachable } from "./remote-error.ts";
 import {
   beginReplySchema,
@@ -30,6 +32,7 @@ import {
   emptyReplySchema,
   positionReplySchema,
   positionSchema,
+  shownReplySchema,
 } from "./replies.ts";
 import { bearer } from "./session.ts";
 
@@ -50,13 +53,15 @@ export interface UploadLink {
   commitUpload(upload: UploadId): Promise<UploadOutcome>;
 }
 
-export interface Link extends UploadLink {
+export interface Link extends UploadLink, MaskingLink {
   /** Authorises downloads as well. */
   readonly session: string;
   shareFingerprint(message: FingerprintMessage): Promise<void>;
   cohort(): Promise<CohortSum>;
   hello(message: Hello): Promise<FederationPosition>;
   position(): Promise<FederationPosition>;
+  /** A message of a masked round; resolves once it is durable at the coordinator. */
+  answerMasking(answer: MaskingAnswer): Promise<UploadOutcome>;
   /** Advisory: dropped without a word when the link is down. */
   progress(message: Progress): void;
   /** Resolves with the reason once either connection has ended. */
@@ -137,6 +142,18 @@ export async function connectLink(
     async position() {
       const reply = await call(positionReplySchema, CALL_TIMEOUT_MS, (ack) => control.emit("position", ack));
       return reply.position;
+    },
+    async showMasking(query) {
+      const reply = await call(shownReplySchema, CALL_TIMEOUT_MS, (ack) =>
+        control.emit("masking.show", query, ack),
+      );
+      return reply.shown;
+    },
+    async answerMasking(given) {
+      const reply = await call(commitReplySchema, CALL_TIMEOUT_MS, (ack) =>
+        control.emit("masking.answer", given, ack),
+      );
+      return reply.outcome;
     },
     progress(message) {
       if (control.connected) control.volatile.emit("progress", message);

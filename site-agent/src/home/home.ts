@@ -7,6 +7,8 @@
  *     caches/NAME/      images as ingested, nothing identifying
  *     federation/       base checkpoint, sealed update, optimiser moments
  *     models/           encoders: global.ckpt, own.ckpt
+ *     policy.json       what this site allows, whatever a plan says
+ *     roster.json       keys of the federation's other sites, as first seen
  *     receipts.jsonl    what left this site
  *     privacy.json      how much privacy training may spend here; absent: the default
  *     privacy-ledger.jsonl  what it has spent
@@ -26,6 +28,7 @@ import type { SiteId } from "@consilium/shared/ids";
 import { parsePlan, type Plan } from "@consilium/shared/plan";
 import { z } from "zod";
 import { siteConfigSchema, type Enrolment, type SiteConfig } from "../config.ts";
+import { DEFAULT_POLICY, policySchema, type Policy } from "../policy.ts";
 import { ensureFolder, readTextIfPresent, removeFolder, writeFileAtomic } from "./files.ts";
 
 const identitySchema = z.strictObject({
@@ -59,6 +62,10 @@ export interface Home {
   /** The signed record of where the global model comes from. */
   readonly globalRecordFile: string;
   readonly federationFolder: string;
+  /** A home from before there were policies has the default one. */
+  policy(): Promise<Policy>;
+  setPolicy(policy: Policy): Promise<void>;
+  readonly rosterFile: string;
   readonly receiptsFile: string;
   readonly privacyPolicyFile: string;
   readonly privacyLedgerFile: string;
@@ -92,6 +99,7 @@ export async function initHome(
   if ((await readTextIfPresent(hmacFile(folder))) === null) {
     await writeJson(hmacFile(folder), { schemaVersion: 1, secret: toBase64Url(random(32)) });
   }
+  if ((await readTextIfPresent(policyFile(folder))) === null) await home.setPolicy(DEFAULT_POLICY);
   await writeJson(configFile(folder), { schemaVersion: 1, site, enrolment: null });
   await writeJson(identityFile(folder), {
     schemaVersion: 1,
@@ -103,6 +111,7 @@ export async function initHome(
 
 const configFile = (folder: string): string => path.join(folder, "config.json");
 const identityFile = (folder: string): string => path.join(folder, "identity.json");
+const policyFile = (folder: string): string => path.join(folder, "policy.json");
 const hmacFile = (folder: string): string => path.join(folder, "hmac.json");
 
 function homeAt(folder: string): Home {
@@ -135,6 +144,14 @@ function homeAt(folder: string): Home {
     modelFile: (name) => path.join(folder, "models", `${name}.ckpt`),
     globalRecordFile: path.join(folder, "models", "global.json"),
     federationFolder,
+    async policy() {
+      const file = policyFile(folder);
+      return (await readTextIfPresent(file)) === null
+        ? DEFAULT_POLICY
+        : readJson(file, "policy.json", policySchema);
+    },
+    setPolicy: (policy) => writeJson(policyFile(folder), policy),
+    rosterFile: path.join(folder, "roster.json"),
     receiptsFile: path.join(folder, "receipts.jsonl"),
     privacyPolicyFile: path.join(folder, "privacy.json"),
     privacyLedgerFile: path.join(folder, "privacy-ledger.jsonl"),

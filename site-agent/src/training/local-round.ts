@@ -3,12 +3,13 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { inputProfile } from "@consilium/shared/input-profile";
 import type { Plan } from "@consilium/shared/plan";
 import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
+import { learningRateAt } from "@consilium/shared/schedule";
 import { l2Norm, subtract } from "@consilium/shared/vector";
 import { cacheLayout, type CacheLayout } from "../dataset/cache-format.ts";
 import { describeShape, type ImageCache } from "../dataset/types.ts";
 import type { PretextStep } from "./pretext-step.ts";
 import { stepsPerRound, type Batch } from "./round-batches.ts";
-import { learningRateAt, restartFactor } from "./schedule.ts";
+import { restartFactor } from "./schedule.ts";
 import type { LocalRoundProgress, LocalRoundRequest, LocalRoundResult } from "./types.ts";
 
 export interface LocalRoundSurroundings {

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { learningRateAt, restartFactor } from "./schedule.ts";
+import { learningRateAt } from "@consilium/shared/schedule";
+import { restartFactor } from "./schedule.ts";
 
 const schedule = { learningRate: 1e-3, warmupRounds: 2, rounds: 12 };
 

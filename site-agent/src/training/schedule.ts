@@ -1,28 +1,4 @@
-/** Learning rate. It follows the federation's progress, so all sites are at the same point whatever their size. */
-
-export interface Schedule {
-  /** The peak. */
-  readonly learningRate: number;
-  readonly warmupRounds: number;
-  readonly rounds: number;
-}
-
-/**
- * Linear warm-up, then half a cosine down to 0 (Loshchilov and Hutter 2017, without restarts).
- * @param round from 1
- * @param fraction of the round's local steps, 0 to 1
- */
-export function learningRateAt(
-  { learningRate, warmupRounds, rounds }: Schedule,
-  round: number,
-  fraction: number,
-): number {
-  const done = round - 1 + fraction;
-  if (done < warmupRounds) return (learningRate * done) / warmupRounds;
-  if (rounds === warmupRounds) return learningRate;
-  const progress = Math.min(1, (done - warmupRounds) / (rounds - warmupRounds));
-  return (learningRate * (1 + Math.cos(Math.PI * progress))) / 2;
-}
+/** How the learning rate begins where the optimiser starts afresh; the schedule itself is shared/src/schedule.ts. */
 
 /** Steps over which Adam's moments find their level again after a reset. */
 const RESTART_STEPS = 10;

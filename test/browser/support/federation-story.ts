@@ -14,6 +14,8 @@ type StatusInput = z.input<typeof federationStatusSchema>;
 export interface Moment {
   /** Rounds that are over. */
   readonly completed: number;
+  /** Whether updates are masked; then nobody but a site knows its size and loss. */
+  readonly masked?: boolean;
   readonly phase?: FederationStatus["phase"];
   readonly rounds?: number;
   /** What each site is doing, in the order of SITES. */
@@ -52,7 +54,7 @@ export function siteLoss(site: number, round: number): number {
 }
 
 export function federationAt(moment: Moment): FederationStatus {
-  const { completed, rounds = 25, nowMs = Date.now() } = moment;
+  const { completed, masked = false, rounds = 25, nowMs = Date.now() } = moment;
   const phase = moment.phase ?? (completed >= rounds ? "finished" : "open");
   const underway = phase === "open" || phase === "aggregating";
   const openedAt = nowMs - 18_000;
@@ -69,7 +71,13 @@ export function federationAt(moment: Moment): FederationStatus {
   if (underway) history.push(openRound(completed + 1, openedAt, sites));
   const input: StatusInput = {
     federation: "chest-xray",
-    plan: { federation: "chest-xray", title: "Chest radiographs, three hospitals", rounds, minSites: 2 },
+    plan: {
+      federation: "chest-xray",
+      title: "Chest radiographs, three hospitals",
+      rounds,
+      minSites: masked ? 3 : 2,
+      aggregation: { secure: masked ? "masked" : "plain" },
+    },
     planHash: sha("plan"),
     coordinatorFingerprint: fingerprint("coordinator"),
     phase,
@@ -77,6 +85,7 @@ export function federationAt(moment: Moment): FederationStatus {
     round: underway ? completed + 1 : completed,
     rounds,
     attempt: underway || completed > 0 ? 1 : 0,
+    step: masked && underway ? "mask" : null,
     deadlineAt: underway ? new Date(openedAt + 30 * 60_000).toISOString() : null,
     checkpoint: completed > 0 ? sha(`model ${completed}`) : null,
     parameters: completed > 0 || underway ? 1_357_824 : null,
@@ -103,7 +112,18 @@ export function federationAt(moment: Moment): FederationStatus {
     images: underway || completed > 0 ? SITES.map((site) => imagesOf(site, moment.knees === true)) : [],
     history,
   };
-  return federationStatusSchema.parse(input);
+  return federationStatusSchema.parse(masked ? withoutSingleValues(input) : input);
+}
+
+function withoutSingleValues(input: StatusInput): StatusInput {
+  return {
+    ...input,
+    sites: input.sites.map((site) => ({ ...site, loss: null, examples: null })),
+    history: input.history.map((round) => ({
+      ...round,
+      contributions: round.contributions.map(({ site }) => ({ site, examples: null, metrics: null })),
+    })),
+  };
 }
 
 /** As phantom hospitals measure. */
@@ -140,6 +160,7 @@ function closedRound(round: number, openedAtMs: number): RoundInput {
     openedAt: new Date(openedAtMs).toISOString(),
     closedAt: new Date(openedAtMs + ROUND_MS + noise(`took ${round}`) * 1_500).toISOString(),
     loss: weightedLoss(contributions),
+    totals: null,
     contributions,
     excluded: missing === null ? [] : [{ site: missing, reason: "did not answer before the deadline" }],
     checkpoint: sha(`model ${round}`),
@@ -156,6 +177,7 @@ function openRound(round: number, openedAtMs: number, sites: readonly SiteMoment
     openedAt: new Date(openedAtMs).toISOString(),
     closedAt: null,
     loss: weightedLoss(contributions),
+    totals: null,
     contributions,
     excluded: [],
     checkpoint: null,
@@ -172,10 +194,10 @@ function contribution(site: string, index: number, round: number): RoundInput["c
 }
 
 function weightedLoss(contributions: readonly RoundInput["contributions"][number][]): number | null {
-  const examples = contributions.reduce((sum, c) => sum + c.examples, 0);
+  const examples = contributions.reduce((sum, c) => sum + (c.examples ?? 0), 0);
   return examples === 0
     ? null
-    : contributions.reduce((sum, c) => sum + c.examples * c.metrics.loss, 0) / examples;
+    : contributions.reduce((sum, c) => sum + (c.examples ?? 0) * (c.metrics?.loss ?? 0), 0) / examples;
 }
 
 function summaryOf(phase: FederationStatus["phase"], completed: number, rounds: number): string {

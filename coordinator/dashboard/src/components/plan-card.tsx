@@ -1,9 +1,10 @@
 import type { FederationStatus } from "@consilium/shared/protocol/http";
 import type { ReactNode } from "react";
-import { describePlan, WHAT_THE_COORDINATOR_CAN_READ } from "../describe-plan.ts";
+import { describePlan, whatTheCoordinatorCanRead } from "../describe-plan.ts";
 import { shortHash } from "../derive.ts";
 
 export function PlanCard({ status }: { readonly status: FederationStatus }): ReactNode {
+  const { text: reading, isWarning } = whatTheCoordinatorCanRead(status.plan);
   return (
     <section className="card plan" aria-labelledby="plan-title">
       <div className="card-head">
@@ -20,7 +21,7 @@ export function PlanCard({ status }: { readonly status: FederationStatus }): Rea
           </div>
         ))}
       </dl>
-      <p className="caution">{WHAT_THE_COORDINATOR_CAN_READ}</p>
+      <p className={isWarning ? "caution danger" : "caution"}>{reading}</p>
       <p className="dimmed fingerprint">
         Coordinator's fingerprint <code>{status.coordinatorFingerprint}</code>
       </p>

@@ -70,7 +70,9 @@ interface RoundRowProps {
 
 function RoundRow({ round, sites }: RoundRowProps): ReactNode {
   const duration = roundDurationMs(round);
-  const examples = round.contributions.reduce((sum, contribution) => sum + contribution.examples, 0);
+  const examples =
+    round.totals?.examples ??
+    round.contributions.reduce((sum, contribution) => sum + (contribution.examples ?? 0), 0);
   return (
     <tr data-testid={`round-${round.round}`}>
       <th scope="row">
@@ -86,7 +88,7 @@ function RoundRow({ round, sites }: RoundRowProps): ReactNode {
             {round.contributions.length === sites && sites > 1
               ? `all ${sites}`
               : round.contributions.map(({ site }) => site).join(", ")}
-            <span className="dimmed"> · {formatCount(examples)} images</span>
+            {examples > 0 && <span className="dimmed"> · {formatCount(examples)} images</span>}
           </>
         )}
       </td>

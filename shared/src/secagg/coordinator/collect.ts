@@ -31,12 +31,8 @@ export function collect(
     messages,
     ({ body }) => body.site,
     (signed) => {
-      const { site, sealKey, pairKey } = verifyMember(attempt, "secagg-keys", signed);
-      for (const key of [sealKey, pairKey]) agree(PROBE, fromBase64Url(key), site);
-      if (sealKey === pairKey || seen.has(sealKey) || seen.has(pairKey)) {
-        throw new ConsiliumError("secagg.bad-key", { culprits: [site] });
-      }
-      seen.add(sealKey).add(pairKey);
+      assertKeys(attempt, signed, seen);
+      seen.add(signed.body.sealKey).add(signed.body.pairKey);
     },
   );
   assertEnough(attempt, [...admitted.keys()]);
@@ -46,4 +42,17 @@ export function collect(
     keep: { phase: "collected", attempt, mesh: meshOf(attempt, keys), keys },
     refused,
   };
+}
+
+/**
+ * What `collect` asks of one message.
+ * @param seen keys of the sites before
+ * @throws crypto.bad-signature, secagg.other-attempt, site.unknown, secagg.bad-key
+ */
+export function assertKeys(attempt: Attempt, signed: SignedKeys, seen: ReadonlySet<string>): void {
+  const { site, sealKey, pairKey } = verifyMember(attempt, "secagg-keys", signed);
+  for (const key of [sealKey, pairKey]) agree(PROBE, fromBase64Url(key), site);
+  if (sealKey === pairKey || seen.has(sealKey) || seen.has(pairKey)) {
+    throw new ConsiliumError("secagg.bad-key", { culprits: [site] });
+  }
 }

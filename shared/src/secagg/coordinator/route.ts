@@ -34,20 +34,8 @@ export function route(
   const { admitted, refused } = admit(
     messages,
     ({ dealing }) => dealing.body.site,
-    ({ dealing, boxes }) => {
-      const { site, digests } = verifyMember(attempt, "secagg-dealing", dealing);
-      const holders = mesh.holders.get(site);
-      if (holders === undefined) throw new ConsiliumError("round.not-open", { culprits: [site] });
-      digestsOf(digests, holders.length, site);
-      const expected = holders.filter((holder) => holder !== site);
-      if (
-        boxes
-          .map(({ to }) => to)
-          .sort(compareSites)
-          .join() !== expected.join()
-      ) {
-        throw new ConsiliumError("secagg.bad-share", { culprits: [site] });
-      }
+    (message) => {
+      assertDealing(state, message);
     },
   );
   const participants = [...admitted.keys()].sort(compareSites);
@@ -69,4 +57,18 @@ export function route(
     keep: { phase: "routed", attempt, mesh, keys, participants, dealings },
     refused,
   };
+}
+
+/**
+ * What `route` asks of one message.
+ * @throws crypto.bad-signature, secagg.other-attempt, site.unknown, round.not-open, secagg.bad-share
+ */
+export function assertDealing({ attempt, mesh }: Collected, { dealing, boxes }: DealingMessage): void {
+  const { site, digests } = verifyMember(attempt, "secagg-dealing", dealing);
+  const holders = mesh.holders.get(site);
+  if (holders === undefined) throw new ConsiliumError("round.not-open", { culprits: [site] });
+  digestsOf(digests, holders.length, site);
+  const expected = holders.filter((holder) => holder !== site);
+  const given = boxes.map(({ to }) => to).sort(compareSites);
+  if (given.join() !== expected.join()) throw new ConsiliumError("secagg.bad-share", { culprits: [site] });
 }

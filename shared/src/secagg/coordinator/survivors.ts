@@ -43,9 +43,7 @@ export function listSurvivors(
     masked,
     ({ body }) => body.site,
     (signed) => {
-      const { site, bytes } = verifyMember(attempt, "secagg-masked", signed);
-      if (!dealings.has(site)) throw new ConsiliumError("round.not-open", { culprits: [site] });
-      if (bytes !== frameBytes) throw new ConsiliumError("frame.wrong-length", { culprits: [site] });
+      assertMasked(state, signed, frameBytes);
     },
   );
   const survivors = [...admitted.keys()].sort(compareSites);
@@ -58,6 +56,16 @@ export function listSurvivors(
   };
 }
 
+/**
+ * What `listSurvivors` asks of one message.
+ * @throws crypto.bad-signature, secagg.other-attempt, site.unknown, round.not-open, frame.wrong-length
+ */
+export function assertMasked({ attempt, dealings }: Routed, signed: SignedMasked, frameBytes: number): void {
+  const { site, bytes } = verifyMember(attempt, "secagg-masked", signed);
+  if (!dealings.has(site)) throw new ConsiliumError("round.not-open", { culprits: [site] });
+  if (bytes !== frameBytes) throw new ConsiliumError("frame.wrong-length", { culprits: [site] });
+}
+
 export interface Agreed extends Omit<Listed, "phase"> {
   readonly phase: "agreed";
 }
@@ -67,19 +75,12 @@ export function collectVotes(
   state: Listed,
   votes: readonly SignedVote[],
 ): CoordinatorRound<Agreement, Agreed> {
-  const { attempt, mesh, participants, survivors } = state;
-  const transcript = transcriptHash(attempt, mesh, participants);
-  const list = survivorsHash(attempt, survivors);
+  const { attempt, survivors } = state;
   const { admitted, refused } = admit(
     votes,
     ({ body }) => body.site,
     (signed) => {
-      const body = verifyMember(attempt, "secagg-survivors", signed);
-      const culprits: SiteId[] = [body.site];
-      if (!survivors.includes(body.site)) throw new ConsiliumError("round.not-open", { culprits });
-      if (body.transcript !== transcript || body.survivors !== list) {
-        throw new ConsiliumError("secagg.equivocation", { culprits });
-      }
+      assertVote(state, signed);
     },
   );
   const { threshold } = attempt.terms;
@@ -89,6 +90,22 @@ export function collectVotes(
     keep: { ...state, phase: "agreed" },
     refused,
   };
+}
+
+/**
+ * What `collectVotes` asks of one message.
+ * @throws crypto.bad-signature, secagg.other-attempt, site.unknown, round.not-open, secagg.equivocation
+ */
+export function assertVote({ attempt, mesh, participants, survivors }: Listed, signed: SignedVote): void {
+  const body = verifyMember(attempt, "secagg-survivors", signed);
+  const culprits: SiteId[] = [body.site];
+  if (!survivors.includes(body.site)) throw new ConsiliumError("round.not-open", { culprits });
+  if (
+    body.transcript !== transcriptHash(attempt, mesh, participants) ||
+    body.survivors !== survivorsHash(attempt, survivors)
+  ) {
+    throw new ConsiliumError("secagg.equivocation", { culprits });
+  }
 }
 
 function without(sites: readonly SiteId[], present: ReadonlyMap<SiteId, unknown>): SiteId[] {

@@ -43,7 +43,7 @@ export function unmask(
     releases,
     ({ body }) => body.site,
     (signed) => {
-      assertRelease(state, survived, signed);
+      assertRelease(state, signed);
     },
   );
   const points = pointsByDealer(state, admitted);
@@ -82,9 +82,13 @@ export function unmask(
   return { keep: { phase: "unmasking", survivors, removals }, refused };
 }
 
-/** That a survivor released exactly the shares that it owes, each as it was dealt. */
-function assertRelease(state: Agreed, survived: ReadonlySet<SiteId>, signed: SignedRelease): void {
+/**
+ * What `unmask` asks of one message: that a survivor released exactly the shares that it owes, each as it was dealt.
+ * @throws crypto.bad-signature, secagg.other-attempt, site.unknown, round.not-open, secagg.equivocation, secagg.bad-share
+ */
+export function assertRelease(state: Agreed, signed: SignedRelease): void {
   const { attempt, mesh, dealings, participants, survivors } = state;
+  const survived = new Set(survivors);
   const { site, survivors: list, shares } = verifyMember(attempt, "secagg-release", signed);
   if (!survived.has(site)) throw new ConsiliumError("round.not-open", { culprits: [site] });
   if (list !== survivorsHash(attempt, survivors)) {

@@ -7,12 +7,14 @@ import type { Command } from "commander";
 import { parseCoordinatorUrl } from "../../config.ts";
 import { enrol } from "../../federation/enrol.ts";
 import { failedState, receiptsFile } from "../../federation/receipts.ts";
+import { assertAllowed, PLAIN_WARNING } from "../../policy.ts";
 import { handle, siteCommand } from "../context.ts";
 import type { CliPorts } from "../ports.ts";
 
 interface Options {
   readonly coordinator: string;
   readonly token: string;
+  readonly acceptPlain?: boolean;
 }
 
 export function joinCommand(ports: CliPorts): Command {
@@ -20,11 +22,13 @@ export function joinCommand(ports: CliPorts): Command {
     "join",
     "Join a federation with a one-time token.",
     `The token comes from the coordinator's operator, by a channel you trust. It carries the coordinator's public keys, which
-this site keeps: from then on nobody else can pose as the coordinator. Compare the fingerprint by telephone.`,
+this site keeps: from then on nobody else can pose as the coordinator. Compare the fingerprint by telephone. A plan that lets
+the coordinator read single updates is refused unless --accept-plain is given.`,
     `consilium-site join --coordinator https://coordinator.example --token consilium1.lungs.st-mary...`,
   )
     .requiredOption("--coordinator <url>", "the coordinator's address")
-    .requiredOption("--token <token>", "the one-time token, whole");
+    .requiredOption("--token <token>", "the one-time token, whole")
+    .option("--accept-plain", "allow a plan under which the coordinator can read this site's updates");
   return handle<Options>(command, ports, async ({ options, output, openHome }) => {
     const home = await openHome();
     const coordinatorUrl = parseCoordinatorUrl(options.coordinator);
@@ -54,10 +58,15 @@ this site keeps: from then on nobody else can pose as the coordinator. Compare t
       await receipts.add({ ...leaves, at: at(), state: failedState(toConsiliumError(error)) });
       throw error;
     });
-    await home.enrol(enrolment);
     await receipts.add({ ...leaves, at: at(), state: "accepted" });
-
     const plan = parsePlan(enrolment.plan.body);
+    if (options.acceptPlain === true) {
+      await home.setPolicy({ ...(await home.policy()), requireSecureAggregation: false });
+    }
+    // The same token serves again once the policy allows the plan.
+    assertAllowed(plan, await home.policy());
+    await home.enrol(enrolment);
+    if (plan.aggregation.secure === "plain") output.note(PLAIN_WARNING);
     const print = fingerprint(enrolment.coordinator);
     output.result(
       { federation: plan.federation, site, coordinatorFingerprint: print, planHash: planHash(plan), plan },

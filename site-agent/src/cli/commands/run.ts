@@ -10,7 +10,10 @@ import { assertApproved } from "../../dataset/intake.ts";
 import type { AgentReport } from "../../federation/agent.ts";
 import type { CohortReport } from "../../federation/cohort.ts";
 import { checkpointFolder } from "../../federation/checkpoints.ts";
+import { assertAllowed, PLAIN_WARNING } from "../../policy.ts";
 import { httpClient } from "../../federation/http.ts";
+import { maskingFolder } from "../../federation/masking/kept.ts";
+import { pinsFile } from "../../federation/masking/roster.ts";
 import { outboxFolder } from "../../federation/outbox.ts";
 import { receiptsFile } from "../../federation/receipts.ts";
 import { whileLocked } from "../../home/lock.ts";
@@ -32,7 +35,8 @@ export function runCommand(ports: CliPorts): Command {
   const command = siteCommand(
     "run",
     "Take part in the federation until it has finished.",
-    `Trains on this site's cached images in each round and sends the encrypted update. It may be stopped and started again at
+    `Trains on this site's cached images in each round and sends the update, masked so that the coordinator sees only its sum
+with the others'. It may be stopped and started again at
 any time: what was sealed is sent again as it was, an unfinished training is done again. While the coordinator does not
 answer, it keeps trying.`,
     `consilium-site run
@@ -46,6 +50,8 @@ answer, it keeps trying.`,
     async ({ options, output, openHome }) => {
       const home = await openHome();
       const { site, enrolment, plan } = await home.joined();
+      assertAllowed(plan, await home.policy());
+      if (plan.aggregation.secure === "plain") output.note(PLAIN_WARNING);
       const identity = await home.identity();
       const cache = parseName("--cache", options.cache);
       const cacheDir = home.cacheFolder(cache);
@@ -64,6 +70,17 @@ answer, it keeps trying.`,
               checkpoints: checkpointFolder(path.join(home.federationFolder, "checkpoints")),
               outbox: outboxFolder(home.federationFolder),
               receipts: receiptsFile(home.receiptsFile),
+              masking: {
+                folder: maskingFolder(home.federationFolder),
+                pins: pinsFile(home.rosterFile),
+                onNewSites: (sites) => {
+                  output.event(
+                    "sites",
+                    { sites },
+                    `new in the federation: ${sites.map(({ site, fingerprint }) => `${site} (${fingerprint})`).join(", ")}`,
+                  );
+                },
+              },
               trainer,
               privacy: privacyGuard(
                 {
@@ -99,7 +116,7 @@ answer, it keeps trying.`,
         output.result(
           { federation: plan.federation, site, planHash: planHash(plan), ...result },
           `${plan.federation} has finished after ${result.rounds} rounds.
-  this run     ${result.contributions} contributions, ${formatBytes(result.sentBytes)} sent, all encrypted
+  this run     ${result.contributions} contributions, ${formatBytes(result.sentBytes)} sent, all ${plan.aggregation.secure === "masked" ? "masked or sealed" : "encrypted for the coordinator"}
   model        the global encoder is in this home (sha256 ${result.checkpoint.slice(0, 16)}...)
   next         consilium-site finetune, or consilium-site export`,
         );
@@ -170,8 +187,12 @@ const PHASES: Readonly<Record<AgentReport["phase"], string>> = {
   genesis: "sending the initial model",
   fetching: "fetching the global model",
   training: "training",
-  sealing: "encrypting the update",
-  uploading: "uploading the encrypted update",
+  sealing: "masking or encrypting the update",
+  uploading: "uploading the update",
   finishing: "fetching the final encoder",
   finished: "finished",
+  advertising: "agreeing on keys with the others",
+  sharing: "sharing its keys among the others",
+  voting: "signing the list of sites in the sum",
+  releasing: "helping to open the sum",
 };

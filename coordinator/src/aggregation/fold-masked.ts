@@ -1,0 +1,104 @@
+/**
+ * The sum of masked updates, unmasked, and the next checkpoint out of it. Memory is two vectors, however many sites there
+ * are: the sum, and the mean that it gives.
+ */
+import { ConsiliumError } from "@consilium/shared/errors";
+import type { Sha256, SiteId } from "@consilium/shared/ids";
+import type { Plan } from "@consilium/shared/plan";
+import type { RoundTotals } from "@consilium/shared/protocol/round";
+import type { Attempt } from "@consilium/shared/secagg/attempt";
+import { foldMasked, openSum } from "@consilium/shared/secagg/coordinator/sum";
+import type { Unmasking } from "@consilium/shared/secagg/coordinator/unmask";
+import type { TailTotals } from "@consilium/shared/secagg/decode";
+import { assertMaskedHeader, MASKED_HEADER_BYTES } from "@consilium/shared/secagg/frame";
+import { geometryOf, type VectorLayout } from "@consilium/shared/secagg/layout";
+import type { Blobs, StoredBlob } from "../blobs/blobs.ts";
+import { readCheckpointHead } from "./checkpoint-stream.ts";
+import { nextCheckpoint } from "./fold.ts";
+import type { ByteSource } from "./float-stream.ts";
+
+export interface MaskedFoldJob {
+  readonly attempt: Attempt;
+  readonly layout: VectorLayout;
+  readonly base: Sha256;
+  readonly strategy: Plan["aggregation"]["strategy"];
+  /** The survivors' frames, by site. */
+  readonly frames: readonly { readonly site: SiteId; readonly sha256: Sha256 }[];
+  readonly unmasking: Unmasking;
+}
+
+export interface MaskedFold extends StoredBlob {
+  readonly totals: RoundTotals;
+}
+
+/** A whole number of elements of either width. */
+const ELEMENT_BYTES = 4;
+
+/**
+ * @throws secagg.garbled if the sum is not one that these sites can have produced
+ * @throws frame.*, secagg.other-attempt, naming the site; then nothing was written
+ */
+export async function foldMaskedRound(job: MaskedFoldJob, blobs: Blobs): Promise<MaskedFold> {
+  const { attempt, layout, base, unmasking } = job;
+  const head = await readCheckpointHead(blobs.read(base));
+  const sum = new Uint8Array(geometryOf(layout).totalBytes);
+  for (const { site, sha256 } of job.frames) {
+    await addFrame(attempt, layout, sum, site, blobs.read(sha256));
+  }
+  const { mean, ...totals } = openSum(layout, unmasking, sum);
+  const blob = await blobs.write(nextCheckpoint(job, blobs, head, Float64Array.from(mean)));
+  return { ...blob, totals: toRoundTotals(totals) };
+}
+
+/** Looks at a frame's beginning: whether it is of this attempt at all. @throws as assertMaskedHeader */
+export async function checkFrame(attempt: Attempt, layout: VectorLayout, source: ByteSource): Promise<void> {
+  let start: Uint8Array = new Uint8Array(0);
+  for await (const piece of source) {
+    start = Buffer.concat([start, piece]);
+    if (start.length >= MASKED_HEADER_BYTES) break;
+  }
+  assertMaskedHeader(attempt, layout, start);
+}
+
+async function addFrame(
+  attempt: Attempt,
+  layout: VectorLayout,
+  sum: Uint8Array,
+  site: SiteId,
+  source: ByteSource,
+): Promise<void> {
+  let rest: Uint8Array = new Uint8Array(0);
+  let offset = -1;
+  for await (const piece of source) {
+    let bytes: Uint8Array = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+    if (offset < 0) {
+      if (bytes.length < MASKED_HEADER_BYTES) {
+        rest = bytes;
+        continue;
+      }
+      assertMaskedHeader(attempt, layout, bytes);
+      bytes = bytes.subarray(MASKED_HEADER_BYTES);
+      offset = 0;
+    }
+    const whole = bytes.length - (bytes.length % ELEMENT_BYTES);
+    if (offset + whole > sum.length) throw new ConsiliumError("frame.wrong-length", { culprits: [site] });
+    foldMasked(layout, sum, { offset, bytes: bytes.subarray(0, whole) });
+    offset += whole;
+    rest = bytes.slice(whole);
+  }
+  if (offset !== sum.length || rest.length > 0) {
+    throw new ConsiliumError("frame.wrong-length", { culprits: [site] });
+  }
+}
+
+function toRoundTotals({ examples, clipped, extras }: TailTotals): RoundTotals {
+  const first = (name: string): number => extras[name]?.[0] ?? NaN;
+  return {
+    examples,
+    clipped,
+    loss: first("metric:loss"),
+    finalLoss: first("metric:finalLoss"),
+    updateNorm: first("metric:updateNorm"),
+    steps: first("metric:steps"),
+  };
+}

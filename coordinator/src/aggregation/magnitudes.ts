@@ -1,0 +1,26 @@
+/** The largest magnitude in each tensor of a checkpoint, from which the ranges of masked updates follow. */
+import type { Sha256 } from "@consilium/shared/ids";
+import { elementCount } from "@consilium/shared/manifest";
+import type { TensorMagnitude } from "@consilium/shared/secagg/ranges";
+import type { Blobs } from "../blobs/blobs.ts";
+import { checkpointValues, readCheckpointHead } from "./checkpoint-stream.ts";
+
+/** @throws frame.*, vector.not-finite, blob.unknown */
+export async function readMagnitudes(blobs: Blobs, checkpoint: Sha256): Promise<readonly TensorMagnitude[]> {
+  const head = await readCheckpointHead(blobs.read(checkpoint));
+  let end = 0;
+  const tensors = head.manifest.tensors.map(({ name, shape }) => {
+    const length = elementCount(shape);
+    end += length;
+    return { name, length, end, largest: 0 };
+  });
+  let at = 0;
+  for await (const { offset, values } of checkpointValues(blobs.read(checkpoint), head)) {
+    for (const [i, value] of values.entries()) {
+      while (offset + i >= (tensors[at]?.end ?? Infinity)) at++;
+      const tensor = tensors[at];
+      if (tensor !== undefined) tensor.largest = Math.max(tensor.largest, Math.abs(value));
+    }
+  }
+  return tensors.map(({ name, length, largest }) => ({ name, length, largest }));
+}

@@ -1,0 +1,64 @@
+/** The masked attempt that is under way: its terms, made once, and its messages out of the ledger. */
+import { sign, type Identity } from "@consilium/shared/crypto/identity";
+import type { PublicIdentity } from "@consilium/shared/crypto/signed";
+import { ConsiliumError } from "@consilium/shared/errors";
+import type { SiteId } from "@consilium/shared/ids";
+import type { Plan } from "@consilium/shared/plan";
+import type { RoundOpening } from "@consilium/shared/protocol/round";
+import { openAttempt } from "@consilium/shared/secagg/attempt";
+import { roundLayout } from "@consilium/shared/secagg/plan-layout";
+import { readMagnitudes } from "../aggregation/magnitudes.ts";
+import type { Blobs } from "../blobs/blobs.ts";
+import type { MaskingRow } from "../store/store.ts";
+import type { Ledger } from "./ledger.ts";
+import { MaskedRound } from "./masked-round.ts";
+
+export interface MaskingPorts {
+  readonly blobs: Blobs;
+  readonly identity: Identity;
+  readonly plan: Plan;
+  readonly ledger: Ledger;
+  readonly identityOf: (site: SiteId) => PublicIdentity;
+}
+
+export class Maskings {
+  readonly #ports: MaskingPorts;
+  #newest: { readonly key: string; readonly round: Promise<MaskedRound> } | null = null;
+
+  constructor(ports: MaskingPorts) {
+    this.#ports = ports;
+  }
+
+  /** @throws round.not-open unless this attempt is under way, frame.*, blob.unknown */
+  of(opening: RoundOpening): Promise<MaskedRound> {
+    const { round, attempt } = opening;
+    const key = `${round}/${attempt}`;
+    if (this.#newest?.key === key) return this.#newest.round;
+    const made = this.#make(opening);
+    this.#newest = { key, round: made };
+    made.catch(() => (this.#newest = null));
+    return made;
+  }
+
+  async #make(opening: RoundOpening): Promise<MaskedRound> {
+    const { blobs, identity, plan, identityOf } = this.#ports;
+    const { federation, round, attempt } = opening;
+    const members = this.#row(opening).roster.map((site) => ({ site, identity: identityOf(site) }));
+    const magnitudes = await readMagnitudes(blobs, opening.base);
+    const layout = roundLayout(plan, round, opening.cohort.length, magnitudes);
+    const terms = {
+      attempt: openAttempt(opening, members, layout),
+      layout,
+      roster: sign("roster", { federation, round, attempt, members }, identity),
+    };
+    return new MaskedRound(terms, () => this.#row(opening).messages);
+  }
+
+  #row({ round, attempt }: RoundOpening): MaskingRow {
+    const last = this.#ports.ledger.rounds.at(-1);
+    if (last?.round !== round || last.attempt !== attempt || last.masking === null) {
+      throw new ConsiliumError("round.not-open");
+    }
+    return last.masking;
+  }
+}

@@ -1,0 +1,57 @@
+/** What a round's masked vector holds, as plan, base checkpoint and cohort say; the same at all sites and the coordinator. */
+import { ConsiliumError } from "../errors.ts";
+import type { Plan } from "../plan-schema.ts";
+import type { ContributionMetrics } from "../protocol/round.ts";
+import { largestLearningRate } from "../schedule.ts";
+import { vectorLayoutSchema, type VectorLayout } from "./layout.ts";
+import { movementRanges, type TensorMagnitude } from "./ranges.ts";
+
+/** What travels beside the update; a site that exceeds a bound is counted as clipped. */
+export const METRIC_EXTRAS = [
+  { kind: "real", name: "metric:loss", length: 1, bound: 256, weighted: true },
+  { kind: "real", name: "metric:finalLoss", length: 1, bound: 256, weighted: true },
+  { kind: "real", name: "metric:updateNorm", length: 1, bound: 1024, weighted: true },
+  { kind: "count", name: "metric:steps", length: 1, most: 100_000 },
+] as const;
+
+/**
+ * @param sites of the cohort
+ * @param magnitudes of the base checkpoint, in manifest order
+ * @throws plan.invalid where such a vector has no room, for example thousands of sites on a narrow link
+ */
+export function roundLayout(
+  plan: Plan,
+  round: number,
+  sites: number,
+  magnitudes: readonly TensorMagnitude[],
+): VectorLayout {
+  const { training, aggregation } = plan;
+  const { learningRate, warmupRounds } = training;
+  const steps = training.localEpochs * Math.max(1, Math.ceil(aggregation.examplesCap / training.batchSize));
+  const tensors = movementRanges(magnitudes, {
+    beta1: training.adamBeta1,
+    beta2: training.adamBeta2,
+    weightDecay: training.weightDecay,
+    learningRateSum: steps * largestLearningRate({ learningRate, warmupRounds, rounds: plan.rounds }, round),
+  });
+  const parsed = vectorLayoutSchema.safeParse({
+    sites,
+    link: aggregation.linkBits === 32 ? "wide" : "narrow",
+    examplesCap: aggregation.examplesCap,
+    tensors,
+    extras: METRIC_EXTRAS,
+  });
+  if (parsed.success) return parsed.data;
+  const reasons = parsed.error.issues.map(({ message }) => message).join("; ");
+  throw new ConsiliumError("plan.invalid", { detail: `aggregation: ${reasons}`, culprits: ["aggregation"] });
+}
+
+/** By the names of the layout's extras. */
+export function metricExtras({ loss, finalLoss, updateNorm, steps }: ContributionMetrics) {
+  return {
+    "metric:loss": [loss],
+    "metric:finalLoss": [finalLoss],
+    "metric:updateNorm": [updateNorm],
+    "metric:steps": [steps],
+  };
+}

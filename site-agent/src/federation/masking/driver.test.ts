@@ -1,0 +1,127 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createIdentity, sign } from "@consilium/shared/crypto/identity";
+import { manifestSchema } from "@consilium/shared/manifest";
+import { parsePlan } from "@consilium/shared/plan";
+import type { MaskingShown } from "@consilium/shared/protocol/masking";
+import { collect } from "@consilium/shared/secagg/coordinator/collect";
+import { openAttempt } from "@consilium/shared/secagg/attempt";
+import { roundLayout } from "@consilium/shared/secagg/plan-layout";
+import { magnitudesOf } from "@consilium/shared/secagg/ranges";
+import { advertise } from "@consilium/shared/secagg/site/advertise";
+import { fixedRandom, member, openingOf, siteNames } from "@consilium/shared/secagg/testing/consortium";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { SiteMasking, type MaskingLink } from "./driver.ts";
+import { maskingFolder } from "./kept.ts";
+import { pinsFile } from "./roster.ts";
+
+const coordinator = createIdentity(fixedRandom("coordinator"));
+const [self, ...others] = siteNames(3).map(member);
+if (self === undefined) throw new Error("there are three");
+const plan = parsePlan({ federation: "lungs", title: "Lungs", rounds: 5 });
+const base = {
+  manifest: manifestSchema.parse({ tensors: [{ name: "weight", shape: [8], dtype: "float32" }] }),
+  values: new Float32Array(8).fill(0.25),
+};
+const members = [self, ...others].map(({ site, identity }) => ({ site, identity: identity.public }));
+const opening = (round: number, attempt: number) => openingOf(siteNames(3), { round, attempt });
+
+/** A coordinator that shows what it should, and counts how often it is asked. */
+class Shown implements MaskingLink {
+  asked = 0;
+  showMasking({ round, attempt, step }: Parameters<MaskingLink["showMasking"]>[0]): Promise<MaskingShown> {
+    this.asked += 1;
+    if (step !== "advertise") throw new Error("no further step is played here");
+    const { federation } = opening(round, attempt);
+    return Promise.resolve({
+      step,
+      roster: sign("roster", { federation, round, attempt, members }, coordinator),
+    });
+  }
+}
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "consilium-masking-"));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** As a process that was just started. */
+function site(): SiteMasking {
+  return new SiteMasking(
+    {
+      folder: maskingFolder(folder),
+      pins: pinsFile(path.join(folder, "roster.json")),
+      random: (length) => crypto.getRandomValues(new Uint8Array(length)),
+      onNewSites: () => undefined,
+    },
+    {
+      federation: opening(1, 1).federation,
+      site: member(siteNames(1)[0] ?? "").site,
+      identity: member(siteNames(1)[0] ?? "").identity,
+      coordinator: coordinator.public,
+    },
+    plan,
+  );
+}
+
+describe("a site in a masked round", () => {
+  it("says the same again after a restart, without asking", async () => {
+    const link = new Shown();
+    const said = await site().advertise(opening(1, 1), base, link);
+    expect(await site().advertise(opening(1, 1), base, link)).toEqual(said);
+    expect(link.asked).toBe(1);
+  });
+
+  it("has fresh keys in each attempt, and never goes back to one before", async () => {
+    const link = new Shown();
+    const first = await site().advertise(opening(2, 1), base, link);
+    const second = await site().advertise(opening(2, 2), base, link);
+    expect(second.keys.body.pairKey).not.toBe(first.keys.body.pairKey);
+    for (const [round, attempt] of [
+      [2, 1],
+      [1, 7],
+    ] as const) {
+      await expect(site().advertise(opening(round, attempt), base, link)).rejects.toMatchObject({
+        code: "secagg.other-attempt",
+      });
+    }
+  });
+
+  it("leaves no secret of a step behind that is over, and none to anybody else", async () => {
+    const link = new Shown();
+    const { keys } = await site().advertise(opening(1, 1), base, link);
+    const before = await readFile(path.join(folder, "masking", "state.bin"));
+    const layout = roundLayout(plan, 1, 3, magnitudesOf(base.manifest, base.values));
+    const attempt = openAttempt(opening(1, 1), members, layout);
+    const theirs = others.map((other) => advertise(attempt, other, fixedRandom(other.site)).broadcast);
+    const list = collect(attempt, [keys, ...theirs]).broadcast;
+    const said = await site().share(opening(1, 1), {
+      showMasking: ({ step }) => Promise.resolve({ step: step as "share", keys: list }),
+    });
+    expect(said.dealing.boxes).toHaveLength(2);
+    expect(await site().share(opening(1, 1), link)).toEqual(said);
+    // The pair secret of the first step is nowhere in what the second one keeps.
+    const kept = await maskingFolder(folder).read();
+    expect(kept?.state.phase).toBe("shared");
+    expect(await readdir(path.join(folder, "masking"))).toEqual(["state.bin"]);
+    expect((await readFile(path.join(folder, "masking", "state.bin"))).equals(before)).toBe(false);
+  });
+
+  it("sits out what it has no state for, and does not answer with other keys", async () => {
+    const link = new Shown();
+    await site().advertise(opening(1, 1), base, link);
+    await writeFile(path.join(folder, "masking", "state.bin"), "damaged");
+    await expect(site().share(opening(1, 1), link)).rejects.toMatchObject({ code: "secagg.spent" });
+  });
+
+  it("believes no roster that the coordinator has not signed for this attempt", async () => {
+    const link: MaskingLink = {
+      showMasking: () => new Shown().showMasking({ ...opening(1, 2), step: "advertise" }),
+    };
+    await expect(site().advertise(opening(1, 1), base, link)).rejects.toMatchObject({
+      code: "secagg.other-attempt",
+    });
+  });
+});

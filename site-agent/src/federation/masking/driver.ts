@@ -1,0 +1,258 @@
+/**
+ * A site's part in secure aggregation, around the round functions of shared/secagg. What it holds to
+ * (docs/secure-aggregation.md): a state is on disk before what follows from it is sent, and a retry sends the same bytes;
+ * attempts only count up; a site that has released shares in a round sends the same update in no other attempt of it.
+ */
+import { verify, type RandomBytes } from "@consilium/shared/crypto/identity";
+import { ConsiliumError } from "@consilium/shared/errors";
+import type { Manifest } from "@consilium/shared/manifest";
+import type { Plan } from "@consilium/shared/plan";
+import type { MaskingMessage, MaskingQuery, MaskingShown, ShownIn } from "@consilium/shared/protocol/masking";
+import type { MaskingStep, RoundOpening } from "@consilium/shared/protocol/round";
+import { openAttempt, type Self } from "@consilium/shared/secagg/attempt";
+import { layoutHash, type VectorLayout } from "@consilium/shared/secagg/layout";
+import { metricExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
+import { magnitudesOf } from "@consilium/shared/secagg/ranges";
+import { advertise } from "@consilium/shared/secagg/site/advertise";
+import { consistency } from "@consilium/shared/secagg/site/consistency";
+import { contribute } from "@consilium/shared/secagg/site/contribute";
+import { mask } from "@consilium/shared/secagg/site/mask";
+import { share } from "@consilium/shared/secagg/site/share";
+import { unmask } from "@consilium/shared/secagg/site/unmask";
+import type { ByteSource } from "../../home/files.ts";
+import type { LocalRoundResult } from "../../training/types.ts";
+import type { Membership } from "../session.ts";
+import { FrameThread } from "./frame-thread.ts";
+import { compareAttempts, type KeptMasking, type MaskingFolder, type SiteState } from "./kept.ts";
+import type { PinnedSite, Pins } from "./roster.ts";
+
+export interface MaskingPorts {
+  readonly folder: MaskingFolder;
+  readonly pins: Pins;
+  readonly random: RandomBytes;
+  /** Told of sites that this one had not known: a person may want to compare fingerprints. */
+  readonly onNewSites: (sites: readonly PinnedSite[]) => void;
+}
+
+/** What is asked of a link. */
+export interface MaskingLink {
+  showMasking(query: MaskingQuery): Promise<MaskingShown>;
+}
+
+type PhaseOf<Phase extends SiteState["phase"]> = Extract<SiteState, { phase: Phase }>;
+type SaidIn<Step extends MaskingStep> = Extract<MaskingMessage, { step: Step }>;
+
+/** The model from which a round starts. */
+export interface MaskingBase {
+  readonly manifest: Manifest;
+  readonly values: Float32Array;
+}
+
+export class SiteMasking {
+  readonly #ports: MaskingPorts;
+  readonly #membership: Membership;
+  readonly #plan: Plan;
+  #thread: FrameThread | null = null;
+  /** Context of the attempt whose masks the thread holds. */
+  #begun: string | null = null;
+
+  constructor(ports: MaskingPorts, membership: Membership, plan: Plan) {
+    this.#ports = ports;
+    this.#membership = membership;
+    this.#plan = plan;
+  }
+
+  /** The attempt whose vector lies on disk as it will be sent. */
+  async ready(): Promise<RoundOpening | null> {
+    const kept = await this.#ports.folder.read();
+    return kept?.state.phase === "contributed" ? kept.state.attempt.terms : null;
+  }
+
+  /** Whether this round's update was part of a sum that shares were released for. */
+  async hasReleasedIn(round: number): Promise<boolean> {
+    return (await this.#ports.folder.read())?.releasedIn === round;
+  }
+
+  /**
+   * Fresh keys for this attempt.
+   * @throws secagg.other-attempt if a later attempt was begun already, secagg.spent, secagg.roster-changed,
+   *   crypto.bad-signature, protocol.invalid-message
+   */
+  async advertise(opening: RoundOpening, base: MaskingBase, link: MaskingLink): Promise<SaidIn<"advertise">> {
+    const { folder, random } = this.#ports;
+    const kept = await folder.read();
+    const order = kept === null ? 1 : compareAttempts(opening, kept.state.attempt.terms);
+    if (kept !== null && order === 0) return saidIn(kept, "advertise");
+    if (order < 0) throw new ConsiliumError("secagg.other-attempt", { detail: "(an attempt that was over)" });
+    const { roster } = await show(link, opening, "advertise");
+    const members = await this.#believe(opening, roster);
+    const attempt = openAttempt(opening, members, this.#layout(opening, base));
+    await folder.removeFrame();
+    const { broadcast: keys, keep: state } = advertise(attempt, this.#self, random);
+    const said = { step: "advertise", keys } as const;
+    await folder.write({ state, said, releasedIn: kept?.releasedIn ?? null });
+    return said;
+  }
+
+  /** @throws as share in shared/secagg/site */
+  async share(opening: RoundOpening, link: MaskingLink): Promise<SaidIn<"share">> {
+    const kept = await this.#kept(opening);
+    if (kept.state.phase !== "advertised") return saidIn(kept, "share");
+    const { keys } = await show(link, opening, "share");
+    const { broadcast: dealing, keep: state } = share(kept.state, this.#self, keys, this.#ports.random);
+    const said = { step: "share", dealing } as const;
+    await this.#ports.folder.write({ ...kept, state, said });
+    return said;
+  }
+
+  /**
+   * Opens what the others dealt, and begins to add up the masks in a thread of its own.
+   * @throws as mask in shared/secagg/site
+   */
+  async listen(opening: RoundOpening, base: MaskingBase, link: MaskingLink): Promise<void> {
+    const kept = await this.#kept(opening);
+    if (kept.state.phase === "shared") {
+      const { delivery } = await show(link, opening, "mask");
+      const { keep: state } = mask(kept.state, this.#self, delivery);
+      await this.#ports.folder.write({ ...kept, state, said: null });
+      this.#begin(state, this.#layout(opening, base));
+      return;
+    }
+    this.#begin(expectPhase(kept.state, "masking"), this.#layout(opening, base));
+  }
+
+  /**
+   * Writes the masked vector and stands for it. Once in an attempt: afterwards there are no masks any more.
+   * @throws secagg.spent, vector.not-finite, disk.full
+   */
+  async seal(
+    opening: RoundOpening,
+    base: MaskingBase,
+    { delta, examples, metrics }: LocalRoundResult,
+  ): Promise<void> {
+    const { folder, random } = this.#ports;
+    const kept = await this.#kept(opening);
+    const state = expectPhase(kept.state, "masking");
+    const thread = this.#begin(state, this.#layout(opening, base));
+    this.#begun = null;
+    const values = { update: delta, examples, extras: metricExtras(metrics), roundingKey: random(32) };
+    const frame = await thread.write({ file: folder.draftFile, values }).catch(async (error: unknown) => {
+      // Whatever became of the thread, the next try begins with another.
+      await this.close();
+      throw error;
+    });
+    await folder.keepFrame();
+    const { broadcast: masked, keep } = contribute(state, this.#self, frame);
+    await folder.write({ ...kept, state: keep, said: { step: "mask", masked } });
+  }
+
+  /** The vector's header, as it is sent, and its bytes. @throws round.not-open */
+  async vector(opening: RoundOpening): Promise<{ said: SaidIn<"mask">; source: ByteSource }> {
+    const kept = await this.#kept(opening);
+    return { said: saidIn(kept, "mask"), source: await this.#ports.folder.frame() };
+  }
+
+  /** @throws as consistency in shared/secagg/site */
+  async vote(opening: RoundOpening, link: MaskingLink): Promise<SaidIn<"consistency">> {
+    const kept = await this.#kept(opening);
+    if (kept.state.phase !== "contributed") return saidIn(kept, "consistency");
+    const { survivors } = await show(link, opening, "consistency");
+    const { broadcast: vote, keep: state } = consistency(kept.state, this.#self, survivors);
+    const said = { step: "consistency", vote } as const;
+    await this.#ports.folder.write({ ...kept, state, said });
+    return said;
+  }
+
+  /** From here on this update is part of a sum. @throws as unmask in shared/secagg/site */
+  async release(opening: RoundOpening, link: MaskingLink): Promise<SaidIn<"unmask">> {
+    const { folder } = this.#ports;
+    const kept = await this.#kept(opening);
+    if (kept.state.phase !== "voted") return saidIn(kept, "unmask");
+    const { agreement } = await show(link, opening, "unmask");
+    const { broadcast: release, keep: state } = unmask(kept.state, this.#self, agreement);
+    const said = { step: "unmask", release } as const;
+    await folder.write({ state, said, releasedIn: opening.round });
+    await folder.removeFrame();
+    return said;
+  }
+
+  /** The federation is over: nothing of it is needed any more. */
+  async clear(): Promise<void> {
+    await this.close();
+    await this.#ports.folder.clear();
+  }
+
+  async close(): Promise<void> {
+    const thread = this.#thread;
+    this.#thread = this.#begun = null;
+    await thread?.close();
+  }
+
+  get #self(): Self {
+    const { site, identity } = this.#membership;
+    return { site, identity };
+  }
+
+  /** @throws crypto.bad-signature, secagg.other-attempt, secagg.roster-changed */
+  async #believe(opening: RoundOpening, signed: ShownIn<"advertise">["roster"]) {
+    const { federation, coordinator, site, identity } = this.#membership;
+    const roster = verify("roster", signed, coordinator);
+    if (roster.federation !== federation || compareAttempts(roster, opening) !== 0) {
+      throw new ConsiliumError("secagg.other-attempt", { detail: "(the roster)" });
+    }
+    const own = roster.members.find((member) => member.site === site)?.identity;
+    if (own?.signingKey !== identity.public.signingKey) {
+      throw new ConsiliumError("secagg.roster-changed", { culprits: [site] });
+    }
+    const added = await this.#ports.pins.accept(federation, roster.members);
+    const others = added.filter((pinned) => pinned.site !== site);
+    if (others.length > 0) this.#ports.onNewSites(others);
+    return roster.members;
+  }
+
+  #layout({ round, cohort }: RoundOpening, { manifest, values }: MaskingBase): VectorLayout {
+    return roundLayout(this.#plan, round, cohort.length, magnitudesOf(manifest, values));
+  }
+
+  #begin({ attempt, masks }: PhaseOf<"masking">, layout: VectorLayout): FrameThread {
+    if (layoutHash(layout) !== attempt.terms.layout) throw new ConsiliumError("secagg.other-attempt");
+    this.#thread ??= new FrameThread();
+    if (this.#begun !== attempt.context) this.#thread.begin({ attempt, layout, masks });
+    this.#begun = attempt.context;
+    return this.#thread;
+  }
+
+  /** @throws secagg.spent if the state is of another attempt, or was lost */
+  async #kept(opening: RoundOpening): Promise<KeptMasking> {
+    const kept = await this.#ports.folder.read();
+    if (kept === null || compareAttempts(kept.state.attempt.terms, opening) !== 0) {
+      throw new ConsiliumError("secagg.spent", { detail: "(this site has no keys of it)" });
+    }
+    return kept;
+  }
+}
+
+/** @throws secagg.spent if this site has gone on since */
+function saidIn<Step extends MaskingStep>({ said }: KeptMasking, step: Step): SaidIn<Step> {
+  const isOf = (message: MaskingMessage): message is SaidIn<Step> => message.step === step;
+  if (said === null || !isOf(said)) throw new ConsiliumError("secagg.spent");
+  return said;
+}
+
+function expectPhase<Phase extends SiteState["phase"]>(state: SiteState, phase: Phase): PhaseOf<Phase> {
+  const isOf = (other: SiteState): other is PhaseOf<Phase> => other.phase === phase;
+  if (!isOf(state)) throw new ConsiliumError("secagg.spent");
+  return state;
+}
+
+/** @throws protocol.invalid-message if it shows another step's */
+async function show<Step extends MaskingStep>(
+  link: MaskingLink,
+  { round, attempt }: RoundOpening,
+  step: Step,
+): Promise<ShownIn<Step>> {
+  const shown = await link.showMasking({ round, attempt, step });
+  const isOf = (other: MaskingShown): other is ShownIn<Step> => other.step === step;
+  if (!isOf(shown)) throw new ConsiliumError("protocol.invalid-message", { culprits: ["step"] });
+  return shown;
+}

@@ -1,0 +1,91 @@
+/**
+ * The site's state in a masked round, on disk before what follows from it is sent:
+ *
+ *     masking/state.bin    SHA-256 of what follows, then the state as Node.js serialises structured data
+ *     masking/frame.bin    the masked vector, as it is sent
+ *
+ * There is one state, the newest: each step replaces the one before, and with it the secrets that have served.
+ */
+import path from "node:path";
+import { deserialize, serialize } from "node:v8";
+import { sha256 } from "@consilium/shared/canonical";
+import type { MaskingMessage } from "@consilium/shared/protocol/masking";
+import type { Attempt } from "@consilium/shared/secagg/attempt";
+import type { Advertised } from "@consilium/shared/secagg/site/advertise";
+import type { Voted } from "@consilium/shared/secagg/site/consistency";
+import type { Contributed } from "@consilium/shared/secagg/site/contribute";
+import type { Masking } from "@consilium/shared/secagg/site/mask";
+import type { Shared } from "@consilium/shared/secagg/site/share";
+import type { Released } from "@consilium/shared/secagg/site/unmask";
+import {
+  moveFile,
+  openSource,
+  readIfPresent,
+  removeFile,
+  removeFolder,
+  writeFileAtomic,
+  type ByteSource,
+} from "../../home/files.ts";
+
+export type SiteState = Advertised | Shared | Masking | Contributed | Voted | Released;
+
+export interface KeptMasking {
+  readonly state: SiteState;
+  /** What was said last; a retry says the same again. Null while a site has only listened. */
+  readonly said: MaskingMessage | null;
+  /** The newest round in which this site has released shares, and so shown its update in a sum. */
+  readonly releasedIn: number | null;
+}
+
+export interface MaskingFolder {
+  /** Where a frame is written before its site stands for it. */
+  readonly draftFile: string;
+  /** Null if there is none, or it is damaged: then this site's part in the attempt is over. */
+  read(): Promise<KeptMasking | null>;
+  write(kept: KeptMasking): Promise<void>;
+  /** The draft becomes the frame. */
+  keepFrame(): Promise<void>;
+  frame(): Promise<ByteSource>;
+  removeFrame(): Promise<void>;
+  clear(): Promise<void>;
+}
+
+const HASH_CHARACTERS = 64;
+
+/** @param folder federation/ of the home */
+export function maskingFolder(folder: string): MaskingFolder {
+  const masking = path.join(folder, "masking");
+  const stateFile = path.join(masking, "state.bin");
+  const frameFile = path.join(masking, "frame.bin");
+  const draftFile = path.join(masking, "frame.tmp");
+  return {
+    draftFile,
+    async read() {
+      const bytes = await readIfPresent(stateFile);
+      if (bytes === null) return null;
+      const body = bytes.subarray(HASH_CHARACTERS);
+      const hash = Buffer.from(bytes.subarray(0, HASH_CHARACTERS)).toString("latin1");
+      // Only this program writes the file, and the hash says that it is what it wrote.
+      return hash === sha256(body) ? (deserialize(body) as KeptMasking) : null;
+    },
+    async write(kept) {
+      const body = serialize(kept);
+      await writeFileAtomic(stateFile, sha256(body), body);
+    },
+    keepFrame: () => moveFile(draftFile, frameFile),
+    frame: () => openSource(frameFile),
+    async removeFrame() {
+      await removeFile(draftFile);
+      await removeFile(frameFile);
+    },
+    clear: () => removeFolder(masking),
+  };
+}
+
+/** Negative if `a` came before `b`. */
+export function compareAttempts(
+  a: Pick<Attempt["terms"], "round" | "attempt">,
+  b: Pick<Attempt["terms"], "round" | "attempt">,
+): number {
+  return a.round - b.round || a.attempt - b.attempt;
+}

@@ -1,0 +1,99 @@
+/** Everything that leaves in a round goes through here, and onto the record: before it leaves, and when its outcome is known. */
+import { sha256 } from "@consilium/shared/canonical";
+import { toConsiliumError } from "@consilium/shared/errors";
+import type { UploadBegin, UploadOutcome } from "@consilium/shared/protocol/events";
+import type { MaskingMessage } from "@consilium/shared/protocol/masking";
+import type { RoundOpening } from "@consilium/shared/protocol/round";
+import type { ByteSource } from "../home/files.ts";
+import { failedState, type Receipt, type Receipts } from "./receipts.ts";
+import type { Membership } from "./session.ts";
+import type { Link } from "./transport.ts";
+import { chunkBytesFor, uploadObject } from "./upload.ts";
+
+export interface SendingPorts {
+  readonly receipts: Receipts;
+  readonly nowMs: () => number;
+}
+
+export class Sending {
+  readonly #ports: SendingPorts;
+  readonly #membership: Membership;
+  readonly #tally: { sentBytes: number };
+  #bytesPerSecond: number | null = null;
+
+  /** @param tally is added to */
+  constructor(ports: SendingPorts, membership: Membership, tally: { sentBytes: number }) {
+    this.#ports = ports;
+    this.#membership = membership;
+    this.#tally = tally;
+  }
+
+  /** Puts every object that leaves on record: before its first byte, and when its outcome is known. */
+  async object(
+    about: Pick<Receipt, "kind" | "round" | "attempt" | "bytes" | "sha256">,
+    object: UploadBegin["object"],
+    source: ByteSource,
+    link: Link,
+    onBytes: (done: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<UploadOutcome> {
+    const { receipts, nowMs } = this.#ports;
+    const { federation } = this.#membership;
+    const record = (state: Receipt["state"], bytes: number): Promise<void> =>
+      receipts.add({ ...about, at: new Date(nowMs()).toISOString(), federation, state, bytes });
+    await record("sending", about.bytes);
+    const startedMs = nowMs();
+    let firstDone: number | null = null;
+    let lastDone = 0;
+    const onProgress = (done: number, total: number): void => {
+      firstDone ??= done;
+      lastDone = done;
+      onBytes(done, total);
+    };
+    const sentBytes = (): number => lastDone - (firstDone ?? 0);
+    try {
+      const { outcome } = await uploadObject({
+        link,
+        object,
+        source,
+        onProgress,
+        signal,
+        chunkBytes: chunkBytesFor(this.#bytesPerSecond),
+      });
+      await record(outcome, about.bytes);
+      return outcome;
+    } catch (error) {
+      const known = toConsiliumError(error);
+      await record(signal.aborted ? "interrupted" : failedState(known), sentBytes());
+      throw known;
+    } finally {
+      const seconds = (nowMs() - startedMs) / 1000;
+      if (sentBytes() > 0 && seconds > 0) this.#bytesPerSecond = sentBytes() / seconds;
+      this.#tally.sentBytes += sentBytes();
+    }
+  }
+
+  /** One small message of a masked round, on record before it leaves and when its outcome is known. */
+  async message(
+    { round, attempt }: RoundOpening,
+    kind: Receipt["kind"],
+    message: MaskingMessage,
+    link: Link,
+  ): Promise<void> {
+    const { receipts, nowMs } = this.#ports;
+    const { federation } = this.#membership;
+    const text = JSON.stringify(message);
+    const about = { kind, federation, round, attempt, bytes: Buffer.byteLength(text), sha256: sha256(text) };
+    const record = (state: Receipt["state"]): Promise<void> =>
+      receipts.add({ ...about, at: new Date(nowMs()).toISOString(), state });
+    await record("sending");
+    try {
+      await record(await link.answerMasking({ round, attempt, message }));
+    } catch (error) {
+      const known = toConsiliumError(error);
+      await record(failedState(known));
+      throw known;
+    }
+    this.#tally.sentBytes += about.bytes;
+  }
+}
