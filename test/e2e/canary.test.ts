@@ -19,6 +19,8 @@ const plan = {
   title: "Planted",
   rounds: 2,
   minSites: 1,
+  // One site alone has nobody to hide among.
+  aggregation: { secure: "plain" },
   cachePx: 32,
   model: { size: "nano", imagePx: 32, patchPx: 8 },
   pretext: { task: "mae", decoder: { width: 32, depth: 1, heads: 2 } },
@@ -151,6 +153,7 @@ beforeAll(async () => {
   const ward = hospital("CANARY ward");
   const labels = (name: string): string[] => ["--labels", hospital(`CANARY ${name}.csv`)];
   await step("init", "init", ...at, "--site", "st-mary");
+  await step("policy", "policy", ...at, "--accept-plain");
   await step("join", "join", ...at, "--coordinator", proxy.url, "--token", token);
   await step("ingest a folder that is not there", "ingest", hospital("CANARY missing"), ...at);
   await step("ingest nothing usable", "ingest", hospital("CANARY notes"), ...at, "--cache", "none");
@@ -161,6 +164,14 @@ beforeAll(async () => {
   await step("ingest for testing", "ingest", hospital("CANARY test"), ...at, ...test);
   await step("train before the approval", "run", ...at);
   await step("approve", "approve", ...at);
+  await step("label with strangers", "label", hospital("CANARY strangers.csv"), ...at);
+  await step("label", "label", hospital("CANARY labels.csv"), ...at);
+  const nobody = ["--peer", "CANARY@127.0.0.1:1", "--query", "PatientName=CANARY^*"];
+  await step("pull from nobody", "pull", "dimse", ...at, ...nobody);
+  const nowhere = ["--url", "http://127.0.0.1:1/CANARY", "--header", "x: CANARY"];
+  await step("pull from nowhere", "pull", "dicomweb", ...at, ...nowhere);
+  await step("listen without a certificate", "listen", ...at, "--allow", "CANARY@127.0.0.1", "--cert", ward);
+  await step("privacy", "privacy", ...at);
   await step("preview", "preview", ...at, "--out", hospital("page.html"));
   const image = path.join(ward, "CANARY bed 1");
   await step("decode", "decode", path.join(image, "CANARY 5.dcm"), "--raw", hospital("pixels.raw"));
@@ -250,6 +261,7 @@ describe("the commands did what they were to do", () => {
     ["train before the approval", "training.not-approved"],
     ["decode a file that is not there", "dicom.unreadable"],
     ["export into a file", "disk.denied"],
+    ["label with strangers", "labels.unmatched"],
     ["no home", "home.missing"],
   ])("%s ends with %s", (what, code) => {
     expect(outputOf(what)?.exit.code).toBe(1);
