@@ -18,6 +18,7 @@ export function toyPlan(training: object = {}, rounds = 3): Plan {
     model: { imagePx: 16, patchPx: 4 },
     pretext: { task: "mae", maskRatio: 0.5, decoder: { width: 32, depth: 1, heads: 2 }, cropMinArea: 0.8 },
     training: { batchSize: 8, warmupRounds: 0, ...training },
+    aggregation: { examplesCap: 256 },
   });
 }
 
