@@ -69,7 +69,8 @@ export function lossCurves(status: FederationStatus): LossCurves {
   return {
     rounds: rounds.map(({ round }) => round),
     global: rounds.map(({ loss, checkpoint }) => (checkpoint === null ? null : loss)),
-    sites: status.sites.map(({ site, loss, phase }) => ({
+    // Under masks nobody knows a single site's loss.
+    sites: (showsSites(status) ? status.sites : []).map(({ site, loss, phase }) => ({
       site,
       losses: rounds.map((round) => {
         const contributed = round.contributions.find((contribution) => contribution.site === site);
@@ -79,6 +80,9 @@ export function lossCurves(status: FederationStatus): LossCurves {
     })),
   };
 }
+
+/** Whether single sites' losses and numbers of images are known at all. */
+export const showsSites = ({ plan }: FederationStatus): boolean => plan.aggregation.secure === "plain";
 
 /** First and newest global loss; null with fewer than one round. */
 export function lossChange(status: FederationStatus): { first: number; last: number; change: number } | null {

@@ -45,7 +45,7 @@ export const progressSchema = z.strictObject({
   round: roundSchema,
   attempt: attemptSchema,
   phase: sitePhaseSchema,
-  /** Steps when training, bytes when uploading or fetching. */
+  /** Steps when training, or percent of them where updates are masked; bytes when uploading or fetching. */
   done: z.number().min(0),
   total: z.number().min(0),
   /** Null where the plan masks. */

@@ -340,8 +340,7 @@ class Agent {
       round: opening.round,
       attempt: opening.attempt,
       phase: SITE_PHASE[phase],
-      done,
-      total,
+      ...(this.#isMasked && phase === "training" ? asPercent(done, total) : { done, total }),
       loss: !this.#isMasked && loss !== null && Number.isFinite(loss) ? loss : null,
     });
   }
@@ -351,6 +350,12 @@ class Agent {
     return this.#options.plan.aggregation.secure === "masked";
   }
 }
+
+/** The number of steps would tell the number of images. */
+const asPercent = (done: number, total: number): { done: number; total: number } => ({
+  done: total > 0 ? Math.floor((100 * done) / total) : 0,
+  total: 100,
+});
 
 const NO_PROGRESS: TaskProgress = { done: 0, total: 0, loss: null, imagesPerSecond: null };
 

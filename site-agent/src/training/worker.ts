@@ -25,7 +25,8 @@ let latest: { readonly key: string; readonly compiled: PretextStep } | null = nu
 
 async function compiledFor({ plan, engine, privacy = null }: LocalRoundRequest): Promise<PretextStep> {
   const { cachePx, volume, model, pretext, training } = plan;
-  const key = canonicalJson({ cachePx, volume, model, pretext, training }) + JSON.stringify([engine, privacy]);
+  const key =
+    canonicalJson({ cachePx, volume, model, pretext, training }) + JSON.stringify([engine, privacy]);
   if (latest?.key === key) return latest.compiled;
   await forgetCompiled();
   const compiled = await openPretextStep(engine, plan, privacy);

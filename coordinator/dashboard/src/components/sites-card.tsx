@@ -2,7 +2,7 @@ import type { FederationStatus, SiteStatus } from "@consilium/shared/protocol/ht
 import { formatBytes } from "@consilium/shared/units";
 import { useComputedColorScheme } from "@mantine/core";
 import { useState, type ReactNode } from "react";
-import { ago, formatCount, formatLoss, siteProgress } from "../derive.ts";
+import { ago, formatCount, formatLoss, showsSites, siteProgress } from "../derive.ts";
 import { siteLine } from "../theme.ts";
 
 interface SitesCardProps {
@@ -12,6 +12,7 @@ interface SitesCardProps {
 
 export function SitesCard({ status, nowMs }: SitesCardProps): ReactNode {
   const scheme = useComputedColorScheme("light");
+  const ofEach = showsSites(status);
   return (
     <section className="card" aria-labelledby="sites-title">
       <div className="card-head">
@@ -26,12 +27,16 @@ export function SitesCard({ status, nowMs }: SitesCardProps): ReactNode {
             <tr role="row">
               <th role="columnheader">Site</th>
               <th role="columnheader">This round</th>
-              <th role="columnheader" className="number">
-                Loss
-              </th>
-              <th role="columnheader" className="number">
-                Images
-              </th>
+              {ofEach && (
+                <>
+                  <th role="columnheader" className="number">
+                    Loss
+                  </th>
+                  <th role="columnheader" className="number">
+                    Images
+                  </th>
+                </>
+              )}
               <th role="columnheader" className="number">
                 Rounds
               </th>
@@ -48,6 +53,7 @@ export function SitesCard({ status, nowMs }: SitesCardProps): ReactNode {
                 color={siteLine(index, scheme).color}
                 nowMs={nowMs}
                 finished={status.phase === "finished"}
+                ofEach={ofEach}
               />
             ))}
           </tbody>
@@ -62,10 +68,12 @@ interface SiteRowProps {
   readonly color: string;
   readonly nowMs: number;
   readonly finished: boolean;
+  /** Its own loss, images and steps are known. */
+  readonly ofEach: boolean;
 }
 
 /** Roles are given because phones show each row as a card, and `display` would take them away. */
-function SiteRow({ site, color, nowMs, finished }: SiteRowProps): ReactNode {
+function SiteRow({ site, color, nowMs, finished, ofEach }: SiteRowProps): ReactNode {
   const [open, setOpen] = useState(false);
   return (
     <tr role="row" data-testid={`site-${site.site}`} className={site.connected ? undefined : "away"}>
@@ -92,10 +100,10 @@ function SiteRow({ site, color, nowMs, finished }: SiteRowProps): ReactNode {
         )}
       </th>
       <td role="cell" className="progress-cell">
-        <StageBar site={site} finished={finished} />
+        <StageBar site={site} finished={finished} inSteps={ofEach} />
       </td>
-      <Number label="Loss">{formatLoss(site.loss)}</Number>
-      <Number label="Images">{site.examples === null ? "–" : formatCount(site.examples)}</Number>
+      {ofEach && <Number label="Loss">{formatLoss(site.loss)}</Number>}
+      {ofEach && <Number label="Images">{site.examples === null ? "–" : formatCount(site.examples)}</Number>}
       <Number label="Rounds">{formatCount(site.contributions)}</Number>
       <Number label="Received">{formatBytes(site.receivedBytes)}</Number>
     </tr>
@@ -115,7 +123,15 @@ const STAGES = ["fetch", "train", "send"] as const;
 const WHOLE = ["train"] as const;
 
 /** The way of one update through a round; training takes most of the bar as it takes most of the time. */
-function StageBar({ site, finished }: { readonly site: SiteStatus; readonly finished: boolean }): ReactNode {
+function StageBar({
+  site,
+  finished,
+  inSteps,
+}: {
+  readonly site: SiteStatus;
+  readonly finished: boolean;
+  readonly inSteps: boolean;
+}): ReactNode {
   const { text, stage, fraction } = siteProgress(site);
   const shown = finished && stage === null && site.connected ? "Done" : text;
   const percent = Math.round(fraction * 100);
@@ -124,7 +140,7 @@ function StageBar({ site, finished }: { readonly site: SiteStatus; readonly fini
     <>
       <span className="stage-text">
         {shown}
-        {working && <span className="dimmed">{amount(site)}</span>}
+        {working && <span className="dimmed">{amount(site, inSteps)}</span>}
       </span>
       {(stage !== null || fraction > 0) && (
         <span
@@ -149,11 +165,11 @@ function StageBar({ site, finished }: { readonly site: SiteStatus; readonly fini
   );
 }
 
-function amount({ phase, done, total }: SiteStatus): string {
+function amount({ phase, done, total }: SiteStatus, inSteps: boolean): string {
   if (total <= 0) return "";
-  return phase === "training"
-    ? `step ${formatCount(done)} of ${formatCount(total)}`
-    : `${Math.round((100 * done) / total)} % of ${formatBytes(total)}`;
+  const percent = `${Math.round((100 * done) / total)} %`;
+  if (phase !== "training") return `${percent} of ${formatBytes(total)}`;
+  return inSteps ? `step ${formatCount(done)} of ${formatCount(total)}` : percent;
 }
 
 function lastSeen({ lastSeenAt }: SiteStatus, nowMs: number): string {
