@@ -9,6 +9,7 @@ import type { PlanInput } from "@consilium/shared/plan";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Cli, Exit, JsonLine } from "../support/cli.ts";
 import { Consortium, SITES } from "../support/consortium.ts";
+import { entropyPerByte } from "../support/entropy.ts";
 
 const plan = {
   federation: "lungs",
@@ -167,13 +168,3 @@ async function filesBelow(folder: string): Promise<string[]> {
 
 /** Even noise falls some 0.003 bits short of 8 in so few bytes. */
 const WINDOW_BYTES = 64 * 1024;
-
-/** Shannon entropy of the bytes' distribution; 8 bits for noise. */
-function entropyPerByte(bytes: Buffer): number {
-  const counts = new Float64Array(256);
-  for (const byte of bytes) counts[byte] = (counts[byte] ?? 0) + 1;
-  return counts.reduce(
-    (sum, count) => (count === 0 ? sum : sum - (count / bytes.length) * Math.log2(count / bytes.length)),
-    0,
-  );
-}

@@ -1,5 +1,5 @@
 /** How far a site's images are from the other sites', by number and in words. */
-import { binsOf, GROUPS, type Group, type GroupName } from "./layout.ts";
+import { binsOf, byGroup, GROUPS, type Group, type GroupName } from "./layout.ts";
 
 /** In [0, 1], or null where the site or the others say nothing about it. */
 export type Distances = Readonly<Record<GroupName, number | null>>;
@@ -43,16 +43,7 @@ export function compareWithOthers(own: Uint32Array, total: Uint32Array): Compari
   const of = (name: GroupName): number | null =>
     measured.find(({ group }) => group.name === name)?.distance ?? null;
   return {
-    distances: {
-      modality: of("modality"),
-      bodyPart: of("bodyPart"),
-      view: of("view"),
-      size: of("size"),
-      intensity: of("intensity"),
-      place: of("place"),
-      vendor: of("vendor"),
-      spacing: of("spacing"),
-    },
+    distances: byGroup(of),
     unlike: measured
       .filter(({ group, distance }) => group.unlikeFrom !== null && (distance ?? 0) >= group.unlikeFrom)
       .sort((a, b) => (b.distance ?? 0) - (a.distance ?? 0))

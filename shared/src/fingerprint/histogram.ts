@@ -1,23 +1,12 @@
 /** From counts to a fingerprint, and from its bytes back. */
 import { ConsiliumError } from "../errors.ts";
-import { binsOf, FINGERPRINT_LENGTH, GROUPS, SHARES, type GroupName } from "./layout.ts";
+import { binsOf, byGroup, FINGERPRINT_LENGTH, GROUPS, SHARES, type GroupName } from "./layout.ts";
 
 /** How often each bin of each group occurs; what a site does not know is not counted. */
 export type Counts = Readonly<Record<GroupName, Float64Array>>;
 
 export function emptyCounts(): Counts {
-  const of = (name: GroupName): Float64Array =>
-    new Float64Array(GROUPS.find((group) => group.name === name)?.bins.length ?? 0);
-  return {
-    modality: of("modality"),
-    bodyPart: of("bodyPart"),
-    view: of("view"),
-    size: of("size"),
-    intensity: of("intensity"),
-    place: of("place"),
-    vendor: of("vendor"),
-    spacing: of("spacing"),
-  };
+  return byGroup((name) => new Float64Array(GROUPS.find((group) => group.name === name)?.bins.length ?? 0));
 }
 
 /** Each group in SHARES, laid out one after the other. */

@@ -114,3 +114,17 @@ export function binsOf(vector: Uint32Array, { name, bins }: Group): Uint32Array 
   const start = GROUP_STARTS.get(name) ?? 0;
   return vector.subarray(start, start + bins.length);
 }
+
+/** One value for each group. */
+export function byGroup<T>(of: (name: GroupName) => T): Readonly<Record<GroupName, T>> {
+  return {
+    modality: of("modality"),
+    bodyPart: of("bodyPart"),
+    view: of("view"),
+    size: of("size"),
+    intensity: of("intensity"),
+    place: of("place"),
+    vendor: of("vendor"),
+    spacing: of("spacing"),
+  };
+}

@@ -9,6 +9,7 @@ import { readModel } from "../home/models.ts";
 import type { LocalRoundRequest, Trainer } from "../training/types.ts";
 import type { AgentPhase } from "./agent.ts";
 import { receiptsFile } from "./receipts.ts";
+import { entropyPerByte } from "../../../test/support/entropy.ts";
 
 let federation: TestFederation | null = null;
 afterEach(async () => {
@@ -95,16 +96,6 @@ async function filesBelow(folder: string): Promise<{ file: string; bytes: Buffer
 }
 
 const isFrame = (bytes: Buffer): boolean => bytes.toString("latin1", 0, 4) === "CSLS";
-
-/** Shannon entropy of the bytes' distribution; 8 bits for noise. */
-function entropyPerByte(bytes: Buffer): number {
-  const counts = new Float64Array(256);
-  for (const byte of bytes) counts[byte] = (counts[byte] ?? 0) + 1;
-  return counts.reduce(
-    (sum, count) => (count === 0 ? sum : sum - (count / bytes.length) * Math.log2(count / bytes.length)),
-    0,
-  );
-}
 
 const bytesOf = ({ delta }: NoisyTrainer): Buffer =>
   Buffer.from(delta.buffer, delta.byteOffset, delta.byteLength);
