@@ -8,7 +8,7 @@ import { createEngine } from "../engine/engine.ts";
 import type { VitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
 import { decodeSafetensors, type NamedTensor } from "./safetensors.ts";
-import { exportEncoder } from "./timm.ts";
+import { exportTimm } from "./timm.ts";
 
 const config: VitConfig = { imagePx: 12, patchPx: 4, channels: 2, width: 16, depth: 2, heads: 4 };
 
@@ -119,7 +119,7 @@ describe("features of the exported encoder", () => {
     const random = new Random(8);
     const length = manifest.tensors.reduce((sum, { shape }) => sum + shape.reduce((n, s) => n * s, 1), 0);
     const values = Float32Array.from({ length }, () => 0.3 * random.normal());
-    const { tensors } = decodeSafetensors(exportEncoder(config, { manifest, values }).safetensors);
+    const { tensors } = decodeSafetensors(exportTimm(config, { manifest, values }));
 
     const { imagePx, channels, width } = config;
     const pixels = Uint8Array.from({ length: imagePx * imagePx * channels }, () => random.below(256));

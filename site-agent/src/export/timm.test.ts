@@ -7,7 +7,7 @@ import { sinCosPositions } from "../model/positions.ts";
 import type { VitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
 import { decodeSafetensors } from "./safetensors.ts";
-import { exportEncoder, fromTimm, toTimm } from "./timm.ts";
+import { encoderCard, exportTimm, fromTimm, toTimm } from "./timm.ts";
 
 const config: VitConfig = { imagePx: 12, patchPx: 4, channels: 3, width: 8, depth: 2, heads: 2 };
 const head: Parameter = { name: "decoder_pred.bias", shape: [5], decay: false, learningRateScale: 1 };
@@ -23,8 +23,8 @@ function checkpoint() {
 
 describe("the encoder in timm's layout", () => {
   const written = checkpoint();
-  const { safetensors, card } = exportEncoder(config, written, { round: "3" });
-  const { tensors, metadata } = decodeSafetensors(safetensors);
+  const card = encoderCard(config);
+  const { tensors, metadata } = decodeSafetensors(exportTimm(config, written, { round: "3" }));
 
   it("has exactly the keys and shapes of timm's VisionTransformer without a head", () => {
     const block = (i: number) =>
@@ -101,7 +101,7 @@ describe("the encoder in timm's layout", () => {
 
   it("refuses a checkpoint of another encoder", () => {
     const wider = { ...config, width: 16 };
-    const codes = [() => exportEncoder(wider, written), () => fromTimm(wider, { tensors })].map((call) => {
+    const codes = [() => exportTimm(wider, written), () => fromTimm(wider, { tensors })].map((call) => {
       try {
         call();
         return undefined;
@@ -117,7 +117,7 @@ describe("the encoder in timm's layout", () => {
 
   it("has no place for an encoder of volumes, and says so", () => {
     const ofVolumes = { ...config, volume: { depthPx: 8, patchDepthPx: 4 } };
-    expect(() => exportEncoder(ofVolumes, written)).toThrow(
+    expect(() => exportTimm(ofVolumes, written)).toThrow(
       expect.objectContaining({ code: "model.of-volumes" }) as Error,
     );
   });

@@ -48,27 +48,20 @@ export interface EncoderCard {
   readonly origin: Readonly<Record<string, string>>;
 }
 
-export interface EncoderFiles {
-  readonly safetensors: Uint8Array;
-  readonly card: EncoderCard;
-}
-
 /**
  * @param checkpoint encoder and possibly pretext heads, which are left out
- * @param origin goes into the file's metadata and the card
+ * @param origin goes into the file's metadata
+ * @returns a safetensors file
  * @throws manifest.mismatch if the checkpoint does not hold this encoder, model.of-volumes
  */
-export function exportEncoder(
+export function exportTimm(
   config: VitConfig,
   checkpoint: Checkpoint,
   origin: Readonly<Record<string, string>> = {},
-): EncoderFiles {
+): Uint8Array {
   assertOfImages(config);
   const tensors = toTimm(config, selectParameters(vitParameters(config), checkpoint));
-  return {
-    safetensors: encodeSafetensors({ tensors, metadata: { ...origin, format: "pt" } }),
-    card: encoderCard(config, origin),
-  };
+  return encodeSafetensors({ tensors, metadata: { ...origin, format: "pt" } });
 }
 
 export function encoderCard(config: VitConfig, origin: Readonly<Record<string, string>> = {}): EncoderCard {

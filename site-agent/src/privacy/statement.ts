@@ -1,6 +1,7 @@
 /** What a cohort has spent, and what a plan would: the figures of `consilium-site privacy`. Pure. */
 import type { Plan } from "@consilium/shared/plan";
 import { epsilonOf } from "@consilium/shared/privacy/accountant";
+import { counted } from "@consilium/shared/units";
 import { affordableRounds, privacyTerms, stepsOf, type PrivacyTerms } from "@consilium/shared/privacy/terms";
 import { spentOn, type Payment } from "./ledger.ts";
 import type { PrivacyPolicy } from "./policy.ts";
@@ -159,8 +160,6 @@ function meaning(epsilon: number, delta: number): readonly string[] {
     `${show(Math.exp(epsilon))} times as large as had the patient not been there, but for a chance of about ${small(delta)}. Epsilon ${show(epsilon)} is ${strength}.`,
   ];
 }
-
-const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
 /** For example 1e-6. */
 const small = (value: number): string => value.toExponential().replace("e+0", "");

@@ -40,6 +40,15 @@ describe("writeOnnx", () => {
     expect(bytes).toContain(`0a${(node.length / 2).toString(16)}${node}`);
     // TensorProto: no dims, FLOAT, name, raw_data 1.0f
     expect(bytes).toContain(`10014202${text("c1")}4a040000803f`);
+    // opset_import: "" 20
+    expect(bytes.endsWith("42040a001014")).toBe(true);
+  });
+
+  it("names ONNX Runtime's own operators only where they occur", () => {
+    const builder = new GraphBuilder();
+    const x = builder.input("x", { shape: [2], dtype: "float32" });
+    const y = builder.emit("Gelu", [x], x, { domain: "com.microsoft" });
+    const bytes = hex(writeOnnx(builder.build([{ name: "y", value: y }])));
     // opset_import: "" 20 and com.microsoft 1
     expect(bytes.endsWith(`42040a00101442110a0d${text("com.microsoft")}1001`)).toBe(true);
   });

@@ -16,9 +16,16 @@ const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, ints: 7 } as const;
 export interface OnnxOptions {
   /** Name of a first output more, a sequence of nothing. See providers/host-graph.ts. */
   readonly sequence?: string;
+  /** Inputs of these names are no inputs but initializers with these values. */
+  readonly initializers?: ReadonlyMap<string, ConstantData>;
+  /** Goes into the model's `metadata_props`. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
-export function writeOnnx(graph: Graph, { sequence }: OnnxOptions = {}): Uint8Array {
+export function writeOnnx(
+  graph: Graph,
+  { sequence, initializers = new Map(), metadata = {} }: OnnxOptions = {},
+): Uint8Array {
   const naming = nameValues(graph);
   const body = new Message();
   for (const node of naming.nodes) body.message(1, nodeProto(node, naming.names));
@@ -26,17 +33,26 @@ export function writeOnnx(graph: Graph, { sequence }: OnnxOptions = {}): Uint8Ar
   body.string(2, "consilium");
   for (const [value, data] of graph.constants)
     body.message(5, tensorProto(naming.nameOf(value), value, data));
-  for (const { name, value } of graph.inputs) body.message(11, valueInfo(name, value));
+  for (const { name, value } of graph.inputs) {
+    const data = initializers.get(name);
+    if (data === undefined) body.message(11, valueInfo(name, value));
+    else body.message(5, tensorProto(name, value, data));
+  }
   if (sequence !== undefined) body.message(12, sequenceInfo(sequence));
   for (const { name, value } of graph.outputs) body.message(12, valueInfo(name, value));
 
-  return new Message()
+  const model = new Message()
     .integer(1, IR_VERSION)
     .string(2, "consilium")
     .message(7, body)
-    .message(8, new Message().string(1, "").integer(2, OPSET))
-    .message(8, new Message().string(1, "com.microsoft").integer(2, OPSET_MICROSOFT))
-    .bytes();
+    .message(8, new Message().string(1, "").integer(2, OPSET));
+  if (graph.nodes.some(({ domain }) => domain === "com.microsoft")) {
+    model.message(8, new Message().string(1, "com.microsoft").integer(2, OPSET_MICROSOFT));
+  }
+  for (const [key, value] of Object.entries(metadata)) {
+    model.message(14, new Message().string(1, key).string(2, value));
+  }
+  return model.bytes();
 }
 
 interface Naming {

@@ -1,0 +1,223 @@
+/**
+ * What is to be known of an encoder that leaves: how it is built and fed, where it comes from, what was measured, what it may
+ * be used for. As JSON for programs and as Markdown for people, with the front matter that model hubs read.
+ */
+import { vectorLength } from "@consilium/shared/manifest";
+import type { CheckpointRecord } from "@consilium/shared/protocol/round";
+import type { Plan } from "@consilium/shared/plan";
+import { counted } from "@consilium/shared/units";
+import { manifestOf } from "../model/manifest.ts";
+import type { VitConfig } from "../model/sizes.ts";
+import { vitParameters } from "../model/vit.ts";
+import type { Evaluation } from "./evaluation.ts";
+import { encoderCard, type EncoderCard } from "./timm.ts";
+
+export interface CardSources {
+  readonly config: VitConfig;
+  readonly plan: Plan;
+  readonly planHash: string;
+  /** The checkpoint's SHA-256. */
+  readonly checkpoint: string;
+  /** Who vouches for it; null for an encoder that this site trained alone. */
+  readonly record: CheckpointRecord | null;
+  readonly licence: string | null;
+  readonly evaluation: Evaluation | null;
+}
+
+export interface ModelCard extends Omit<EncoderCard, "timm"> {
+  readonly schemaVersion: 1;
+  readonly title: string;
+  readonly licence: string | null;
+  /** Null for an encoder of volumes, which timm has no network for. */
+  readonly timm: EncoderCard["timm"] | null;
+  /** How many the encoder has. */
+  readonly weights: number;
+  readonly training: {
+    readonly pretext: Plan["pretext"];
+    readonly round: number | null;
+    readonly rounds: number;
+    readonly sites: number;
+    readonly strategy: Plan["aggregation"]["strategy"];
+    readonly secureAggregation: Plan["aggregation"]["secure"];
+    readonly privacy: Plan["privacy"];
+  };
+  readonly lineage: {
+    readonly checkpoint: string;
+    readonly parent: string | null;
+    readonly plan: string;
+    readonly federation: string;
+  };
+  readonly grey: Plan["grey"];
+  readonly evaluation: Evaluation | null;
+}
+
+export function modelCard(sources: CardSources): ModelCard {
+  const { config, plan, planHash, checkpoint, record, licence, evaluation } = sources;
+  const { timm, ...encoder } = encoderCard(config, originOf(sources));
+  return {
+    schemaVersion: 1,
+    title: plan.title,
+    licence,
+    ...encoder,
+    timm: config.volume === undefined ? timm : null,
+    weights: vectorLength(manifestOf(vitParameters(config))),
+    training: {
+      pretext: plan.pretext,
+      round: record?.round ?? null,
+      rounds: plan.rounds,
+      sites: record?.sites.length ?? 1,
+      strategy: plan.aggregation.strategy,
+      secureAggregation: plan.aggregation.secure,
+      privacy: plan.privacy,
+    },
+    lineage: {
+      checkpoint,
+      parent: record?.parent ?? null,
+      plan: planHash,
+      federation: plan.federation,
+    },
+    grey: plan.grey,
+    evaluation,
+  };
+}
+
+/** Strings only: what the metadata of a weights file can carry. */
+export function originOf({
+  checkpoint,
+  record,
+}: Pick<CardSources, "checkpoint" | "record">): Readonly<Record<string, string>> {
+  if (record === null) return { checkpoint, trained: "at one site" };
+  const { federation, round, planHash } = record;
+  return { checkpoint, trained: "by a federation", federation, round: String(round), plan: planHash };
+}
+
+/** The same for people. */
+export function describeCard(card: ModelCard): string {
+  const { title, licence, training, lineage, evaluation, weights } = card;
+  return [
+    "---",
+    `license: ${licence === null ? "unknown" : yamlText(licence)}`,
+    "library_name: timm",
+    "tags: [medical-imaging, self-supervised, federated-learning, vision-transformer]",
+    "---",
+    "",
+    `# ${title}`,
+    "",
+    `An image encoder (Vision Transformer, ${(weights / 1e6).toFixed(1)} million weights) that ${learned(training)}. Images did not leave the hospitals.`,
+    "",
+    "## Use",
+    "",
+    ...howToUse(card),
+    "",
+    "It gives features, not findings: train a head on labels of your own, and test it on your own patients. It is not a medical device.",
+    "",
+    "## Training",
+    "",
+    ...table(["", ""], trainingRows(card)),
+    "",
+    "## Evaluation",
+    "",
+    ...(evaluation === null ? ["None was given with this file."] : describeEvaluation(evaluation)),
+    "",
+    "## Lineage",
+    "",
+    ...table(
+      ["", "SHA-256"],
+      [
+        ["checkpoint", code(lineage.checkpoint)],
+        ["made from", lineage.parent === null ? "random weights" : code(lineage.parent)],
+        ["plan", code(lineage.plan)],
+      ],
+    ),
+    "",
+    "## Licence",
+    "",
+    licence ?? "Not stated. Ask the federation before you pass this file on.",
+    "",
+  ].join("\n");
+}
+
+const TASK_TEXT: Readonly<Partial<Record<string, string>>> = {
+  mae: "learned to fill in hidden parts of unlabelled images",
+};
+
+function learned({ pretext, sites, round }: ModelCard["training"]): string {
+  const what = TASK_TEXT[pretext.task] ?? `learned from unlabelled images (${pretext.task})`;
+  if (round === null) return `${what} at one hospital`;
+  return `${what} at ${counted(sites, "hospital")} together, in ${counted(round, "round")}`;
+}
+
+function howToUse({ timm, input, grey }: ModelCard): readonly string[] {
+  const build =
+    timm === null
+      ? ["Of volumes: run the ONNX file."]
+      : [
+          "```python",
+          "import json, safetensors.torch, timm",
+          'card = json.load(open("encoder.safetensors.json"))',
+          'model = timm.models.vision_transformer.VisionTransformer(**card["timm"])',
+          'model.load_state_dict(safetensors.torch.load_file("encoder.safetensors"))',
+          "```",
+        ];
+  const ranges = Object.entries(grey).map(([modality, profile]) => `${modality} ${profile.range}`);
+  return [
+    ...build,
+    "",
+    `Input: ${counted(input.channels, "channel")}, ${input.intensity}; ${input.normalisation}. Grey ranges by modality: ${ranges.join(", ")} (the JSON has the numbers).`,
+  ];
+}
+
+function trainingRows({ training }: ModelCard): readonly (readonly string[])[] {
+  const { pretext, round, rounds, strategy, secureAggregation, privacy } = training;
+  return [
+    ["pretext task", pretext.task],
+    ["rounds", round === null ? "none: one site alone" : `${round} of ${rounds} planned`],
+    ["aggregation", strategy],
+    [
+      "updates",
+      secureAggregation === "masked"
+        ? "seen by nobody singly (secure aggregation)"
+        : "readable by the coordinator",
+    ],
+    ["differential privacy", privacyText(privacy)],
+  ];
+}
+
+function privacyText(privacy: Plan["privacy"]): string {
+  if (privacy.unit === "none") return "none";
+  const { noiseMultiplier, targetEpsilon, delta } = privacy;
+  const noise =
+    targetEpsilon === undefined
+      ? `noise multiplier ${noiseMultiplier ?? 0}`
+      : `epsilon at most ${targetEpsilon} at each site`;
+  return `by ${privacy.unit}: ${noise}, delta ${delta}`;
+}
+
+function describeEvaluation({ task, labels, test, testSource, rows }: Evaluation): readonly string[] {
+  const measures = [...new Set(rows.flatMap((row) => Object.keys(row.measures)))];
+  const seen = testSource === "split" ? " The encoder may have seen the test images, without labels." : "";
+  return [
+    `At one hospital: ${task}, trained on ${counted(labels.images, "label")} (${counted(labels.patients, "patient")}), tested on ${counted(test.images, "image")} (${counted(test.patients, "patient")}). 95 % intervals, by patient.${seen}`,
+    "",
+    ...table(
+      ["encoder", "trained", "seeds", ...measures],
+      rows.map(({ from, mode, seeds, measures: found }) => [
+        from === "global" ? "this one" : from,
+        mode === "probe" ? "head alone" : "whole network",
+        String(seeds),
+        ...measures.map((name) => interval(found[name])),
+      ]),
+    ),
+  ];
+}
+
+const interval = (estimate: Evaluation["rows"][number]["measures"][string] | undefined): string =>
+  estimate === undefined
+    ? ""
+    : `${estimate.value.toFixed(3)} [${estimate.low.toFixed(3)}, ${estimate.high.toFixed(3)}]`;
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): readonly string[] =>
+  [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`);
+
+const code = (text: string): string => `\`${text}\``;
+const yamlText = (text: string): string => JSON.stringify(text);
