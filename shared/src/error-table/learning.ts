@@ -95,4 +95,10 @@ export const LEARNING_ERRORS = {
     "The weights file cannot be read.",
     "Check that it is safetensors with float32, float16 or bfloat16 values, and copy it again.",
   ),
+  "weights.foreign": entry(
+    422,
+    false,
+    "The weights are not those of an encoder like the plan's.",
+    "Give a Vision Transformer of the plan's width and depth, with timm's or Hugging Face's names, or choose model.size after the file.",
+  ),
 } as const satisfies Record<string, ErrorEntry>;

@@ -112,6 +112,7 @@ describe("help", () => {
       "finetune",
       "reconstruct",
       "export",
+      "import",
       "doctor",
     ];
     for (const command of commands) {

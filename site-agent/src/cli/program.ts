@@ -7,6 +7,7 @@ import { doctorCommand } from "./commands/doctor.ts";
 import { exportCommand } from "./commands/export.ts";
 import { finetuneCommand } from "./commands/finetune.ts";
 import { ingestCommand } from "./commands/ingest.ts";
+import { importCommand } from "./commands/import.ts";
 import { initCommand } from "./commands/init.ts";
 import { labelCommand } from "./commands/label.ts";
 import { joinCommand } from "./commands/join.ts";
@@ -63,6 +64,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     finetuneCommand(ports),
     reconstructCommand(ports),
     exportCommand(ports),
+    importCommand(ports),
     receiptsCommand(ports),
     privacyCommand(ports),
     policyCommand(ports),
