@@ -110,6 +110,7 @@ describe("help", () => {
       "run",
       "pretrain",
       "finetune",
+      "predict",
       "reconstruct",
       "export",
       "import",

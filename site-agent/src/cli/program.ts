@@ -13,6 +13,7 @@ import { labelCommand } from "./commands/label.ts";
 import { joinCommand } from "./commands/join.ts";
 import { listenCommand } from "./commands/listen.ts";
 import { policyCommand } from "./commands/policy.ts";
+import { predictCommand } from "./commands/predict.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
 import { privacyCommand } from "./commands/privacy.ts";
 import { previewCommand } from "./commands/preview.ts";
@@ -62,6 +63,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     runCommand(ports),
     pretrainCommand(ports),
     finetuneCommand(ports),
+    predictCommand(ports),
     reconstructCommand(ports),
     exportCommand(ports),
     importCommand(ports),

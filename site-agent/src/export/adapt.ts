@@ -6,6 +6,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { elementCount } from "@consilium/shared/manifest";
 import type { Checkpoint } from "@consilium/shared/codec";
 import { tensorViews } from "@consilium/shared/vector";
+import { bilinear, centreAmong } from "../ingest/resize.ts";
 import { manifestOf } from "../model/manifest.ts";
 import { sinCosPositions } from "../model/positions.ts";
 import { assertOfImages, type VitConfig } from "../model/sizes.ts";
@@ -145,24 +146,10 @@ const sumOfPlanes = (planes: Float32Array, count: number, area: number, factor: 
 function resizedPatch(patch: Float32Array, from: number, to: number): Float32Array {
   if (from === to) return patch;
   const at = (row: number, column: number): number => patch[row * from + column] ?? NaN;
-  return Float32Array.from({ length: to * to }, (_, i) => {
-    const [row, column] = [Math.floor(i / to), i % to].map((k) => place(k, from, to)) as [Place, Place];
-    const upper = (1 - column.share) * at(row.low, column.low) + column.share * at(row.low, column.high);
-    const lower = (1 - column.share) * at(row.high, column.low) + column.share * at(row.high, column.high);
-    return ((1 - row.share) * upper + row.share * lower) * (from / to) ** 2;
-  });
-}
-
-interface Place {
-  readonly low: number;
-  readonly high: number;
-  readonly share: number;
-}
-
-function place(index: number, from: number, to: number): Place {
-  const exact = Math.min(from - 1, Math.max(0, ((index + 0.5) * from) / to - 0.5));
-  const low = Math.floor(exact);
-  return { low, high: Math.min(from - 1, low + 1), share: exact - low };
+  const along = Array.from({ length: to }, (_, i) => centreAmong(i, to, from));
+  return Float32Array.from(
+    along.flatMap((down) => along.map((across) => bilinear(at, down, across) * (from / to) ** 2)),
+  );
 }
 
 /**

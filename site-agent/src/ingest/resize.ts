@@ -114,3 +114,24 @@ function coverage(from: number, to: number): Coverage {
   }
   return { first, count, start, weights: Float64Array.from(weights) };
 }
+
+/** Two neighbours and the second one's share: bilinear interpolation along one axis. */
+export interface Between {
+  readonly low: number;
+  readonly high: number;
+  readonly share: number;
+}
+
+/** Where the centre of pixel `i` of `to` lies among the centres of `from` pixels of the same length. */
+export function centreAmong(i: number, to: number, from: number): Between {
+  const exact = Math.min(from - 1, Math.max(0, ((i + 0.5) * from) / to - 0.5));
+  const low = Math.floor(exact);
+  return { low, high: Math.min(from - 1, low + 1), share: exact - low };
+}
+
+/** The value between four neighbours. */
+export function bilinear(at: (y: number, x: number) => number, down: Between, across: Between): number {
+  const along = (y: number): number =>
+    (1 - across.share) * at(y, across.low) + across.share * at(y, across.high);
+  return (1 - down.share) * along(down.low) + down.share * along(down.high);
+}

@@ -5,11 +5,12 @@ import type { CachedImages } from "../../dataset/cache.ts";
 import { wholeImage, type Crop } from "../../dataset/crops.ts";
 import type { LabelledImage } from "../../dataset/labels.ts";
 import * as tf from "../../engine/tf.ts";
+import type { InferenceDefinition, Parameter } from "../../engine/types.ts";
 import { placeInSquare } from "../../ingest/resize.ts";
 import { patchCount, type VitConfig } from "../../model/sizes.ts";
 import { mayFlip, type LabelKind } from "../label-kind.ts";
 import type { ImageOutputs } from "../predict.ts";
-import { seeImages, viewArrays, viewInputs, type ViewInputs } from "../views.ts";
+import { seeImages, viewArrays, viewInputs, type ViewInputs, type ViewOptions } from "../views.ts";
 import {
   averagePrecision,
   frocCurve,
@@ -42,8 +43,8 @@ const MOST_DETECTIONS = 100;
 const SAME_OVERLAP = 0.5;
 /** A box that a crop leaves less of than this is not to be found there. */
 const LEAST_LEFT = 0.3;
-/** Surer than this is drawn in the report. */
-const DRAWN_SCORE = 0.3;
+/** Surer than this is drawn in reports, and written as a finding. */
+export const DRAWN_SCORE = 0.3;
 
 /** Class names of the boxes, in a fixed order. */
 export function boxClasses(...sets: readonly BoxedSet[]): readonly string[] {
@@ -93,14 +94,7 @@ export function boxesAsLabels(
         loss: localizationLoss(locate(weights, seeImages(inputs), config), inputs),
       }),
     }),
-    inference: (batchSize, parameters) => ({
-      parameters,
-      inputs: viewInputs({ config, cachePx, batchSize }),
-      forward: (weights, inputs) => {
-        const { heat, boxes } = locate(weights, seeImages(inputs), config);
-        return { scores: tf.sigmoid(heat), boxes };
-      },
-    }),
+    inference: (batchSize, parameters) => localizationInference({ config, cachePx, batchSize }, parameters),
     batch: (set, images, crops) => {
       const indices = images.map(({ index }) => index);
       const heat = new Float32Array(images.length * patches * classes.length);
@@ -136,6 +130,21 @@ export function boxesAsLabels(
   };
 }
 
+/** `scores` [N, L, C] of each token and class, `boxes` [N, L, 4] in pixels of the view. */
+export function localizationInference(
+  options: ViewOptions,
+  parameters: readonly Parameter[],
+): InferenceDefinition<ViewInputs> {
+  return {
+    parameters,
+    inputs: viewInputs(options),
+    forward: (weights, inputs) => {
+      const { heat, boxes } = locate(weights, seeImages(inputs), options.config);
+      return { scores: tf.sigmoid(heat), boxes };
+    },
+  };
+}
+
 const EMPTY = new Float32Array();
 
 /** An image's boxes in pixels of the cached square. Boxes of a class that training knows nothing of are left out. */
@@ -162,8 +171,11 @@ function visible(targets: readonly Target[], crop: Crop, viewPx: number): Target
   });
 }
 
-/** The tokens that are sure enough, without repetitions, in pixels of the cached square. */
-function detectionsOf(
+/**
+ * The tokens that are sure enough, without repetitions, in pixels of the cached square.
+ * @param scale from pixels of the view to those of the square
+ */
+export function detectionsOf(
   scores: Float32Array,
   boxes: Float32Array,
   classes: number,

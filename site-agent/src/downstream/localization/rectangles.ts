@@ -53,7 +53,7 @@ export function suppress(detections: readonly Detection[], overlap: number): Det
   return kept;
 }
 
-/** From pixels of the original to pixels of the square into which it was fitted, and back. */
+/** From pixels of the original to pixels of the square into which it was fitted. */
 export function intoSquare<R extends Rectangle>(
   rectangle: R,
   { left, top, width, height }: Placement,
@@ -65,6 +65,23 @@ export function intoSquare<R extends Rectangle>(
     right: left + (rectangle.right * width) / columns,
     top: top + (rectangle.top * height) / rows,
     bottom: top + (rectangle.bottom * height) / rows,
+  };
+}
+
+/** The way back; what lies beyond the original is cut off. */
+export function outOfSquare<R extends Rectangle>(
+  rectangle: R,
+  { left, top, width, height }: Placement,
+  { rows, columns }: { readonly rows: number; readonly columns: number },
+): R {
+  const x = (px: number): number => Math.min(columns, Math.max(0, ((px - left) * columns) / width));
+  const y = (px: number): number => Math.min(rows, Math.max(0, ((px - top) * rows) / height));
+  return {
+    ...rectangle,
+    left: x(rectangle.left),
+    right: x(rectangle.right),
+    top: y(rectangle.top),
+    bottom: y(rectangle.bottom),
   };
 }
 

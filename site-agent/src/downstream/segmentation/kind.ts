@@ -5,12 +5,13 @@ import { cropMatrices, wholeImage } from "../../dataset/crops.ts";
 import type { MaskSet } from "../../dataset/masks.ts";
 import { readImages } from "../../dataset/batches.ts";
 import * as tf from "../../engine/tf.ts";
+import type { InferenceDefinition, Parameter } from "../../engine/types.ts";
 import { placeInSquare } from "../../ingest/resize.ts";
 import { cropImages } from "../../model/images.ts";
 import type { VitConfig } from "../../model/sizes.ts";
 import { mayFlip, type LabelKind } from "../label-kind.ts";
 import type { Statistic } from "../metrics.ts";
-import { seeImages, viewArrays, viewInputs, type ViewInputs } from "../views.ts";
+import { seeImages, viewArrays, viewInputs, type ViewInputs, type ViewOptions } from "../views.ts";
 import {
   initialSegmentationHead,
   segment,
@@ -37,9 +38,26 @@ export interface JudgedMasks {
   readonly hd95: readonly (number | null)[];
 }
 
+/** `probabilities` of each class in each pixel of the cached square, [N, cachePx, cachePx, C]. */
+export function segmentationInference(
+  options: ViewOptions,
+  head: SegmentationHead,
+  parameters: readonly Parameter[],
+): InferenceDefinition<ViewInputs> {
+  const { config, cachePx } = options;
+  return {
+    parameters,
+    inputs: viewInputs(options),
+    forward: (weights, inputs) => {
+      const probabilities = tf.sigmoid(segment(weights, seeImages(inputs), config, head));
+      return { probabilities: enlarge(probabilities, cachePx) };
+    },
+  };
+}
+
 /** Half covered, and half sure. */
 const COVERED = 128;
-const SURE = 0.5;
+export const SURE = 0.5;
 
 export function masksAsLabels(
   { masks, cache }: MaskedSet,
@@ -71,14 +89,8 @@ export function masksAsLabels(
         return { loss: segmentationLoss(segment(weights, seeImages(inputs), config, head), coverage) };
       },
     }),
-    inference: (batchSize, parameters) => ({
-      parameters,
-      inputs: viewInputs({ config, cachePx, batchSize }),
-      forward: (weights, inputs) => {
-        const probabilities = tf.sigmoid(segment(weights, seeImages(inputs), config, head));
-        return { probabilities: enlarge(probabilities, cachePx) };
-      },
-    }),
+    inference: (batchSize, parameters) =>
+      segmentationInference({ config, cachePx, batchSize }, head, parameters),
     batch: (set, images, crops) => ({
       ...viewArrays(
         config,

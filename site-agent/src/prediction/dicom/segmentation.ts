@@ -1,0 +1,150 @@
+/** Masks as a DICOM segmentation (PS3.3 A.51): binary, one segment a class and one frame a segment, on the image's own pixels. */
+import {
+  classCode,
+  code,
+  referenceTo,
+  uidOf,
+  writeObject,
+  type Maker,
+  type SourceImage,
+  type Stamp,
+} from "./object.ts";
+
+const SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4";
+
+/** One class' mask: 1 inside; on all of the image, or on the region of it that begins at `left` and `top`. */
+export interface SegmentMask {
+  readonly label: string;
+  readonly values: Uint8Array;
+  readonly rows: number;
+  readonly columns: number;
+  readonly left: number;
+  readonly top: number;
+}
+
+export function writeSegmentationObject(
+  source: SourceImage,
+  masks: readonly SegmentMask[],
+  maker: Maker,
+  stamp: Stamp,
+): Uint8Array {
+  const { rows, columns, dataset } = source;
+  const dimension = uidOf(`dimensions ${maker.sha256} ${source.sopInstanceUid}`);
+  const spatial = spatialGroups(source);
+  const frames = masks.map((mask) => onWholeImage(mask, rows, columns));
+  const packed = packBits(frames, rows * columns);
+  return writeObject(
+    source,
+    {
+      sopClassUid: SEGMENTATION_STORAGE,
+      modality: "SEG",
+      description: `Segmentation by ${maker.model}`,
+      attributes: {
+        ImageType: ["DERIVED", "PRIMARY"],
+        SamplesPerPixel: 1,
+        PhotometricInterpretation: "MONOCHROME2",
+        Rows: rows,
+        Columns: columns,
+        BitsAllocated: 1,
+        BitsStored: 1,
+        HighBit: 0,
+        PixelRepresentation: 0,
+        LossyImageCompression: "00",
+        PatientOrientation: dataset.PatientOrientation ?? "",
+        SegmentationType: "BINARY",
+        ContentLabel: "SEGMENTATION",
+        ContentDescription: "",
+        ContentCreatorName: "",
+        NumberOfFrames: frames.length,
+        ...(spatial === null
+          ? {}
+          : { FrameOfReferenceUID: dataset.FrameOfReferenceUID, PositionReferenceIndicator: "" }),
+        DimensionOrganizationSequence: [{ DimensionOrganizationUID: dimension }],
+        DimensionIndexSequence: [
+          {
+            DimensionOrganizationUID: dimension,
+            DimensionIndexPointer: 0x0062_000b,
+            FunctionalGroupPointer: 0x0062_000a,
+          },
+        ],
+        ReferencedSeriesSequence: [
+          { SeriesInstanceUID: source.seriesInstanceUid, ReferencedInstanceSequence: [referenceTo(source)] },
+        ],
+        SegmentSequence: masks.map(({ label }, i) => ({
+          SegmentNumber: i + 1,
+          SegmentLabel: label,
+          SegmentAlgorithmType: "AUTOMATIC",
+          SegmentAlgorithmName: maker.model,
+          // The labels say what a class is called, and no more: neither organ nor lesion.
+          SegmentedPropertyCategoryCodeSequence: [code("309825002", "SCT", "Spatial and Relational Concept")],
+          SegmentedPropertyTypeCodeSequence: [classCode(label)],
+        })),
+        SharedFunctionalGroupsSequence: [{ ...spatial }],
+        PerFrameFunctionalGroupsSequence: masks.map((_, i) => ({
+          FrameContentSequence: [{ DimensionIndexValues: i + 1 }],
+          SegmentIdentificationSequence: [{ ReferencedSegmentNumber: i + 1 }],
+          DerivationImageSequence: [derivation(source)],
+        })),
+        PixelData: [packed.buffer],
+      },
+    },
+    maker,
+    stamp,
+  );
+}
+
+const derivation = (source: SourceImage) => ({
+  DerivationCodeSequence: [code("113076", "DCM", "Segmentation")],
+  SourceImageSequence: [
+    {
+      ...referenceTo(source),
+      SpatialLocationsPreserved: "YES",
+      PurposeOfReferenceCodeSequence: [code("121322", "DCM", "Source image for image processing operation")],
+    },
+  ],
+});
+
+/** Where the pixels lie in the patient, if the image says (CT, MR); projections do not. */
+function spatialGroups({ dataset }: SourceImage) {
+  const { PixelSpacing, ImageOrientationPatient, ImagePositionPatient, SliceThickness, FrameOfReferenceUID } =
+    dataset;
+  if (
+    FrameOfReferenceUID === undefined ||
+    PixelSpacing === undefined ||
+    ImageOrientationPatient === undefined ||
+    ImagePositionPatient === undefined
+  ) {
+    return null;
+  }
+  return {
+    PixelMeasuresSequence: [{ PixelSpacing, ...(SliceThickness === undefined ? {} : { SliceThickness }) }],
+    PlaneOrientationSequence: [{ ImageOrientationPatient }],
+    PlanePositionSequence: [{ ImagePositionPatient }],
+  };
+}
+
+function onWholeImage(
+  { values, left, top, rows, columns }: SegmentMask,
+  height: number,
+  width: number,
+): Uint8Array {
+  if (rows === height && columns === width) return values;
+  const whole = new Uint8Array(height * width);
+  for (let y = 0; y < rows; y++) {
+    whole.set(values.subarray(y * columns, (y + 1) * columns), (top + y) * width + left);
+  }
+  return whole;
+}
+
+/** All frames' bits one after the other, the lowest bit of a byte first (PS3.5 8.1.1); even in length. */
+function packBits(frames: readonly Uint8Array[], pixels: number): Uint8Array<ArrayBuffer> {
+  const bytes = Math.ceil((frames.length * pixels) / 8);
+  const packed = new Uint8Array(bytes + (bytes % 2));
+  for (const [i, frame] of frames.entries()) {
+    for (const [j, value] of frame.entries()) {
+      const bit = i * pixels + j;
+      if (value !== 0) packed[bit >> 3] = (packed[bit >> 3] ?? 0) | (1 << (bit & 7));
+    }
+  }
+  return packed;
+}
