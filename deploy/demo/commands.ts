@@ -55,6 +55,7 @@ export interface FinetuneArguments {
   /** Null leaves it to the site's defaults. */
   readonly epochs: number | null;
   readonly from: readonly string[];
+  readonly modes?: readonly ("probe" | "finetune")[];
 }
 
 type OnLine = (line: JsonLine) => void;
@@ -152,13 +153,14 @@ export class SiteCommands {
     await this.#run("run", ["--threads", this.#threads], onLine);
   }
 
-  async pretrain(rounds: number, onLine?: OnLine): Promise<void> {
-    await this.#run("pretrain", ["--rounds", String(rounds), "--threads", this.#threads], onLine);
+  async pretrain(rounds: number, onLine?: OnLine, cache = "train"): Promise<void> {
+    const args = ["--cache", cache, "--rounds", String(rounds), "--threads", this.#threads];
+    await this.#run("pretrain", args, onLine);
   }
 
   async finetune(request: FinetuneArguments, onLine?: OnLine): Promise<FinetuneResult> {
-    const { train, test, negative, labels, seeds, epochs, from } = request;
-    const args = ["--train", train, "--test", test, "--modes", "finetune", "--from", from.join(",")];
+    const { train, test, negative, labels, seeds, epochs, from, modes = ["finetune"] } = request;
+    const args = ["--train", train, "--test", test, "--modes", modes.join(","), "--from", from.join(",")];
     if (negative !== null) args.push("--negative", negative);
     if (epochs !== null) args.push("--epochs", String(epochs));
     args.push(...labels, "--seeds", String(seeds), "--threads", this.#threads);

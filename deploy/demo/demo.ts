@@ -5,7 +5,7 @@ import { parsePlan } from "@consilium/shared/plan";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
 import { FEDERATION, demoPlan } from "./plan.ts";
 import type { Children } from "./children.ts";
-import { SiteCommands, invite, serveCoordinator, type ServingCoordinator } from "./commands.ts";
+import { SiteCommands, invite, serveCoordinator } from "./commands.ts";
 import { eachAtMost } from "./concurrency.ts";
 import type { Folders } from "./folders.ts";
 import { findHospitals, type Hospitals } from "./hospitals.ts";
@@ -17,7 +17,7 @@ import type { Progress } from "./progress.ts";
 import { readReconstructions } from "./reconstructions.ts";
 import type { DemoReport } from "./report/types.ts";
 import { lossesOf, lossFall } from "./rounds.ts";
-import { FederationWatch, standing } from "./watch.ts";
+import { trainAlone, trainTogether } from "./training.ts";
 
 export interface Surroundings {
   readonly children: Children;
@@ -126,48 +126,6 @@ export async function runDemo(options: DemoOptions, around: Surroundings): Promi
     }),
   );
   return { hospitals, ingested, status, fineTuned, reconstructions, steps, trainingMs };
-}
-
-async function trainTogether(
-  sites: readonly SiteCommands[],
-  coordinator: ServingCoordinator,
-  coordinatorHome: string,
-  say: (text: string) => void,
-): Promise<FederationStatus> {
-  const watch = new FederationWatch(coordinator.url, coordinatorHome);
-  // What a site waits for, in its own words, until it goes on.
-  const notes = new Map<string, string>();
-  const agents = Promise.all(
-    sites.map((site) =>
-      site.takePart(({ note }) => {
-        if (typeof note === "string") notes.set(site.site, `${site.site}: ${note}`);
-        else notes.delete(site.site);
-      }),
-    ),
-  );
-  await watch.during(Promise.race([agents, coordinator.failed]), (status) => {
-    say([standing(status), ...notes.values()].join(" · "));
-  });
-  return watch.status();
-}
-
-async function trainAlone(
-  sites: readonly SiteCommands[],
-  rounds: number,
-  say: (text: string) => void,
-): Promise<void> {
-  const where = new Map(sites.map(({ site }) => [site, "starting"]));
-  // All at once: they differ in size, and the system shares the cores out evenly until the last one ends.
-  await Promise.all(
-    sites.map(async (site) => {
-      await site.pretrain(rounds, ({ round, loss }) => {
-        if (typeof round !== "number") return;
-        where.set(site.site, `round ${round}${typeof loss === "number" ? ` loss ${loss.toFixed(3)}` : ""}`);
-        say([...where].map(([name, text]) => `${name} ${text}`).join(" · "));
-      });
-      where.set(site.site, "done");
-    }),
-  );
 }
 
 function describeTraining(status: FederationStatus): string {

@@ -15,7 +15,7 @@ const LEAST_LABELS = 16;
 /** Passes over a site's few labels: fewer than the site's default, to keep the demo short. */
 const SITE_EPOCHS = 40;
 /** The class that the others are told from, where it exists. */
-const NEGATIVE = "normal";
+export const NEGATIVE = "normal";
 
 interface Request {
   readonly hospitals: Hospitals;

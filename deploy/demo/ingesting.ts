@@ -49,7 +49,7 @@ export async function ingestPooled(
 }
 
 /** The rows of several files under the first one's header. */
-async function joinCsv(files: readonly string[]): Promise<string> {
+export async function joinCsv(files: readonly string[]): Promise<string> {
   const texts = await Promise.all(files.map((file) => readFile(file, "utf8")));
   const bodies = texts.map((text) => text.trimEnd().split(/\r?\n/));
   const header = bodies[0]?.[0] ?? "";

@@ -4,7 +4,10 @@ import type { DemoOptions } from "./options.ts";
 
 export const FEDERATION = "demo";
 
-export function demoPlan(options: DemoOptions, sites: number): PlanInput {
+export function demoPlan(
+  options: Pick<DemoOptions, "data" | "rounds" | "model" | "seed" | "images">,
+  sites: number,
+): PlanInput {
   const warmupRounds = Math.min(1, options.rounds);
   return {
     federation: FEDERATION,
