@@ -30,9 +30,9 @@ const journalSchema = z.strictObject({
 });
 type Content = z.infer<typeof journalSchema>;
 
-/** What would change the encoders; shares, seeds and modes may be added to a study that has begun. */
-const settingsOf = ({ data, rounds, model, seed, images }: StudyOptions): string =>
-  sha256(canonicalJson({ data, rounds, model, seed, images }));
+/** What would change encoders or results; shares, seeds and modes may be added to a study that has begun. */
+const settingsOf = ({ data, rounds, model, seed, images, epochs }: StudyOptions): string =>
+  sha256(canonicalJson({ data, rounds, model, seed, images, epochs }));
 
 export class Journal {
   readonly #file: string;
