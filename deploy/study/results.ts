@@ -3,6 +3,7 @@ import { DATA_STYLE } from "@consilium/shared/page/data-style";
 import { whiskerChart, type WhiskerGroup } from "@consilium/shared/page/charts";
 import { htmlDocument } from "@consilium/shared/page/document";
 import { markup, type Markup } from "@consilium/shared/page/markup";
+import { counted } from "@consilium/shared/units";
 import type { Cell, Journal } from "./journal.ts";
 
 type Found = Pick<Journal, "cells" | "test">;
@@ -71,7 +72,7 @@ export function renderPage({ cells, test }: Found, title: string): string {
     markup`<header class="top">
       <p class="eyebrow">Consilium · study</p>
       <h1>${title}</h1>
-      <p class="lead">AUROC after training on a share of the labels, for each encoder to start from; up to ${seeds} draws of the
+      <p class="lead">AUROC after training on a share of the labels, for each encoder to start from; ${counted(seeds, "draw")} of the
         labels each, the same for every encoder.${tested} Bars are 95 % intervals by patient, dots are single draws.</p>
     </header>
     ${modesOf(cells).map((mode) =>
