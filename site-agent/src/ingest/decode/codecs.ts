@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { CodestreamInfo, CompressedEncoding } from "./codestream/codestream.ts";
+import { decodeJpeg2000 } from "./openjpeg.ts";
 
 /** Samples as a decoder gives them. */
 export interface DecodedFrame {
@@ -41,16 +42,27 @@ export async function decodeCodestream(
   encoding: CompressedEncoding,
   info: CodestreamInfo,
 ): Promise<DecodedFrame> {
-  const deepest = encoding === "jpeg-2000" && info.components > 1 ? 8 : 16;
-  if (info.precision > deepest || info.precision < 1)
+  if (info.precision > 16 || info.precision < 1)
     throw new ConsiliumError("dicom.unsupported", { detail: "(depth of the codestream)" });
   try {
-    return encoding === "jpeg-ls" ? await decodeJpegLs(info) : await decodeNative(encoding, info);
+    switch (encoding) {
+      case "jpeg-ls":
+        return await decodeJpegLs(info);
+      case "jpeg-2000":
+        return decodePart1(info);
+      default:
+        return await decodeNative(encoding, info);
+    }
   } catch {
     charls = null;
     native = null;
     throw new ConsiliumError("dicom.decode-failed");
   }
+}
+
+function decodePart1({ codestream, precision }: CodestreamInfo): DecodedFrame {
+  const bytesPerSample = precision <= 8 ? 1 : 2;
+  return { data: decodeJpeg2000(codestream, bytesPerSample), bytesPerSample, order: "interleaved" };
 }
 
 async function decodeJpegLs({ codestream }: CodestreamInfo): Promise<DecodedFrame> {
@@ -71,7 +83,7 @@ async function decodeJpegLs({ codestream }: CodestreamInfo): Promise<DecodedFram
 }
 
 async function decodeNative(
-  encoding: Exclude<CompressedEncoding, "jpeg-ls">,
+  encoding: Exclude<CompressedEncoding, "jpeg-ls" | "jpeg-2000">,
   info: CodestreamInfo,
 ): Promise<DecodedFrame> {
   // The codestream decides: 8 bits may lie in an image of 16 allocated ones, and the sign in the DICOM header is not its own.
@@ -91,7 +103,6 @@ async function decodeNative(
   });
   const decoded = {
     jpeg: () => codecs.decodeJpeg(context, { convertColorspaceToRgb: false }),
-    "jpeg-2000": () => codecs.decodeJpeg2000(context),
     "ht-jpeg-2000": () => codecs.decodeHtJpeg2000(context),
     "jpeg-xl": () => codecs.decodeJpegXl(context),
   }[encoding]();
