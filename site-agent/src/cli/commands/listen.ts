@@ -41,7 +41,13 @@ C-ECHO is answered. --cert and --key switch TLS on; with --ca, senders need a ce
     const allowed = await allowSenders("--allow", options.allow);
     const files = await readTlsFiles(options);
     const tls = files.cert === undefined ? null : { ...files, requestCert: files.ca !== undefined };
-    const counts: Record<StoreOutcome, number> = { kept: 0, "without-image": 0, full: 0, failed: 0 };
+    const counts: Record<StoreOutcome, number> = {
+      kept: 0,
+      "without-image": 0,
+      full: 0,
+      "too-long": 0,
+      failed: 0,
+    };
     let refused = 0;
     const told = new Set<Refusal>();
     await receiveInto(context, {
@@ -51,6 +57,7 @@ C-ECHO is answered. --cert and --key switch TLS on; with --ca, senders need a ce
           received: counts.kept,
           withoutImage: counts["without-image"],
           turnedAway: counts.full,
+          tooLong: counts["too-long"],
           refused,
         },
         text: `listening · ${counts.kept} received`,
@@ -74,7 +81,7 @@ C-ECHO is answered. --cert and --key switch TLS on; with --ca, senders need a ce
             // Once of each kind: what knocks every minute must not fill a log.
             if (told.has(why)) return;
             told.add(why);
-            output.event("refused", { why }, `refused a sender: its ${REFUSALS[why]} is not allowed here`);
+            output.event("refused", { why }, `refused a sender: ${REFUSALS[why]}`);
           },
         });
         try {
@@ -93,9 +100,11 @@ C-ECHO is answered. --cert and --key switch TLS on; with --ca, senders need a ce
 }
 
 const REFUSALS = {
-  address: "address",
-  "calling-ae-title": "AE title at that address",
-  "called-ae-title": "name for this site (called AE title)",
+  address: "its address is not allowed here",
+  "calling-ae-title": "its AE title at that address is not allowed here",
+  "called-ae-title": "its name for this site (called AE title) is not allowed here",
+  "too-many": "too many associations at once; it may try again later",
+  "too-long": "it sent a message longer than DICOM's negotiation allows",
 } as const;
 
 /** @throws the signal's reason, when it fires */

@@ -48,7 +48,9 @@ function instantiate(): Exports {
   return exports;
 }
 
-function isCodec(exports: WebAssembly.Exports): exports is WebAssembly.Exports & Exports {
+function isCodec(
+  exports: Readonly<Record<string, unknown>>,
+): exports is Readonly<Record<string, unknown>> & Exports {
   const functions = ["_initialize", "input", "decode", "output", "output_length"];
   return (
     exports.memory instanceof WebAssembly.Memory &&

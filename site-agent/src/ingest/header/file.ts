@@ -11,7 +11,7 @@ import { looksLikeDicom } from "./part10.ts";
 /** Holds the header of nearly every file. */
 const HEAD_BYTES = 64 * 1024;
 /** What Node can hold in one buffer on every platform, and more than any single image. */
-const MAX_FILE_BYTES = 2 ** 31 - 1;
+export const MAX_FILE_BYTES = 2 ** 31 - 1;
 
 /**
  * The header of the file at `path`. Its bytes are complete if `isWanted` says so of the header, which may be read before

@@ -39,6 +39,8 @@ export class Spool {
   /** Complete files that wait for the cache, oldest first: name -> bytes. */
   readonly #waiting = new Map<string, number>();
   #bytes = 0;
+  /** Of objects that are not complete yet. */
+  #arrivingBytes = 0;
   #wake: () => void = () => undefined;
 
   private constructor(folder: string, limits: SpoolLimits) {
@@ -66,7 +68,7 @@ export class Spool {
 
   async isFull(): Promise<boolean> {
     const { maxBytes, minFreeBytes } = this.#limits;
-    return this.#bytes >= maxBytes || (await freeBytes(this.#folder)) < minFreeBytes;
+    return this.#bytes + this.#arrivingBytes >= maxBytes || (await freeBytes(this.#folder)) < minFreeBytes;
   }
 
   /**
@@ -83,12 +85,18 @@ export class Spool {
     const part = path.join(this.#folder, `${random}.part`);
     const file = await open(part, "wx", 0o600);
     let size = 0;
+    const settle = (): void => {
+      this.#arrivingBytes -= size;
+    };
     return {
       write: async (pieces) => {
         await writeAll(file, pieces);
-        size += pieces.reduce((sum, { length }) => sum + length, 0);
+        const written = pieces.reduce((sum, { length }) => sum + length, 0);
+        size += written;
+        this.#arrivingBytes += written;
       },
       keep: async () => {
+        settle();
         await file.datasync();
         await file.close();
         const name = `${key}-${random}.dcm`;
@@ -98,6 +106,7 @@ export class Spool {
         this.#wake();
       },
       drop: async () => {
+        settle();
         await file.close();
         await rm(part, { force: true });
       },

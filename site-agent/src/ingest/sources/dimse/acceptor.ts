@@ -17,9 +17,14 @@ export interface ListenOptions extends StoreReceiver {
   readonly allowed: AllowedSenders;
   readonly tls: TlsOptions | null;
   readonly onRefused: (why: Refusal) => void;
+  /** At the same time; more are told to try again later. */
+  readonly maxAssociations?: number;
 }
 
-export type Refusal = "address" | "calling-ae-title" | "called-ae-title";
+export type Refusal = "address" | "calling-ae-title" | "called-ae-title" | "too-many" | "too-long";
+
+/** A PACS opens a few; each may hold some megabytes. */
+const MAX_ASSOCIATIONS = 32;
 
 export interface Listener {
   readonly port: number;
@@ -33,12 +38,12 @@ const PLAIN_SYNTAXES = [TransferSyntax.ExplicitVRLittleEndian, TransferSyntax.Im
 
 /** @throws port.in-use and other errors of binding, as Node gives them */
 export async function listen(options: ListenOptions): Promise<Listener> {
-  const { host, port, tls, allowed, onRefused } = options;
+  const { host, port, tls, allowed, onRefused, maxAssociations = MAX_ASSOCIATIONS } = options;
   const sockets = new Set<Socket>();
   const onSocket = (socket: Socket): void => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
-    new Acceptor(socket, options);
+    new Acceptor(socket, options, sockets.size > maxAssociations);
   };
   // Who is not on the list is hung up on before a byte of theirs is looked at.
   const screen = (socket: Socket): void => {
@@ -52,6 +57,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       ? createPlainServer(onSocket)
       : createTlsServer(tls, onSocket).on("tlsClientError", () => undefined);
   server.prependListener("connection", screen);
+  // Beyond the associations there are those that are being told to come later; more are hung up on.
+  server.maxConnections = 2 * maxAssociations;
   server.listen(port, host);
   await once(server, "listening");
   return {
@@ -72,10 +79,15 @@ function portOf(server: Server): number {
 
 class Acceptor extends StorePeer {
   readonly #options: ListenOptions;
+  readonly #isOneTooMany: boolean;
 
-  constructor(socket: Socket, options: ListenOptions) {
-    super(socket, options);
+  constructor(socket: Socket, options: ListenOptions, isOneTooMany: boolean) {
+    const onCutOff = (): void => {
+      options.onRefused("too-long");
+    };
+    super(socket, { ...options, onCutOff });
     this.#options = options;
+    this.#isOneTooMany = isOneTooMany;
   }
 
   override associationRequested(association: associations.Association): void {
@@ -89,6 +101,12 @@ class Acceptor extends StorePeer {
       refuse("calling-ae-title", RejectReason.CallingAeNotRecognized);
     } else if (association.getCalledAeTitle().trim() !== aet) {
       refuse("called-ae-title", RejectReason.CalledAeNotRecognized);
+    } else if (this.#isOneTooMany) {
+      onRefused("too-many");
+      const { ServiceProviderPresentation } = RejectSource;
+      const { LocalLimitExceeded } = RejectReason;
+      this.sendAssociationReject(RejectResult.Transient, ServiceProviderPresentation, LocalLimitExceeded);
+      this.socket.end();
     } else {
       for (const { context } of association.getPresentationContexts()) decide(context);
       this.sendAssociationAccept();
