@@ -58,7 +58,7 @@ export async function makePacsFiles(
 }
 
 /** The fixture's meta header names image 2.25.1; storescu announces what the meta header says. */
-function withSopInstance(bytes: Uint8Array, uid: string): Uint8Array {
+export function withSopInstance(bytes: Uint8Array, uid: string): Uint8Array {
   const buffer = Buffer.from(bytes);
   const start = buffer.indexOf(Buffer.from([0x02, 0x00, 0x03, 0x00, 0x55, 0x49]));
   const end = start + 8 + buffer.readUInt16LE(start + 6);

@@ -73,8 +73,8 @@ export const IMAGE_ERRORS = {
   "volume.changed": entry(
     422,
     false,
-    "The cache holds a volume of this series, made from fewer or more slices.",
-    "Ingest the whole series at once, into a new cache or after removing this one.",
+    "The cache holds a volume of this series, made from more slices, or from other ones.",
+    "Send or ingest the whole series again: what is made of more slices takes the place.",
   ),
   "volume.unwanted": entry(
     422,

@@ -3,6 +3,7 @@ import path from "node:path";
 import { Option, type Command } from "commander";
 import { parseName } from "../config.ts";
 import { formatShare, MINIMUM_USED } from "../dataset/intake.ts";
+import { QUIET_MS } from "../ingest/cache-intake.ts";
 import type { IntakeSummary } from "../ingest/ingest.ts";
 import type { ReceiveOptions, ReceiveProgress } from "../ingest/sources/receive.ts";
 import { SPOOL_LIMITS, type Spool } from "../ingest/sources/spool.ts";
@@ -18,6 +19,7 @@ export interface ReceivingOptions {
   readonly threads: number;
   readonly minUsed: number;
   readonly spoolGib: number;
+  readonly seriesQuiet: number;
 }
 
 export function withReceivingOptions(command: Command, ports: CliPorts): Command {
@@ -35,6 +37,12 @@ export function withReceivingOptions(command: Command, ports: CliPorts): Command
       new Option("--spool-gib <n>", "received and not read yet, at most; more is refused or waits")
         .argParser(wholeNumber("--spool-gib", 1))
         .default(SPOOL_LIMITS.maxBytes / 2 ** 30),
+    )
+    .option(
+      "--series-quiet <s>",
+      "plans for volumes: a series has ended when nothing of it came for so long",
+      wholeNumber("--series-quiet", 1),
+      QUIET_MS / 1000,
     );
 }
 
@@ -84,6 +92,7 @@ export async function receiveInto(
     minimumUsed: options.minUsed,
     sourceKey: key,
     spoolDir: path.join(home.folder, "spool", `${cache}-${key}`),
+    quietMs: options.seriesQuiet * 1000,
     limits: { ...SPOOL_LIMITS, maxBytes: options.spoolGib * 2 ** 30 },
     signal: ports.signal,
     onProgress: (progress) => {

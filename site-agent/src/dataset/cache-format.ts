@@ -62,6 +62,8 @@ export const cachedRecordSchema = z.strictObject({
   volume: z
     .strictObject({
       slices: z.int().min(1),
+      /** Digest of which slices these were; caches of before have none. */
+      composition: keySchema.optional(),
       /** From slice to slice, row to row, column to column. */
       spacingMm: z.tuple([z.number().positive(), z.number().positive(), z.number().positive()]),
     })

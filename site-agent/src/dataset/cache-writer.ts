@@ -3,7 +3,7 @@
  * a crash at any line leaves the last commit. Opening a damaged cache drops the shards that are damaged, so that
  * ingesting the same files again repairs it.
  */
-import { mkdir, open, readdir, readFile, rm, truncate, type FileHandle } from "node:fs/promises";
+import { copyFile, mkdir, open, readdir, readFile, rm, truncate, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { ConsiliumError } from "@consilium/shared/errors";
@@ -26,6 +26,14 @@ import {
 import { errorCode, writeFileAtomic } from "./files.ts";
 import { describeShape, recordBytes } from "./types.ts";
 
+type CachedVolume = NonNullable<CachedRecord["volume"]>;
+
+interface PlacedVolume {
+  readonly volume: CachedVolume;
+  /** Number of the shard that holds it. */
+  readonly shard: number;
+}
+
 /** A shard that still has room. */
 interface OpenShard {
   readonly number: number;
@@ -40,8 +48,7 @@ export class CacheWriter {
   readonly #dir: string;
   readonly #header: CacheHeader;
   readonly #keys: Set<string>;
-  /** Of each volume, before it was resampled. */
-  readonly #slices: Map<string, number>;
+  readonly #volumes: Map<string, PlacedVolume>;
   readonly #recordBytes: number;
   #shard: OpenShard | null = null;
   #next: number;
@@ -51,7 +58,7 @@ export class CacheWriter {
     this.#dir = dir;
     this.#header = header;
     this.#keys = state.keys;
-    this.#slices = state.slices;
+    this.#volumes = state.volumes;
     this.keys = state.keys;
     this.layout = header;
     this.#recordBytes = recordBytes(header);
@@ -84,9 +91,9 @@ export class CacheWriter {
     return this.#keys.size;
   }
 
-  /** From how many slices the volume with this key was made, if the cache holds it. */
-  slicesOf(key: string): number | undefined {
-    return this.#slices.get(key);
+  /** What the volume with this key was made from, if the cache holds it. */
+  volumeOf(key: string): CachedVolume | undefined {
+    return this.#volumes.get(key)?.volume;
   }
 
   /**
@@ -106,18 +113,44 @@ export class CacheWriter {
     await writeAll(file, pixels, records.length * pixels.length);
     records.push({ ...record, crc: crc32(pixels) });
     this.#keys.add(record.image);
-    if (record.volume !== undefined) this.#slices.set(record.image, record.volume.slices);
+    if (record.volume !== undefined)
+      this.#volumes.set(record.image, { volume: record.volume, shard: this.#shard.number });
     this.#uncommitted += 1;
+  }
+
+  /**
+   * Puts a volume in the place of the one with its key. Its shard is written anew under another number and the old one
+   * removed after that, so that a crash at any line leaves one of the two: opening drops a shard whose images others hold.
+   * What was appended before is committed.
+   */
+  async replace(record: CachedRecord, pixels: Uint8Array): Promise<void> {
+    const placed = this.#volumes.get(record.image);
+    if (placed === undefined || record.volume === undefined) throw new RangeError("no such volume is cached");
+    await this.commit();
+    const old = placed.shard;
+    const isOpen = this.#shard?.number === old;
+    if (isOpen) await this.#shard?.file.close();
+    const records = parseShard(await readFile(this.#path(old, "json"), "utf8"));
+    const index = records.findIndex(({ image }) => image === record.image);
+    const number = this.#next++;
+    await copyFile(this.#path(old, "u8"), this.#path(number, "u8"));
+    const file = await open(this.#path(number, "u8"), "r+");
+    await writeAll(file, pixels, index * pixels.length);
+    await file.sync();
+    const renewed = records.with(index, { ...record, crc: crc32(pixels) });
+    await writeFileAtomic(this.#path(number, "json"), encodeShard(renewed));
+    for (const suffix of ["json", "u8"] as const) await rm(this.#path(old, suffix), { force: true });
+    for (const { image, volume } of renewed)
+      if (volume !== undefined) this.#volumes.set(image, { volume, shard: number });
+    if (isOpen) this.#shard = { number, records: renewed, file };
+    else await file.close();
   }
 
   /** Bytes first, index after: what the index lists is on disk. */
   async commit(): Promise<void> {
     if (this.#shard === null || this.#uncommitted === 0) return;
     await this.#shard.file.sync();
-    await writeFileAtomic(
-      join(this.#dir, `${shardName(this.#shard.number)}.json`),
-      encodeShard(this.#shard.records),
-    );
+    await writeFileAtomic(this.#path(this.#shard.number, "json"), encodeShard(this.#shard.records));
     this.#uncommitted = 0;
   }
 
@@ -129,13 +162,17 @@ export class CacheWriter {
 
   async #begin(): Promise<OpenShard> {
     const number = this.#next++;
-    return { number, records: [], file: await open(join(this.#dir, `${shardName(number)}.u8`), "w", 0o600) };
+    return { number, records: [], file: await open(this.#path(number, "u8"), "w", 0o600) };
   }
 
   async #reopen(number: number, records: readonly StoredRecord[]): Promise<void> {
-    const path = join(this.#dir, `${shardName(number)}.u8`);
+    const path = this.#path(number, "u8");
     await truncate(path, records.length * this.#recordBytes);
     this.#shard = { number, records: [...records], file: await open(path, "r+") };
+  }
+
+  #path(number: number, suffix: "u8" | "json"): string {
+    return join(this.#dir, `${shardName(number)}.${suffix}`);
   }
 }
 
@@ -152,7 +189,7 @@ function assertSameLayout(found: CacheLayout, wanted: CacheLayout): void {
 
 interface FolderState {
   readonly keys: Set<string>;
-  readonly slices: Map<string, number>;
+  readonly volumes: Map<string, PlacedVolume>;
   /** The last shard if it has room, to go on with. */
   readonly last: { readonly number: number; readonly records: readonly StoredRecord[] } | null;
   /** Number of the next new shard. */
@@ -162,7 +199,7 @@ interface FolderState {
 /** Reads what the folder holds, every byte checked, and removes what is damaged or was never committed. */
 async function inspect(dir: string, header: CacheHeader): Promise<FolderState> {
   const keys = new Set<string>();
-  const slices = new Map<string, number>();
+  const volumes = new Map<string, PlacedVolume>();
   const sound = new Set<number>();
   let last: FolderState["last"] = null;
   for (const number of shardNumbers(await readdir(dir), ".json")) {
@@ -170,13 +207,13 @@ async function inspect(dir: string, header: CacheHeader): Promise<FolderState> {
     if (records === null || records.some(({ image }) => keys.has(image))) continue;
     for (const { image, volume } of records) {
       keys.add(image);
-      if (volume !== undefined) slices.set(image, volume.slices);
+      if (volume !== undefined) volumes.set(image, { volume, shard: number });
     }
     sound.add(number);
     last = records.length < header.recordsPerShard ? { number, records } : null;
   }
   await removeShards(dir, (number) => !sound.has(number));
-  return { keys, slices, last, next: Math.max(-1, ...sound) + 1 };
+  return { keys, volumes, last, next: Math.max(-1, ...sound) + 1 };
 }
 
 async function readSoundShard(

@@ -186,6 +186,51 @@ describe("the layout of a cache", () => {
     cache.close();
   });
 
+  it("keeps the newest version of a volume, whole, though writing it is cut off at any line", async () => {
+    const spacingMm = [1, 1, 1] as [number, number, number];
+    const volume = (n: number, slices: number) => ({ ...record(n), volume: { slices, spacingMm } });
+    const bytes = (n: number) => new Uint8Array(recordBytes(CHANNELS)).fill(n);
+    const writer = await CacheWriter.open(dir, CHANNELS);
+    for (const n of [0, 1, 2]) await writer.append(volume(n, 10), bytes(n));
+    await writer.commit();
+    const before = await Promise.all(
+      ["shard-00000.json", "shard-00000.u8"].map(async (name) => ({
+        name,
+        content: await readFile(join(dir, name)),
+      })),
+    );
+    await writer.replace(volume(1, 20), bytes(71));
+    expect(writer.volumeOf(key(1))).toMatchObject({ slices: 20 });
+    await writer.append(volume(3, 10), bytes(3));
+    await writer.commit();
+    await writer.close();
+    const contents = async (): Promise<readonly (readonly [number | undefined, number | undefined])[]> => {
+      const cache = await openImageCache(dir);
+      const out = new Uint8Array(recordBytes(CHANNELS));
+      const found = cache.records.map((each, i) => {
+        cache.read([i], out);
+        return [each.volume?.slices, out[0]] as const;
+      });
+      cache.close();
+      return found;
+    };
+    expect(await contents()).toEqual([
+      [10, 0],
+      [20, 71],
+      [10, 2],
+      [10, 3],
+    ]);
+    expect(await readdir(dir)).toHaveLength(3);
+    // Cut off before the old shard was removed: the new one is not needed yet.
+    for (const { name, content } of before) await writeFile(join(dir, name), content);
+    await (await CacheWriter.open(dir, CHANNELS)).close();
+    expect(await contents()).toEqual([
+      [10, 0],
+      [10, 1],
+      [10, 2],
+    ]);
+  });
+
   it("is one for all records: another size, depth or profile is refused with what to do", async () => {
     await fill(0, 2);
     const refused = (layout: CacheLayout) => CacheWriter.open(dir, layout);

@@ -11,6 +11,7 @@ import { packKeys } from "./known-keys.ts";
 import type { ReadResult } from "./read-image.ts";
 import { ReadPool } from "./read-pool.ts";
 import { VolumeCollector } from "./volume/collector.ts";
+import { compositionOf, type Stack } from "./volume/group.ts";
 import { VolumePool } from "./volume/volume-pool.ts";
 
 export interface FillerOptions {
@@ -68,7 +69,8 @@ export class CacheFiller {
       profile.volume === null
         ? null
         : new VolumeCollector(new VolumePool({ ...pool, niftiModality }), threads + 1, {
-            put: (result, slices) => this.#putVolume(result, slices),
+            put: (result, stack) => this.#putVolume(result, stack),
+            isLarger: (stack) => isLarger(stack, this.#writer),
             report: (taken) => this.#report(taken),
           });
   }
@@ -91,6 +93,11 @@ export class CacheFiller {
     return this.#writer.keys;
   }
 
+  /** Whether slices wait for the rest of their series. */
+  get isWaiting(): boolean {
+    return this.#volumes?.isWaiting ?? false;
+  }
+
   /** Begins to read the file; waits while too many are read ahead of the one whose turn it is. */
   async add(file: FoundFile): Promise<void> {
     if (this.#volumes !== null) {
@@ -104,13 +111,16 @@ export class CacheFiller {
     if (this.#ahead.length >= this.#limit) await this.#takeNext();
   }
 
-  /** Takes all files that were added, puts their volumes together, and commits. */
-  async flush(signal?: AbortSignal): Promise<void> {
+  /**
+   * Takes all files that were added, puts their volumes together, and commits.
+   * @param quietMs volumes wait until nothing of their series was added for so long
+   */
+  async flush(quietMs: number, signal?: AbortSignal): Promise<void> {
     while (this.#ahead.length > 0) {
       signal?.throwIfAborted();
       await this.#takeNext();
     }
-    await this.#volumes?.flush(signal);
+    await this.#volumes?.flush(quietMs, signal);
     await this.commit();
   }
 
@@ -141,11 +151,21 @@ export class CacheFiller {
       await this.#writer.append(result.record, result.pixels);
   }
 
-  /** @returns why it is not in the cache, if it is not */
-  async #putVolume(result: ReadResult, slices: number | null): Promise<ErrorCode | null> {
+  /**
+   * Of the volumes of one series the one of most slices is kept: a part that came alone neither stays for good nor replaces
+   * the whole.
+   * @returns why it is not in the cache, if it is not
+   */
+  async #putVolume(result: ReadResult, stack: Stack | null): Promise<ErrorCode | null> {
     if (result.outcome === "quarantined") return result.code;
+    if (stack !== null && result.outcome === "read" && isLarger(stack, this.#writer)) {
+      await this.#writer.replace(result.record, result.pixels);
+      return null;
+    }
     await this.#put(result);
-    return slices === null || this.#writer.slicesOf(result.key) === slices ? null : "volume.changed";
+    if (stack === null) return null;
+    const { slices, composition = compositionOf(stack) } = this.#writer.volumeOf(result.key) ?? {};
+    return slices === stack.slices.length && composition === compositionOf(stack) ? null : "volume.changed";
   }
 
   async #report(taken: Taken): Promise<void> {
@@ -153,4 +173,9 @@ export class CacheFiller {
     this.#sinceCommit += 1;
     if (this.#sinceCommit >= COMMIT_EVERY) await this.commit();
   }
+}
+
+function isLarger({ key, slices }: Stack, writer: CacheWriter): boolean {
+  const cached = writer.volumeOf(key);
+  return cached !== undefined && slices.length > cached.slices;
 }

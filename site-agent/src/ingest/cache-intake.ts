@@ -17,10 +17,15 @@ export interface IntakeSource {
   readonly key: string;
 }
 
+/** Where files come one after the other, a series has ended when nothing of it came for so long. */
+export const QUIET_MS = 120_000;
+
 export interface TakeOptions {
   /** Stops between two files; what was read is kept. */
   readonly signal?: AbortSignal | undefined;
-  readonly onTaken?: () => void;
+  readonly onTaken?: (file: FoundFile) => void;
+  /** Files of a series wait, beyond this call, until nothing of it was taken for so long; 0 unless given. */
+  readonly quietMs?: number;
 }
 
 export class CacheIntake {
@@ -33,7 +38,7 @@ export class CacheIntake {
   readonly #manifest: ManifestWriter;
   /** Images of a folder and the file that gave each, to tell a second file of one image from a second look at it. */
   readonly #givenBy = new Map<string, string>();
-  #onTaken: () => void = () => undefined;
+  #onTaken: (file: FoundFile) => void = () => undefined;
 
   private constructor(
     options: CacheIntakeOptions,
@@ -60,6 +65,11 @@ export class CacheIntake {
     return intake;
   }
 
+  /** Whether slices wait for the rest of their series. */
+  get isWaiting(): boolean {
+    return this.#filler.isWaiting;
+  }
+
   /** Keys of the cached images. */
   get keys(): ReadonlySet<string> {
     return this.#filler.keys;
@@ -71,14 +81,14 @@ export class CacheIntake {
    */
   async take(
     files: AsyncIterable<FoundFile> | Iterable<FoundFile>,
-    { signal, onTaken = () => undefined }: TakeOptions = {},
+    { signal, onTaken = () => undefined, quietMs = 0 }: TakeOptions = {},
   ): Promise<void> {
     this.#onTaken = onTaken;
     for await (const file of files) {
       signal?.throwIfAborted();
       await this.#filler.add(file);
     }
-    await this.#filler.flush(signal);
+    await this.#filler.flush(quietMs, signal);
   }
 
   /** What was taken is in the cache and the manifest, for good, when this resolves. */
@@ -112,7 +122,7 @@ export class CacheIntake {
     // Over the network one image is one thing, however often it is sent; in a folder each file is.
     const counted = this.#source.kind === "received" ? key : file.relativePath;
     if (this.tally.note(counted, verdict)) await this.#manifest.note(key, verdict);
-    this.#onTaken();
+    this.#onTaken(file);
   }
 
   #verdict({ file: { relativePath }, key, code }: Taken): Verdict {

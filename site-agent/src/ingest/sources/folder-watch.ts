@@ -5,7 +5,7 @@
 import { watch } from "node:fs";
 import { stat } from "node:fs/promises";
 import { toConsiliumError } from "@consilium/shared/errors";
-import { CacheIntake } from "../cache-intake.ts";
+import { CacheIntake, QUIET_MS } from "../cache-intake.ts";
 import { walkFiles, type FoundFile } from "../folder.ts";
 import { folderSource, progressOf, summaryOf, type IngestOptions, type IntakeSummary } from "../ingest.ts";
 
@@ -14,6 +14,8 @@ export interface WatchOptions extends Omit<IngestOptions, "labelsFile" | "signal
   readonly pollMs: number;
   /** A file whose size and time stay the same for so long is complete. */
   readonly settleMs: number;
+  /** Under a plan for volumes: a series is complete when nothing of it came for so long. */
+  readonly quietMs?: number;
   readonly nowMs: () => number;
   /** Ends the watching between two files; what was read is kept. */
   readonly signal: AbortSignal;
@@ -27,7 +29,7 @@ export interface WatchOptions extends Omit<IngestOptions, "labelsFile" | "signal
  * @throws ingest.folder-missing, config.invalid (another image size), disk.full; the signal's reason
  */
 export async function watchFolder(options: WatchOptions): Promise<never> {
-  const { folder, signal, sleep, pollMs, settleMs, onCaughtUp, onProgress } = options;
+  const { folder, signal, sleep, pollMs, settleMs, quietMs = QUIET_MS, onCaughtUp, onProgress } = options;
   const hint = changeHint(folder);
   const settling = new Settling(settleMs);
   try {
@@ -36,14 +38,19 @@ export async function watchFolder(options: WatchOptions): Promise<never> {
       for (;;) {
         hint.reset();
         const { ready, unsettled } = await settling.look(folder, options.nowMs, signal);
-        if (ready.length > 0) {
+        if (ready.length > 0 || intake.isWaiting) {
           const total = intake.tally.files + ready.length;
-          await intake.take(ready, { signal, onTaken: () => onProgress?.(progressOf(intake.tally, total)) });
+          let taken = 0;
+          const onTaken = (): void => {
+            taken += 1;
+            onProgress?.(progressOf(intake.tally, total));
+          };
+          await intake.take(ready, { signal, quietMs, onTaken });
           await intake.save();
-          onCaughtUp(summaryOf(await intake.record()));
+          if (taken > 0) onCaughtUp(summaryOf(await intake.record()));
         }
         signal.throwIfAborted();
-        if (unsettled) await sleep(settleMs, signal);
+        if (unsettled || intake.isWaiting) await sleep(settleMs, signal);
         else await sleep(pollMs, AbortSignal.any([signal, hint.signal()]));
         signal.throwIfAborted();
       }

@@ -1,5 +1,5 @@
 /** Whatever brings images over the network runs beside this: objects into the spool, from there into the cache. */
-import { CacheIntake, type CacheIntakeOptions } from "../cache-intake.ts";
+import { CacheIntake, QUIET_MS, type CacheIntakeOptions } from "../cache-intake.ts";
 import { summaryOf, type IntakeSummary } from "../ingest.ts";
 import { drain } from "./drain.ts";
 import { Spool, type SpoolLimits } from "./spool.ts";
@@ -9,6 +9,8 @@ export interface ReceiveOptions extends CacheIntakeOptions {
   readonly sourceKey: string;
   readonly spoolDir: string;
   readonly limits?: SpoolLimits;
+  /** Under a plan for volumes: a series has ended when nothing of it came for so long. */
+  readonly quietMs?: number;
   readonly onProgress: (progress: ReceiveProgress) => void;
   /** Ends everything at once; what was acknowledged is kept. */
   readonly signal: AbortSignal;
@@ -32,7 +34,7 @@ export async function receive(
   options: ReceiveOptions,
   work: (spool: Spool, signal: AbortSignal) => Promise<void>,
 ): Promise<IntakeSummary | null> {
-  const { sourceKey, spoolDir, limits, signal, onProgress } = options;
+  const { sourceKey, spoolDir, limits, quietMs = QUIET_MS, signal, onProgress } = options;
   const intake = await CacheIntake.open(options, { kind: "received", key: sourceKey });
   try {
     const spool = await Spool.open(spoolDir, limits);
@@ -43,7 +45,7 @@ export async function receive(
       const { files, used } = tally;
       onProgress({ files, used, quarantined: files - used, waiting: spool.count });
     };
-    const draining = drain(spool, intake, { signal, ending: ending.signal, onTaken });
+    const draining = drain(spool, intake, { signal, ending: ending.signal, onTaken, quietMs });
     // Without a way into the cache nothing more is fetched.
     draining.catch((error: unknown) => {
       broken.abort(error);

@@ -113,12 +113,15 @@ export class Spool {
     };
   }
 
-  /** The oldest complete objects. */
-  next(most: number): readonly FoundFile[] {
-    return [...this.#waiting.keys()].slice(0, most).map((name) => ({
-      path: path.join(this.#folder, name),
-      relativePath: COMPLETE.exec(name)?.[1] ?? name,
-    }));
+  /** The oldest complete objects, but for those at the paths `without`. */
+  next(most: number, without: ReadonlySet<string> = new Set()): readonly FoundFile[] {
+    const files: FoundFile[] = [];
+    for (const name of this.#waiting.keys()) {
+      if (files.length >= most) break;
+      const file = path.join(this.#folder, name);
+      if (!without.has(file)) files.push({ path: file, relativePath: COMPLETE.exec(name)?.[1] ?? name });
+    }
+    return files;
   }
 
   /** Their images are in the cache, or set aside for good. */

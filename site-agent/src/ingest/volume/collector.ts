@@ -14,10 +14,12 @@ import type { VolumePool } from "./volume-pool.ts";
 export interface VolumeSink {
   /**
    * A volume, for the cache unless it is there already.
-   * @param slices that make it, where that may differ from one ingest to the next
+   * @param stack that makes it, where that may differ from one ingest to the next
    * @returns why it is not in the cache, if it is not
    */
-  readonly put: (result: ReadResult, slices: number | null) => Promise<ErrorCode | null>;
+  readonly put: (result: ReadResult, stack: Stack | null) => Promise<ErrorCode | null>;
+  /** Whether the cache holds the volume, made from fewer slices. */
+  readonly isLarger: (stack: Stack) => boolean;
   /** What became of a file. `volume` is the key of what it is part of, where it is used. */
   readonly report: (taken: {
     readonly file: FoundFile;
@@ -43,12 +45,18 @@ export class VolumeCollector {
   #slices: Slice[] = [];
   /** Images whose slices wait, to tell a second file of one. */
   readonly #met = new Set<string>();
+  /** When the last slice of a series came. */
+  readonly #lastMs = new Map<string, number>();
 
   /** @param limit files, or stacks, that are read ahead */
   constructor(pool: VolumePool, limit: number, sink: VolumeSink) {
     this.#pool = pool;
     this.#limit = limit;
     this.#sink = sink;
+  }
+
+  get isWaiting(): boolean {
+    return this.#slices.length > 0;
   }
 
   /** Looks at the file; waits while too many are looked at ahead of the one whose turn it is. */
@@ -60,13 +68,16 @@ export class VolumeCollector {
     if (this.#ahead.length >= this.#limit) await this.#takeNext();
   }
 
-  /** Makes volumes of all slices that were added. A series of which a part comes later is volume.changed then. */
-  async flush(signal?: AbortSignal): Promise<void> {
+  /**
+   * Makes volumes of all slices that were added, except of series of which one came within the last `quietMs`: more of them may
+   * be on their way.
+   */
+  async flush(quietMs: number, signal?: AbortSignal): Promise<void> {
     while (this.#ahead.length > 0) {
       signal?.throwIfAborted();
       await this.#takeNext();
     }
-    const { stacks, refused } = groupSlices(this.#slices);
+    const { stacks, refused } = groupSlices(this.#takeQuiet(quietMs));
     const waiting = new Map<FoundFile, Waiting>();
     const at = ({ file, key }: Slice): Waiting => {
       const known = waiting.get(file) ?? { key, stacks: 0, volume: null, code: null };
@@ -75,14 +86,24 @@ export class VolumeCollector {
     };
     for (const stack of stacks) for (const slice of firstOfEachFile(stack)) at(slice).stacks += 1;
     for (const { slice, code } of refused) at(slice).code ??= code;
-    this.#slices = [];
-    this.#met.clear();
     for (const [file, fate] of waiting) if (fate.stacks === 0) await this.#settle(file, fate);
     await this.#readAll(stacks, waiting, signal);
   }
 
   close(): Promise<void> {
     return this.#pool.close();
+  }
+
+  #takeQuiet(quietMs: number): readonly Slice[] {
+    const now = performance.now();
+    const isQuiet = ({ series }: Slice): boolean => now - (this.#lastMs.get(series) ?? 0) >= quietMs;
+    const quiet = this.#slices.filter(isQuiet);
+    this.#slices = this.#slices.filter((slice) => !isQuiet(slice));
+    for (const { series, key } of quiet) {
+      this.#lastMs.delete(series);
+      this.#met.delete(key);
+    }
+    return quiet;
   }
 
   async #takeNext(): Promise<void> {
@@ -102,7 +123,10 @@ export class VolumeCollector {
       return;
     }
     this.#met.add(key);
-    for (const slice of result.slices) this.#slices.push({ ...slice, file });
+    for (const slice of result.slices) {
+      this.#slices.push({ ...slice, file });
+      this.#lastMs.set(slice.series, performance.now());
+    }
   }
 
   async #readAll(
@@ -115,7 +139,7 @@ export class VolumeCollector {
       const next = ahead.shift();
       if (next === undefined) return;
       const result = await next.reading;
-      const code = await this.#sink.put(result, next.stack.slices.length);
+      const code = await this.#sink.put(result, next.stack);
       for (const { file } of firstOfEachFile(next.stack)) {
         const fate = waiting.get(file);
         if (fate === undefined) continue;
@@ -127,7 +151,7 @@ export class VolumeCollector {
     };
     for (const stack of stacks) {
       signal?.throwIfAborted();
-      const reading = this.#pool.read(stack);
+      const reading = this.#pool.read(stack, this.#sink.isLarger(stack));
       reading.catch(() => undefined);
       ahead.push({ stack, reading });
       if (ahead.length >= this.#limit) await takeNext();

@@ -165,10 +165,18 @@ function isTilted(slices: readonly [Slice, ...Slice[]], normal: Vector): boolean
   });
 }
 
+/** Digest of which slices these are, in whatever order they came. */
+export function compositionOf({ slices }: Stack): string {
+  const names = slices.map(({ key, frame }) => `${key}/${frame}`).sort();
+  return digest(names.join("\n"));
+}
+
 /** Of a stack that is not its series' largest: from what sets it apart, so that it is the same in every ingest. */
 function stackKey({ series, rows, columns, geometry }: Slice, repetition: number): string {
   const { alongColumns, alongRows, pixelSpacing } = geometry;
   const numbers = [...alongColumns, ...alongRows, ...pixelSpacing].map((number) => number.toFixed(2));
   const text = [series, rows, columns, ...numbers, repetition].join("/");
-  return createHash("sha256").update(text).digest("hex").slice(0, KEY_DIGITS);
+  return digest(text);
 }
+
+const digest = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, KEY_DIGITS);

@@ -14,7 +14,7 @@ import { modalityTerm } from "../header/terms.ts";
 import { patientOf, refusal, type ReadResult } from "../read-image.ts";
 import { greyVolume, type GreyVolumeHints } from "./grey-volume.ts";
 import { GridFiller, type SourceVolume } from "./grid.ts";
-import type { Stack } from "./group.ts";
+import { compositionOf, type Stack } from "./group.ts";
 import { openNifti, readNiftiFile } from "./nifti.ts";
 import type { Slice, SliceGeometry } from "./slice.ts";
 import { dot, length, times, type Vector } from "./vector.ts";
@@ -54,10 +54,13 @@ export function lookAtFile(file: FoundFile, options: VolumeOptions): LookResult 
   }
 }
 
-/** Never throws for what the slices' files may hold. */
-export async function readStack(stack: Stack, options: VolumeOptions): Promise<ReadResult> {
+/**
+ * Never throws for what the slices' files may hold.
+ * @param again whether to read it though the cache holds a volume with its key
+ */
+export async function readStack(stack: Stack, again: boolean, options: VolumeOptions): Promise<ReadResult> {
   const { key, slices, spacingMm } = stack;
-  if (options.isCached(key)) return { outcome: "cached", key };
+  if (!again && options.isCached(key)) return { outcome: "cached", key };
   try {
     const source = sourceOf(stack);
     const filler = gridFiller(source, options);
@@ -83,6 +86,7 @@ export async function readStack(stack: Stack, options: VolumeOptions): Promise<R
     const pixels = greyVolume(filler.finish(), middle, rangesFor(options.profile, modality));
     const volume: CachedRecord["volume"] = {
       slices: slices.length,
+      composition: compositionOf(stack),
       spacingMm: [spacingMm, ...geometry.pixelSpacing],
     };
     const record = { image: key, patient, modality, view: null, bodyPart, rows, columns, volume };

@@ -7,7 +7,7 @@ import { WorkerPool } from "../worker-pool.ts";
 import type { Stack } from "./group.ts";
 import type { LookResult } from "./read-volume.ts";
 
-export type VolumeTask = { readonly file: FoundFile } | { readonly stack: Stack };
+export type VolumeTask = { readonly file: FoundFile } | { readonly stack: Stack; readonly again: boolean };
 
 export interface VolumeWorkerData {
   readonly secret: Uint8Array;
@@ -40,9 +40,12 @@ export class VolumePool {
     return (await this.#pool.run({ file })) ?? lost(fileKey(this.#secret, file.relativePath));
   }
 
-  /** @throws internal if threads do not start at all */
-  async read(stack: Stack): Promise<ReadResult> {
-    const result = await this.#pool.run({ stack });
+  /**
+   * @param again whether to read it though the cache holds a volume with its key
+   * @throws internal if threads do not start at all
+   */
+  async read(stack: Stack, again: boolean): Promise<ReadResult> {
+    const result = await this.#pool.run({ stack, again });
     return result === null || result.outcome === "slices" ? lost(stack.key) : result;
   }
 

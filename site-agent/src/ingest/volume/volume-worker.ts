@@ -22,7 +22,8 @@ const options: VolumeOptions = {
 };
 
 async function answer(task: VolumeTask): Promise<void> {
-  const result = "file" in task ? lookAtFile(task.file, options) : await readStack(task.stack, options);
+  const result =
+    "file" in task ? lookAtFile(task.file, options) : await readStack(task.stack, task.again, options);
   if (result.outcome === "read") reply(result, [result.pixels.buffer as ArrayBuffer]);
   else reply(result);
 }

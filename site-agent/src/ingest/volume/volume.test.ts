@@ -167,9 +167,29 @@ describe("volumes", () => {
     const bytes = await readFile(join(cacheDir, "shard-00000.u8"));
     expect(await run()).toEqual(first);
     expect(await readFile(join(cacheDir, "shard-00000.u8"))).toEqual(bytes);
-    // Two more slices: the cache keeps its volume, and the difference is not passed over in silence.
-    await putSeries("a", await writeCtSeries({ ...series, slices: 10 }));
-    expect(await run()).toMatchObject({ used: 1, quarantined: { "volume.changed": 10 } });
+  });
+
+  it("grow with their series, and are not replaced by a part of it", async () => {
+    const slices = await writeCtSeries({ ...series, slices: 12 });
+    await putSeries("other", await writeCtSeries({ ...series, uid: "2.25.500", slices: 6 }));
+    await putSeries("a", slices.slice(0, 6));
+    expect(await run()).toMatchObject({ used: 12, volumes: 2 });
+    const [part, other] = await withCache((cache) => [volumeOf(cache, 0), volumeOf(cache, 1)]);
+    await rm(join(root, "in", "a"), { recursive: true });
+    // As many slices, but others.
+    await putSeries("a", slices.slice(6));
+    expect(await run()).toMatchObject({ used: 6, quarantined: { "volume.changed": 6 } });
+    await rm(join(root, "in", "a"), { recursive: true });
+    await putSeries("a", slices);
+    expect(await run()).toMatchObject({ used: 18, volumes: 2, quarantined: {} });
+    await withCache((cache) => {
+      expect(cache.records.map(({ volume }) => volume?.slices)).toEqual([12, 6]);
+      expect(meanDifference(volumeOf(cache, 0), part ?? new Uint8Array())).toBeGreaterThan(1);
+      expect(volumeOf(cache, 1)).toEqual(other);
+    });
+    await rm(join(root, "in", "a"), { recursive: true });
+    await putSeries("a", slices.slice(0, 6));
+    expect(await run()).toMatchObject({ used: 6, quarantined: { "volume.changed": 6 } });
   });
 
   it("take what fits in none aside, each slice for its reason", async () => {
