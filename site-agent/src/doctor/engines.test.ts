@@ -11,6 +11,7 @@ interface Case {
   readonly drivers?: readonly string[];
   readonly trials?: Partial<Record<Device, Trial>>;
   readonly tensorFlow?: string;
+  readonly processor?: Trial;
 }
 
 /** @returns each finding as "status found -> next", by what was looked at */
@@ -19,6 +20,7 @@ async function findings({
   drivers = [],
   trials = {},
   tensorFlow,
+  processor,
 }: Case): Promise<Map<string, string>> {
   const cpu: Trial = { usable: true, name: "CPU", hardware: true, half: false };
   const machine: Machine = {
@@ -26,6 +28,7 @@ async function findings({
     gpus: () => Promise.resolve(gpus),
     vulkanDrivers: () => Promise.resolve(drivers),
     tryDevice: (device) => Promise.resolve({ cpu, ...trials }[device] ?? absent("it is not here")),
+    tryProcessor: () => Promise.resolve(processor ?? cpu),
     tensorFlow: () => Promise.resolve(tensorFlow ?? null),
   };
   const found = await examineEngines(machine, 4);
@@ -80,6 +83,12 @@ describe("doctor, of engines", () => {
     const webgpu: Trial = { usable: true, name: "llvmpipe (no GPU)", hardware: false, half: false };
     const found = await findings({ gpus: [AMD], drivers: ["lvp_icd"], trials: { webgpu } });
     expect(found.get("engine webgpu")).toMatch(/^warn works on llvmpipe .*mesa-vulkan-drivers$/);
+  });
+
+  it("fails where nothing can be computed on the processor", async () => {
+    expect((await findings({})).get("engine cpu")).toMatch(/^ok works, ONNX Runtime .*4 threads$/);
+    const broken = await findings({ processor: absent("ONNX Runtime refused the compiled graph") });
+    expect(broken.get("engine cpu")).toMatch(/^fail ONNX Runtime refused .*-> npm ci/);
   });
 
   it("tells of TensorFlow that is installed and does not load", async () => {

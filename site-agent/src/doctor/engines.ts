@@ -3,13 +3,14 @@ import os from "node:os";
 import { chooseDevice, describeChoice, type ChoicePorts } from "../engine/devices/choose.ts";
 import type { Device, Trial } from "../engine/devices/device.ts";
 import { listGpus, listVulkanDrivers, type Gpu } from "../engine/devices/machine.ts";
-import { tryDevice } from "../engine/devices/trial.ts";
+import { tryDevice, tryProcessor } from "../engine/devices/trial.ts";
 import { ok, warn, type Finding } from "./finding.ts";
 
 /** What the machine has, and how its devices do. */
 export interface Machine extends ChoicePorts {
   readonly processor: string;
   readonly vulkanDrivers: () => Promise<readonly string[]>;
+  readonly tryProcessor: () => Promise<Trial>;
   readonly tensorFlow: () => Promise<string | null>;
 }
 
@@ -18,6 +19,7 @@ export const realMachine = (environment: Readonly<Record<string, string | undefi
   gpus: () => listGpus(process.platform),
   vulkanDrivers: () => listVulkanDrivers(environment),
   tryDevice,
+  tryProcessor,
   tensorFlow: async () => (await import("../engine/tensorflow.ts")).installedTensorFlow(),
 });
 
@@ -28,12 +30,19 @@ export async function examineEngines(machine: Machine, threads: number): Promise
     ok("processor", machine.processor),
     ...hardware(gpus),
     ok("vulkan", drivers.length === 0 ? "no driver" : drivers.join(", ")),
-    ok("engine cpu", `works, ONNX Runtime ${describeProviders().runtime}, ${threads} threads`),
+    cpu(await machine.tryProcessor(), describeProviders().runtime, threads),
     await webGpu(machine, gpus, drivers),
     await cuda(machine, gpus),
     await tensorFlow(machine),
     ok("--device auto", describeChoice(await chooseDevice("auto", machine))),
   ];
+}
+
+function cpu(trial: Trial, runtime: string, threads: number): Finding {
+  const what = "engine cpu";
+  return trial.usable
+    ? ok(what, `works, ONNX Runtime ${runtime}, ${threads} threads`)
+    : { status: "fail", what, found: trial.reason, next: "npm ci  (installs ONNX Runtime for this machine)" };
 }
 
 function hardware(gpus: readonly Gpu[]): readonly Finding[] {

@@ -27,6 +27,9 @@ export type Trial =
 
 export const absent = (reason: string): Trial => ({ usable: false, reason });
 
+/** It is always here; whether ONNX Runtime computes on it is another matter (`tryProcessor`). */
+export const PROCESSOR: Trial = { usable: true, name: "CPU", hardware: true, half: false };
+
 export interface DeviceChoice {
   readonly device: Device;
   readonly name: string;

@@ -2,7 +2,7 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { TYPESCRIPT_LOADER } from "@consilium/shared/threads";
-import { absent, type Device, type Trial } from "./device.ts";
+import { absent, PROCESSOR, type Device, type Trial } from "./device.ts";
 
 const SCRIPT = fileURLToPath(new URL("./trial/main.ts", import.meta.url));
 /** Loading CUDA's libraries from a cold disk takes many seconds. */
@@ -14,13 +14,14 @@ const known = new Map<Device, Promise<Trial>>();
 export function tryDevice(device: Device): Promise<Trial> {
   let trial = known.get(device);
   if (trial === undefined) {
-    trial = device === "cpu" ? Promise.resolve(CPU) : tryIn(SCRIPT, device);
+    trial = device === "cpu" ? Promise.resolve(PROCESSOR) : tryIn(SCRIPT, device);
     known.set(device, trial);
   }
   return trial;
 }
 
-const CPU: Trial = { usable: true, name: "CPU", hardware: true, half: false };
+/** Computes once on the processor as well, which choosing a device does without. */
+export const tryProcessor = (): Promise<Trial> => tryIn(SCRIPT, "cpu");
 
 /** Whatever becomes of the process, there is an answer. @param script gets the device as its argument */
 export function tryIn(script: string, device: Device): Promise<Trial> {

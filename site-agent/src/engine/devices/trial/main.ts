@@ -4,12 +4,13 @@
  */
 import { toConsiliumError } from "@consilium/shared/errors";
 import { readFile } from "node:fs/promises";
+import { cpuProvider } from "../../providers/cpu.ts";
 import { cudaProvider } from "../../providers/cuda.ts";
 import type { Provider } from "../../providers/provider.ts";
 import { webGpuProvider } from "../../providers/webgpu.ts";
 import { openTensorFlow } from "../../tensorflow.ts";
 import { multiply, multipliesHalf } from "../compute.ts";
-import { absent, type Trial } from "../device.ts";
+import { absent, PROCESSOR, type Trial } from "../device.ts";
 import { adapterOf, listGpus } from "../machine.ts";
 
 async function tryWebGpu(): Promise<Trial> {
@@ -30,6 +31,11 @@ async function tryTensorFlow(): Promise<Trial> {
   return { usable: true, half: false, name: packageName, hardware: usesGpu };
 }
 
+async function tryCpu(): Promise<Trial> {
+  await multiply(cpuProvider(1), "float32");
+  return PROCESSOR;
+}
+
 /** @returns whether it multiplies float16 */
 async function tryProvider(provider: Provider): Promise<boolean> {
   await multiply(provider, "float32");
@@ -40,6 +46,7 @@ const TRIALS: Readonly<Record<string, () => Promise<Trial>>> = {
   webgpu: tryWebGpu,
   cuda: tryCuda,
   tensorflow: tryTensorFlow,
+  cpu: tryCpu,
 };
 
 async function answer(): Promise<Trial> {
