@@ -16,8 +16,8 @@ export type FederationId = z.infer<typeof federationIdSchema>;
 export const siteIdSchema = slug.brand<"SiteId">();
 export type SiteId = z.infer<typeof siteIdSchema>;
 
-/** Rounds count from 1. */
-export const roundSchema = z.int().min(1).brand<"Round">();
+/** Rounds of training count from 1; before them comes FINGERPRINT_ROUND (protocol/round.ts). */
+export const roundSchema = z.int().min(0).brand<"Round">();
 export type Round = z.infer<typeof roundSchema>;
 
 /** A retry of a round, from 1. */

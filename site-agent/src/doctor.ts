@@ -1,6 +1,7 @@
 /** What `consilium-site doctor` looks at. Each check stands alone: one that fails does not hide the others. */
 import { fingerprint } from "@consilium/shared/crypto/identity";
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
+import { comparisonOf, verdictOf } from "@consilium/shared/fingerprint/compare";
 import { planHash } from "@consilium/shared/plan";
 import { formatBytes } from "@consilium/shared/units";
 import path from "node:path";
@@ -8,6 +9,7 @@ import type { CliPorts } from "./cli/ports.ts";
 import { describeShape } from "./dataset/types.ts";
 import { examineEngines, realMachine } from "./doctor/engines.ts";
 import { fail, ok, warn, type Finding } from "./doctor/finding.ts";
+import { cohortFile } from "./federation/cohort-file.ts";
 import { httpClient } from "./federation/http.ts";
 import { receiptsFile } from "./federation/receipts.ts";
 import { openSession } from "./federation/session.ts";
@@ -48,6 +50,7 @@ export async function examine(folder: string, ports: CliPorts): Promise<readonly
   }
   findings.push(
     ...federation(joined),
+    ...(await attempt("compared", () => comparedImages(home))),
     ...(await attempt("coordinator", () => coordinator(home, joined, ports))),
   );
   return findings;
@@ -147,6 +150,19 @@ function federation({ plan, enrolment }: JoinedSite): readonly Finding[] {
           ),
         ]
       : []),
+  ];
+}
+
+/** How far this site's images were from the others', when it last looked. */
+async function comparedImages(home: Home): Promise<readonly Finding[]> {
+  const seen = await cohortFile(home.federationFolder).seen();
+  if (seen === null) return [];
+  const comparison = comparisonOf(seen.distances);
+  const found = `${verdictOf(comparison)}, ${seen.sites} sites`;
+  return [
+    comparison.unlike.length === 0
+      ? ok("compared", found)
+      : warn("compared", found, "Look at consilium-site preview: is it what you meant to train on?"),
   ];
 }
 

@@ -1,5 +1,6 @@
 /** A real coordinator in this process, and agents with their own homes; only the training is replaced by arithmetic. */
 import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -14,6 +15,7 @@ import { parseToken } from "@consilium/shared/protocol/token";
 import { startCoordinator, type Coordinator } from "../../coordinator/src/app.ts";
 import { runAgent, type AgentReport, type AgentResult } from "../../site-agent/src/federation/agent.ts";
 import type { CohortReport } from "../../site-agent/src/federation/cohort.ts";
+import { cohortFile } from "../../site-agent/src/federation/cohort-file.ts";
 import { checkpointFolder } from "../../site-agent/src/federation/checkpoints.ts";
 import { enrol } from "../../site-agent/src/federation/enrol.ts";
 import { httpClient } from "../../site-agent/src/federation/http.ts";
@@ -91,8 +93,8 @@ export interface AgentRun {
 }
 
 export interface RunOptions {
-  /** What its images are like; nothing is known of them by default. */
-  readonly fingerprint?: Uint32Array;
+  /** What its images are like, or how it finds out; nothing is known of them by default. */
+  readonly fingerprint?: Uint32Array | (() => Promise<Uint32Array>);
   /** Another key than the one that was pinned, to play an impostor's victim. */
   readonly pinned?: PublicIdentity;
   /** Called at the very moment of a report; may stop the agent. */
@@ -167,6 +169,15 @@ export class TestFederation {
     });
     await home.enrol(await send());
     return new TestSite(home);
+  }
+
+  /** As a disk that loses every masked vector which was acknowledged. */
+  loseVectors(): void {
+    const blobs = path.join(this.folder, "coordinator", "blobs");
+    for (const name of readdirSync(blobs, { recursive: true, encoding: "utf8" })) {
+      const file = path.join(blobs, name);
+      if (statSync(file).isFile() && isMaskedFrame(readFileSync(file))) rmSync(file);
+    }
   }
 
   async close(): Promise<void> {
@@ -258,7 +269,8 @@ export class TestSite {
         sleep: (durationMs, until) =>
           delay(durationMs / 10, undefined, { signal: until }).catch(() => undefined),
         report,
-        fingerprint: () => Promise.resolve(fingerprint),
+        fingerprint: typeof fingerprint === "function" ? fingerprint : () => Promise.resolve(fingerprint),
+        cohortFile: cohortFile(home.federationFolder),
         onCohort,
         storeGlobalModel: (checkpoint, record) => storeGlobalModel(home, checkpoint, record, coordinator),
       },
@@ -273,6 +285,8 @@ export class TestSite {
     );
   }
 }
+
+export const isMaskedFrame = (bytes: Buffer): boolean => bytes.toString("latin1", 0, 4) === "CSLS";
 
 function coordinatorIn(folder: string, plan: Plan, port: number): Promise<Coordinator> {
   return startCoordinator({ home: path.join(folder, "coordinator"), port, plan, random, gatherMs: 100 });

@@ -7,7 +7,7 @@ import type { Sha256, SiteId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
 import type { RoundTotals } from "@consilium/shared/protocol/round";
 import type { Attempt } from "@consilium/shared/secagg/attempt";
-import { foldMasked, openSum } from "@consilium/shared/secagg/coordinator/sum";
+import { foldMasked, openSum, type Aggregate } from "@consilium/shared/secagg/coordinator/sum";
 import type { Unmasking } from "@consilium/shared/secagg/coordinator/unmask";
 import type { TailTotals } from "@consilium/shared/secagg/decode";
 import { assertMaskedHeader, MASKED_HEADER_BYTES } from "@consilium/shared/secagg/frame";
@@ -17,14 +17,18 @@ import { readCheckpointHead } from "./checkpoint-stream.ts";
 import { nextCheckpoint } from "./fold.ts";
 import type { ByteSource } from "./float-stream.ts";
 
-export interface MaskedFoldJob {
+/** All that it takes to open a sum, whatever it is of. */
+export interface MaskedSumJob {
   readonly attempt: Attempt;
   readonly layout: VectorLayout;
-  readonly base: Sha256;
-  readonly strategy: Plan["aggregation"]["strategy"];
   /** The survivors' frames, by site. */
   readonly frames: readonly { readonly site: SiteId; readonly sha256: Sha256 }[];
   readonly unmasking: Unmasking;
+}
+
+export interface MaskedFoldJob extends MaskedSumJob {
+  readonly base: Sha256;
+  readonly strategy: Plan["aggregation"]["strategy"];
 }
 
 export interface MaskedFold extends StoredBlob {
@@ -39,15 +43,28 @@ const ELEMENT_BYTES = 4;
  * @throws frame.*, secagg.other-attempt, naming the site; then nothing was written
  */
 export async function foldMaskedRound(job: MaskedFoldJob, blobs: Blobs): Promise<MaskedFold> {
-  const { attempt, layout, base, unmasking } = job;
-  const head = await readCheckpointHead(blobs.read(base));
+  const head = await readCheckpointHead(blobs.read(job.base));
+  const { mean, ...totals } = await openMasked(job, blobs);
+  const blob = await blobs.write(nextCheckpoint(job, blobs, head, Float64Array.from(mean)));
+  return { ...blob, totals: toRoundTotals(totals) };
+}
+
+/**
+ * What is beside the updates in the sum; there need not be any.
+ * @throws secagg.garbled; frame.*, secagg.other-attempt, naming the site
+ */
+export async function sumMasked(job: MaskedSumJob, blobs: Blobs): Promise<TailTotals> {
+  const { examples, clipped, extras } = await openMasked(job, blobs);
+  return { examples, clipped, extras };
+}
+
+async function openMasked(job: MaskedSumJob, blobs: Blobs): Promise<Aggregate> {
+  const { attempt, layout, unmasking } = job;
   const sum = new Uint8Array(geometryOf(layout).totalBytes);
   for (const { site, sha256 } of job.frames) {
     await addFrame(attempt, layout, sum, site, blobs.read(sha256));
   }
-  const { mean, ...totals } = openSum(layout, unmasking, sum);
-  const blob = await blobs.write(nextCheckpoint(job, blobs, head, Float64Array.from(mean)));
-  return { ...blob, totals: toRoundTotals(totals) };
+  return openSum(layout, unmasking, sum);
 }
 
 /** Looks at a frame's beginning: whether it is of this attempt at all. @throws as assertMaskedHeader */

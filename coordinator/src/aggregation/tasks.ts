@@ -5,11 +5,19 @@ import type { Identity } from "@consilium/shared/crypto/identity";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { FederationId, Sha256, SiteId, UploadId } from "@consilium/shared/ids";
 import type { Attempt } from "@consilium/shared/secagg/attempt";
+import type { TailTotals } from "@consilium/shared/secagg/decode";
 import type { VectorLayout } from "@consilium/shared/secagg/layout";
 import type { Blobs, StoredBlob } from "../blobs/blobs.ts";
 import { checkCheckpoint, checkUpdate, fold, type CheckJob, type FoldJob } from "./fold.ts";
 import type { ByteSource } from "./float-stream.ts";
-import { checkFrame, foldMaskedRound, type MaskedFold, type MaskedFoldJob } from "./fold-masked.ts";
+import {
+  checkFrame,
+  foldMaskedRound,
+  sumMasked,
+  type MaskedFold,
+  type MaskedFoldJob,
+  type MaskedSumJob,
+} from "./fold-masked.ts";
 
 export type Task =
   | { readonly task: "fold"; readonly job: FoldJob }
@@ -21,6 +29,7 @@ export type Task =
     }
   | { readonly task: "open-genesis"; readonly job: GenesisJob }
   | { readonly task: "fold-masked"; readonly job: MaskedFoldJob }
+  | { readonly task: "sum-masked"; readonly job: MaskedSumJob }
   | { readonly task: "check-masked"; readonly job: MaskedCheckJob };
 
 /** A masked vector that has arrived. */
@@ -51,6 +60,8 @@ export interface Aggregator {
   openGenesis(job: GenesisJob): Promise<void>;
   /** @throws secagg.garbled, frame.*; then nothing was written */
   foldMasked(job: MaskedFoldJob): Promise<MaskedFold>;
+  /** The sum of vectors without an update. @throws secagg.garbled, frame.* */
+  sumMasked(job: MaskedSumJob): Promise<TailTotals>;
   /** Whether a finished upload is what its site stands for. @throws hash.mismatch, frame.*, secagg.other-attempt */
   checkMasked(job: MaskedCheckJob): Promise<void>;
   close(): Promise<void>;
@@ -61,9 +72,9 @@ export interface TaskPorts {
   readonly reader: Identity;
 }
 
-export type TaskResult = StoredBlob | MaskedFold | null;
+export type TaskResult = StoredBlob | MaskedFold | TailTotals | null;
 
-/** @returns the new blob of a fold; null for checks */
+/** @returns the new blob of a fold, the totals of a sum; null for checks */
 export async function runTask(task: Task, { blobs, reader }: TaskPorts): Promise<TaskResult> {
   switch (task.task) {
     case "fold":
@@ -79,6 +90,8 @@ export async function runTask(task: Task, { blobs, reader }: TaskPorts): Promise
       return null;
     case "fold-masked":
       return foldMaskedRound(task.job, blobs);
+    case "sum-masked":
+      return sumMasked(task.job, blobs);
     case "check-masked": {
       const { attempt, layout, upload, sha256 } = task.job;
       const staged = await blobs.stage(upload);

@@ -74,7 +74,7 @@ export function startAggregationThread(blobsRoot: string, identity: Identity): A
   return {
     async fold(job) {
       const blob = await request({ task: "fold", job });
-      if (blob === null) throw new Error("a fold answers with a blob");
+      if (blob === null || !("sha256" in blob)) throw new Error("a fold answers with a blob");
       return blob;
     },
     async checkUpdate(job, upload, sha256) {
@@ -87,6 +87,11 @@ export function startAggregationThread(blobsRoot: string, identity: Identity): A
       const folded = await request({ task: "fold-masked", job });
       if (folded === null || !("totals" in folded)) throw new Error("a masked fold answers with totals");
       return folded;
+    },
+    async sumMasked(job) {
+      const totals = await request({ task: "sum-masked", job });
+      if (totals === null || !("extras" in totals)) throw new Error("a sum answers with totals");
+      return totals;
     },
     async checkMasked(job) {
       await request({ task: "check-masked", job });

@@ -1,4 +1,5 @@
 /** Facts of the reducer as lines of the audit log. */
+import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import type { FederationId } from "@consilium/shared/ids";
 import { isoTime } from "../clock.ts";
 import type { Fact } from "../federation/types.ts";
@@ -59,6 +60,12 @@ export function factData(fact: Fact): AuditEvent["data"] {
       const totals = fact.totals === undefined ? {} : { totals: { ...fact.totals } };
       return { round: fact.round, attempt: fact.attempt, checkpoint: sha256, parent, sites, ...totals };
     }
+    case "cohort.summed": {
+      const { sites, sum } = fact.record.body;
+      return { attempt: fact.attempt, sites, sum: sha256(canonicalJson([...sum])) };
+    }
+    case "cohort.given-up":
+      return { attempt: fact.attempt, reason: fact.reason };
     case "federation.finished":
       return { checkpoint: fact.checkpoint };
   }

@@ -97,9 +97,25 @@ function describeStatus(status: FederationStatus): string {
     `  ${status.summary}`,
     `  round ${status.round} of ${status.rounds}, loss ${loss === null ? "-" : loss.toFixed(4)}, coordinator ${status.coordinatorFingerprint}`,
   ];
-  const sites = status.sites.map(
-    (site) =>
-      `  ${site.connected ? "*" : " "} ${site.site.padEnd(20)} ${site.phase.padEnd(10)} ${site.contributions} updates, ${formatBytes(site.receivedBytes)}`,
-  );
-  return [...head, ...sites].join("\n");
+  const sites = status.sites.map((site) => {
+    const compared = status.images.find((image) => image.site === site.site);
+    const images = compared === undefined ? "" : `, images ${compared.verdict}`;
+    return `  ${site.connected ? "*" : " "} ${site.site.padEnd(20)} ${site.phase.padEnd(10)} ${site.contributions} updates, ${formatBytes(site.receivedBytes)}${images}`;
+  });
+  return [...head, describeCohort(status), ...sites].join("\n");
+}
+
+/** Histograms whose bins have names that people read. */
+const NAMED_GROUPS: readonly string[] = ["modality", "bodyPart", "view", "vendor"];
+
+function describeCohort({ cohort: { sites, groups, givenUp } }: FederationStatus): string {
+  if (givenUp !== null) return `  images: no sum of what they are like (${givenUp})`;
+  if (groups === null) return "  images: not added up yet";
+  const parts = groups
+    .filter(({ name }) => NAMED_GROUPS.includes(name))
+    .map(({ title, shares }) => {
+      const filled = shares.filter(({ share }) => share > 0).sort((a, b) => b.share - a.share);
+      return `${title} ${filled.map(({ bin, share }) => `${bin} ${Math.round(100 * share)} %`).join(", ") || "unknown"}`;
+    });
+  return `  images of ${sites} sites together: ${parts.join("; ")}`;
 }

@@ -2,9 +2,11 @@
 import { readFile } from "node:fs/promises";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { parsePlan, type Plan } from "@consilium/shared/plan";
+import { isFingerprintRound } from "@consilium/shared/protocol/round";
 import type { Logger } from "pino";
 import { startCoordinator, type Coordinator } from "../app.ts";
 import { factData } from "../audit/events.ts";
+import { roundTitle } from "../federation/status.ts";
 import type { Fact } from "../federation/types.ts";
 import { PLAIN_WARNING, say, type Terminal } from "./terminal.ts";
 
@@ -63,7 +65,7 @@ function describeFact(fact: Fact): string | null {
     case "genesis.stored":
       return "The initial model is here.";
     case "round.opened":
-      return `Round ${fact.round}${fact.attempt > 1 ? `, attempt ${fact.attempt}` : ""}: open for ${fact.cohort.join(", ")}.`;
+      return `${roundTitle(fact.round)}${fact.attempt > 1 ? `, attempt ${fact.attempt}` : ""}: open for ${fact.cohort.join(", ")}.`;
     case "contribution.accepted": {
       const { round, site, examples, metrics } = fact.header.body;
       return `Round ${round}: update of ${site} (${examples} images, loss ${metrics.loss.toFixed(4)}).`;
@@ -71,25 +73,37 @@ function describeFact(fact: Fact): string | null {
     case "masking.opened":
       return null;
     case "masking.answered":
-      return fact.message.step === "mask" ? `Round ${fact.round}: masked update of ${fact.site}.` : null;
+      return fact.message.step === "mask"
+        ? `${roundTitle(fact.round)}: masked ${isFingerprintRound(fact.round) ? "fingerprint" : "update"} of ${fact.site}.`
+        : null;
     case "masking.advanced":
       return null;
     case "contribution.dropped":
-      return `Round ${fact.round}: update of ${fact.site} dropped (${fact.reason}).`;
+      return `${roundTitle(fact.round)}: update of ${fact.site} dropped (${fact.reason}).`;
     case "round.closed":
       return fact.excluded.length === 0
-        ? `Round ${fact.round}: complete.`
-        : `Round ${fact.round}: closed without ${excludedText(fact)}.`;
+        ? `${roundTitle(fact.round)}: complete.`
+        : `${roundTitle(fact.round)}: closed without ${excludedText(fact)}.`;
     case "round.abandoned":
       return fact.failure === undefined
-        ? `Round ${fact.round}: too few updates; without ${excludedText(fact)}. It is tried again.`
-        : `Round ${fact.round}: the sum cannot be opened (${[fact.failure.reason, ...fact.failure.culprits].join(", ")}). It is tried again.`;
+        ? `${roundTitle(fact.round)}: too few answers; without ${excludedText(fact)}.${again(fact)}`
+        : `${roundTitle(fact.round)}: the sum cannot be opened (${[fact.failure.reason, ...fact.failure.culprits].join(", ")}).${again(fact)}`;
     case "round.aggregated":
       return `Round ${fact.round}: averaged, global model ${fact.record.body.sha256.slice(0, 12)}.`;
+    case "cohort.summed": {
+      const { sites } = fact.record.body;
+      return `${roundTitle(fact.round)}: what the images of ${sites.join(", ")} together are like is known.`;
+    }
+    case "cohort.given-up":
+      return `${roundTitle(fact.round)}: whether the sites' images are alike stays unknown (${fact.reason}).`;
     case "federation.finished":
       return `Finished; global model ${fact.checkpoint.slice(0, 12)}.`;
   }
 }
+
+/** The comparison of images may be given up instead, which is said by itself. */
+const again = ({ round }: Extract<Fact, { fact: "round.abandoned" }>): string =>
+  isFingerprintRound(round) ? "" : " It is tried again.";
 
 const excludedText = ({ excluded }: Extract<Fact, { fact: "round.closed" | "round.abandoned" }>): string =>
   excluded.map(({ site, reason }) => `${site} (${reason})`).join(", ");

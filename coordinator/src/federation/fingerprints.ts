@@ -1,47 +1,41 @@
-/** What the sites' images are like: kept sealed as they came, opened to be summed and compared. */
+/** What the sites' images are like in a plain federation: kept sealed as they came, opened to be summed and compared. */
 import { sha256 } from "@consilium/shared/canonical";
 import { fromBase64Url } from "@consilium/shared/crypto/encoding";
 import { open } from "@consilium/shared/crypto/envelope";
-import { verify, type Identity } from "@consilium/shared/crypto/identity";
+import { verify } from "@consilium/shared/crypto/identity";
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
-import { compareWithOthers, verdictOf } from "@consilium/shared/fingerprint/compare";
+import { compareWithOthers } from "@consilium/shared/fingerprint/compare";
 import { decodeFingerprint, sumOfFingerprints } from "@consilium/shared/fingerprint/histogram";
-import { GROUPS } from "@consilium/shared/fingerprint/layout";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
 import {
   MIN_SUMMED_SITES,
+  type CohortStatus,
   type CohortSum,
   type FingerprintMessage,
   type ImageComparison,
 } from "@consilium/shared/protocol/fingerprint";
 import { auditEvent } from "../audit/events.ts";
-import type { Clock } from "../clock.ts";
 import type { FederationRow, SiteRow } from "../store/store.ts";
-import type { JournalPorts } from "./journal.ts";
-
-export interface FingerprintPorts extends JournalPorts {
-  readonly clock: Clock;
-  readonly identity: Identity;
-}
+import { cohortStatus, imageComparison, isUnlike, type ImagePorts, type SiteImages } from "./site-images.ts";
 
 interface Known {
   readonly sealedSha256: Sha256;
   readonly vector: Uint32Array;
 }
 
-export class Fingerprints {
-  readonly #ports: FingerprintPorts;
+export class Fingerprints implements SiteImages {
+  readonly #ports: ImagePorts;
   readonly #row: FederationRow;
   readonly #known = new Map<SiteId, Known>();
   #comparisons: readonly ImageComparison[] = [];
 
-  private constructor(ports: FingerprintPorts, row: FederationRow) {
+  private constructor(ports: ImagePorts, row: FederationRow) {
     this.#ports = ports;
     this.#row = row;
   }
 
   /** Those of earlier. One that cannot be opened any more is left out; its site sends another when it connects. */
-  static async open(ports: FingerprintPorts, row: FederationRow): Promise<Fingerprints> {
+  static async open(ports: ImagePorts, row: FederationRow): Promise<Fingerprints> {
     const { store, logger } = ports;
     const { federation } = row;
     const fingerprints = new Fingerprints(ports, row);
@@ -84,8 +78,13 @@ export class Fingerprints {
       logger.warn({ federation, site: other, verdict }, "a site's images are unlike the others'");
   }
 
+  /** @throws protocol.invalid-message: the coordinator works them out itself */
+  report(): Promise<void> {
+    return Promise.reject(new ConsiliumError("protocol.invalid-message", { culprits: ["distances"] }));
+  }
+
   /** What a site may know of the others. */
-  sum(): CohortSum {
+  cohort(): CohortSum {
     const vectors = [...this.#known.values()].map(({ vector }) => vector);
     const sites = vectors.length;
     return { sites, sum: sites < MIN_SUMMED_SITES ? null : Array.from(sumOfFingerprints(vectors)) };
@@ -94,6 +93,11 @@ export class Fingerprints {
   /** Each site beside all the others; none while there is nobody to compare with. */
   comparisons(): readonly ImageComparison[] {
     return this.#comparisons;
+  }
+
+  status(): CohortStatus {
+    const { sites, sum } = this.cohort();
+    return cohortStatus(sites, sum, null);
   }
 
   async #read({ site, identity }: SiteRow, { header, sealed }: FingerprintMessage): Promise<Known> {
@@ -117,22 +121,6 @@ export class Fingerprints {
     this.#comparisons = [...this.#known]
       .filter(() => !alone)
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([site, { vector }]) => comparison(site, vector, total));
+      .map(([site, { vector }]) => imageComparison(site, compareWithOthers(vector, total)));
   }
 }
-
-function comparison(site: SiteId, own: Uint32Array, total: Uint32Array): ImageComparison {
-  const compared = compareWithOthers(own, total);
-  return {
-    site,
-    groups: GROUPS.map(({ name, title }) => ({
-      name,
-      title,
-      distance: compared.distances[name],
-      unlike: compared.unlike.includes(name),
-    })),
-    verdict: verdictOf(compared),
-  };
-}
-
-const isUnlike = ({ groups }: ImageComparison): boolean => groups.some(({ unlike }) => unlike);

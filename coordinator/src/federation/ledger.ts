@@ -1,9 +1,13 @@
 /** The rounds, checkpoints and totals of one federation in memory: what the store's rows say, kept up fact by fact. */
 import type { Signed } from "@consilium/shared/crypto/signed";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
-import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
+import {
+  isFingerprintRound,
+  type CheckpointRecord,
+  type ContributionHeader,
+} from "@consilium/shared/protocol/round";
 import type { SignedMasked } from "@consilium/shared/secagg/messages";
-import type { MaskingRow, RoundRow, SiteTotals } from "../store/store.ts";
+import type { CohortRow, MaskingRow, RoundRow, SiteTotals } from "../store/store.ts";
 import { FIRST_STEP, type HeldMessage } from "./masking-steps.ts";
 import type { Contribution, Fact } from "./types.ts";
 
@@ -12,13 +16,17 @@ export class Ledger {
   readonly rounds: RoundRow[];
   /** Ordered by round; the first is the initial model. */
   readonly checkpoints: Signed<CheckpointRecord>[];
+  /** What became of the round before the first; null while it is not over. */
+  cohort: CohortRow | null;
   readonly #totals: Map<SiteId, SiteTotals>;
 
   constructor(
     rounds: readonly RoundRow[],
     checkpoints: readonly Signed<CheckpointRecord>[],
     totals: readonly SiteTotals[],
+    cohort: CohortRow | null = null,
   ) {
+    this.cohort = cohort;
     this.rounds = [...rounds];
     this.checkpoints = [...checkpoints];
     this.#totals = new Map(totals.map((entry) => [entry.site, entry]));
@@ -105,6 +113,13 @@ export class Ledger {
         });
         this.checkpoints.push(fact.record);
         return;
+      case "cohort.summed":
+        this.#change({ outcome: "aggregated", closedAtMs: atMs, masking: null });
+        this.cohort = { record: fact.record, givenUp: null };
+        return;
+      case "cohort.given-up":
+        this.cohort = { record: null, givenUp: fact.reason };
+        return;
       case "federation.finished":
         return;
     }
@@ -139,9 +154,11 @@ export class Ledger {
 
   #count(site: SiteId, contributions: number, receivedBytes: number): void {
     const before = this.#totals.get(site) ?? { site, contributions: 0, receivedBytes: 0 };
+    // A fingerprint is no contribution to the model.
+    const counted = isFingerprintRound(this.#last().round) ? 0 : contributions;
     this.#totals.set(site, {
       site,
-      contributions: before.contributions + contributions,
+      contributions: before.contributions + counted,
       receivedBytes: before.receivedBytes + receivedBytes,
     });
   }

@@ -4,7 +4,7 @@
  */
 import type { SiteId } from "@consilium/shared/ids";
 import type { UploadOutcome } from "@consilium/shared/protocol/events";
-import type { MaskingStep } from "@consilium/shared/protocol/round";
+import { isFingerprintRound, type MaskingStep } from "@consilium/shared/protocol/round";
 import { GRAPH_DEGREE, MIN_SURVIVORS, thresholdOf } from "@consilium/shared/secagg/threshold";
 import type { MaskingMessage } from "@consilium/shared/protocol/masking";
 import type { Rules } from "./types.ts";
@@ -77,8 +77,9 @@ export function judgeStep(
   return { then: "advance", masking: { ...masking, step: next, expected: answered, answered: [] } };
 }
 
-export function stepMs({ roundDeadlineMs }: Rules, step: MaskingStep): number {
-  return step === "mask" ? roundDeadlineMs : Math.min(roundDeadlineMs, SHORT_STEP_MS);
+export function stepMs({ roundDeadlineMs }: Rules, round: number, step: MaskingStep): number {
+  const trains = step === "mask" && !isFingerprintRound(round);
+  return trains ? roundDeadlineMs : Math.min(roundDeadlineMs, SHORT_STEP_MS);
 }
 
 /** As it was when the step began and these messages had been committed. */

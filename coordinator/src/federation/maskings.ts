@@ -2,9 +2,10 @@
 import { sign, type Identity } from "@consilium/shared/crypto/identity";
 import type { PublicIdentity } from "@consilium/shared/crypto/signed";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { fingerprintLayout } from "@consilium/shared/fingerprint/masked";
 import type { SiteId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
-import type { RoundOpening } from "@consilium/shared/protocol/round";
+import { isFingerprintRound, type RoundOpening } from "@consilium/shared/protocol/round";
 import { openAttempt } from "@consilium/shared/secagg/attempt";
 import { roundLayout } from "@consilium/shared/secagg/plan-layout";
 import { readMagnitudes } from "../aggregation/magnitudes.ts";
@@ -44,8 +45,10 @@ export class Maskings {
     const { blobs, identity, plan, identityOf } = this.#ports;
     const { federation, round, attempt } = opening;
     const members = this.#row(opening).roster.map((site) => ({ site, identity: identityOf(site) }));
-    const magnitudes = await readMagnitudes(blobs, opening.base);
-    const layout = roundLayout(plan, round, opening.cohort.length, magnitudes);
+    const sites = opening.cohort.length;
+    const layout = isFingerprintRound(round)
+      ? fingerprintLayout(sites)
+      : roundLayout(plan, round, sites, await readMagnitudes(blobs, opening.base));
     const terms = {
       attempt: openAttempt(opening, members, layout),
       layout,

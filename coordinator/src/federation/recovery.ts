@@ -1,12 +1,12 @@
 /** A federation as the last commit left it, out of the store's rows. */
 import type { Attempt, Round, SiteId } from "@consilium/shared/ids";
-import type { CheckpointRecord } from "@consilium/shared/protocol/round";
+import { isFingerprintRound, type CheckpointRecord } from "@consilium/shared/protocol/round";
 import type { Blobs } from "../blobs/blobs.ts";
-import type { FederationRow, RoundRow, SiteRow, Store } from "../store/store.ts";
+import type { CohortRow, FederationRow, RoundRow, SiteRow, Store } from "../store/store.ts";
 import { readLayout, type ModelLayout } from "./layout.ts";
 import { Ledger } from "./ledger.ts";
 import { restoreMasking } from "./masking-steps.ts";
-import { FIRST_ATTEMPT, initialState } from "./state.ts";
+import { FIRST_ATTEMPT, FIRST_ROUND, initialState } from "./state.ts";
 import type { FederationState, Position, Rules } from "./types.ts";
 
 export interface StoredFederation {
@@ -15,6 +15,8 @@ export interface StoredFederation {
   readonly checkpoints: readonly CheckpointRecord[];
   /** Ordered by round and attempt. */
   readonly rounds: readonly RoundRow[];
+  /** What became of the round before the first. */
+  readonly cohort: CohortRow | null;
 }
 
 export interface RecoveredFederation {
@@ -40,13 +42,15 @@ export async function recoverFederation(
   const roster = await store.sites(federation);
   const attempts = await store.rounds(federation);
   const checkpoints = await store.checkpoints(federation);
+  const cohort = await store.cohort(federation);
   const state = restoreState(rules, {
     roster: roster.map(({ site }) => site),
     rounds: attempts,
     checkpoints: checkpoints.map(({ body }) => body),
+    cohort,
   });
   const totals = await store.contributionTotals(federation);
-  const ledger = new Ledger(attempts, checkpoints, totals);
+  const ledger = new Ledger(attempts, checkpoints, totals, cohort);
   const layout = state.genesis === null ? null : await readLayout(blobs, state.genesis);
   return { state, ledger, roster, layout };
 }
@@ -54,18 +58,18 @@ export async function recoverFederation(
 /** As it was after the last commit; follow with the event `coordinator.recovered`. */
 export function restoreState(
   rules: Rules,
-  { roster, checkpoints, rounds }: StoredFederation,
+  { roster, checkpoints, rounds, cohort }: StoredFederation,
 ): FederationState {
   return {
     ...initialState(rules),
     roster: [...roster].sort(),
     genesis: checkpoints.at(0)?.sha256 ?? null,
     checkpoint: checkpoints.at(-1)?.sha256 ?? null,
-    position: restorePosition(rules, rounds.at(-1)),
+    position: restorePosition(rules, rounds.at(-1), cohort),
   };
 }
 
-function restorePosition(rules: Rules, last: RoundRow | undefined): Position {
+function restorePosition(rules: Rules, last: RoundRow | undefined, images: CohortRow | null): Position {
   if (last === undefined) return initialState(rules).position;
   const { round, attempt, base, cohort, openedAtMs, contributions, excluded, masking } = last;
   switch (last.outcome) {
@@ -88,7 +92,9 @@ function restorePosition(rules: Rules, last: RoundRow | undefined): Position {
     case "closed":
       return { phase: "aggregating", round, attempt, base, cohort, openedAtMs, contributions, excluded };
     case "abandoned":
-      return { phase: "waiting", round, attempt: (attempt + 1) as Attempt, gathering: false };
+      return isFingerprintRound(round) && images !== null
+        ? { phase: "waiting", round: FIRST_ROUND, attempt: FIRST_ATTEMPT, gathering: false }
+        : { phase: "waiting", round, attempt: (attempt + 1) as Attempt, gathering: false };
     case "aggregated":
       return round >= rules.rounds
         ? { phase: "finished" }

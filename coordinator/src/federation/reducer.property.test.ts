@@ -173,6 +173,7 @@ it("recovers from the recorded facts to where it was", () => {
         roster: state.roster,
         checkpoints: ledger.checkpoints.map(({ body }) => body),
         rounds: ledger.rounds,
+        cohort: ledger.cohort,
       };
       const restored = restoreState(rules, stored);
       const again = transition(restored, { type: "coordinator.recovered", atMs: 0 });

@@ -3,16 +3,19 @@
  *
  * waiting -> open -> aggregating -> open ... -> finished; from open and aggregating back to waiting, or straight to the
  * next attempt, when too few contributions are left. Where updates are masked an open round goes through steps
- * (masking-steps.ts), and its contributions are the vectors of the third.
+ * (masking-steps.ts), and its contributions are the vectors of the third; and a round goes before the first, whose
+ * vectors say what the sites' images are like.
  */
 import type { Attempt, Round } from "@consilium/shared/ids";
 import type { UploadOutcome } from "@consilium/shared/protocol/events";
-import type { ContributionHeader } from "@consilium/shared/protocol/round";
-import { FIRST_STEP, judgeAnswer, judgeStep, stepMs, withAnswer, withoutAnswer } from "./masking-steps.ts";
+import { isFingerprintRound, type ContributionHeader } from "@consilium/shared/protocol/round";
+import { judgeAnswer, judgeStep, withAnswer, withoutAnswer } from "./masking-steps.ts";
 import { toContribution, toMaskedContribution } from "./ledger.ts";
+import { awaitDeadline, deadlineMs, openNext, tryOpen } from "./opening.ts";
 import {
   bySite,
   FIRST_ATTEMPT,
+  FIRST_ROUND,
   isCurrent,
   missing,
   unchanged,
@@ -26,7 +29,6 @@ import type {
   FederationEvent,
   FederationState,
   OpenPosition,
-  Rules,
   Transition,
 } from "./types.ts";
 
@@ -60,6 +62,8 @@ export function transition(state: FederationState, event: FederationEvent): Tran
       return tryOpen(state, event.atMs, { evenIfIncomplete: true });
     case "round.aggregated":
       return roundAggregated(state, event);
+    case "cohort.summed":
+      return cohortSummed(state, event);
     case "coordinator.recovered":
       return recovered(state, event.atMs);
   }
@@ -234,6 +238,20 @@ function roundAggregated(state: FederationState, event: EventOf<"round.aggregate
   };
 }
 
+/** The sites know what they have in common; now they train. */
+function cohortSummed(state: FederationState, event: EventOf<"cohort.summed">): Transition {
+  const { position } = state;
+  const { attempt, record } = event;
+  const isOurs = position.phase === "aggregating" && isFingerprintRound(position.round);
+  if (!isOurs || position.attempt !== attempt) return unchanged(state);
+  const next = openNext(state, FIRST_ROUND, FIRST_ATTEMPT, event.atMs);
+  return {
+    ...next,
+    facts: [{ fact: "cohort.summed", round: position.round, attempt, record }, ...next.facts],
+    effects: [{ effect: "discard-spent" }, ...next.effects],
+  };
+}
+
 /** Deadlines count from the re-opening: the sites could not work while nobody was there. */
 function recovered(state: FederationState, atMs: number): Transition {
   const alone = { ...state, connected: [], genesisClaim: null };
@@ -251,60 +269,6 @@ function recovered(state: FederationState, atMs: number): Transition {
     case "finished":
       return unchanged(alone);
   }
-}
-
-/** Opens the waiting round once enough sites are there; with some of the roster absent, after a moment's grace. */
-function tryOpen(
-  state: FederationState,
-  atMs: number,
-  { evenIfIncomplete = false }: { evenIfIncomplete?: boolean } = {},
-): Transition {
-  const { position, rules, connected, roster } = state;
-  if (position.phase !== "waiting") return unchanged(state);
-  if (state.checkpoint === null || connected.length < rules.minSites) {
-    return unchanged(withPosition(state, { ...position, gathering: false }));
-  }
-  if (connected.length >= roster.length || evenIfIncomplete) {
-    return open(state, position.round, position.attempt, atMs);
-  }
-  if (position.gathering) return unchanged(state);
-  return {
-    state: withPosition(state, { ...position, gathering: true }),
-    facts: [],
-    effects: [{ effect: "await-gathering", afterMs: rules.gatherMs }],
-  };
-}
-
-/** Straight on with whoever is connected; sites that are away take part from a later round. */
-function openNext(state: FederationState, round: Round, attempt: Attempt, atMs: number): Transition {
-  return state.connected.length >= state.rules.minSites
-    ? open(state, round, attempt, atMs)
-    : unchanged(withPosition(state, { phase: "waiting", round, attempt, gathering: false }));
-}
-
-function open(state: FederationState, round: Round, attempt: Attempt, atMs: number): Transition {
-  if (state.checkpoint === null) throw new Error("a round needs a model to start from");
-  const { roster, connected, rules } = state;
-  const masking =
-    rules.secure === "masked" ? { roster, step: FIRST_STEP, expected: connected, answered: [] } : null;
-  const position: OpenPosition = {
-    phase: "open",
-    round,
-    attempt,
-    base: state.checkpoint,
-    cohort: connected,
-    openedAtMs: atMs,
-    deadlineAtMs: atMs + deadlineMs(rules, { masking }),
-    contributions: [],
-    refused: [],
-    masking,
-  };
-  const opened = { fact: "round.opened", round, attempt, base: position.base, cohort: connected } as const;
-  return {
-    state: withPosition(state, position),
-    facts: masking === null ? [opened] : [opened, { fact: "masking.opened", round, attempt, roster }],
-    effects: [awaitDeadline(rules, position)],
-  };
 }
 
 /** To the next step or to the sum, if nothing more is to be waited for. */
@@ -336,8 +300,8 @@ function nextStep(
     case "advance": {
       const { round, attempt } = position;
       const { step, expected: sites } = verdict.masking;
-      const deadlineAtMs = atMs + stepMs(state.rules, step);
-      const advanced = { ...position, masking: verdict.masking, deadlineAtMs };
+      const masked = { ...position, masking: verdict.masking };
+      const advanced = { ...masked, deadlineAtMs: atMs + deadlineMs(state.rules, masked) };
       return {
         state: withPosition(state, advanced),
         facts: [{ fact: "masking.advanced", round, attempt, step, sites }],
@@ -368,28 +332,30 @@ function close(state: FederationState, position: OpenPosition, excluded: readonl
 
 function abandon(
   state: FederationState,
-  { round, attempt }: OpenPosition | AggregatingPosition,
+  position: OpenPosition | AggregatingPosition,
   excluded: readonly Exclusion[],
   atMs: number,
   failure?: { readonly reason: string; readonly culprits: readonly string[] },
 ): Transition {
-  const next = openNext(state, round, (attempt + 1) as Attempt, atMs);
+  const { round, attempt } = position;
+  const givenUp = isFingerprintRound(round) && mayHaveReleased(position);
+  const next = givenUp
+    ? openNext(state, FIRST_ROUND, FIRST_ATTEMPT, atMs)
+    : openNext(state, round, (attempt + 1) as Attempt, atMs);
   const why = failure === undefined ? {} : { failure };
+  const abandoned = { fact: "round.abandoned", round, attempt, excluded, ...why } as const;
+  const reason = failure?.reason ?? "secagg.too-few-sites";
+  const facts = givenUp ? [{ fact: "cohort.given-up", round, attempt, reason } as const] : [];
   return {
     state: next.state,
-    facts: [{ fact: "round.abandoned", round, attempt, excluded, ...why }, ...next.facts],
+    facts: [abandoned, ...facts, ...next.facts],
     effects: [{ effect: "discard-spent" }, ...next.effects],
   };
 }
 
+/** Then another sum over the same values, less or more one site, would give that site away. */
+const mayHaveReleased = (position: OpenPosition | AggregatingPosition): boolean =>
+  position.phase === "aggregating" || position.masking?.step === "unmask";
+
 const closedFact = ({ round, attempt, excluded }: AggregatingPosition) =>
   ({ fact: "round.closed", round, attempt, excluded }) as const;
-
-const deadlineMs = (rules: Rules, { masking }: Pick<OpenPosition, "masking">): number =>
-  masking === null ? rules.roundDeadlineMs : stepMs(rules, masking.step);
-
-function awaitDeadline(rules: Rules, position: OpenPosition) {
-  const { round, attempt, masking } = position;
-  const step = masking === null ? {} : { step: masking.step };
-  return { effect: "await-deadline", round, attempt, ...step, afterMs: deadlineMs(rules, position) } as const;
-}

@@ -8,7 +8,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import type { FederationId, Sha256, SiteId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
 import type { FederationPosition, Hello, Progress, UploadOutcome } from "@consilium/shared/protocol/events";
-import type { CohortSum, FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
+import type { DistancesMessage, FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
 import type { MaskingAnswer, MaskingQuery, MaskingShown } from "@consilium/shared/protocol/masking";
 import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
@@ -25,14 +25,16 @@ import type { Ledger } from "./ledger.ts";
 import { LiveSites } from "./live.ts";
 import { OpeningSigner, positionFor } from "./position.ts";
 import { recoverFederation, type RecoveredFederation, type RecoveryPorts } from "./recovery.ts";
-import { foldMaskedSum } from "./fold-masked-sum.ts";
+import { MaskedImages } from "./masked-images.ts";
 import type { MaskedRound } from "./masked-round.ts";
+import { closeMasked } from "./masked-sum.ts";
 import { isOfAttempt, judgeIn, mayAsk } from "./masking-position.ts";
 import { Maskings } from "./maskings.ts";
 import { judge, transition } from "./reducer.ts";
 import { Serial } from "./serial.ts";
+import type { SiteImages } from "./site-images.ts";
 import { federationStatus } from "./status.ts";
-import type { AggregatingPosition, Effect, Fact, FederationEvent, FederationState } from "./types.ts";
+import type { AggregatingPosition, Effect, Fact, FederationState, Happening } from "./types.ts";
 
 export interface FederationPorts extends JournalPorts, RecoveryPorts {
   readonly aggregator: Aggregator;
@@ -48,13 +50,6 @@ export interface Change {
 }
 export type ChangeListener = (change: Change) => void;
 
-/** An event without its time. */
-type Happening = FederationEvent extends infer E
-  ? E extends FederationEvent
-    ? Omit<E, "atMs">
-    : never
-  : never;
-
 export class FederationService {
   readonly federation: FederationId;
   readonly plan: Signed<Plan>;
@@ -68,7 +63,9 @@ export class FederationService {
   readonly #errands: Errands;
   readonly #events = new Serial();
   readonly #journal: Journal;
-  readonly #fingerprints: Fingerprints;
+  readonly #row: FederationRow;
+  /** What the sites' images are like. */
+  readonly images: SiteImages;
   readonly #maskings: Maskings;
   #state: FederationState;
   #layout: ModelLayout | null;
@@ -78,9 +75,10 @@ export class FederationService {
     ports: FederationPorts,
     row: FederationRow,
     parts: RecoveredFederation,
-    fingerprints: Fingerprints,
+    images: SiteImages,
   ) {
     this.#ports = ports;
+    this.#row = row;
     this.federation = row.federation;
     this.plan = row.plan;
     this.planHash = row.planHash;
@@ -88,7 +86,7 @@ export class FederationService {
     this.#ledger = parts.ledger;
     this.#roster = new Map(parts.roster.map((site) => [site.site, site]));
     this.#layout = parts.layout;
-    this.#fingerprints = fingerprints;
+    this.images = images;
     this.#journal = new Journal(ports, row.federation, parts.ledger);
     this.#openings = new OpeningSigner(ports.identity, row.federation, row.planHash);
     this.#maskings = new Maskings({
@@ -106,7 +104,9 @@ export class FederationService {
   /** Reads the federation as the last commit left it, and goes on from there. */
   static async open(ports: FederationPorts, row: FederationRow): Promise<FederationService> {
     const parts = await recoverFederation(ports, row);
-    const service = new FederationService(ports, row, parts, await Fingerprints.open(ports, row));
+    const isMasked = row.plan.body.aggregation.secure === "masked";
+    const images = await (isMasked ? MaskedImages.open(ports, row, parts.ledger) : Fingerprints.open(ports, row));
+    const service = new FederationService(ports, row, parts, images);
     await service.#dropLostContributions();
     await service.#dispatch({ type: "coordinator.recovered" });
     ports.logger.info(
@@ -150,14 +150,16 @@ export class FederationService {
     await this.#dispatch({ type: "site.disconnected", site });
   }
 
-  /** @throws what Fingerprints.receive throws, site.unknown */
+  /** @throws what SiteImages.receive throws, site.unknown */
   async fingerprint(site: SiteId, message: FingerprintMessage): Promise<void> {
-    await this.#fingerprints.receive(this.siteRow(site), message);
+    await this.images.receive(this.siteRow(site), message);
     this.#notify({ facts: [], ofState: false });
   }
 
-  cohort(): CohortSum {
-    return this.#fingerprints.sum();
+  /** @throws what SiteImages.report throws, site.unknown */
+  async distances(site: SiteId, message: Signed<DistancesMessage>): Promise<void> {
+    await this.images.report(this.siteRow(site), message);
+    this.#notify({ facts: [], ofState: false });
   }
 
   progress(site: SiteId, { phase, done, total, loss }: Progress): void {
@@ -279,7 +281,8 @@ export class FederationService {
         live: this.#live.get(site),
         totals: this.#ledger.totalsOf(site),
       })),
-      images: this.#fingerprints.comparisons(),
+      images: this.images.comparisons(),
+      cohort: this.images.status(),
     });
   }
 
@@ -339,7 +342,10 @@ export class FederationService {
     const { round, attempt, base, contributions } = position;
     const { strategy, secure } = this.plan.body.aggregation;
     if (secure === "masked") {
-      await this.#aggregateMasked(position);
+      const { aggregator, identity } = this.#ports;
+      const record = this.#record.bind(this);
+      const ports = { aggregator, identity, row: this.#row, record };
+      await this.#dispatch(await closeMasked(ports, position, await this.maskedRound(position)));
       return;
     }
     const folded = await foldRound(this.#ports.aggregator, this.federation, strategy, position);
@@ -351,20 +357,6 @@ export class FederationService {
     const sites = contributions.map(({ site }) => site);
     const record = this.#record({ round, sha256: folded.sha256, parent: base, sites });
     await this.#dispatch({ type: "round.aggregated", attempt, record });
-  }
-
-  async #aggregateMasked(position: AggregatingPosition): Promise<void> {
-    const { round, attempt, base } = position;
-    const { strategy } = this.plan.body.aggregation;
-    const masked = await this.maskedRound(position);
-    const folded = await foldMaskedSum(this.#ports.aggregator, strategy, position, masked);
-    if ("failure" in folded) {
-      await this.#dispatch({ type: "attempt.failed", round, attempt, ...folded.failure });
-      return;
-    }
-    const { sha256, totals, sites } = folded;
-    const record = this.#record({ round, sha256, parent: base, sites });
-    await this.#dispatch({ type: "round.aggregated", attempt, record, totals });
   }
 
   /** Sealed updates are kept until the aggregate they went into is committed, and no longer. */

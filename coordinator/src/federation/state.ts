@@ -1,5 +1,6 @@
 /** A federation's state as a value: how it begins, and the small changes that its reducer is made of. */
 import type { Attempt, Round, SiteId } from "@consilium/shared/ids";
+import { FINGERPRINT_ROUND } from "@consilium/shared/protocol/round";
 import type {
   AggregatingPosition,
   Exclusion,
@@ -21,7 +22,13 @@ export function initialState(rules: Rules): FederationState {
     genesisClaim: null,
     genesis: null,
     checkpoint: null,
-    position: { phase: "waiting", round: FIRST_ROUND, attempt: FIRST_ATTEMPT, gathering: false },
+    // Where updates are masked, so is what the sites' images are like, which is added up before the first update.
+    position: {
+      phase: "waiting",
+      round: rules.secure === "masked" ? FINGERPRINT_ROUND : FIRST_ROUND,
+      attempt: FIRST_ATTEMPT,
+      gathering: false,
+    },
   };
 }
 

@@ -1,9 +1,9 @@
 /** The federation as operators and the dashboard see it. */
 import type { Sha256, SiteId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
-import type { ImageComparison } from "@consilium/shared/protocol/fingerprint";
+import type { CohortStatus, ImageComparison } from "@consilium/shared/protocol/fingerprint";
 import type { FederationStatus, RoundStatus, SiteStatus } from "@consilium/shared/protocol/http";
-import type { MaskingStep } from "@consilium/shared/protocol/round";
+import { isFingerprintRound, type MaskingStep } from "@consilium/shared/protocol/round";
 import { isoTime } from "../clock.ts";
 import type { RoundRow, SiteTotals } from "../store/store.ts";
 import type { LiveSite } from "./live.ts";
@@ -25,6 +25,7 @@ export interface StatusParts {
     readonly totals: SiteTotals | undefined;
   }[];
   readonly images: readonly ImageComparison[];
+  readonly cohort: CohortStatus;
 }
 
 export function federationStatus(parts: StatusParts): FederationStatus {
@@ -62,7 +63,9 @@ export function federationStatus(parts: StatusParts): FederationStatus {
       };
     }),
     images: parts.images,
-    history: parts.rounds.map(roundStatus),
+    cohort: parts.cohort,
+    // The round before the first has no model and no loss; what came of it is in `cohort`.
+    history: parts.rounds.filter(({ round }) => !isFingerprintRound(round)).map(roundStatus),
   };
 }
 
@@ -100,9 +103,14 @@ const ASKED: Readonly<Record<Exclude<MaskingStep, "mask">, string>> = {
 
 function summariseStep(round: number, { step, expected, answered }: Masking): string {
   const missing = expected.filter((site) => !answered.includes(site));
-  const asked = step === "mask" ? "updates" : ASKED[step];
-  return `Round ${round}: ${answered.length} of ${expected.length} sites have sent ${asked}; waiting for ${missing.join(", ")}.`;
+  const vectors = isFingerprintRound(round) ? "masked fingerprints of their images" : "updates";
+  const asked = step === "mask" ? vectors : ASKED[step];
+  return `${roundTitle(round)}: ${answered.length} of ${expected.length} sites have sent ${asked}; waiting for ${missing.join(", ")}.`;
 }
+
+/** For people: "Round 3", or what the round before the first is for. */
+export const roundTitle = (round: number): string =>
+  isFingerprintRound(round) ? "Before round 1" : `Round ${round}`;
 
 /** One sentence on what is being waited for. */
 export function summarise(state: FederationState): string {
@@ -118,15 +126,18 @@ export function summarise(state: FederationState): string {
       if (state.genesis === null) {
         return `Waiting for the initial model from ${state.genesisClaim?.site ?? "a site"}.`;
       }
-      return `Round ${position.round} opens in a moment; ${connected.length} of ${roster.length} sites are there.`;
+      return `${isFingerprintRound(position.round) ? "The comparison of images" : `Round ${position.round}`} opens in a moment; ${connected.length} of ${roster.length} sites are there.`;
     case "open": {
       const { contributions, cohort, masking } = position;
-      if (masking !== null && masking.step !== "mask") return summariseStep(position.round, masking);
+      const isSmall = masking?.step !== "mask" || isFingerprintRound(position.round);
+      if (masking !== null && isSmall) return summariseStep(position.round, masking);
       const missing = cohort.filter((site) => !contributions.some((one) => one.site === site));
       return `Round ${position.round}: ${contributions.length} of ${cohort.length} updates are here; waiting for ${missing.join(", ")}.`;
     }
     case "aggregating":
-      return `Round ${position.round}: averaging ${position.contributions.length} updates.`;
+      return isFingerprintRound(position.round)
+        ? `${roundTitle(position.round)}: adding up ${position.contributions.length} masked fingerprints.`
+        : `Round ${position.round}: averaging ${position.contributions.length} updates.`;
     case "finished":
       return `Finished after ${rules.rounds} rounds.`;
   }

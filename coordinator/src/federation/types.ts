@@ -4,6 +4,7 @@
  */
 import type { Signed } from "@consilium/shared/crypto/signed";
 import type { Attempt, Round, Sha256, SiteId } from "@consilium/shared/ids";
+import type { CohortRecord } from "@consilium/shared/protocol/fingerprint";
 import type { MaskingMessage } from "@consilium/shared/protocol/masking";
 import type {
   CheckpointRecord,
@@ -150,9 +151,22 @@ export type FederationEvent = { readonly atMs: number } & (
       /** Of a masked round. */
       readonly totals?: RoundTotals | undefined;
     }
+  /** The sum of the fingerprints is open. */
+  | {
+      readonly type: "cohort.summed";
+      readonly attempt: Attempt;
+      readonly record: Signed<CohortRecord>;
+    }
   /** The coordinator has started again; nobody is connected. */
   | { readonly type: "coordinator.recovered" }
 );
+
+/** An event without its time. */
+export type Happening = FederationEvent extends infer E
+  ? E extends FederationEvent
+    ? Omit<E, "atMs">
+    : never
+  : never;
 
 export type Fact =
   | { readonly fact: "genesis.stored"; readonly record: Signed<CheckpointRecord> }
@@ -215,7 +229,19 @@ export type Fact =
       readonly record: Signed<CheckpointRecord>;
       readonly totals?: RoundTotals;
     }
+  | CohortFact
   | { readonly fact: "federation.finished"; readonly checkpoint: Sha256 };
+
+/** What became of the round before the first. */
+export type CohortFact =
+  | {
+      readonly fact: "cohort.summed";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly record: Signed<CohortRecord>;
+    }
+  /** Follows `round.abandoned`: sites have released shares, and put their fingerprints into no other sum. */
+  | { readonly fact: "cohort.given-up"; readonly round: Round; readonly attempt: Attempt; readonly reason: string };
 
 export type Effect =
   | {

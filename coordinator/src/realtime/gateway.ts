@@ -15,7 +15,7 @@ import {
   uploadCommitSchema,
   type FederationPosition,
 } from "@consilium/shared/protocol/events";
-import { fingerprintMessageSchema } from "@consilium/shared/protocol/fingerprint";
+import { fingerprintMessageSchema, signedDistancesSchema } from "@consilium/shared/protocol/fingerprint";
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { maskingAnswerSchema, maskingQuerySchema } from "@consilium/shared/protocol/masking";
 import type { Logger } from "pino";
@@ -167,7 +167,13 @@ export class Gateway {
       });
     });
     socket.on("cohort", (ack: unknown) => {
-      answer(ack, log, () => ({ cohort: service.cohort() }));
+      answer(ack, log, () => ({ cohort: service.images.cohort() }));
+    });
+    socket.on("distances", (message: unknown, ack: unknown) => {
+      answer(ack, log, async () => {
+        await service.distances(site, parseMessage(signedDistancesSchema, message));
+        return {};
+      });
     });
     socket.on("position", (ack: unknown) => {
       answer(ack, log, () => ({ position: service.position(site) }));

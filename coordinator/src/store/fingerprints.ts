@@ -1,15 +1,32 @@
-/** The rows of sites' fingerprints. */
+/** Rows of what the sites' images are like: each fingerprint of a plain federation; the sum and the distances of a masked one. */
 import { signedSchema } from "@consilium/shared/crypto/signed";
 import { siteIdSchema, type FederationId } from "@consilium/shared/ids";
-import { fingerprintHeaderSchema } from "@consilium/shared/protocol/fingerprint";
+import {
+  cohortRecordSchema,
+  fingerprintHeaderSchema,
+  signedDistancesSchema,
+} from "@consilium/shared/protocol/fingerprint";
 import { z } from "zod";
+import type { CohortFact } from "../federation/types.ts";
 import { jsonColumn, type SqlDatabase } from "./database.ts";
-import type { FingerprintRow } from "./store.ts";
+import { writeMasking } from "./masking-rows.ts";
+import type { CohortRow, DistancesRow, FingerprintRow } from "./store.ts";
 
 const fingerprintRow = z.object({
   site: siteIdSchema,
   header: jsonColumn(signedSchema(fingerprintHeaderSchema)),
   sealed: z.string(),
+  received_at_ms: z.int(),
+});
+
+const cohortRow = z.object({
+  record: jsonColumn(signedSchema(cohortRecordSchema)).nullable(),
+  given_up: z.string().nullable(),
+});
+
+const distancesRow = z.object({
+  site: siteIdSchema,
+  message: jsonColumn(signedDistancesSchema),
   received_at_ms: z.int(),
 });
 
@@ -34,4 +51,47 @@ export function readFingerprints(db: SqlDatabase, federation: FederationId): rea
       message: { header, sealed },
       receivedAtMs: received_at_ms,
     }));
+}
+
+/** Inside a transaction. */
+export function writeCohort(
+  db: SqlDatabase,
+  federation: FederationId,
+  fact: CohortFact,
+  atMs: number,
+): void {
+  const insert = "INSERT INTO cohorts (federation, record, given_up) VALUES (?, ?, ?)";
+  if (fact.fact === "cohort.given-up") {
+    db.run(insert, [federation, null, fact.reason]);
+    return;
+  }
+  db.run(insert, [federation, JSON.stringify(fact.record), null]);
+  db.run(
+    "UPDATE rounds SET outcome = 'aggregated', closed_at_ms = ? WHERE federation = ? AND round = ? AND attempt = ?",
+    [atMs, federation, fact.round, fact.attempt],
+  );
+  writeMasking(db, federation, fact);
+}
+
+export function readCohort(db: SqlDatabase, federation: FederationId): CohortRow | null {
+  const row = db.first(cohortRow, "SELECT record, given_up FROM cohorts WHERE federation = ?", [federation]);
+  return row === null ? null : { record: row.record, givenUp: row.given_up };
+}
+
+/** Inside a transaction. Takes the place of older ones of the site. */
+export function writeDistances(db: SqlDatabase, row: DistancesRow): void {
+  const { federation, site, message, receivedAtMs } = row;
+  db.run(
+    `INSERT INTO image_distances (federation, site, message, received_at_ms) VALUES (?, ?, ?, ?)
+     ON CONFLICT (federation, site) DO UPDATE SET
+       message = excluded.message, received_at_ms = excluded.received_at_ms`,
+    [federation, site, JSON.stringify(message), receivedAtMs],
+  );
+}
+
+/** Ordered by site. */
+export function readDistances(db: SqlDatabase, federation: FederationId): readonly DistancesRow[] {
+  return db
+    .all(distancesRow, "SELECT * FROM image_distances WHERE federation = ? ORDER BY site", [federation])
+    .map(({ site, message, received_at_ms }) => ({ federation, site, message, receivedAtMs: received_at_ms }));
 }

@@ -20,7 +20,14 @@ import { auditLineSchema, chain, EMPTY_CHAIN, type AuditEvent } from "../audit/c
 import { toContribution, toMaskedContribution } from "../federation/ledger.ts";
 import type { Contribution, Fact } from "../federation/types.ts";
 import { jsonColumn, SqlDatabase } from "./database.ts";
-import { readFingerprints, writeFingerprint } from "./fingerprints.ts";
+import {
+  readCohort,
+  readDistances,
+  readFingerprints,
+  writeCohort,
+  writeDistances,
+  writeFingerprint,
+} from "./fingerprints.ts";
 import { dropVector, readMaskings, writeMasking } from "./masking-rows.ts";
 import type { FederationRow, InvitationRow, RoundRow, SiteRow, Store, UploadRow } from "./store.ts";
 
@@ -231,7 +238,7 @@ export function openLibsqlStore(file: string): Store {
       read(() =>
         db.all(
           totalsRow,
-          `SELECT site, COUNT(*) AS contributions, SUM(sealed_bytes) AS receivedBytes
+          `SELECT site, COUNT(*) FILTER (WHERE round > 0) AS contributions, SUM(sealed_bytes) AS receivedBytes
            FROM contributions WHERE federation = ? GROUP BY site ORDER BY site`,
           [federation],
         ),
@@ -243,6 +250,13 @@ export function openLibsqlStore(file: string): Store {
         append([audit]);
       }),
     fingerprints: (federation) => read(() => readFingerprints(db, federation)),
+    cohort: (federation) => read(() => readCohort(db, federation)),
+    putDistances: (row, audit) =>
+      written(() => {
+        writeDistances(db, row);
+        append([audit]);
+      }),
+    distances: (federation) => read(() => readDistances(db, federation)),
 
     createUpload: (row) =>
       written(() => {
@@ -354,6 +368,10 @@ function writeFact(db: SqlDatabase, federation: FederationId, fact: Fact, atMs: 
       );
       writeCheckpoint(db, federation, fact.record, atMs);
       writeMasking(db, federation, fact);
+      return;
+    case "cohort.summed":
+    case "cohort.given-up":
+      writeCohort(db, federation, fact, atMs);
       return;
     case "federation.finished":
       return;

@@ -25,7 +25,13 @@ const messageRow = z.object({
 type MaskedFact = Extract<
   Fact,
   {
-    fact: "masking.opened" | "masking.answered" | "masking.advanced" | "round.abandoned" | "round.aggregated";
+    fact:
+      | "masking.opened"
+      | "masking.answered"
+      | "masking.advanced"
+      | "round.abandoned"
+      | "round.aggregated"
+      | "cohort.summed";
   }
 >;
 
@@ -84,6 +90,7 @@ export function writeMasking(db: SqlDatabase, federation: FederationId, fact: Ma
       db.run("DELETE FROM masking_messages WHERE federation = ? AND round = ? AND attempt = ?", key);
       return;
     case "round.abandoned":
+    case "cohort.summed":
       db.run("DELETE FROM masking_messages WHERE federation = ? AND round = ? AND attempt = ?", key);
       return;
   }

@@ -115,4 +115,24 @@ export const MIGRATIONS: readonly string[] = [
     FOREIGN KEY (federation, round, attempt) REFERENCES maskings
   ) STRICT;
   `,
+  `
+  CREATE TABLE cohorts (
+    federation TEXT PRIMARY KEY REFERENCES federations,
+    record     TEXT,
+    given_up   TEXT
+  ) STRICT;
+
+  CREATE TABLE image_distances (
+    federation     TEXT NOT NULL,
+    site           TEXT NOT NULL,
+    message        TEXT NOT NULL,
+    received_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (federation, site),
+    FOREIGN KEY (federation, site) REFERENCES sites
+  ) STRICT;
+
+  -- From here on a masked federation's fingerprints are known as a sum alone.
+  DELETE FROM fingerprints WHERE federation IN
+    (SELECT federation FROM federations WHERE json_extract(plan, '$.body.aggregation.secure') = 'masked');
+  `,
 ];

@@ -6,7 +6,7 @@ import type { PublicIdentity, Signed } from "@consilium/shared/crypto/signed";
 import type { Attempt, FederationId, Round, Sha256, SiteId, UploadId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
 import type { UploadBegin } from "@consilium/shared/protocol/events";
-import type { FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
+import type { CohortRecord, DistancesMessage, FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
 import type {
   CheckpointRecord,
   ContributionHeader,
@@ -70,6 +70,20 @@ export interface MaskingRow {
   readonly messages: readonly HeldMessage[];
 }
 
+/** What became of the round before the first: the sum of the sites' fingerprints, or why there is none. */
+export interface CohortRow {
+  readonly record: Signed<CohortRecord> | null;
+  readonly givenUp: string | null;
+}
+
+/** How far a site's images are from the others', as it says. */
+export interface DistancesRow {
+  readonly federation: FederationId;
+  readonly site: SiteId;
+  readonly message: Signed<DistancesMessage>;
+  readonly receivedAtMs: number;
+}
+
 export interface UploadRow {
   readonly upload: UploadId;
   readonly federation: FederationId;
@@ -129,6 +143,13 @@ export interface Store {
   putFingerprint(row: FingerprintRow, audit: AuditEvent): Promise<void>;
   /** Ordered by site. */
   fingerprints(federation: FederationId): Promise<readonly FingerprintRow[]>;
+
+  /** Null while the round before the first is not over. */
+  cohort(federation: FederationId): Promise<CohortRow | null>;
+  /** Replaces older ones of the site. */
+  putDistances(row: DistancesRow, audit: AuditEvent): Promise<void>;
+  /** Ordered by site. */
+  distances(federation: FederationId): Promise<readonly DistancesRow[]>;
 
   createUpload(row: UploadRow): Promise<void>;
   uploads(): Promise<readonly UploadRow[]>;

@@ -50,6 +50,8 @@ export type SignedKind =
   | "enrolment"
   | "checkpoint"
   | "fingerprint"
+  | "cohort"
+  | "image-distances"
   | "roster"
   | "secagg-keys"
   | "secagg-dealing"

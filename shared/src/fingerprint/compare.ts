@@ -1,5 +1,6 @@
 /** How far a site's images are from the other sites', by number and in words. */
-import { binsOf, byGroup, GROUPS, type Group, type GroupName } from "./layout.ts";
+import { othersIn } from "./histogram.ts";
+import { binsOf, byGroup, GROUPS, type GroupName } from "./layout.ts";
 
 /** In [0, 1], or null where the site or the others say nothing about it. */
 export type Distances = Readonly<Record<GroupName, number | null>>;
@@ -34,21 +35,40 @@ export function jensenShannon(a: ArrayLike<number>, b: ArrayLike<number>): numbe
  * @param total of all sites, this one included
  */
 export function compareWithOthers(own: Uint32Array, total: Uint32Array): Comparison {
-  const distance = (group: Group): number | null => {
-    const mine = binsOf(own, group);
-    const others = binsOf(total, group).map((share, bin) => Math.max(0, share - (mine[bin] ?? 0)));
-    return jensenShannon(mine, others);
-  };
-  const measured = GROUPS.map((group) => ({ group, distance: distance(group) }));
-  const of = (name: GroupName): number | null =>
-    measured.find(({ group }) => group.name === name)?.distance ?? null;
+  return compareWith(own, othersIn(total, own));
+}
+
+/** @param others the sum of other sites, this one not among them */
+export function compareWith(own: Uint32Array, others: Uint32Array): Comparison {
+  const measured = new Map(
+    GROUPS.map((group) => [group.name, jensenShannon(binsOf(own, group), binsOf(others, group))]),
+  );
+  return comparisonOf(byGroup((name) => measured.get(name) ?? null));
+}
+
+/** What the distances mean. */
+export function comparisonOf(distances: Distances): Comparison {
   return {
-    distances: byGroup(of),
-    unlike: measured
-      .filter(({ group, distance }) => group.unlikeFrom !== null && (distance ?? 0) >= group.unlikeFrom)
-      .sort((a, b) => (b.distance ?? 0) - (a.distance ?? 0))
-      .map(({ group }) => group.name),
+    distances,
+    unlike: GROUPS.filter(({ name, unlikeFrom }) => unlikeFrom !== null && (distances[name] ?? 0) >= unlikeFrom)
+      .sort((a, b) => (distances[b.name] ?? 0) - (distances[a.name] ?? 0))
+      .map(({ name }) => name),
   };
+}
+
+/** As a site reports them where only the sum is known: rounded to two decimals, which is what people read of them. */
+export function inHundredths(distances: Distances): Distances {
+  return byGroup((name) => {
+    const distance = distances[name];
+    return distance === null ? null : Math.round(distance * 100);
+  });
+}
+
+export function fromHundredths(hundredths: Distances): Distances {
+  return byGroup((name) => {
+    const distance = hundredths[name];
+    return distance === null ? null : distance / 100;
+  });
 }
 
 /** For example "body part and intensity unlike the others (0.63)", or "like the others". */

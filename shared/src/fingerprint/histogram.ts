@@ -57,3 +57,8 @@ export function sumOfFingerprints(vectors: readonly Uint32Array[]): Uint32Array 
     for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] ?? 0) + (vector[i] ?? 0);
   return sum;
 }
+
+/** What is left of a sum without one of its fingerprints. */
+export function othersIn(total: Uint32Array, own: Uint32Array): Uint32Array {
+  return total.map((share, bin) => Math.max(0, share - (own[bin] ?? 0)));
+}

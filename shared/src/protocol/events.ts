@@ -16,7 +16,7 @@ import {
   type CheckpointRecord,
   type RoundOpening,
 } from "./round.ts";
-import type { CohortSum, FingerprintMessage } from "./fingerprint.ts";
+import type { CohortSum, DistancesMessage, FingerprintMessage, MaskedCohort } from "./fingerprint.ts";
 import type { ErrorBody } from "./http.ts";
 
 export const CONTROL_NAMESPACE = "/control";
@@ -28,7 +28,7 @@ export type Ack<T extends object = object> = (reply: Reply<T>) => void;
 
 // Control, site to coordinator
 
-/** Announces a site; only its fingerprint goes before. */
+/** Announces a site; only its fingerprint goes before, if the plan does not mask. */
 export const helloSchema = z.strictObject({
   protocol: z.int(),
   software: z.string().max(60),
@@ -78,10 +78,12 @@ export type FederationPosition =
 export const signedRoundOpeningSchema = signedSchema(roundOpeningSchema);
 
 export interface ControlToCoordinator {
-  /** Before `hello`: what the site's images are like. The newest one counts. */
+  /** Before `hello`, in a plain federation: what the site's images are like. The newest one counts. */
   fingerprint: (message: FingerprintMessage, ack: Ack) => void;
   /** What all sites' images together are like. */
-  cohort: (ack: Ack<{ cohort: CohortSum }>) => void;
+  cohort: (ack: Ack<{ cohort: CohortSum | MaskedCohort }>) => void;
+  /** How far the site's images are from that, where the plan masks. The newest one counts. */
+  distances: (message: Signed<DistancesMessage>, ack: Ack) => void;
   hello: (message: Hello, ack: Ack<{ position: FederationPosition }>) => void;
   /** Sockets hold no state: whoever reconnects, or is in doubt, asks. */
   position: (ack: Ack<{ position: FederationPosition }>) => void;

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { bytesSchema, publicIdentitySchema, signedSchema } from "../crypto/signed.ts";
 import { federationIdSchema, sha256Schema, siteIdSchema } from "../ids.ts";
 import { planSchema } from "../plan-schema.ts";
-import { imageComparisonSchema } from "./fingerprint.ts";
+import { cohortStatusSchema, imageComparisonSchema } from "./fingerprint.ts";
 import { contributionMetricsSchema, maskingStepSchema, roundTotalsSchema, sitePhaseSchema } from "./round.ts";
 
 export const errorBodySchema = z.strictObject({
@@ -145,6 +145,8 @@ export const federationStatusSchema = z.strictObject({
   sites: z.array(siteStatusSchema).readonly(),
   /** What each site's images are like beside the others'; empty while there is nobody to compare with. */
   images: z.array(imageComparisonSchema).readonly(),
+  /** What all sites' images together are like. */
+  cohort: cohortStatusSchema,
   history: z.array(roundStatusSchema).readonly(),
 });
 export type FederationStatus = z.infer<typeof federationStatusSchema>;

@@ -1,6 +1,20 @@
 /** What the coordinator says about a round, and what a site answers with. */
 import { z } from "zod";
-import { attemptSchema, federationIdSchema, roundSchema, sha256Schema, siteIdSchema } from "../ids.ts";
+import {
+  attemptSchema,
+  federationIdSchema,
+  roundSchema,
+  sha256Schema,
+  siteIdSchema,
+  type Round,
+} from "../ids.ts";
+
+/**
+ * The round before the first: where the plan masks, it adds up what the sites' images are like (fingerprint/), and
+ * changes no model.
+ */
+export const FINGERPRINT_ROUND = 0 as Round;
+export const isFingerprintRound = (round: number): boolean => round === FINGERPRINT_ROUND;
 
 /** Signed by the coordinator (`round-opening`); the site trusts nothing else about a round. */
 export const roundOpeningSchema = z.strictObject({

@@ -1,2 +1,2 @@
 /** Raised with every change that an older peer would misread. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;

@@ -48,7 +48,7 @@ export const vectorLayoutSchema = z
     link: z.enum(["wide", "narrow"]).default("wide"),
     /** A site's weight is min(examples, cap) / cap; it stays private, its sum does not. */
     examplesCap: z.int().min(1),
-    tensors: z.array(tensorRangeSchema).min(1).max(10_000).readonly(),
+    tensors: z.array(tensorRangeSchema).max(10_000).readonly(),
     extras: z.array(extraSchema).max(1_000).default([]).readonly(),
   })
   .refine(

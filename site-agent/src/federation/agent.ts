@@ -3,11 +3,10 @@ import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
 import { planHash as hashOf, type Plan } from "@consilium/shared/plan";
 import type { FederationPosition } from "@consilium/shared/protocol/events";
-import type { SitePhase } from "@consilium/shared/protocol/round";
 import { PROTOCOL_VERSION } from "@consilium/shared/protocol/version";
 import type { Trainer } from "../training/types.ts";
 import { backoffMs } from "./backoff.ts";
-import { Cohort, type CohortPorts } from "./cohort.ts";
+import { mayHaveSum, PlainCohort, type Cohort, type CohortPorts } from "./cohort.ts";
 import {
   initialState,
   transition,
@@ -16,13 +15,16 @@ import {
   type AgentState,
   type Task,
 } from "./machine.ts";
+import { SummedCohort } from "./masked-cohort.ts";
 import type { RoundKey } from "./outbox.ts";
+import { phaseOf, SITE_PHASE, type AgentPhase } from "./phase.ts";
 import { openSession, type Membership } from "./session.ts";
 import { believe } from "./standing.ts";
-import { Tasks, trainingSeed, type LocalTraining, type TaskPorts, type TaskProgress } from "./tasks.ts";
+import { Tasks, type LocalTraining, type TaskPorts, type TaskProgress } from "./tasks.ts";
+import { trainingSeed } from "./training-seed.ts";
 import { connectLink, type Link } from "./transport.ts";
 
-export type AgentPhase = "connecting" | "waiting" | Task["kind"] | "finished";
+export type { AgentPhase } from "./phase.ts";
 
 /** One line for a person or a program that watches. */
 export interface AgentReport {
@@ -127,7 +129,8 @@ class Agent {
     this.#tasks = tasks;
     this.#examples = examples;
     this.#planHash = hashOf(options.plan);
-    this.#cohort = new Cohort(ports, options.membership, this.#planHash);
+    const { membership } = options;
+    this.#cohort = new (this.#isMasked ? SummedCohort : PlainCohort)(ports, membership, this.#planHash);
   }
 
   async run(first: { state: AgentState; effects: readonly AgentEffect[] }): Promise<AgentResult> {
@@ -299,13 +302,18 @@ class Agent {
   }
 
   #follow(type: "connected" | "position", position: FederationPosition): void {
-    // When a round is open, those who take part in it have sent theirs.
-    if (position.phase !== "waiting" && this.#link !== null) void this.#cohort.compare(this.#link);
+    if (this.#link !== null && mayHaveSum(position)) void this.#compare(this.#link);
     try {
       this.#dispatch({ type, standing: believe(position, this.#options.membership, this.#planHash) });
     } catch (error) {
       this.#dispatch({ type: "refused", error: toConsiliumError(error) });
     }
+  }
+
+  async #compare(link: Link): Promise<void> {
+    await this.#cohort.compare(link).catch((error: unknown) => {
+      this.#dispatch({ type: "refused", error: toConsiliumError(error) });
+    });
   }
 
   async #retryLater(job: number, failures: number): Promise<void> {
@@ -358,28 +366,6 @@ const asPercent = (done: number, total: number): { done: number; total: number }
 });
 
 const NO_PROGRESS: TaskProgress = { done: 0, total: 0, loss: null, imagesPerSecond: null };
-
-const SITE_PHASE: Readonly<Record<AgentPhase, SitePhase>> = {
-  connecting: "idle",
-  waiting: "waiting",
-  genesis: "uploading",
-  fetching: "fetching",
-  training: "training",
-  sealing: "training",
-  uploading: "uploading",
-  finishing: "fetching",
-  finished: "idle",
-  advertising: "waiting",
-  sharing: "waiting",
-  voting: "waiting",
-  releasing: "waiting",
-};
-
-export function phaseOf({ link, work }: AgentState): AgentPhase {
-  if (work.kind === "finished") return "finished";
-  if (work.kind === "busy" && work.running) return work.task.kind;
-  return link === "online" ? "waiting" : "connecting";
-}
 
 function waitingFor(error: ConsiliumError): string {
   switch (error.code) {

@@ -1,17 +1,20 @@
 /**
- * Whether this site's images are like the others': its fingerprint goes to the coordinator before the site says hello, and
- * the sum of all comes back once a round is open. Only the transport lies here; what a fingerprint is, and what is far,
- * is in shared/src/fingerprint.
+ * Whether this site's images are like the others'. In a plain federation its fingerprint goes to the coordinator before the
+ * site says hello, and the sum of all comes back once a round is open; where the plan masks, see masked-cohort.ts. Only the
+ * transport lies here; what a fingerprint is, and what is far, is in shared/src/fingerprint.
  */
 import { sha256 } from "@consilium/shared/canonical";
 import { toBase64Url } from "@consilium/shared/crypto/encoding";
 import { seal } from "@consilium/shared/crypto/envelope";
 import { sign, type RandomBytes } from "@consilium/shared/crypto/identity";
-import { toConsiliumError } from "@consilium/shared/errors";
+import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { compareWithOthers, type Comparison } from "@consilium/shared/fingerprint/compare";
 import { encodeFingerprint } from "@consilium/shared/fingerprint/histogram";
 import type { Sha256 } from "@consilium/shared/ids";
+import type { FederationPosition } from "@consilium/shared/protocol/events";
 import type { FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
+import { isFingerprintRound } from "@consilium/shared/protocol/round";
+import type { CohortFile } from "./cohort-file.ts";
 import { failedState, type Receipt, type Receipts } from "./receipts.ts";
 import type { Membership } from "./session.ts";
 import type { Link } from "./transport.ts";
@@ -22,17 +25,42 @@ export interface CohortPorts {
   readonly nowMs: () => number;
   /** Of the images that this site trains on. */
   readonly fingerprint: () => Promise<Uint32Array>;
+  readonly cohortFile: CohortFile;
   readonly onCohort: (report: CohortReport) => void;
 }
 
 export interface CohortReport {
-  /** Whose fingerprints the coordinator has. */
+  /** Whose fingerprints are in the sum, or lie at the coordinator. */
   readonly sites: number;
   /** Null while there are too few for a sum. */
   readonly comparison: Comparison | null;
+  /** Why there will be no sum: an error code. */
+  readonly givenUp: string | null;
 }
 
-export class Cohort {
+/** What the agent does about it. */
+export interface Cohort {
+  /** Before hello. @throws coordinator.unreachable, and what the coordinator reports */
+  share(link: Pick<Link, "shareFingerprint">): Promise<void>;
+  /** Once there may be a sum. @throws what makes the coordinator unbelievable */
+  compare(link: Pick<Link, "cohort" | "shareDistances">): Promise<void>;
+}
+
+/** Whoever takes part in a round that is open or over has said what its images are like, before or in the round before the first. */
+export function mayHaveSum(position: FederationPosition): boolean {
+  switch (position.phase) {
+    case "waiting":
+      return false;
+    case "open":
+      return !isFingerprintRound(position.opening.body.round);
+    case "aggregating":
+      return !isFingerprintRound(position.round);
+    case "finished":
+      return true;
+  }
+}
+
+export class PlainCohort implements Cohort {
   readonly #ports: CohortPorts;
   readonly #membership: Membership;
   readonly #planHash: Sha256;
@@ -82,9 +110,11 @@ export class Cohort {
     if (this.#own === null || this.#isCompared) return;
     this.#isCompared = true;
     try {
-      const { sites, sum } = await link.cohort();
+      const cohort = await link.cohort();
+      if ("record" in cohort) throw new ConsiliumError("protocol.invalid-message", { culprits: ["cohort"] });
+      const { sites, sum } = cohort;
       const comparison = sum === null ? null : compareWithOthers(this.#own, Uint32Array.from(sum));
-      this.#ports.onCohort({ sites, comparison });
+      this.#ports.onCohort({ sites, comparison, givenUp: null });
     } catch {
       // The link is gone; the next one asks again. Training does not wait for it.
       this.#isCompared = false;

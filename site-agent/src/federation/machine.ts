@@ -4,7 +4,8 @@
  *
  *     connecting -> waiting -> fetching -> training -> sealing -> uploading -> waiting ... -> finishing -> finished
  *
- * Where the plan masks, a round begins with fetching -> advertising and sharing, and ends with voting and releasing.
+ * Where the plan masks, a round begins with fetching -> advertising and sharing, and ends with voting and releasing; and a
+ * round of the same steps goes before the first, with fingerprinting for training.
  *
  * The link may come and go in any state; local work goes on without it. The coordinator's position decides what work
  * makes sense: work for another round or attempt is aborted. Each started task has a job number, and answers of older
@@ -13,7 +14,12 @@
 import type { Signed } from "@consilium/shared/crypto/signed";
 import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import type { MaskingStanding } from "@consilium/shared/protocol/events";
-import type { CheckpointRecord, MaskingStep, RoundOpening } from "@consilium/shared/protocol/round";
+import {
+  isFingerprintRound,
+  type CheckpointRecord,
+  type MaskingStep,
+  type RoundOpening,
+} from "@consilium/shared/protocol/round";
 import { sameRound, type RoundKey } from "./outbox.ts";
 
 /** Where the federation stands, with every signature checked. */
@@ -33,6 +39,8 @@ export type Standing =
 export type RoundTaskKind =
   | "fetching"
   | "training"
+  /** In the round before the first, what training is in the others. */
+  | "fingerprinting"
   | "sealing"
   | "uploading"
   // Small messages of a masked round.
@@ -215,16 +223,17 @@ function start(state: AgentState, task: Task, failures: number): Transition {
   };
 }
 
-/** Training and sealing are the site's own affair. */
+/** What is the site's own affair does not. */
 function needsLink({ kind }: Task): boolean {
-  return kind !== "training" && kind !== "sealing";
+  return kind !== "training" && kind !== "fingerprinting" && kind !== "sealing";
 }
 
 function advance(state: AgentState, task: Task): Transition {
   switch (task.kind) {
     case "fetching":
-      return start(state, { ...task, kind: task.step === "advertise" ? "advertising" : "training" }, 0);
+      return start(state, { ...task, kind: afterFetching(task) }, 0);
     case "training":
+    case "fingerprinting":
       return start(state, { ...task, kind: "sealing" }, 0);
     case "sealing": {
       const sealed = { ...state, outbox: keyOf(task.opening) };
@@ -241,6 +250,11 @@ function advance(state: AgentState, task: Task): Transition {
     case "finishing":
       return end(state, { kind: "finished", record: task.record });
   }
+}
+
+function afterFetching({ step, opening }: Extract<Task, { opening: RoundOpening }>): RoundTaskKind {
+  if (step === "advertise") return "advertising";
+  return isFingerprintRound(opening.round) ? "fingerprinting" : "training";
 }
 
 function recover(state: Busy, error: ConsiliumError): Transition {

@@ -14,6 +14,8 @@ const receiptSchema = z.strictObject({
   kind: z.enum([
     "enrolment",
     "fingerprint",
+    /** How far this site's images are from the others'. */
+    "image-distances",
     "genesis",
     /** An update that the coordinator can read. */
     "contribution",

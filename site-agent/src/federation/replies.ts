@@ -7,7 +7,7 @@ import {
   signedRoundOpeningSchema,
   type FederationPosition,
 } from "@consilium/shared/protocol/events";
-import { cohortSumSchema } from "@consilium/shared/protocol/fingerprint";
+import { cohortSumSchema, maskedCohortSchema } from "@consilium/shared/protocol/fingerprint";
 import { errorBodySchema } from "@consilium/shared/protocol/http";
 import { maskingShownSchema } from "@consilium/shared/protocol/masking";
 import { checkpointRecordSchema } from "@consilium/shared/protocol/round";
@@ -34,7 +34,10 @@ const refusal = z.strictObject({ ok: z.literal(false), error: errorBodySchema })
 const ok = z.literal(true);
 
 export const positionReplySchema = z.union([z.strictObject({ ok, position: positionSchema }), refusal]);
-export const cohortReplySchema = z.union([z.strictObject({ ok, cohort: cohortSumSchema }), refusal]);
+export const cohortReplySchema = z.union([
+  z.strictObject({ ok, cohort: z.union([cohortSumSchema, maskedCohortSchema]) }),
+  refusal,
+]);
 export const emptyReplySchema = z.union([z.strictObject({ ok }), refusal]);
 export const beginReplySchema = z.union([
   z.strictObject({

@@ -1,27 +1,33 @@
 /** What the agent does for each task of the state machine: fetch, train, seal or mask, upload, finish. */
-import { canonicalJson, sha256 } from "@consilium/shared/canonical";
+import { sha256 } from "@consilium/shared/canonical";
 import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from "@consilium/shared/codec";
 import type { RandomBytes } from "@consilium/shared/crypto/identity";
 import type { Signed } from "@consilium/shared/crypto/signed";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { fingerprintLayout, fingerprintValues } from "@consilium/shared/fingerprint/masked";
 import type { Sha256 } from "@consilium/shared/ids";
 import { assertSameManifest } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
-import type { CheckpointRecord, RoundOpening } from "@consilium/shared/protocol/round";
+import { isFingerprintRound, type CheckpointRecord, type RoundOpening } from "@consilium/shared/protocol/round";
+import type { VectorLayout } from "@consilium/shared/secagg/layout";
+import { metricExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
+import { magnitudesOf } from "@consilium/shared/secagg/ranges";
 import { assertFinite } from "@consilium/shared/vector";
 import type { ByteSource } from "../home/files.ts";
 import type { PrivacyGuard } from "../privacy/guard.ts";
 import type { LocalRoundProgress, LocalRoundResult, Trainer, TrainingEngine } from "../training/types.ts";
 import type { Checkpoints } from "./checkpoints.ts";
+import type { CohortFile } from "./cohort-file.ts";
 import { sealContribution, sealGenesis } from "./contribution.ts";
 import { fetchCheckpoint } from "./download.ts";
 import type { Http } from "./http.ts";
 import type { Task } from "./machine.ts";
-import { SiteMasking, type MaskingBase, type MaskingPorts } from "./masking/driver.ts";
+import { SiteMasking, type MaskingPorts } from "./masking/driver.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Receipts } from "./receipts.ts";
 import { Sending } from "./sending.ts";
 import type { Membership } from "./session.ts";
+import { anotherSeed } from "./training-seed.ts";
 import type { Link } from "./transport.ts";
 
 export interface TaskPorts {
@@ -33,6 +39,9 @@ export interface TaskPorts {
   /** Asked before each training. */
   readonly privacy: PrivacyGuard;
   readonly masking: Omit<MaskingPorts, "random">;
+  /** Of the images that this site trains on. */
+  readonly fingerprint: () => Promise<Uint32Array>;
+  readonly cohortFile: CohortFile;
   readonly random: RandomBytes;
   readonly nowMs: () => number;
   /** Keeps the global model for use at the site. */
@@ -76,6 +85,7 @@ export class Tasks {
   #sealedGenesis: ReturnType<typeof sealGenesis> | null = null;
   #base: { readonly name: Sha256; readonly values: Float32Array } | null = null;
   #trained: { readonly opening: RoundOpening; readonly result: LocalRoundResult } | null = null;
+  #fingerprint: { readonly opening: RoundOpening; readonly vector: Uint32Array } | null = null;
 
   constructor(
     ports: TaskPorts,
@@ -89,7 +99,7 @@ export class Tasks {
     this.#plan = plan;
     this.#training = training;
     this.#sending = new Sending(ports, membership, this.tally);
-    this.#masking = new SiteMasking({ ...ports.masking, random: ports.random }, membership, plan);
+    this.#masking = new SiteMasking({ ...ports.masking, random: ports.random }, membership);
     this.#genesis = genesis;
     this.#genesisFrame = encodeCheckpoint(genesis);
     this.genesisName = sha256(this.#genesisFrame);
@@ -110,11 +120,14 @@ export class Tasks {
       case "fetching":
         await this.#fetchBase(task.opening, online(link), onBytes, signal);
         if (task.step === "mask") {
-          await this.#masking.listen(task.opening, this.#maskingBase(task.opening), online(link));
+          await this.#masking.listen(task.opening, this.#layout(task.opening), online(link));
         }
         return;
       case "training":
         return this.#train(task.opening, onProgress, signal);
+      case "fingerprinting":
+        this.#fingerprint = { opening: task.opening, vector: await this.#ports.fingerprint() };
+        return;
       case "sealing":
         return task.step === undefined ? this.#seal(task.opening) : this.#mask(task.opening);
       case "uploading":
@@ -122,11 +135,7 @@ export class Tasks {
           ? this.#upload(online(link), onBytes, signal)
           : this.#uploadMasked(task.opening, online(link), onBytes, signal);
       case "advertising": {
-        const said = await this.#masking.advertise(
-          task.opening,
-          this.#maskingBase(task.opening),
-          online(link),
-        );
+        const said = await this.#masking.advertise(task.opening, this.#layout(task.opening), online(link));
         return this.#sending.message(task.opening, "masking-keys", said, online(link));
       }
       case "sharing": {
@@ -153,7 +162,7 @@ export class Tasks {
     signal: AbortSignal,
   ): Promise<void> {
     // The first base is derived, never fetched: a coordinator cannot slip in weights of its own choice.
-    if (round === 1 && base !== this.genesisName) throw new ConsiliumError("genesis.mismatch");
+    if (round <= 1 && base !== this.genesisName) throw new ConsiliumError("genesis.mismatch");
     if (this.#base?.name === base) return;
     const values =
       base === this.genesisName
@@ -215,13 +224,23 @@ export class Tasks {
   }
 
   async #mask(opening: RoundOpening): Promise<void> {
+    if (isFingerprintRound(opening.round)) return this.#maskFingerprint(opening);
     if (this.#trained?.opening !== opening) throw new Error("sealing comes after training");
-    const { result } = this.#trained;
-    if (!Object.values(result.metrics).every(Number.isFinite)) throw new ConsiliumError("training.diverged");
-    assertFinite(this.#genesis.manifest, result.delta);
+    const { delta, examples, metrics, optimizerState } = this.#trained.result;
+    if (!Object.values(metrics).every(Number.isFinite)) throw new ConsiliumError("training.diverged");
+    assertFinite(this.#genesis.manifest, delta);
     const keep = this.#plan.training.optimizerState === "keep";
-    await this.#ports.outbox.keepMoments(opening, keep ? result.optimizerState : null);
-    await this.#masking.seal(opening, this.#maskingBase(opening), result);
+    await this.#ports.outbox.keepMoments(opening, keep ? optimizerState : null);
+    const summand = { update: delta, examples, extras: metricExtras(metrics) };
+    await this.#masking.seal(opening, this.#layout(opening), summand);
+  }
+
+  async #maskFingerprint(opening: RoundOpening): Promise<void> {
+    if (this.#fingerprint?.opening !== opening) throw new Error("sealing comes after fingerprinting");
+    const { vector } = this.#fingerprint;
+    // On disk first: only with what went into the sum can this site tell the others' part of it.
+    await this.#ports.cohortFile.give(opening.attempt, vector);
+    await this.#masking.seal(opening, this.#layout(opening), fingerprintValues(vector));
   }
 
   async #uploadMasked(
@@ -242,7 +261,7 @@ export class Tasks {
         onBytes,
         signal,
       );
-      if (outcome !== "stale") this.tally.contributions += 1;
+      if (outcome !== "stale" && !isFingerprintRound(round)) this.tally.contributions += 1;
     } finally {
       await source.close();
     }
@@ -334,8 +353,12 @@ export class Tasks {
     return values;
   }
 
-  #maskingBase(opening: RoundOpening): MaskingBase {
-    return { manifest: this.#genesis.manifest, values: this.#heldBase(opening) };
+  /** Of the masked vector. */
+  #layout(opening: RoundOpening): VectorLayout {
+    const { round, cohort } = opening;
+    if (isFingerprintRound(round)) return fingerprintLayout(cohort.length);
+    const magnitudes = magnitudesOf(this.#genesis.manifest, this.#heldBase(opening));
+    return roundLayout(this.#plan, round, cohort.length, magnitudes);
   }
 
   /** The attempt whose masked vector lies ready to be sent. */
@@ -351,21 +374,6 @@ export class Tasks {
     if (this.#base?.name !== base) throw new Error("training comes after fetching");
     return this.#base.values;
   }
-}
-
-/** Decides crops, masks and the order of batches at this site: the same for the same plan and site. */
-export function trainingSeed(plan: Plan, site: string): number {
-  const { federation, seed } = plan;
-  const digest = sha256(canonicalJson({ purpose: "training", federation, seed, site }));
-  return Number.parseInt(digest.slice(0, 8), 16);
-}
-
-/** For a training whose update must not be the one before. */
-function anotherSeed(seed: number, { round, attempt }: RoundOpening): number {
-  return Number.parseInt(
-    sha256(canonicalJson({ purpose: "training again", seed, round, attempt })).slice(0, 8),
-    16,
-  );
 }
 
 function online(link: MaybeLink): Link {

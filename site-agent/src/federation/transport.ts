@@ -2,6 +2,7 @@
  * Two socket.io connections to the coordinator: `/control` for everything small, `/bulk` for uploads. A link is opened
  * with a fresh session and lives until either connection ends; then the agent opens another. It keeps no state.
  */
+import type { Signed } from "@consilium/shared/crypto/signed";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { UploadId } from "@consilium/shared/ids";
 import {
@@ -19,7 +20,12 @@ import {
   type UploadChunk,
   type UploadOutcome,
 } from "@consilium/shared/protocol/events";
-import type { CohortSum, FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
+import type {
+  CohortSum,
+  DistancesMessage,
+  FingerprintMessage,
+  MaskedCohort,
+} from "@consilium/shared/protocol/fingerprint";
 import type { MaskingAnswer } from "@consilium/shared/protocol/masking";
 import { Manager, type Socket } from "socket.io-client";
 import type { z } from "zod";
@@ -57,7 +63,8 @@ export interface Link extends UploadLink, MaskingLink {
   /** Authorises downloads as well. */
   readonly session: string;
   shareFingerprint(message: FingerprintMessage): Promise<void>;
-  cohort(): Promise<CohortSum>;
+  cohort(): Promise<CohortSum | MaskedCohort>;
+  shareDistances(message: Signed<DistancesMessage>): Promise<void>;
   hello(message: Hello): Promise<FederationPosition>;
   position(): Promise<FederationPosition>;
   /** A message of a masked round; resolves once it is durable at the coordinator. */
@@ -132,6 +139,9 @@ export async function connectLink(
     async cohort() {
       const reply = await call(cohortReplySchema, CALL_TIMEOUT_MS, (ack) => control.emit("cohort", ack));
       return reply.cohort;
+    },
+    async shareDistances(message) {
+      await call(emptyReplySchema, CALL_TIMEOUT_MS, (ack) => control.emit("distances", message, ack));
     },
     async hello(message) {
       const reply = await call(positionReplySchema, CALL_TIMEOUT_MS, (ack) =>

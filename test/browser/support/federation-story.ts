@@ -110,6 +110,7 @@ export function federationAt(moment: Moment): FederationStatus {
       };
     }),
     images: underway || completed > 0 ? SITES.map((site) => imagesOf(site, moment.knees === true)) : [],
+    cohort: cohortOf(underway || completed > 0, moment.knees === true),
     history,
   };
   return federationStatusSchema.parse(masked ? withoutSingleValues(input) : input);
@@ -124,6 +125,24 @@ function withoutSingleValues(input: StatusInput): StatusInput {
       contributions: round.contributions.map(({ site }) => ({ site, examples: null, metrics: null })),
     })),
   };
+}
+
+/** Three hospitals' images together. */
+function cohortOf(isSummed: boolean, knees: boolean): StatusInput["cohort"] {
+  if (!isSummed) return { sites: 0, groups: null, givenUp: null };
+  const filled: Partial<Record<GroupName, readonly number[]>> = {
+    modality: [1],
+    bodyPart: knees ? [0, 0, 2 / 3, 0, 0, 0, 0, 0, 1 / 3] : [0, 0, 1],
+    view: [0.9, 0.1],
+    size: [0, 0.2, 0.8],
+    vendor: [0, 0, 1 / 3, 1 / 3, 0, 0, 0, 0, 0, 0, 1 / 3],
+  };
+  const groups = GROUPS.map(({ name, title, bins }) => ({
+    name,
+    title,
+    shares: bins.map((bin, i) => ({ bin, share: filled[name] === undefined ? 1 / bins.length : (filled[name][i] ?? 0) })),
+  }));
+  return { sites: SITES.length, groups, givenUp: null };
 }
 
 /** As phantom hospitals measure. */

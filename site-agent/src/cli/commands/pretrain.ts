@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
 import { assertApproved } from "../../dataset/intake.ts";
-import { trainingSeed } from "../../federation/tasks.ts";
+import { trainingSeed } from "../../federation/training-seed.ts";
 import { storeOwnModel } from "../../home/models.ts";
 import { handle, siteCommand, wholeNumber } from "../context.ts";
 import { chooseTrainingEngine, withTrainingOptions, type TrainingCliOptions } from "../engine-options.ts";

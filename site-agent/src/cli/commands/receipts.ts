@@ -31,5 +31,5 @@ function describe(entry: ReceiptEntry): string {
     `${at}  ${kind.padEnd(17)} ${round.padEnd(7)} ${state.padEnd(11)} ${size.padStart(8)}  ${sha256}`;
   if (entry.kind === "approval") return row("-", `${entry.used} of ${entry.files}`, "-");
   const { round, attempt, state, bytes } = entry;
-  return row(round === 0 ? "-" : `${round}.${attempt}`, state, formatBytes(bytes));
+  return row(attempt === 0 ? "-" : `${round}.${attempt}`, state, formatBytes(bytes));
 }

@@ -2,6 +2,7 @@ import { verdictOf } from "@consilium/shared/fingerprint/compare";
 import { GROUPS } from "@consilium/shared/fingerprint/layout";
 import { planHash } from "@consilium/shared/plan";
 import { MIN_SUMMED_SITES } from "@consilium/shared/protocol/fingerprint";
+import { isFingerprintRound } from "@consilium/shared/protocol/round";
 import { formatBytes } from "@consilium/shared/units";
 import path from "node:path";
 import type { Command } from "commander";
@@ -9,6 +10,7 @@ import { parseName } from "../../config.ts";
 import { assertApproved } from "../../dataset/intake.ts";
 import type { AgentReport } from "../../federation/agent.ts";
 import type { CohortReport } from "../../federation/cohort.ts";
+import { cohortFile } from "../../federation/cohort-file.ts";
 import { checkpointFolder } from "../../federation/checkpoints.ts";
 import { assertAllowed, PLAIN_WARNING } from "../../policy.ts";
 import { httpClient } from "../../federation/http.ts";
@@ -97,6 +99,7 @@ answer, it keeps trying.`,
                 show(report, output);
               },
               fingerprint: () => fingerprintOfCache(cacheDir),
+              cohortFile: cohortFile(home.federationFolder),
               onCohort: (cohort) => {
                 showCohort(cohort, output);
               },
@@ -138,10 +141,13 @@ function show(report: AgentReport, output: Output): void {
 }
 
 /** How far this site's images are from the others', by number, before anything fails for it. */
-function showCohort({ sites, comparison }: CohortReport, output: Output): void {
+function showCohort({ sites, comparison, givenUp }: CohortReport, output: Output): void {
   if (comparison === null) {
-    const text = `cohort · ${sites} of at least ${MIN_SUMMED_SITES} sites have said what their images are like`;
-    output.event("cohort", { sites, comparison }, text);
+    const text =
+      givenUp === null
+        ? `cohort · ${sites} of at least ${MIN_SUMMED_SITES} sites have said what their images are like`
+        : `cohort · whether the sites' images are alike stays unknown: their sum could not be opened (${givenUp})`;
+    output.event("cohort", { sites, comparison, givenUp }, text);
     return;
   }
   const verdict = verdictOf(comparison);
@@ -167,7 +173,9 @@ export function describe(report: AgentReport): string {
   const { phase, round, attempt, rounds, done, total, loss, imagesPerSecond, note } = report;
   if (note !== null) return note;
   const parts: string[] = [];
-  if (round !== null) {
+  if (round !== null && isFingerprintRound(round)) {
+    parts.push(`before round 1${attempt !== null && attempt > 1 ? `, attempt ${attempt}` : ""}`);
+  } else if (round !== null) {
     parts.push(`round ${round} of ${rounds}${attempt !== null && attempt > 1 ? `, attempt ${attempt}` : ""}`);
   }
   parts.push(PHASES[phase]);
@@ -187,8 +195,9 @@ const PHASES: Readonly<Record<AgentReport["phase"], string>> = {
   genesis: "sending the initial model",
   fetching: "fetching the global model",
   training: "training",
-  sealing: "masking or encrypting the update",
-  uploading: "uploading the update",
+  fingerprinting: "looking at what its images are like",
+  sealing: "masking or encrypting what it sends",
+  uploading: "uploading",
   finishing: "fetching the final encoder",
   finished: "finished",
   advertising: "agreeing on keys with the others",

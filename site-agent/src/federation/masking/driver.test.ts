@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createIdentity, sign } from "@consilium/shared/crypto/identity";
+import { fingerprintLayout } from "@consilium/shared/fingerprint/masked";
 import { manifestSchema } from "@consilium/shared/manifest";
 import { parsePlan } from "@consilium/shared/plan";
 import type { MaskingShown } from "@consilium/shared/protocol/masking";
@@ -20,10 +21,8 @@ const coordinator = createIdentity(fixedRandom("coordinator"));
 const [self, ...others] = siteNames(3).map(member);
 if (self === undefined) throw new Error("there are three");
 const plan = parsePlan({ federation: "lungs", title: "Lungs", rounds: 5 });
-const base = {
-  manifest: manifestSchema.parse({ tensors: [{ name: "weight", shape: [8], dtype: "float32" }] }),
-  values: new Float32Array(8).fill(0.25),
-};
+const manifest = manifestSchema.parse({ tensors: [{ name: "weight", shape: [8], dtype: "float32" }] });
+const layout = roundLayout(plan, 1, 3, magnitudesOf(manifest, new Float32Array(8).fill(0.25)));
 const members = [self, ...others].map(({ site, identity }) => ({ site, identity: identity.public }));
 const opening = (round: number, attempt: number) => openingOf(siteNames(3), { round, attempt });
 
@@ -62,28 +61,27 @@ function site(): SiteMasking {
       identity: member(siteNames(1)[0] ?? "").identity,
       coordinator: coordinator.public,
     },
-    plan,
   );
 }
 
 describe("a site in a masked round", () => {
   it("says the same again after a restart, without asking", async () => {
     const link = new Shown();
-    const said = await site().advertise(opening(1, 1), base, link);
-    expect(await site().advertise(opening(1, 1), base, link)).toEqual(said);
+    const said = await site().advertise(opening(1, 1), layout, link);
+    expect(await site().advertise(opening(1, 1), layout, link)).toEqual(said);
     expect(link.asked).toBe(1);
   });
 
   it("has fresh keys in each attempt, and never goes back to one before", async () => {
     const link = new Shown();
-    const first = await site().advertise(opening(2, 1), base, link);
-    const second = await site().advertise(opening(2, 2), base, link);
+    const first = await site().advertise(opening(2, 1), layout, link);
+    const second = await site().advertise(opening(2, 2), layout, link);
     expect(second.keys.body.pairKey).not.toBe(first.keys.body.pairKey);
     for (const [round, attempt] of [
       [2, 1],
       [1, 7],
     ] as const) {
-      await expect(site().advertise(opening(round, attempt), base, link)).rejects.toMatchObject({
+      await expect(site().advertise(opening(round, attempt), layout, link)).rejects.toMatchObject({
         code: "secagg.other-attempt",
       });
     }
@@ -91,9 +89,8 @@ describe("a site in a masked round", () => {
 
   it("leaves no secret of a step behind that is over, and none to anybody else", async () => {
     const link = new Shown();
-    const { keys } = await site().advertise(opening(1, 1), base, link);
+    const { keys } = await site().advertise(opening(1, 1), layout, link);
     const before = await readFile(path.join(folder, "masking", "state.bin"));
-    const layout = roundLayout(plan, 1, 3, magnitudesOf(base.manifest, base.values));
     const attempt = openAttempt(opening(1, 1), members, layout);
     const theirs = others.map((other) => advertise(attempt, other, fixedRandom(other.site)).broadcast);
     const list = collect(attempt, [keys, ...theirs]).broadcast;
@@ -104,23 +101,51 @@ describe("a site in a masked round", () => {
     expect(await site().share(opening(1, 1), link)).toEqual(said);
     // The pair secret of the first step is nowhere in what the second one keeps.
     const kept = await maskingFolder(folder).read();
-    expect(kept?.state.phase).toBe("shared");
+    expect(kept).toMatchObject({ state: { phase: "shared" } });
     expect(await readdir(path.join(folder, "masking"))).toEqual(["state.bin"]);
     expect((await readFile(path.join(folder, "masking", "state.bin"))).equals(before)).toBe(false);
   });
 
-  it("sits out what it has no state for, and does not answer with other keys", async () => {
+  it.each(["share", "advertise"] as const)(
+    "refuses an attempt whose state is damaged when it is to %s, and may have released in it",
+    async (step) => {
+      const link = new Shown();
+      await site().advertise(opening(1, 1), layout, link);
+      await writeFile(path.join(folder, "masking", "state.bin"), "damaged");
+      expect(await site().ready()).toBeNull();
+      expect(await site().hasReleasedIn(1)).toBe(true);
+      const answer = () =>
+        step === "share" ? site().share(opening(1, 1), link) : site().advertise(opening(1, 1), layout, link);
+      for (let i = 0; i < 2; i++) await expect(answer()).rejects.toMatchObject({ code: "secagg.spent" });
+      // The next attempt has fresh keys, and an update that was not in the sum before.
+      await site().advertise(opening(1, 2), layout, link);
+      expect(await site().hasReleasedIn(1)).toBe(true);
+      expect(await site().hasReleasedIn(2)).toBe(false);
+    },
+  );
+
+  it("gives its fingerprint into no second sum, nor where it cannot tell whether there was one", async () => {
     const link = new Shown();
-    await site().advertise(opening(1, 1), base, link);
+    const sum = fingerprintLayout(3);
+    await site().advertise(opening(0, 1), sum, link);
+    await site().advertise(opening(0, 2), sum, link);
+    const kept = await maskingFolder(folder).read();
+    if (kept === null || kept === "damaged") throw new Error("a state was kept");
+    await maskingFolder(folder).write({ ...kept, releasedIn: 0 });
+    await expect(site().advertise(opening(0, 3), sum, link)).rejects.toMatchObject({ code: "secagg.spent" });
     await writeFile(path.join(folder, "masking", "state.bin"), "damaged");
-    await expect(site().share(opening(1, 1), link)).rejects.toMatchObject({ code: "secagg.spent" });
+    for (const attempt of [3, 4])
+      await expect(site().advertise(opening(0, attempt), sum, link)).rejects.toMatchObject({
+        code: "secagg.spent",
+      });
+    await site().advertise(opening(1, 1), layout, link);
   });
 
   it("believes no roster that the coordinator has not signed for this attempt", async () => {
     const link: MaskingLink = {
       showMasking: () => new Shown().showMasking({ ...opening(1, 2), step: "advertise" }),
     };
-    await expect(site().advertise(opening(1, 1), base, link)).rejects.toMatchObject({
+    await expect(site().advertise(opening(1, 1), layout, link)).rejects.toMatchObject({
       code: "secagg.other-attempt",
     });
   });

@@ -1,18 +1,16 @@
 /**
  * A site's part in secure aggregation, around the round functions of shared/secagg. What it holds to
  * (docs/secure-aggregation.md): a state is on disk before what follows from it is sent, and a retry sends the same bytes;
- * attempts only count up; a site that has released shares in a round sends the same update in no other attempt of it.
+ * attempts only count up; a site that has released shares in a round sends the same values in no other attempt of it. What
+ * is added up is its caller's affair: updates, or what the sites' images are like.
  */
 import { verify, type RandomBytes } from "@consilium/shared/crypto/identity";
 import { ConsiliumError } from "@consilium/shared/errors";
-import type { Manifest } from "@consilium/shared/manifest";
-import type { Plan } from "@consilium/shared/plan";
 import type { MaskingMessage, MaskingQuery, MaskingShown, ShownIn } from "@consilium/shared/protocol/masking";
-import type { MaskingStep, RoundOpening } from "@consilium/shared/protocol/round";
+import { isFingerprintRound, type MaskingStep, type RoundOpening } from "@consilium/shared/protocol/round";
 import { openAttempt, type Self } from "@consilium/shared/secagg/attempt";
+import type { PrivateValues } from "@consilium/shared/secagg/encode";
 import { layoutHash, type VectorLayout } from "@consilium/shared/secagg/layout";
-import { metricExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
-import { magnitudesOf } from "@consilium/shared/secagg/ranges";
 import { advertise } from "@consilium/shared/secagg/site/advertise";
 import { consistency } from "@consilium/shared/secagg/site/consistency";
 import { contribute } from "@consilium/shared/secagg/site/contribute";
@@ -20,7 +18,6 @@ import { mask } from "@consilium/shared/secagg/site/mask";
 import { share } from "@consilium/shared/secagg/site/share";
 import { unmask } from "@consilium/shared/secagg/site/unmask";
 import type { ByteSource } from "../../home/files.ts";
-import type { LocalRoundResult } from "../../training/types.ts";
 import type { Membership } from "../session.ts";
 import { FrameThread } from "./frame-thread.ts";
 import { compareAttempts, type KeptMasking, type MaskingFolder, type SiteState } from "./kept.ts";
@@ -42,51 +39,51 @@ export interface MaskingLink {
 type PhaseOf<Phase extends SiteState["phase"]> = Extract<SiteState, { phase: Phase }>;
 type SaidIn<Step extends MaskingStep> = Extract<MaskingMessage, { step: Step }>;
 
-/** The model from which a round starts. */
-export interface MaskingBase {
-  readonly manifest: Manifest;
-  readonly values: Float32Array;
-}
-
 export class SiteMasking {
   readonly #ports: MaskingPorts;
   readonly #membership: Membership;
-  readonly #plan: Plan;
   #thread: FrameThread | null = null;
   /** Context of the attempt whose masks the thread holds. */
   #begun: string | null = null;
 
-  constructor(ports: MaskingPorts, membership: Membership, plan: Plan) {
+  constructor(ports: MaskingPorts, membership: Membership) {
     this.#ports = ports;
     this.#membership = membership;
-    this.#plan = plan;
   }
 
   /** The attempt whose vector lies on disk as it will be sent. */
   async ready(): Promise<RoundOpening | null> {
     const kept = await this.#ports.folder.read();
-    return kept?.state.phase === "contributed" ? kept.state.attempt.terms : null;
+    const isReady = kept !== null && kept !== "damaged" && kept.state.phase === "contributed";
+    return isReady ? kept.state.attempt.terms : null;
   }
 
   /** Whether this round's update was part of a sum that shares were released for. */
   async hasReleasedIn(round: number): Promise<boolean> {
-    return (await this.#ports.folder.read())?.releasedIn === round;
+    const kept = await this.#ports.folder.read();
+    return kept === "damaged" || kept?.releasedIn === round;
   }
 
   /**
    * Fresh keys for this attempt.
-   * @throws secagg.other-attempt if a later attempt was begun already, secagg.spent, secagg.roster-changed,
+   * @param layout of the vector that will be masked
+   * @throws secagg.other-attempt if a later attempt was begun already, secagg.spent if this site may give its values into no
+   *   further sum of this round, secagg.roster-changed,
    *   crypto.bad-signature, protocol.invalid-message
    */
-  async advertise(opening: RoundOpening, base: MaskingBase, link: MaskingLink): Promise<SaidIn<"advertise">> {
+  async advertise(opening: RoundOpening, layout: VectorLayout, link: MaskingLink): Promise<SaidIn<"advertise">> {
     const { folder, random } = this.#ports;
-    const kept = await folder.read();
+    const kept = await this.#read(opening);
     const order = kept === null ? 1 : compareAttempts(opening, kept.state.attempt.terms);
     if (kept !== null && order === 0) return saidIn(kept, "advertise");
     if (order < 0) throw new ConsiliumError("secagg.other-attempt", { detail: "(an attempt that was over)" });
+    // An update can be trained again with other crops; what the images are like stays what it is.
+    if (isFingerprintRound(opening.round) && kept?.releasedIn === opening.round) {
+      throw new ConsiliumError("secagg.spent", { detail: "(this site's fingerprint is in a sum already)" });
+    }
     const { roster } = await show(link, opening, "advertise");
     const members = await this.#believe(opening, roster);
-    const attempt = openAttempt(opening, members, this.#layout(opening, base));
+    const attempt = openAttempt(opening, members, layout);
     await folder.removeFrame();
     const { broadcast: keys, keep: state } = advertise(attempt, this.#self, random);
     const said = { step: "advertise", keys } as const;
@@ -109,16 +106,16 @@ export class SiteMasking {
    * Opens what the others dealt, and begins to add up the masks in a thread of its own.
    * @throws as mask in shared/secagg/site
    */
-  async listen(opening: RoundOpening, base: MaskingBase, link: MaskingLink): Promise<void> {
+  async listen(opening: RoundOpening, layout: VectorLayout, link: MaskingLink): Promise<void> {
     const kept = await this.#kept(opening);
     if (kept.state.phase === "shared") {
       const { delivery } = await show(link, opening, "mask");
       const { keep: state } = mask(kept.state, this.#self, delivery);
       await this.#ports.folder.write({ ...kept, state, said: null });
-      this.#begin(state, this.#layout(opening, base));
+      this.#begin(state, layout);
       return;
     }
-    this.#begin(expectPhase(kept.state, "masking"), this.#layout(opening, base));
+    this.#begin(expectPhase(kept.state, "masking"), layout);
   }
 
   /**
@@ -127,15 +124,15 @@ export class SiteMasking {
    */
   async seal(
     opening: RoundOpening,
-    base: MaskingBase,
-    { delta, examples, metrics }: LocalRoundResult,
+    layout: VectorLayout,
+    summand: Omit<PrivateValues, "roundingKey">,
   ): Promise<void> {
     const { folder, random } = this.#ports;
     const kept = await this.#kept(opening);
     const state = expectPhase(kept.state, "masking");
-    const thread = this.#begin(state, this.#layout(opening, base));
+    const thread = this.#begin(state, layout);
     this.#begun = null;
-    const values = { update: delta, examples, extras: metricExtras(metrics), roundingKey: random(32) };
+    const values = { ...summand, roundingKey: random(32) };
     const frame = await thread.write({ file: folder.draftFile, values }).catch(async (error: unknown) => {
       // Whatever became of the thread, the next try begins with another.
       await this.close();
@@ -210,10 +207,6 @@ export class SiteMasking {
     return roster.members;
   }
 
-  #layout({ round, cohort }: RoundOpening, { manifest, values }: MaskingBase): VectorLayout {
-    return roundLayout(this.#plan, round, cohort.length, magnitudesOf(manifest, values));
-  }
-
   #begin({ attempt, masks }: PhaseOf<"masking">, layout: VectorLayout): FrameThread {
     if (layoutHash(layout) !== attempt.terms.layout) throw new ConsiliumError("secagg.other-attempt");
     this.#thread ??= new FrameThread();
@@ -222,9 +215,21 @@ export class SiteMasking {
     return this.#thread;
   }
 
+  /** What was said before the damage nobody knows: this attempt is refused, and the round counts as released in. */
+  async #read(opening: RoundOpening): Promise<KeptMasking | null> {
+    const { folder } = this.#ports;
+    const kept = await folder.read();
+    if (kept !== "damaged") return kept;
+    const { round, attempt } = opening;
+    const state = { phase: "lost", attempt: { terms: { round, attempt } } } as const;
+    const lost = { state, said: null, releasedIn: round };
+    await folder.write(lost);
+    return lost;
+  }
+
   /** @throws secagg.spent if the state is of another attempt, or was lost */
   async #kept(opening: RoundOpening): Promise<KeptMasking> {
-    const kept = await this.#ports.folder.read();
+    const kept = await this.#read(opening);
     if (kept === null || compareAttempts(kept.state.attempt.terms, opening) !== 0) {
       throw new ConsiliumError("secagg.spent", { detail: "(this site has no keys of it)" });
     }

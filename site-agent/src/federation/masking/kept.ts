@@ -27,7 +27,13 @@ import {
   type ByteSource,
 } from "../../home/files.ts";
 
-export type SiteState = Advertised | Shared | Masking | Contributed | Voted | Released;
+/** The state was damaged: up to this attempt the site may have said anything, and says nothing more. */
+export interface Lost {
+  readonly phase: "lost";
+  readonly attempt: { readonly terms: Pick<Attempt["terms"], "round" | "attempt"> };
+}
+
+export type SiteState = Advertised | Shared | Masking | Contributed | Voted | Released | Lost;
 
 export interface KeptMasking {
   readonly state: SiteState;
@@ -40,8 +46,8 @@ export interface KeptMasking {
 export interface MaskingFolder {
   /** Where a frame is written before its site stands for it. */
   readonly draftFile: string;
-  /** Null if there is none, or it is damaged: then this site's part in the attempt is over. */
-  read(): Promise<KeptMasking | null>;
+  /** Null if there is none. */
+  read(): Promise<KeptMasking | "damaged" | null>;
   write(kept: KeptMasking): Promise<void>;
   /** The draft becomes the frame. */
   keepFrame(): Promise<void>;
@@ -66,7 +72,7 @@ export function maskingFolder(folder: string): MaskingFolder {
       const body = bytes.subarray(HASH_CHARACTERS);
       const hash = Buffer.from(bytes.subarray(0, HASH_CHARACTERS)).toString("latin1");
       // Only this program writes the file, and the hash says that it is what it wrote.
-      return hash === sha256(body) ? (deserialize(body) as KeptMasking) : null;
+      return hash === sha256(body) ? (deserialize(body) as KeptMasking) : "damaged";
     },
     async write(kept) {
       const body = serialize(kept);
