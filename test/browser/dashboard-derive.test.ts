@@ -82,6 +82,9 @@ describe("what a person reads", () => {
   it("names each phase", () => {
     expect(phaseTitle(federationAt({ completed: 0, phase: "waiting" }))).toBe("Waiting for sites");
     expect(phaseTitle(federationAt({ completed: 4, phase: "aggregating" }))).toBe("Averaging round 5 of 25");
+    expect(phaseTitle({ ...federationAt({ completed: 0, masked: true }), round: 0 })).toBe(
+      "Comparing the sites' images",
+    );
     expect(phaseTitle(federationAt({ completed: 1, rounds: 1 }))).toBe("Finished after 1 round");
   });
 

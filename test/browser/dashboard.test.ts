@@ -59,7 +59,16 @@ describe.skipIf(chromiumPath === null)("the dashboard in a browser", () => {
       "0.27",
       "0.18",
     ]);
+    // All together, a third of them knees.
+    const together = page.getByTestId("images-together").getByRole("img", { name: /^body part/ });
+    expect(await together.getAttribute("aria-label")).toBe("body part: chest 67 %, lower limb 33 %");
     expect(complaints).toEqual([]);
+  });
+
+  it("says where the images cannot be compared, and what to do", async () => {
+    const { page } = await show(federationAt({ completed: 1, masked: true, givenUp: "secagg.garbled" }));
+    const text = await page.getByTestId("images-given-up").textContent();
+    expect(text).toMatch(/secagg\.garbled.*consilium-site preview/);
   });
 
   it("shows the plan, every site and the rounds, and the browser has nothing to complain about", async () => {

@@ -1,5 +1,6 @@
 /** Everything the page works out from a status. Pure. */
 import type { FederationStatus, RoundStatus, SiteStatus } from "@consilium/shared/protocol/http";
+import { isFingerprintRound } from "@consilium/shared/protocol/round";
 import { formatDurationMs } from "@consilium/shared/units";
 
 const RECENT_ROUNDS = 5;
@@ -147,7 +148,12 @@ export function roundCells(status: FederationStatus): readonly RoundCell[] {
   });
 }
 
+/** A share of a whole, in percent. */
+export const formatShare = (share: number): string => `${Math.round(100 * share)} %`;
+
 export function phaseTitle({ phase, round, rounds }: FederationStatus): string {
+  const isComparing = (phase === "open" || phase === "aggregating") && isFingerprintRound(round);
+  if (isComparing) return "Comparing the sites' images";
   switch (phase) {
     case "waiting":
       return round === 0 ? "Waiting for sites" : `Paused after round ${round} of ${rounds}`;

@@ -37,7 +37,8 @@ export class MaskedImages implements SiteImages {
     ledger: Pick<Ledger, "cohort">,
   ): Promise<MaskedImages> {
     const images = new MaskedImages(ports, row, ledger);
-    for (const { message } of await ports.store.distances(row.federation)) images.#known.set(message.body.site, message.body);
+    for (const { message } of await ports.store.distances(row.federation))
+      images.#known.set(message.body.site, message.body);
     return images;
   }
 
@@ -73,7 +74,8 @@ export class MaskedImages implements SiteImages {
     this.#known.set(site, body);
     const comparison = comparisonFrom(body);
     const { verdict } = comparison;
-    if (isUnlike(comparison)) logger.warn({ federation, site, verdict }, "a site's images are unlike the others'");
+    if (isUnlike(comparison))
+      logger.warn({ federation, site, verdict }, "a site's images are unlike the others'");
     else logger.info({ federation, site, verdict }, "distances.received");
   }
 

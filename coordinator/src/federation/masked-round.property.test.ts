@@ -62,7 +62,12 @@ class Coordinator {
 
   /** @param round that opens first */
   constructor(round: number) {
-    const position = { phase: "waiting", round: round as Round, attempt: FIRST_ATTEMPT, gathering: false } as const;
+    const position = {
+      phase: "waiting",
+      round: round as Round,
+      attempt: FIRST_ATTEMPT,
+      gathering: false,
+    } as const;
     this.state = withPosition(initialState(rules), position);
   }
 

@@ -105,7 +105,9 @@ export class FederationService {
   static async open(ports: FederationPorts, row: FederationRow): Promise<FederationService> {
     const parts = await recoverFederation(ports, row);
     const isMasked = row.plan.body.aggregation.secure === "masked";
-    const images = await (isMasked ? MaskedImages.open(ports, row, parts.ledger) : Fingerprints.open(ports, row));
+    const images = await (isMasked
+      ? MaskedImages.open(ports, row, parts.ledger)
+      : Fingerprints.open(ports, row));
     const service = new FederationService(ports, row, parts, images);
     await service.#dropLostContributions();
     await service.#dispatch({ type: "coordinator.recovered" });

@@ -241,7 +241,12 @@ export type CohortFact =
       readonly record: Signed<CohortRecord>;
     }
   /** Follows `round.abandoned`: sites have released shares, and put their fingerprints into no other sum. */
-  | { readonly fact: "cohort.given-up"; readonly round: Round; readonly attempt: Attempt; readonly reason: string };
+  | {
+      readonly fact: "cohort.given-up";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly reason: string;
+    };
 
 export type Effect =
   | {

@@ -54,12 +54,7 @@ export function readFingerprints(db: SqlDatabase, federation: FederationId): rea
 }
 
 /** Inside a transaction. */
-export function writeCohort(
-  db: SqlDatabase,
-  federation: FederationId,
-  fact: CohortFact,
-  atMs: number,
-): void {
+export function writeCohort(db: SqlDatabase, federation: FederationId, fact: CohortFact, atMs: number): void {
   const insert = "INSERT INTO cohorts (federation, record, given_up) VALUES (?, ?, ?)";
   if (fact.fact === "cohort.given-up") {
     db.run(insert, [federation, null, fact.reason]);
@@ -93,5 +88,10 @@ export function writeDistances(db: SqlDatabase, row: DistancesRow): void {
 export function readDistances(db: SqlDatabase, federation: FederationId): readonly DistancesRow[] {
   return db
     .all(distancesRow, "SELECT * FROM image_distances WHERE federation = ? ORDER BY site", [federation])
-    .map(({ site, message, received_at_ms }) => ({ federation, site, message, receivedAtMs: received_at_ms }));
+    .map(({ site, message, received_at_ms }) => ({
+      federation,
+      site,
+      message,
+      receivedAtMs: received_at_ms,
+    }));
 }

@@ -6,7 +6,11 @@ import type { PublicIdentity, Signed } from "@consilium/shared/crypto/signed";
 import type { Attempt, FederationId, Round, Sha256, SiteId, UploadId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
 import type { UploadBegin } from "@consilium/shared/protocol/events";
-import type { CohortRecord, DistancesMessage, FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
+import type {
+  CohortRecord,
+  DistancesMessage,
+  FingerprintMessage,
+} from "@consilium/shared/protocol/fingerprint";
 import type {
   CheckpointRecord,
   ContributionHeader,

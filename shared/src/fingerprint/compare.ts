@@ -50,7 +50,9 @@ export function compareWith(own: Uint32Array, others: Uint32Array): Comparison {
 export function comparisonOf(distances: Distances): Comparison {
   return {
     distances,
-    unlike: GROUPS.filter(({ name, unlikeFrom }) => unlikeFrom !== null && (distances[name] ?? 0) >= unlikeFrom)
+    unlike: GROUPS.filter(
+      ({ name, unlikeFrom }) => unlikeFrom !== null && (distances[name] ?? 0) >= unlikeFrom,
+    )
       .sort((a, b) => (distances[b.name] ?? 0) - (distances[a.name] ?? 0))
       .map(({ name }) => name),
   };

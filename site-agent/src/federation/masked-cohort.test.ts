@@ -47,7 +47,11 @@ const FINGERPRINTS = [imagesOf(2, 1), imagesOf(2, 2), imagesOf(8, 3)];
 const SUM = sumOfFingerprints(FINGERPRINTS);
 
 const fingerprintOf = (site: number): Uint32Array => FINGERPRINTS[site] ?? new Uint32Array(0);
-const run = (site: TestSite, i: number, onReport?: (report: AgentReport, stop: AbortController) => void): AgentRun =>
+const run = (
+  site: TestSite,
+  i: number,
+  onReport?: (report: AgentReport, stop: AbortController) => void,
+): AgentRun =>
   site.run(arithmeticTrainer(1e-5), { fingerprint: fingerprintOf(i), ...(onReport && { onReport }) });
 
 const statusOf = ({ coordinator }: TestFederation): FederationStatus =>
@@ -143,7 +147,13 @@ describe("before round 1 of a masked federation", () => {
   });
 
   it("goes on whichever step a site is killed in, and the coordinator with it, and the sum stays exact", async () => {
-    const STOPS: readonly AgentPhase[] = ["advertising", "fingerprinting", "uploading", "voting", "releasing"];
+    const STOPS: readonly AgentPhase[] = [
+      "advertising",
+      "fingerprinting",
+      "uploading",
+      "voting",
+      "releasing",
+    ];
     const { running, sites } = await start();
     const [a, b, c] = sites as [TestSite, TestSite, TestSite];
     const others = [run(a, 0), run(c, 2)];
@@ -209,10 +219,16 @@ describe("before round 1 of a masked federation", () => {
     const { record, givenUp } = cohortOf(running);
     expect(record).toBeNull();
     expect(givenUp).not.toBeNull();
-    expect(statusOf(running)).toMatchObject({ phase: "finished", images: [], cohort: { groups: null, givenUp } });
+    expect(statusOf(running)).toMatchObject({
+      phase: "finished",
+      images: [],
+      cohort: { groups: null, givenUp },
+    });
     for (const { cohorts } of runs) expect(cohorts).toEqual([{ sites: 0, comparison: null, givenUp }]);
     for (const { home } of sites) {
-      const sums = (await receiptsFile(home.receiptsFile).list()).filter(({ kind }) => kind === "masked-vector");
+      const sums = (await receiptsFile(home.receiptsFile).list()).filter(
+        ({ kind }) => kind === "masked-vector",
+      );
       // One of the images, and one of the update; no second one of the images.
       expect(sums.map(({ round, attempt }) => [round, attempt])).toEqual([
         [0, 1],

@@ -48,7 +48,8 @@ export class SummedCohort implements Cohort {
     this.#isCompared = true;
     try {
       const cohort = await link.cohort();
-      if (!("record" in cohort)) throw new ConsiliumError("protocol.invalid-message", { culprits: ["cohort"] });
+      if (!("record" in cohort))
+        throw new ConsiliumError("protocol.invalid-message", { culprits: ["cohort"] });
       await this.#look(cohort, link);
     } catch (error) {
       // The link is gone; the next one asks again. Training does not wait for it.

@@ -8,7 +8,11 @@ import { fingerprintLayout, fingerprintValues } from "@consilium/shared/fingerpr
 import type { Sha256 } from "@consilium/shared/ids";
 import { assertSameManifest } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
-import { isFingerprintRound, type CheckpointRecord, type RoundOpening } from "@consilium/shared/protocol/round";
+import {
+  isFingerprintRound,
+  type CheckpointRecord,
+  type RoundOpening,
+} from "@consilium/shared/protocol/round";
 import type { VectorLayout } from "@consilium/shared/secagg/layout";
 import { metricExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
 import { magnitudesOf } from "@consilium/shared/secagg/ranges";

@@ -22,6 +22,8 @@ export interface Moment {
   readonly sites?: readonly SiteMoment[];
   /** The last site loaded knees instead of chests. */
   readonly knees?: boolean;
+  /** Why the images of a masked federation could not be added up. */
+  readonly givenUp?: string;
   /** Now; the last round was opened 40 s before. */
   readonly nowMs?: number;
 }
@@ -109,8 +111,11 @@ export function federationAt(moment: Moment): FederationStatus {
         receivedBytes: contributions * UPDATE_BYTES,
       };
     }),
-    images: underway || completed > 0 ? SITES.map((site) => imagesOf(site, moment.knees === true)) : [],
-    cohort: cohortOf(underway || completed > 0, moment.knees === true),
+    images:
+      (underway || completed > 0) && moment.givenUp === undefined
+        ? SITES.map((site) => imagesOf(site, moment.knees === true))
+        : [],
+    cohort: cohortOf(moment, underway || completed > 0),
     history,
   };
   return federationStatusSchema.parse(masked ? withoutSingleValues(input) : input);
@@ -128,8 +133,8 @@ function withoutSingleValues(input: StatusInput): StatusInput {
 }
 
 /** Three hospitals' images together. */
-function cohortOf(isSummed: boolean, knees: boolean): StatusInput["cohort"] {
-  if (!isSummed) return { sites: 0, groups: null, givenUp: null };
+function cohortOf({ knees = false, givenUp }: Moment, isSummed: boolean): StatusInput["cohort"] {
+  if (!isSummed || givenUp !== undefined) return { sites: 0, groups: null, givenUp: givenUp ?? null };
   const filled: Partial<Record<GroupName, readonly number[]>> = {
     modality: [1],
     bodyPart: knees ? [0, 0, 2 / 3, 0, 0, 0, 0, 0, 1 / 3] : [0, 0, 1],
@@ -140,7 +145,10 @@ function cohortOf(isSummed: boolean, knees: boolean): StatusInput["cohort"] {
   const groups = GROUPS.map(({ name, title, bins }) => ({
     name,
     title,
-    shares: bins.map((bin, i) => ({ bin, share: filled[name] === undefined ? 1 / bins.length : (filled[name][i] ?? 0) })),
+    shares: bins.map((bin, i) => ({
+      bin,
+      share: filled[name] === undefined ? 1 / bins.length : (filled[name][i] ?? 0),
+    })),
   }));
   return { sites: SITES.length, groups, givenUp: null };
 }

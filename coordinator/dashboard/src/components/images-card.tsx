@@ -1,11 +1,15 @@
-import type { ImageComparison } from "@consilium/shared/protocol/fingerprint";
+import type { CohortStatus, ImageComparison } from "@consilium/shared/protocol/fingerprint";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
 import type { ReactNode } from "react";
+import { formatShare } from "../derive.ts";
 
-/** Whether each site's images are like the others', before anything fails for it. Nothing while there is nobody to compare with. */
-export function ImagesCard({ status: { images } }: { readonly status: FederationStatus }): ReactNode {
-  const [first] = images;
-  if (first === undefined) return null;
+type GroupShares = NonNullable<CohortStatus["groups"]>[number];
+
+/** Whether each site's images are like the others', before anything fails for it. Nothing while nothing is known of them. */
+export function ImagesCard({ status: { images, cohort } }: { readonly status: FederationStatus }): ReactNode {
+  const columns = images[0]?.groups ?? cohort.groups;
+  if (cohort.givenUp !== null) return <GivenUpCard reason={cohort.givenUp} />;
+  if (columns === null) return null;
   return (
     <section className="card" aria-labelledby="images-title">
       <div className="card-head">
@@ -17,7 +21,7 @@ export function ImagesCard({ status: { images } }: { readonly status: Federation
           <thead>
             <tr>
               <th scope="col">Site</th>
-              {first.groups.map(({ name, title }) => (
+              {columns.map(({ name, title }) => (
                 <th key={name} scope="col" className="number">
                   {title}
                 </th>
@@ -28,9 +32,24 @@ export function ImagesCard({ status: { images } }: { readonly status: Federation
             {images.map((comparison) => (
               <SiteRow key={comparison.site} comparison={comparison} />
             ))}
+            {cohort.groups !== null && <TogetherRow sites={cohort.sites} groups={cohort.groups} />}
           </tbody>
         </table>
       </div>
+    </section>
+  );
+}
+
+function GivenUpCard({ reason }: { readonly reason: string }): ReactNode {
+  return (
+    <section className="card" aria-labelledby="images-title">
+      <div className="card-head">
+        <h2 id="images-title">Are the images alike?</h2>
+      </div>
+      <p className="empty-block" data-testid="images-given-up">
+        Nobody knows: the sum of what the sites said of their images could not be opened ({reason}), and no
+        site puts that into a second one. Have each site look at its own with consilium-site preview.
+      </p>
     </section>
   );
 }
@@ -50,5 +69,59 @@ function SiteRow({ comparison }: { readonly comparison: ImageComparison }): Reac
         </td>
       ))}
     </tr>
+  );
+}
+
+function TogetherRow({
+  sites,
+  groups,
+}: {
+  readonly sites: number;
+  readonly groups: readonly GroupShares[];
+}): ReactNode {
+  return (
+    <tr data-testid="images-together">
+      <th scope="row">
+        <strong>{sites} sites together</strong>
+        <span className="verdict">all that is known of them</span>
+      </th>
+      {groups.map((group) => (
+        <td key={group.name} className="number">
+          <Histogram group={group} />
+        </td>
+      ))}
+    </tr>
+  );
+}
+
+const WIDTH_PX = 72;
+const HEIGHT_PX = 22;
+
+function Histogram({ group: { title, shares } }: { readonly group: GroupShares }): ReactNode {
+  if (shares.length === 0) return <span className="dimmed">–</span>;
+  const most = Math.max(...shares.map(({ share }) => share));
+  const step = WIDTH_PX / shares.length;
+  const text = shares
+    .filter(({ share }) => share > 0)
+    .toSorted((a, b) => b.share - a.share)
+    .slice(0, 4)
+    .map(({ bin, share }) => `${bin} ${formatShare(share)}`)
+    .join(", ");
+  return (
+    <svg
+      className="histogram"
+      width={WIDTH_PX}
+      height={HEIGHT_PX}
+      role="img"
+      aria-label={`${title}: ${text}`}
+    >
+      <title>{text}</title>
+      {shares.map(({ bin, share }, i) => {
+        const height = Math.max(share > 0 ? 1 : 0, (HEIGHT_PX * share) / most);
+        return (
+          <rect key={bin} x={i * step} y={HEIGHT_PX - height} width={Math.max(1, step - 1)} height={height} />
+        );
+      })}
+    </svg>
   );
 }

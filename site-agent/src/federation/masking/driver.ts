@@ -71,7 +71,11 @@ export class SiteMasking {
    *   further sum of this round, secagg.roster-changed,
    *   crypto.bad-signature, protocol.invalid-message
    */
-  async advertise(opening: RoundOpening, layout: VectorLayout, link: MaskingLink): Promise<SaidIn<"advertise">> {
+  async advertise(
+    opening: RoundOpening,
+    layout: VectorLayout,
+    link: MaskingLink,
+  ): Promise<SaidIn<"advertise">> {
     const { folder, random } = this.#ports;
     const kept = await this.#read(opening);
     const order = kept === null ? 1 : compareAttempts(opening, kept.state.attempt.terms);
