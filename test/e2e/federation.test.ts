@@ -35,16 +35,21 @@ beforeAll(async () => {
   consortium = await Consortium.create(plan, 24);
   const [a, b, c] = SITES.map((site) => consortium.run(site)) as [Cli, Cli, Cli];
 
-  // A site dies while it shares its keys, while it trains, and while it signs; each time it comes back.
+  // A site dies while it shares its keys, while it trains, and while it signs; each time it comes back. The first time the
+  // coordinator dies with it, before there is a sum of what the images are like.
   const lives = [b];
   for (const [phase, round] of [
-    ["sharing", 1],
+    ["sharing", 0],
     ["training", 2],
     ["voting", 2],
   ] as const) {
     const life = lives.at(-1) ?? b;
     await life.waitFor(phaseIn(phase, round));
     await life.kill("SIGKILL");
+    if (round === 0) {
+      await consortium.killCoordinator();
+      await consortium.restartCoordinator();
+    }
     lives.push(consortium.run("hospital-b"));
   }
 
@@ -87,6 +92,13 @@ describe("a federation whose site and coordinator are killed mid-round", () => {
       expect(contributions.every(({ metrics, examples }) => metrics === null && examples === null)).toBe(
         true,
       );
+  });
+
+  it("knows before round 1 what all images together are like, and that they are alike", () => {
+    expect(status.cohort).toMatchObject({ sites: 3, givenUp: null });
+    expect(status.images.map(({ site, verdict }) => [site, verdict])).toEqual(
+      SITES.map((site) => [site, "like the others"]),
+    );
   });
 
   it("resumes at the round it was in", () => {

@@ -78,6 +78,8 @@ function describeFact(fact: Fact): string | null {
         : null;
     case "masking.advanced":
       return null;
+    case "site.sat-out":
+      return `${roundTitle(fact.round)}: ${fact.site} sits attempt ${fact.attempt} out (${fact.reason}).`;
     case "contribution.dropped":
       return `${roundTitle(fact.round)}: update of ${fact.site} dropped (${fact.reason}).`;
     case "round.closed":

@@ -120,6 +120,8 @@ export class Ledger {
       case "cohort.given-up":
         this.cohort = { record: null, givenUp: fact.reason };
         return;
+      // Not kept: after a restart the site says so again.
+      case "site.sat-out":
       case "federation.finished":
         return;
     }

@@ -276,3 +276,52 @@ it("says in one sentence what is being waited for", () => {
   run.send({ type: "genesis.uploaded", record: record(0) }).contribute(1, 1, "north");
   expect(summarise(run.state)).toBe("Round 1: 1 of 2 updates are here; waiting for south.");
 });
+
+describe("a masked round", () => {
+  const sites = ["a", "b", "c", "d"];
+  const masked = (): Run => {
+    const run = new Run({ secure: "masked", minSites: 3 }).enrol(...sites).connect(...sites);
+    return run.send({ type: "genesis.uploaded", record: record(0) });
+  };
+  const sitOut = (run: Run, site: string, attempt = 1): Run =>
+    run.send({
+      type: "site.sat-out",
+      round: 0 as Round,
+      attempt: attempt as Attempt,
+      site: siteId(site),
+      reason: "secagg.spent",
+    });
+
+  it("goes before the first, and does not wait for a training", () => {
+    const run = masked();
+    expect(run.state.position).toMatchObject({ phase: "open", round: 0, attempt: 1, base: genesis });
+    expect(run.names()).toEqual(["genesis.stored", "round.opened", "masking.opened"]);
+  });
+
+  it("does not wait for a site that sits it out, and says so", () => {
+    const run = sitOut(masked(), "b");
+    expect(run.state.position).toMatchObject({ masking: { expected: ["a", "c", "d"] } });
+    expect(run.facts.at(-1)).toMatchObject({ fact: "site.sat-out", site: "b", reason: "secagg.spent" });
+    expect(summarise(run.state)).toBe(
+      "Before round 1: 0 of 3 sites have sent keys for this attempt; waiting for a, c, d. Without b (secagg.spent).",
+    );
+    // Once is enough, and nobody outside the attempt has a part in it to give up.
+    const { length } = run.facts;
+    sitOut(run, "b");
+    sitOut(run, "a", 2);
+    expect(run.facts).toHaveLength(length);
+  });
+
+  it("is tried again at once where too few sites are left", () => {
+    const run = sitOut(sitOut(masked(), "b"), "c");
+    expect(run.state.position).toMatchObject({ round: 0, attempt: 2, cohort: sites });
+    expect(run.facts.find(({ fact }) => fact === "round.abandoned")).toMatchObject({
+      excluded: [
+        { site: "a", reason: "no update before the deadline" },
+        { site: "b", reason: "secagg.spent" },
+        { site: "c", reason: "secagg.spent" },
+        { site: "d", reason: "no update before the deadline" },
+      ],
+    });
+  });
+});

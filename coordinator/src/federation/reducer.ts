@@ -54,6 +54,8 @@ export function transition(state: FederationState, event: FederationEvent): Tran
       return contributionLost(state, event);
     case "masking.answered":
       return maskingAnswered(state, event);
+    case "site.sat-out":
+      return satOut(state, event);
     case "attempt.failed":
       return attemptFailed(state, event);
     case "deadline.passed":
@@ -138,6 +140,21 @@ function maskingAnswered(state: FederationState, event: EventOf<"masking.answere
     event.atMs,
   );
   return { ...next, facts: [{ fact: "masking.answered", round, attempt, site, message }, ...next.facts] };
+}
+
+/** The step need not wait for its site; a vector that is here already stays in the sum. */
+function satOut(state: FederationState, event: EventOf<"site.sat-out">): Transition {
+  const { position } = state;
+  if (position.phase !== "open" || position.masking === null || !isCurrent(position, event)) {
+    return unchanged(state);
+  }
+  const { round, attempt, masking } = position;
+  const { site, reason } = event;
+  if (judgeAnswer(masking, masking.step, site) !== "wanted") return unchanged(state);
+  const refused = [...position.refused, { site, reason }].sort(bySite);
+  const left = withPosition(state, { ...position, refused, masking: withoutAnswer(masking, site) });
+  const next = goOn(left, event.atMs);
+  return { ...next, facts: [{ fact: "site.sat-out", round, attempt, site, reason }, ...next.facts] };
 }
 
 function attemptFailed(state: FederationState, event: EventOf<"attempt.failed">): Transition {

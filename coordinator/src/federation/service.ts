@@ -10,7 +10,7 @@ import type { Plan } from "@consilium/shared/plan";
 import type { FederationPosition, Hello, Progress, UploadOutcome } from "@consilium/shared/protocol/events";
 import type { DistancesMessage, FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
-import type { MaskingAnswer, MaskingQuery, MaskingShown } from "@consilium/shared/protocol/masking";
+import type { MaskingAnswer, MaskingQuery, MaskingShown, SitOut } from "@consilium/shared/protocol/masking";
 import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
 import type { Aggregator } from "../aggregation/tasks.ts";
 import type { Clock } from "../clock.ts";
@@ -238,6 +238,12 @@ export class FederationService {
       await this.#apply({ type: "masking.answered", round, attempt, answer: { site, message } });
       return "accepted";
     });
+  }
+
+  /** A site takes no further part in a masked attempt. */
+  async sitOut(site: SiteId, { round, attempt, reason, culprits }: SitOut): Promise<void> {
+    const why = culprits.length === 0 ? reason : `${reason}: ${culprits.join(", ")}`;
+    await this.#dispatch({ type: "site.sat-out", round, attempt, site, reason: why });
   }
 
   /** An update that can never be counted: the round need not wait for its site. */

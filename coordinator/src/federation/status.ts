@@ -8,7 +8,8 @@ import { isoTime } from "../clock.ts";
 import type { RoundRow, SiteTotals } from "../store/store.ts";
 import type { LiveSite } from "./live.ts";
 import type { Masking } from "./masking-steps.ts";
-import type { Contribution, FederationState } from "./types.ts";
+import { isCurrent } from "./state.ts";
+import type { Contribution, Exclusion, FederationState, OpenPosition, Position } from "./types.ts";
 
 export interface StatusParts {
   readonly plan: Plan;
@@ -65,11 +66,15 @@ export function federationStatus(parts: StatusParts): FederationStatus {
     images: parts.images,
     cohort: parts.cohort,
     // The round before the first has no model and no loss; what came of it is in `cohort`.
-    history: parts.rounds.filter(({ round }) => !isFingerprintRound(round)).map(roundStatus),
+    history: parts.rounds
+      .filter(({ round }) => !isFingerprintRound(round))
+      .map((row) => roundStatus(row, position)),
   };
 }
 
-function roundStatus(row: RoundRow): RoundStatus {
+function roundStatus(row: RoundRow, position: Position): RoundStatus {
+  // While a round is open it is only known who was refused or sits out; the store learns it with the others who are missing.
+  const excluded = position.phase === "open" && isCurrent(position, row) ? position.refused : row.excluded;
   return {
     round: row.round,
     attempt: row.attempt,
@@ -78,7 +83,7 @@ function roundStatus(row: RoundRow): RoundStatus {
     loss: row.totals?.loss ?? weightedLoss(row.contributions),
     totals: row.totals,
     contributions: row.contributions.map(({ site, examples, metrics }) => ({ site, examples, metrics })),
-    excluded: row.excluded.map(({ site, reason }) => ({ site, reason })),
+    excluded: excluded.map(({ site, reason }) => ({ site, reason })),
     checkpoint: row.checkpoint,
   };
 }
@@ -101,12 +106,15 @@ const ASKED: Readonly<Record<Exclude<MaskingStep, "mask">, string>> = {
   unmask: "the shares that open the sum",
 };
 
-function summariseStep(round: number, { step, expected, answered }: Masking): string {
+function summariseStep({ round, refused }: OpenPosition, { step, expected, answered }: Masking): string {
   const missing = expected.filter((site) => !answered.includes(site));
   const vectors = isFingerprintRound(round) ? "masked fingerprints of their images" : "updates";
   const asked = step === "mask" ? vectors : ASKED[step];
-  return `${roundTitle(round)}: ${answered.length} of ${expected.length} sites have sent ${asked}; waiting for ${missing.join(", ")}.`;
+  return `${roundTitle(round)}: ${answered.length} of ${expected.length} sites have sent ${asked}; waiting for ${missing.join(", ")}.${sittingOut(refused)}`;
 }
+
+const sittingOut = (refused: readonly Exclusion[]): string =>
+  refused.map(({ site, reason }) => ` Without ${site} (${reason}).`).join("");
 
 /** For people: "Round 3", or what the round before the first is for. */
 export const roundTitle = (round: number): string =>
@@ -128,11 +136,13 @@ export function summarise(state: FederationState): string {
       }
       return `${isFingerprintRound(position.round) ? "The comparison of images" : `Round ${position.round}`} opens in a moment; ${connected.length} of ${roster.length} sites are there.`;
     case "open": {
-      const { contributions, cohort, masking } = position;
+      const { contributions, cohort, masking, refused } = position;
       const isSmall = masking?.step !== "mask" || isFingerprintRound(position.round);
-      if (masking !== null && isSmall) return summariseStep(position.round, masking);
-      const missing = cohort.filter((site) => !contributions.some((one) => one.site === site));
-      return `Round ${position.round}: ${contributions.length} of ${cohort.length} updates are here; waiting for ${missing.join(", ")}.`;
+      if (masking !== null && isSmall) return summariseStep(position, masking);
+      const missing = cohort.filter(
+        (site) => ![...contributions, ...refused].some((one) => one.site === site),
+      );
+      return `Round ${position.round}: ${contributions.length} of ${cohort.length} updates are here; waiting for ${missing.join(", ")}.${sittingOut(refused)}`;
     }
     case "aggregating":
       return isFingerprintRound(position.round)

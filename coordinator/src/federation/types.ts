@@ -62,7 +62,7 @@ export interface OpenPosition {
   readonly deadlineAtMs: number;
   /** Ordered by site. */
   readonly contributions: readonly Contribution[];
-  /** Sites whose update was looked at and refused; they may still send a better one. */
+  /** Sites whose update was looked at and refused, which may still send a better one; and sites that sit a masked attempt out. */
   readonly refused: readonly Exclusion[];
   /** Null where updates are not masked. */
   readonly masking: Masking | null;
@@ -127,6 +127,14 @@ export type FederationEvent = { readonly atMs: number } & (
       readonly round: Round;
       readonly attempt: Attempt;
       readonly answer: HeldMessage;
+    }
+  /** A site says that it takes no further part in this masked attempt. */
+  | {
+      readonly type: "site.sat-out";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly site: SiteId;
+      readonly reason: string;
     }
   /** The sum of this attempt cannot be opened. */
   | {
@@ -228,6 +236,13 @@ export type Fact =
       readonly attempt: Attempt;
       readonly record: Signed<CheckpointRecord>;
       readonly totals?: RoundTotals;
+    }
+  | {
+      readonly fact: "site.sat-out";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly site: SiteId;
+      readonly reason: string;
     }
   | CohortFact
   | { readonly fact: "federation.finished"; readonly checkpoint: Sha256 };

@@ -17,7 +17,7 @@ import {
 } from "@consilium/shared/protocol/events";
 import { fingerprintMessageSchema, signedDistancesSchema } from "@consilium/shared/protocol/fingerprint";
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
-import { maskingAnswerSchema, maskingQuerySchema } from "@consilium/shared/protocol/masking";
+import { maskingAnswerSchema, maskingQuerySchema, sitOutSchema } from "@consilium/shared/protocol/masking";
 import type { Logger } from "pino";
 import { Server, type Namespace, type Socket } from "socket.io";
 import type { Federations } from "../federation/registry.ts";
@@ -189,6 +189,12 @@ export class Gateway {
         // A vector counts once it is uploaded.
         if (given.message.step === "mask") throw new ConsiliumError("protocol.invalid-message");
         return { outcome: await service.answer(site, given) };
+      });
+    });
+    socket.on("masking.sit-out", (message: unknown, ack: unknown) => {
+      answer(ack, log, async () => {
+        await service.sitOut(site, parseMessage(sitOutSchema, message));
+        return {};
       });
     });
     socket.on("progress", (message: unknown) => {

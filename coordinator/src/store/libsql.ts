@@ -373,6 +373,7 @@ function writeFact(db: SqlDatabase, federation: FederationId, fact: Fact, atMs: 
     case "cohort.given-up":
       writeCohort(db, federation, fact, atMs);
       return;
+    case "site.sat-out":
     case "federation.finished":
       return;
   }

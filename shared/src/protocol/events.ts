@@ -7,7 +7,7 @@ import { z } from "zod";
 import { signedSchema, type Signed } from "../crypto/signed.ts";
 import { attemptSchema, roundSchema, sha256Schema, uploadIdSchema, type UploadId } from "../ids.ts";
 import { signedMaskedSchema } from "../secagg/messages.ts";
-import type { MaskingAnswer, MaskingQuery, MaskingShown } from "./masking.ts";
+import type { MaskingAnswer, MaskingQuery, MaskingShown, SitOut } from "./masking.ts";
 import {
   contributionHeaderSchema,
   maskingStepSchema,
@@ -92,6 +92,8 @@ export interface ControlToCoordinator {
   "masking.show": (message: MaskingQuery, ack: Ack<{ shown: MaskingShown }>) => void;
   /** This site's message of a step. Idempotent; acknowledged once it is durable. */
   "masking.answer": (message: MaskingAnswer, ack: Ack<{ outcome: UploadOutcome }>) => void;
+  /** This site takes no further part in the attempt, and why. Idempotent. */
+  "masking.sit-out": (message: SitOut, ack: Ack) => void;
 }
 
 export interface ControlToSite {

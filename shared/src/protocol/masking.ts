@@ -5,7 +5,8 @@
  */
 import { z } from "zod";
 import { signedSchema } from "../crypto/signed.ts";
-import { attemptSchema, federationIdSchema, roundSchema } from "../ids.ts";
+import type { ErrorCode } from "../errors.ts";
+import { attemptSchema, federationIdSchema, roundSchema, siteIdSchema } from "../ids.ts";
 import { rosterSchema } from "../secagg/attempt.ts";
 import {
   agreementSchema,
@@ -57,3 +58,21 @@ export const maskingShownSchema = z.discriminatedUnion("step", [
 ]);
 export type MaskingShown = z.infer<typeof maskingShownSchema>;
 export type ShownIn<Step extends MaskingShown["step"]> = Extract<MaskingShown, { step: Step }>;
+
+/** For one of these a site takes no further part in an attempt; the next attempt is another matter. */
+export const SIT_OUT_REASONS = [
+  "secagg.too-few-sites",
+  "secagg.spent",
+  "secagg.bad-share",
+  "secagg.bad-key",
+  "secagg.other-attempt",
+] as const satisfies readonly ErrorCode[];
+
+/** Site to coordinator: it need not be waited for. */
+export const sitOutSchema = z.strictObject({
+  ...which,
+  reason: z.enum(SIT_OUT_REASONS),
+  /** Sites whose message was the reason, as far as that is known. */
+  culprits: z.array(siteIdSchema).max(100).readonly(),
+});
+export type SitOut = z.infer<typeof sitOutSchema>;

@@ -1,6 +1,6 @@
 /** The agent: runs the state machine's effects against the coordinator, the trainer and the disk. */
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
-import type { Sha256 } from "@consilium/shared/ids";
+import { siteIdSchema, type Sha256 } from "@consilium/shared/ids";
 import { planHash as hashOf, type Plan } from "@consilium/shared/plan";
 import type { FederationPosition } from "@consilium/shared/protocol/events";
 import { PROTOCOL_VERSION } from "@consilium/shared/protocol/version";
@@ -13,6 +13,7 @@ import {
   type AgentEffect,
   type AgentEvent,
   type AgentState,
+  type SatOut,
   type Task,
 } from "./machine.ts";
 import { SummedCohort } from "./masked-cohort.ts";
@@ -194,6 +195,9 @@ class Agent {
       case "abort":
         this.#jobs.get(effect.job)?.abort();
         break;
+      case "sitOut":
+        void this.#sitOut(effect.satOut);
+        break;
       case "retryLater":
         void this.#retryLater(effect.job, effect.failures);
         break;
@@ -308,6 +312,16 @@ class Agent {
     } catch (error) {
       this.#dispatch({ type: "refused", error: toConsiliumError(error) });
     }
+  }
+
+  async #sitOut({ opening: { round, attempt }, reason, culprits }: SatOut): Promise<void> {
+    this.#report(
+      null,
+      `sits attempt ${attempt} out: ${waitingFor(new ConsiliumError(reason, { culprits }))}`,
+    );
+    const sites = culprits.flatMap((culprit) => siteIdSchema.safeParse(culprit).data ?? []);
+    // Where it is not heard, the next position asks again for this site's part.
+    await this.#link?.sitOut({ round, attempt, reason, culprits: sites }).catch(() => undefined);
   }
 
   async #compare(link: Link): Promise<void> {

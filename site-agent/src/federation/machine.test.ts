@@ -351,12 +351,25 @@ describe("a masked round", () => {
     expect(started(online({ round, attempt, base }).feed(at("mask")))).toEqual(["uploading"]);
   });
 
-  it("sits an attempt out in which it cannot go on, and takes part in the next", () => {
+  it("sits an attempt out in which it cannot go on, says so until it is heard, and takes part in the next", () => {
     const bench = online();
     bench.feed(at("share"));
-    expect(bench.failed("secagg.spent")).toEqual([]);
-    expect(bench.feed(at("share"))).toEqual([]);
+    const satOut = { opening: opening(1), reason: "secagg.spent", culprits: [] };
+    expect(bench.failed("secagg.spent")).toEqual([{ type: "sitOut", satOut }]);
+    expect(bench.feed(at("share"))).toEqual([{ type: "sitOut", satOut }]);
+    expect(bench.feed(at("share", false))).toEqual([]);
     expect(started(bench.feed(at("advertise", true, 2)))).toEqual(["fetching"]);
+  });
+
+  it("looks at its images in the round before the first, where it would train in the others", () => {
+    const bench = online();
+    const standing = { ...open(0), masking: { step: "mask", wanted: true } } as Standing;
+    expect(started(bench.feed({ type: "position", standing }))).toEqual(["fetching"]);
+    expect([bench.done(), bench.done(), bench.done()].flatMap(started)).toEqual([
+      "fingerprinting",
+      "sealing",
+      "uploading",
+    ]);
   });
 
   it("stops where sites were shown different things", () => {

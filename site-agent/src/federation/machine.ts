@@ -14,6 +14,7 @@
 import type { Signed } from "@consilium/shared/crypto/signed";
 import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import type { MaskingStanding } from "@consilium/shared/protocol/events";
+import { SIT_OUT_REASONS, type SitOut } from "@consilium/shared/protocol/masking";
 import {
   isFingerprintRound,
   type CheckpointRecord,
@@ -68,13 +69,20 @@ export type Work =
   | { readonly kind: "finished"; readonly record: Signed<CheckpointRecord> }
   | { readonly kind: "failed"; readonly error: ConsiliumError };
 
+/** Why this site takes no further part in an attempt. */
+export interface SatOut {
+  readonly opening: RoundOpening;
+  readonly reason: SitOut["reason"];
+  readonly culprits: readonly string[];
+}
+
 export interface AgentState {
   readonly link: "connecting" | "online";
   readonly work: Work;
   /** The round whose sealed update lies on disk. */
   readonly outbox: RoundKey | null;
   /** A masked attempt in which this site cannot go on; the next one is another matter. */
-  readonly satOut: RoundKey | null;
+  readonly satOut: SatOut | null;
   readonly nextJob: number;
 }
 
@@ -97,6 +105,8 @@ export type AgentEffect =
   | { readonly type: "ask" }
   | { readonly type: "start"; readonly job: number; readonly task: Task }
   | { readonly type: "abort"; readonly job: number }
+  /** Tell the coordinator, so that nobody waits for this site. */
+  | { readonly type: "sitOut"; readonly satOut: SatOut }
   | { readonly type: "retryLater"; readonly job: number; readonly failures: number }
   | { readonly type: "end" };
 
@@ -107,15 +117,6 @@ export interface Transition {
 
 /** A checkpoint whose hash is wrong three times in a row is not an accident of the network. */
 const MAX_HASH_FAILURES = 3;
-
-/** A site that meets one of these waits for the next attempt; none is a reason to leave the federation. */
-const ENDS_PART: ReadonlySet<ErrorCode> = new Set([
-  "secagg.too-few-sites",
-  "secagg.spent",
-  "secagg.bad-share",
-  "secagg.bad-key",
-  "secagg.other-attempt",
-]);
 
 /** @param outbox what an earlier run left ready to be sent */
 export function initialState(outbox: RoundKey | null): Transition {
@@ -178,8 +179,13 @@ function followMasking(
   opening: RoundOpening,
   { step, wanted }: MaskingStanding,
 ): Transition {
-  const satOut = state.satOut !== null && sameRound(state.satOut, opening);
-  if (!wanted || satOut) return rest(state);
+  if (!wanted) return rest(state);
+  const { satOut } = state;
+  if (satOut !== null && sameRound(satOut.opening, opening)) {
+    // It was not heard, or the coordinator has started again since.
+    const { state: resting, effects } = rest(state);
+    return { state: resting, effects: [...effects, { type: "sitOut", satOut }] };
+  }
   const ready = state.outbox !== null && sameRound(state.outbox, opening);
   const kind = step === "mask" && ready ? "uploading" : FIRST_TASK[step];
   return pursue(state, { kind, opening, step });
@@ -266,9 +272,11 @@ function recover(state: Busy, error: ConsiliumError): Transition {
       effects: state.link === "online" ? [{ type: "ask" }] : [],
     };
   }
-  if ("opening" in task && task.step !== undefined && ENDS_PART.has(error.code)) {
-    const idle: AgentState = { ...state, work: { kind: "idle" }, satOut: keyOf(task.opening) };
-    return { state: idle, effects: [] };
+  const { code, culprits } = error;
+  if ("opening" in task && task.step !== undefined && isReasonToSitOut(code)) {
+    const satOut = { opening: task.opening, reason: code, culprits };
+    const idle: AgentState = { ...state, work: { kind: "idle" }, satOut };
+    return { state: idle, effects: state.link === "online" ? [{ type: "sitOut", satOut }] : [] };
   }
   const hopeless = error.code === "hash.mismatch" && failures >= MAX_HASH_FAILURES;
   if (!error.retry || hopeless) return end(state, { kind: "failed", error });
@@ -279,6 +287,9 @@ function recover(state: Busy, error: ConsiliumError): Transition {
   }
   return { state: waiting, effects: [{ type: "retryLater", job, failures }] };
 }
+
+const isReasonToSitOut = (code: ErrorCode): code is SitOut["reason"] =>
+  SIT_OUT_REASONS.some((reason) => reason === code);
 
 function rest(state: AgentState): Transition {
   return { state: { ...state, work: { kind: "idle" } }, effects: abortEffects(state) };

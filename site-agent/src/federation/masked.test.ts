@@ -1,4 +1,5 @@
 /** Masked federations of real agents and a real coordinator, under what kills and delays them. */
+import { writeFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { vectorLength } from "@consilium/shared/manifest";
@@ -234,5 +235,29 @@ describe("a masked federation", () => {
       expect(new Set(seeds[i]).size).toBe(wasReleased ? 2 : 1);
       expect(seeds[i]).toHaveLength(wasReleased ? 2 : 1);
     }
+  });
+
+  it("is tried again at once when a site says that it lost its keys, and says who and why", async () => {
+    const { federation: running, sites } = await start(1);
+    let wasLost = false;
+    const runs = sites.map((site, i) =>
+      site.run(
+        arithmeticTrainer((i + 1) * 1e-5, 1000, () => {
+          if (i === 1 && !wasLost) {
+            writeFileSync(path.join(site.home.federationFolder, "masking", "state.bin"), "damaged");
+            wasLost = true;
+          }
+          return Promise.resolve();
+        }),
+      ),
+    );
+    await Promise.all(runs.map(({ result }) => result));
+    const history = running.coordinator.federations.all()[0]?.status().history ?? [];
+    expect(history.map(({ attempt, checkpoint }) => [attempt, checkpoint !== null])).toEqual([
+      [1, false],
+      [2, true],
+    ]);
+    expect(history[0]?.excluded).toContainEqual({ site: "b", reason: "secagg.spent" });
+    expect(runs[1]?.reports.some(({ note }) => note?.startsWith("sits attempt 1 out") ?? false)).toBe(true);
   });
 });

@@ -26,7 +26,7 @@ import type {
   FingerprintMessage,
   MaskedCohort,
 } from "@consilium/shared/protocol/fingerprint";
-import type { MaskingAnswer } from "@consilium/shared/protocol/masking";
+import type { MaskingAnswer, SitOut } from "@consilium/shared/protocol/masking";
 import { Manager, type Socket } from "socket.io-client";
 import type { z } from "zod";
 import type { MaskingLink } from "./masking/driver.ts";
@@ -69,6 +69,8 @@ export interface Link extends UploadLink, MaskingLink {
   position(): Promise<FederationPosition>;
   /** A message of a masked round; resolves once it is durable at the coordinator. */
   answerMasking(answer: MaskingAnswer): Promise<UploadOutcome>;
+  /** Says that this site takes no further part in an attempt. */
+  sitOut(message: SitOut): Promise<void>;
   /** Advisory: dropped without a word when the link is down. */
   progress(message: Progress): void;
   /** Resolves with the reason once either connection has ended. */
@@ -164,6 +166,9 @@ export async function connectLink(
         control.emit("masking.answer", given, ack),
       );
       return reply.outcome;
+    },
+    async sitOut(message) {
+      await call(emptyReplySchema, CALL_TIMEOUT_MS, (ack) => control.emit("masking.sit-out", message, ack));
     },
     progress(message) {
       if (control.connected) control.volatile.emit("progress", message);

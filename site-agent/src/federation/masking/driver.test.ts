@@ -87,6 +87,16 @@ describe("a site in a masked round", () => {
     }
   });
 
+  it("keeps the newest attempt's state, although work on the one before still runs when it begins", async () => {
+    const link = new Shown();
+    const masking = site();
+    const both = [1, 2].map((attempt) => masking.advertise(opening(1, attempt), layout, link));
+    await Promise.all(both);
+    expect(await maskingFolder(folder).read()).toMatchObject({
+      state: { attempt: { terms: { attempt: 2 } } },
+    });
+  });
+
   it("leaves no secret of a step behind that is over, and none to anybody else", async () => {
     const link = new Shown();
     const { keys } = await site().advertise(opening(1, 1), layout, link);

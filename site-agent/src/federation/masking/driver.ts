@@ -39,10 +39,14 @@ export interface MaskingLink {
 type PhaseOf<Phase extends SiteState["phase"]> = Extract<SiteState, { phase: Phase }>;
 type SaidIn<Step extends MaskingStep> = Extract<MaskingMessage, { step: Step }>;
 
+/** What a site puts into a sum. */
+export type Summand = Omit<PrivateValues, "roundingKey">;
+
 export class SiteMasking {
   readonly #ports: MaskingPorts;
   readonly #membership: Membership;
   #thread: FrameThread | null = null;
+  #last: Promise<unknown> = Promise.resolve();
   /** Context of the attempt whose masks the thread holds. */
   #begun: string | null = null;
 
@@ -71,7 +75,11 @@ export class SiteMasking {
    *   further sum of this round, secagg.roster-changed,
    *   crypto.bad-signature, protocol.invalid-message
    */
-  async advertise(
+  advertise(opening: RoundOpening, layout: VectorLayout, link: MaskingLink): Promise<SaidIn<"advertise">> {
+    return this.#inTurn(() => this.#advertise(opening, layout, link));
+  }
+
+  async #advertise(
     opening: RoundOpening,
     layout: VectorLayout,
     link: MaskingLink,
@@ -96,7 +104,11 @@ export class SiteMasking {
   }
 
   /** @throws as share in shared/secagg/site */
-  async share(opening: RoundOpening, link: MaskingLink): Promise<SaidIn<"share">> {
+  share(opening: RoundOpening, link: MaskingLink): Promise<SaidIn<"share">> {
+    return this.#inTurn(() => this.#share(opening, link));
+  }
+
+  async #share(opening: RoundOpening, link: MaskingLink): Promise<SaidIn<"share">> {
     const kept = await this.#kept(opening);
     if (kept.state.phase !== "advertised") return saidIn(kept, "share");
     const { keys } = await show(link, opening, "share");
@@ -110,7 +122,11 @@ export class SiteMasking {
    * Opens what the others dealt, and begins to add up the masks in a thread of its own.
    * @throws as mask in shared/secagg/site
    */
-  async listen(opening: RoundOpening, layout: VectorLayout, link: MaskingLink): Promise<void> {
+  listen(opening: RoundOpening, layout: VectorLayout, link: MaskingLink): Promise<void> {
+    return this.#inTurn(() => this.#listen(opening, layout, link));
+  }
+
+  async #listen(opening: RoundOpening, layout: VectorLayout, link: MaskingLink): Promise<void> {
     const kept = await this.#kept(opening);
     if (kept.state.phase === "shared") {
       const { delivery } = await show(link, opening, "mask");
@@ -126,11 +142,11 @@ export class SiteMasking {
    * Writes the masked vector and stands for it. Once in an attempt: afterwards there are no masks any more.
    * @throws secagg.spent, vector.not-finite, disk.full
    */
-  async seal(
-    opening: RoundOpening,
-    layout: VectorLayout,
-    summand: Omit<PrivateValues, "roundingKey">,
-  ): Promise<void> {
+  seal(opening: RoundOpening, layout: VectorLayout, summand: Summand): Promise<void> {
+    return this.#inTurn(() => this.#seal(opening, layout, summand));
+  }
+
+  async #seal(opening: RoundOpening, layout: VectorLayout, summand: Summand): Promise<void> {
     const { folder, random } = this.#ports;
     const kept = await this.#kept(opening);
     const state = expectPhase(kept.state, "masking");
@@ -154,7 +170,11 @@ export class SiteMasking {
   }
 
   /** @throws as consistency in shared/secagg/site */
-  async vote(opening: RoundOpening, link: MaskingLink): Promise<SaidIn<"consistency">> {
+  vote(opening: RoundOpening, link: MaskingLink): Promise<SaidIn<"consistency">> {
+    return this.#inTurn(() => this.#vote(opening, link));
+  }
+
+  async #vote(opening: RoundOpening, link: MaskingLink): Promise<SaidIn<"consistency">> {
     const kept = await this.#kept(opening);
     if (kept.state.phase !== "contributed") return saidIn(kept, "consistency");
     const { survivors } = await show(link, opening, "consistency");
@@ -165,7 +185,11 @@ export class SiteMasking {
   }
 
   /** From here on this update is part of a sum. @throws as unmask in shared/secagg/site */
-  async release(opening: RoundOpening, link: MaskingLink): Promise<SaidIn<"unmask">> {
+  release(opening: RoundOpening, link: MaskingLink): Promise<SaidIn<"unmask">> {
+    return this.#inTurn(() => this.#release(opening, link));
+  }
+
+  async #release(opening: RoundOpening, link: MaskingLink): Promise<SaidIn<"unmask">> {
     const { folder } = this.#ports;
     const kept = await this.#kept(opening);
     if (kept.state.phase !== "voted") return saidIn(kept, "unmask");
@@ -187,6 +211,13 @@ export class SiteMasking {
     const thread = this.#thread;
     this.#thread = this.#begun = null;
     await thread?.close();
+  }
+
+  /** The agent drops work that is overtaken by a newer attempt, but what was begun still writes its state. */
+  #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(action);
+    this.#last = result.catch(() => undefined);
+    return result;
   }
 
   get #self(): Self {
