@@ -1,8 +1,9 @@
 /** The only file of the coordinator that reads the process. */
 import { homedir } from "node:os";
 import path from "node:path";
-import { describeError, errorBody, toConsiliumError } from "@consilium/shared/errors";
-import { createProgram } from "./cli/program.ts";
+import { describeError, errorBody } from "@consilium/shared/errors";
+import { CommanderError } from "commander";
+import { createProgram, describeFailure } from "./cli/program.ts";
 import type { ServeOptions } from "./cli/serve.ts";
 import type { Terminal } from "./cli/terminal.ts";
 
@@ -40,11 +41,15 @@ const program = createProgram({
   serve: serveUntilStopped,
 });
 
-program.parseAsync(argv).catch((error: unknown) => {
-  const known = toConsiliumError(error);
-  if (argv.includes("--json")) {
-    process.stdout.write(`${JSON.stringify({ event: "error", error: errorBody(known) })}\n`);
-  }
-  process.stderr.write(`${describeError(known)}\n`);
-  process.exitCode = 1;
-});
+const FIRST_ARGUMENT = 2;
+if (argv.length === FIRST_ARGUMENT) program.outputHelp();
+else
+  await program.parseAsync(argv).catch((error: unknown) => {
+    if (error instanceof CommanderError && error.exitCode === 0) return;
+    const known = describeFailure(error);
+    if (argv.includes("--json")) {
+      process.stdout.write(`${JSON.stringify({ event: "error", error: errorBody(known) })}\n`);
+    }
+    process.stderr.write(`${describeError(known)}\n`);
+    process.exitCode = 1;
+  });

@@ -1,13 +1,14 @@
 import { spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { describeError, errorBody } from "@consilium/shared/errors";
 import { parsePlan } from "@consilium/shared/plan";
 import { parseToken } from "@consilium/shared/protocol/token";
 import pino from "pino";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Coordinator } from "../app.ts";
 import { Bench } from "../testing/coordinator.ts";
-import { createProgram } from "./program.ts";
+import { createProgram, describeFailure } from "./program.ts";
 import { serve } from "./serve.ts";
 
 const bench = new Bench();
@@ -29,11 +30,8 @@ async function run(...args: readonly string[]): Promise<string> {
       await (await serve(options, pino({ level: "silent" }), terminal)).close();
     },
   });
-  for (const command of [program, ...program.commands]) {
-    command
-      .exitOverride()
-      .configureOutput({ writeOut: (text) => (output += text), writeErr: () => undefined });
-  }
+  for (const command of [program, ...program.commands])
+    command.configureOutput({ writeOut: (text) => (output += text) });
   await program.parseAsync(["node", "consilium-coordinator", ...args]).catch((error: unknown) => {
     if (!(error instanceof Error && "code" in error && error.code === "commander.helpDisplayed")) throw error;
   });
@@ -140,6 +138,26 @@ describe("consilium-coordinator", () => {
       code: "audit.broken",
       culprits: ["1"],
     });
+  });
+
+  it("says what is wrong with a command line, and repeats nothing of it", async () => {
+    const misuses: readonly [RegExp, readonly string[]][] = [
+      [/no such command/, ["CANARY"]],
+      [/no such command\. Did you mean serve\?/, ["serv"]],
+      [/no such option/, ["status", "--CANARY"]],
+      [/no such option\. Did you mean --federation\?/, ["status", "--federatio", "x"]],
+      [/the value of --valid-days <days> is not valid/, ["invite", "--site", "a", "--valid-days", "CANARY"]],
+      [/--site <name>/, ["invite"]],
+      [/too many arguments/, ["status", "CANARY"]],
+    ];
+    for (const [reason, args] of misuses) {
+      const failure = describeFailure(await run(...args).catch((error: unknown) => error));
+      const said = JSON.stringify([describeError(failure), errorBody(failure)]);
+      expect(failure.code, args.join(" ")).toBe("config.invalid");
+      expect(said).toMatch(reason);
+      expect(said).toContain("consilium-coordinator --help");
+      expect(said).not.toContain("CANARY");
+    }
   });
 
   it("as a process, says in three lines what is wrong and what to do", async () => {

@@ -1,6 +1,7 @@
 /** The command line: names, options, help. What a command does is loaded when it is run. */
-import { ConsiliumError } from "@consilium/shared/errors";
-import { Command, InvalidArgumentError } from "commander";
+import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
+import { misuse } from "@consilium/shared/misuse";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
 import type { OperatorOptions } from "./operator.ts";
 import type { PlanOptions } from "./plan.ts";
 import type { ServeOptions } from "./serve.ts";
@@ -20,7 +21,7 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
   const terminalOf = ({ json = false }: Common): Terminal => ({ json, print });
   const program = new Command("consilium-coordinator")
     .description("Runs a federation: hospitals train one encoder together, and no image leaves any of them.")
-    .showHelpAfterError("(add --help for the options)")
+    .exitOverride()
     .addHelpText(
       "after",
       examples(
@@ -130,7 +131,16 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
       await verifyAudit(options.home, terminalOf(options));
     });
 
+  for (const each of [program, ...program.commands]) {
+    // Commander's own wording repeats what was typed; it arrives as an error as well, and is shown in our words (misuse.ts).
+    each.exitOverride().configureOutput({ writeErr: () => undefined });
+  }
   return program;
+}
+
+/** What ended a command, in our words: nothing that was typed is repeated. */
+export function describeFailure(error: unknown): ConsiliumError {
+  return error instanceof CommanderError ? misuse(error, "consilium-coordinator") : toConsiliumError(error);
 }
 
 function number(text: string): number {

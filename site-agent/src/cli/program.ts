@@ -1,5 +1,6 @@
 /** The command line: all commands, and what happens to errors. */
 import { toConsiliumError } from "@consilium/shared/errors";
+import { misuse } from "@consilium/shared/misuse";
 import { Command, CommanderError } from "commander";
 import { approveCommand } from "./commands/approve.ts";
 import { decodeCommand } from "./commands/decode.ts";
@@ -22,7 +23,6 @@ import { receiptsCommand } from "./commands/receipts.ts";
 import { reconstructCommand } from "./commands/reconstruct.ts";
 import { runCommand } from "./commands/run.ts";
 import { Unsuccessful } from "./context.ts";
-import { misuse } from "./misuse.ts";
 import { createOutput } from "./output.ts";
 import type { CliPorts } from "./ports.ts";
 import { SOFTWARE } from "../software.ts";
@@ -93,7 +93,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
 }
 
 function report(error: unknown, argv: readonly string[], ports: CliPorts): void {
-  const known = error instanceof CommanderError ? misuse(error) : toConsiliumError(error);
+  const known = error instanceof CommanderError ? misuse(error, "consilium-site") : toConsiliumError(error);
   createOutput(ports, argv.includes("--json")).error(known);
   if (ports.env["LOG_LEVEL"] === "debug") ports.stderr.write(frames(known));
 }

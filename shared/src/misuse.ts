@@ -1,16 +1,21 @@
 /** What was typed wrong, without what was typed: a name or a path in a command line must not end up in a log. */
-import { ConsiliumError } from "@consilium/shared/errors";
-import type { CommanderError } from "commander";
+import { ConsiliumError } from "./errors.ts";
 
-/** Commander's own errors, in our words. */
-export function misuse(error: CommanderError): ConsiliumError {
+/** What commander throws, as far as it matters here: this room has no command line of its own. */
+export interface CommanderFailure {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Commander's own errors, in our words. @param program whose help knows better */
+export function misuse(error: CommanderFailure, program: string): ConsiliumError {
   return new ConsiliumError("config.invalid", {
-    detail: `(${reasonOf(error)}; see consilium-site --help)`,
+    detail: `(${reasonOf(error)}; see ${program} --help)`,
     cause: error,
   });
 }
 
-function reasonOf({ code, message }: CommanderError): string {
+function reasonOf({ code, message }: CommanderFailure): string {
   switch (code) {
     case "commander.help":
       return "no such command";
