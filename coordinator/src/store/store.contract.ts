@@ -1,6 +1,7 @@
 /** What every store must do; run over each implementation. */
 import { createIdentity } from "@consilium/shared/crypto/identity";
 import { sha256 } from "@consilium/shared/canonical";
+import { byGroup } from "@consilium/shared/fingerprint/layout";
 import type { Attempt, Round, UploadId } from "@consilium/shared/ids";
 import { planHash } from "@consilium/shared/plan";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -9,7 +10,7 @@ import { auditEvent } from "../audit/events.ts";
 import { Ledger } from "../federation/ledger.ts";
 import type { Fact } from "../federation/types.ts";
 import { seeded, testPlan } from "../testing/coordinator.ts";
-import { federation, hashOf, header, record, siteId } from "../testing/values.ts";
+import { cohortRecord, federation, hashOf, header, record, siteId } from "../testing/values.ts";
 import type { SiteRow, Store } from "./store.ts";
 
 const audit = auditEvent(federation, "event", { number: 1 }, 0);
@@ -171,6 +172,67 @@ export function storeContract(name: string, makeHarness: () => Promise<StoreHarn
         await store.putFingerprint(rowOf(site, sealed, atMs), audit);
       store = await harness.reopen();
       expect(await store.fingerprints(federation)).toEqual([rowOf("a", "two", 2), rowOf("b", "three", 3)]);
+    });
+
+    it("keeps the sum of the fingerprints, whose round is over then, and counts no contribution for it", async () => {
+      for (const site of ["a", "b", "c"]) await enrol(site);
+      expect(await store.cohort(federation)).toBeNull();
+      const round0 = { round: 0 as Round, attempt: 1 as Attempt };
+      const cohort = ["a", "b", "c"].map(siteId);
+      const masked = { context: hashOf("context"), site: siteId("a"), sha256: hashOf("frame"), bytes: 700 };
+      const message = { step: "mask", masked: { body: masked, signature: "A".repeat(86) } } as const;
+      const facts: Fact[] = [
+        { ...opened, ...round0, cohort },
+        { fact: "masking.opened", ...round0, roster: cohort },
+        { fact: "masking.answered", ...round0, site: siteId("a"), message },
+        { fact: "cohort.summed", ...round0, record: cohortRecord(["a", "b", "c"]) },
+      ];
+      const ledger = new Ledger([], [], []);
+      for (const fact of facts) {
+        await commit(fact);
+        ledger.apply(fact, 7);
+      }
+      store = await harness.reopen();
+      expect(await store.cohort(federation)).toEqual({
+        record: cohortRecord(["a", "b", "c"]),
+        givenUp: null,
+      });
+      expect(await store.cohort(federation)).toEqual(ledger.cohort);
+      expect(await store.rounds(federation)).toEqual(ledger.rounds);
+      expect(await store.rounds(federation)).toMatchObject([{ outcome: "aggregated", masking: null }]);
+      const totals = [{ site: "a", contributions: 0, receivedBytes: 700 }];
+      expect(await store.contributionTotals(federation)).toEqual(totals);
+      expect(ledger.totalsOf(siteId("a"))).toEqual(totals[0]);
+    });
+
+    it("keeps why there is no such sum, and each site's newest distances", async () => {
+      for (const site of ["a", "b"]) await enrol(site);
+      const round0 = { round: 0 as Round, attempt: 2 as Attempt };
+      await commit({ fact: "cohort.given-up", ...round0, reason: "secagg.garbled" });
+      const rowOf = (site: string, hundredth: number, receivedAtMs: number) => ({
+        federation,
+        site: siteId(site),
+        message: {
+          body: {
+            federation,
+            site: siteId(site),
+            planHash: planHash(testPlan()),
+            cohort: hashOf("cohort"),
+            hundredths: byGroup((name) => (name === "bodyPart" ? hundredth : null)),
+          },
+          signature: "A".repeat(86),
+        },
+        receivedAtMs,
+      });
+      for (const [site, hundredth, atMs] of [
+        ["b", 100, 1],
+        ["a", 2, 2],
+        ["b", 3, 3],
+      ] as const)
+        await store.putDistances(rowOf(site, hundredth, atMs), audit);
+      store = await harness.reopen();
+      expect(await store.cohort(federation)).toEqual({ record: null, givenUp: "secagg.garbled" });
+      expect(await store.distances(federation)).toEqual([rowOf("a", 2, 2), rowOf("b", 3, 3)]);
     });
 
     it("remembers which chunks of an upload are safe", async () => {

@@ -1,7 +1,9 @@
 /** Small typed values for tests. */
 import { sha256 } from "@consilium/shared/canonical";
 import type { Signed } from "@consilium/shared/crypto/signed";
+import { FINGERPRINT_LENGTH } from "@consilium/shared/fingerprint/layout";
 import type { Attempt, FederationId, Round, SiteId } from "@consilium/shared/ids";
+import type { CohortRecord } from "@consilium/shared/protocol/fingerprint";
 import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
 
 export const federation = "chest" as FederationId;
@@ -30,6 +32,17 @@ export function header(
     sealedSha256: hashOf(`${site} ${round} ${attempt}`),
     sealedBytes: 100,
     ...change,
+  });
+}
+
+/** What the images of these sites together are like. */
+export function cohortRecord(sites: readonly string[]): Signed<CohortRecord> {
+  return signed({
+    federation,
+    planHash: hashOf("plan"),
+    attempt: 1 as Attempt,
+    sites: sites.map(siteId),
+    sum: Array.from({ length: FINGERPRINT_LENGTH }, (_, bin) => bin),
   });
 }
 

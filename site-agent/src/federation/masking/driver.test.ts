@@ -134,6 +134,23 @@ describe("a site in a masked round", () => {
     },
   );
 
+  it("is not led through a federation again that is over", async () => {
+    const link = new Shown();
+    await site().advertise(opening(5, 2), layout, link);
+    await site().clear();
+    for (const [round, attempt] of [
+      [0, 9],
+      [5, 1],
+    ] as const)
+      await expect(site().advertise(opening(round, attempt), layout, link)).rejects.toMatchObject({
+        code: "secagg.other-attempt",
+      });
+    await expect(site().advertise(opening(5, 2), layout, link)).rejects.toMatchObject({
+      code: "secagg.spent",
+    });
+    expect(JSON.stringify(await maskingFolder(folder).read())).not.toContain("key");
+  });
+
   it("gives its fingerprint into no second sum, nor where it cannot tell whether there was one", async () => {
     const link = new Shown();
     const sum = fingerprintLayout(3);

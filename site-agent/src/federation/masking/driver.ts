@@ -201,10 +201,14 @@ export class SiteMasking {
     return said;
   }
 
-  /** The federation is over: nothing of it is needed any more. */
+  /** The federation is over: how far it went is all that stays, so that nobody is led through it a second time. */
   async clear(): Promise<void> {
     await this.close();
-    await this.#ports.folder.clear();
+    const { folder } = this.#ports;
+    const kept = await folder.read();
+    await folder.clear();
+    if (kept === null || kept === "damaged") return;
+    await folder.write(closedAt(kept.state.attempt.terms, kept.releasedIn));
   }
 
   async close(): Promise<void> {
@@ -255,11 +259,9 @@ export class SiteMasking {
     const { folder } = this.#ports;
     const kept = await folder.read();
     if (kept !== "damaged") return kept;
-    const { round, attempt } = opening;
-    const state = { phase: "lost", attempt: { terms: { round, attempt } } } as const;
-    const lost = { state, said: null, releasedIn: round };
-    await folder.write(lost);
-    return lost;
+    const closed = closedAt(opening, opening.round);
+    await folder.write(closed);
+    return closed;
   }
 
   /** @throws secagg.spent if the state is of another attempt, or was lost */
@@ -270,6 +272,13 @@ export class SiteMasking {
     }
     return kept;
   }
+}
+
+function closedAt(
+  { round, attempt }: Pick<RoundOpening, "round" | "attempt">,
+  releasedIn: number | null,
+): KeptMasking {
+  return { state: { phase: "closed", attempt: { terms: { round, attempt } } }, said: null, releasedIn };
 }
 
 /** @throws secagg.spent if this site has gone on since */

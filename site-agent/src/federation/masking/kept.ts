@@ -27,13 +27,13 @@ import {
   type ByteSource,
 } from "../../home/files.ts";
 
-/** The state was damaged: up to this attempt the site may have said anything, and says nothing more. */
-export interface Lost {
-  readonly phase: "lost";
+/** Up to this attempt the site says nothing more: its state was damaged, or the federation is over. */
+export interface Closed {
+  readonly phase: "closed";
   readonly attempt: { readonly terms: Pick<Attempt["terms"], "round" | "attempt"> };
 }
 
-export type SiteState = Advertised | Shared | Masking | Contributed | Voted | Released | Lost;
+export type SiteState = Advertised | Shared | Masking | Contributed | Voted | Released | Closed;
 
 export interface KeptMasking {
   readonly state: SiteState;
