@@ -35,11 +35,19 @@ export const UPDATE_HEADER_BYTES = PREFIX_BYTES + HASH_BYTES;
 
 export function encodeCheckpoint({ manifest, values }: Checkpoint): Uint8Array {
   assertLength(manifest, values);
+  return frame(FRAME_TAG.checkpoint, manifestBytes(manifest), values);
+}
+
+/** A checkpoint's bytes before its values, for writers that stream them. */
+export function checkpointHeader(manifest: Manifest): Uint8Array {
+  return frame(FRAME_TAG.checkpoint, manifestBytes(manifest), new Float32Array(0));
+}
+
+function manifestBytes(manifest: Manifest): Uint8Array {
   const json = JSON.stringify(manifest);
-  const header = Buffer.from(
+  return Buffer.from(
     json.padEnd(Math.ceil(Buffer.byteLength(json) / 4) * 4 - (Buffer.byteLength(json) - json.length)),
   );
-  return frame(FRAME_TAG.checkpoint, header, values);
 }
 
 /** @throws frame.bad-tag, frame.wrong-length */

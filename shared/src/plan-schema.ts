@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { greySchema, volumeSchema } from "./grey-schema.ts";
 import { federationIdSchema } from "./ids.ts";
+import { fewestSites, needsEachUpdate, strategySchema } from "./strategy-schema.ts";
 
 const fraction = z.number().min(0).max(1);
 
@@ -59,6 +60,8 @@ const trainingSchema = z.strictObject({
   adamBeta2: fraction.default(0.95),
   weightDecay: z.number().min(0).default(0.05),
   clipGlobalNorm: z.number().positive().default(1),
+  /** FedProx: adds mu / 2 times the squared distance from the round's model to the local loss. 0 leaves it out. */
+  proximalMu: z.number().min(0).max(100).default(0),
   /** Moments stay at the site in either case and are never averaged. */
   optimizerState: z.enum(["keep", "reset"]).default("keep"),
 });
@@ -91,7 +94,7 @@ const privacySchema = z.discriminatedUnion("unit", [
 const FEWEST_MASKED_SITES = 3;
 
 const aggregationSchema = z.strictObject({
-  strategy: z.enum(["fedavg"]).default("fedavg"),
+  strategy: strategySchema.default("fedavg"),
   /** `masked`: the coordinator sees the sum of the updates and no single one. `plain`: it can read each. */
   secure: z.enum(["masked", "plain"]).default("masked"),
   /** Bits of an element of a masked update: 16 halves the upload, for errors of 1e-4 to 1e-2. */
@@ -101,6 +104,16 @@ const aggregationSchema = z.strictObject({
    * have a tenth of it the sum has two digits less.
    */
   examplesCap: z.int().min(1).max(200_000).default(4096),
+});
+
+/** Each global model is tried at the sites on images that nobody trains on; a worse one is taken back. */
+const acceptanceSchema = z.strictObject({
+  /** Share of each site's patients whose images are never trained on. */
+  heldOutShare: z.number().min(0.01).max(0.5).default(0.1),
+  /** How much larger the held-out loss may be than that of the model before, as a share of it. */
+  tolerance: z.number().min(0).max(10).default(0.05),
+  /** After so many models in a row that were taken back training pauses until an operator resumes it. */
+  maxRollbacks: z.int().min(1).max(100).default(3),
 });
 
 export const planSchema = z
@@ -129,12 +142,23 @@ export const planSchema = z
     training: trainingSchema.prefault({}),
     privacy: privacySchema.prefault({ unit: "none" }),
     aggregation: aggregationSchema.prefault({}),
+    acceptance: acceptanceSchema.nullable().default(null),
   })
   .refine(({ rounds, training }) => training.warmupRounds <= rounds, "warmupRounds exceeds rounds")
   .refine(({ aggregation, minSites }) => aggregation.secure === "plain" || minSites >= FEWEST_MASKED_SITES, {
     path: ["minSites"],
     message:
       'masked updates need at least 3 sites, for with two each could read the other\'s from the sum; raise minSites, or let the coordinator read every update with aggregation.secure "plain"',
+  })
+  .refine(({ aggregation }) => aggregation.secure === "plain" || !needsEachUpdate(aggregation.strategy), {
+    path: ["aggregation", "strategy"],
+    message: "needs every update by itself, and masks leave the coordinator their sum alone",
+    params: { code: "plan.needs-each-update" },
+  })
+  .refine(({ aggregation, minSites }) => minSites >= fewestSites(aggregation.strategy), {
+    path: ["minSites"],
+    message:
+      "too few for aggregation.strategy: median and trimmed-mean want 3 sites, krum and multi-krum twice byzantine and 3",
   })
   .refine(
     ({ aggregation, training: { adamBeta1, adamBeta2 } }) =>
@@ -155,6 +179,10 @@ export const planSchema = z
         "masked updates need a bound: weightDecay moves weights without one in a round of examplesCap images",
     },
   )
+  .refine(({ acceptance, privacy }) => acceptance === null || privacy.unit === "none", {
+    path: ["acceptance"],
+    message: "a held-out loss would leave the site without noise; leave acceptance out of a plan with privacy",
+  })
   .refine(({ model, volume }) => (model.dimensions === 3) === (volume !== null), {
     message: "model.dimensions 3 and volume go together",
     path: ["volume"],

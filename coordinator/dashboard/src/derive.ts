@@ -141,7 +141,7 @@ export function roundCells(status: FederationStatus): readonly RoundCell[] {
       const without = known.excluded.map(({ site }) => site).join(", ");
       return { round, state: "partial", text: `Round ${round}: without ${without}` };
     }
-    const isOpen = round === status.round && status.phase !== "waiting" && status.phase !== "finished";
+    const isOpen = round === status.round && (status.phase === "open" || status.phase === "aggregating");
     return isOpen
       ? { round, state: "open", text: `Round ${round}: now` }
       : { round, state: "ahead", text: `Round ${round}: to come` };
@@ -161,6 +161,8 @@ export function phaseTitle({ phase, round, rounds }: FederationStatus): string {
       return `Training, round ${round} of ${rounds}`;
     case "aggregating":
       return `Averaging round ${round} of ${rounds}`;
+    case "paused":
+      return `Paused in round ${round} of ${rounds}: models got worse`;
     case "finished":
       return `Finished after ${round} ${round === 1 ? "round" : "rounds"}`;
   }

@@ -1,5 +1,6 @@
 /** The plan in a clinician's words. Pure. */
 import type { Plan } from "@consilium/shared/plan-schema";
+import { describeStrategy } from "@consilium/shared/strategy-schema";
 import { formatBytes, formatDurationMs } from "@consilium/shared/units";
 import { formatCount } from "./derive.ts";
 
@@ -59,7 +60,7 @@ export function describePlan(plan: Plan, parameters: number | null): readonly Pl
     },
     {
       label: "Together",
-      text: `The updates are averaged, weighted by images (federated averaging). A round needs ${plan.minSites} ${plan.minSites === 1 ? "site" : "sites"} and closes after ${limit(plan.roundDeadlineMs)} at the latest.`,
+      text: `${describeStrategy(aggregation.strategy)} A round needs ${plan.minSites} ${plan.minSites === 1 ? "site" : "sites"} and closes after ${limit(plan.roundDeadlineMs)} at the latest.`,
     },
     ...(plan.privacy.unit === "none" ? [] : [{ label: "Privacy", text: describePrivacy(plan.privacy) }]),
     {

@@ -4,7 +4,6 @@
  */
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
-import type { Plan } from "@consilium/shared/plan";
 import type { RoundTotals } from "@consilium/shared/protocol/round";
 import type { Attempt } from "@consilium/shared/secagg/attempt";
 import { foldMasked, openSum, type Aggregate } from "@consilium/shared/secagg/coordinator/sum";
@@ -12,10 +11,10 @@ import type { Unmasking } from "@consilium/shared/secagg/coordinator/unmask";
 import type { TailTotals } from "@consilium/shared/secagg/decode";
 import { assertMaskedHeader, MASKED_HEADER_BYTES } from "@consilium/shared/secagg/frame";
 import { geometryOf, type VectorLayout } from "@consilium/shared/secagg/layout";
-import type { Blobs, StoredBlob } from "../blobs/blobs.ts";
+import type { Blobs } from "../blobs/blobs.ts";
 import { readCheckpointHead } from "./checkpoint-stream.ts";
-import { nextCheckpoint } from "./fold.ts";
 import type { ByteSource } from "./float-stream.ts";
+import { writeNext, type NextJob, type NextModel } from "./next-checkpoint.ts";
 
 /** All that it takes to open a sum, whatever it is of. */
 export interface MaskedSumJob {
@@ -26,12 +25,9 @@ export interface MaskedSumJob {
   readonly unmasking: Unmasking;
 }
 
-export interface MaskedFoldJob extends MaskedSumJob {
-  readonly base: Sha256;
-  readonly strategy: Plan["aggregation"]["strategy"];
-}
+export interface MaskedFoldJob extends MaskedSumJob, NextJob {}
 
-export interface MaskedFold extends StoredBlob {
+export interface MaskedFold extends NextModel {
   readonly totals: RoundTotals;
 }
 
@@ -45,8 +41,8 @@ const ELEMENT_BYTES = 4;
 export async function foldMaskedRound(job: MaskedFoldJob, blobs: Blobs): Promise<MaskedFold> {
   const head = await readCheckpointHead(blobs.read(job.base));
   const { mean, ...totals } = await openMasked(job, blobs);
-  const blob = await blobs.write(nextCheckpoint(job, blobs, head, Float64Array.from(mean)));
-  return { ...blob, totals: toRoundTotals(totals) };
+  const next = await writeNext(job, blobs, head, Float64Array.from(mean));
+  return { ...next, totals: toRoundTotals(totals) };
 }
 
 /**
@@ -110,7 +106,9 @@ async function addFrame(
 
 function toRoundTotals({ examples, clipped, extras }: TailTotals): RoundTotals {
   const first = (name: string): number => extras[name]?.[0] ?? NaN;
+  const heldOutSites = extras["metric:heldOutSites"]?.[0] ?? 0;
   return {
+    ...(heldOutSites === 0 ? {} : { heldOutLoss: first("metric:heldOutLoss") / heldOutSites }),
     examples,
     clipped,
     loss: first("metric:loss"),

@@ -50,7 +50,7 @@ async function jobFor(manifest: Manifest, base: Float32Array, updates: readonly 
     const { sha256: sealedSha256 } = await blobs.write([sealed]);
     contributions.push({ site: siteId(site), examples, sealedSha256 });
   }
-  return { ...place, base: baseName, strategy: "fedavg", contributions };
+  return { ...place, base: baseName, strategy: { name: "fedavg" }, serverState: null, contributions };
 }
 
 async function foldValues(job: FoldJob): Promise<Float32Array> {
@@ -116,6 +116,21 @@ describe("the streaming fold", () => {
     }));
     const job = await jobFor(manifest, vector(), updates);
     expect(await fold(job, blobs, reader)).toEqual(await fold(job, blobs, reader));
+  });
+
+  it("reads updates abreast, and more than once, where a strategy asks for it", async () => {
+    const manifest = layout(40, 60);
+    const vector = (width: number) => Float32Array.from({ length: 100 }, () => width * (next() - 0.5));
+    const [chosen, base] = [vector(0.1), vector(1)];
+    const updates = [vector(90), chosen, vector(0.1), vector(0.1), chosen].map((values, i) => ({
+      site: `site-${i}`,
+      examples: 1 + i,
+      frame: encodeUpdate(manifest, values),
+      chunkBytes: 30 + 50 * i,
+    }));
+    const job = await jobFor(manifest, base, updates);
+    const folded = await foldValues({ ...job, strategy: { name: "krum", byzantine: 1 } });
+    expect(folded).toEqual(base.map((weight, i) => weight + (chosen[i] ?? NaN)));
   });
 
   it("needs memory for one vector, not for one a site", async () => {

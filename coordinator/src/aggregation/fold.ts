@@ -1,24 +1,23 @@
 /**
- * The streaming fold: sealed updates in, the next checkpoint out. Memory is one float64 vector and a few chunks, however
- * many sites there are. Sites are folded in order of their names, so the same contributions give the same bits.
+ * The streaming fold: sealed updates in, the next checkpoint out. Memory is one float64 vector, the strategy's state and a
+ * few chunks of each update. Sites are folded in order of their names, so the same contributions give the same bits.
  */
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import type { Identity } from "@consilium/shared/crypto/identity";
 import type { Attempt, FederationId, Round, Sha256, SiteId } from "@consilium/shared/ids";
 import { vectorLength } from "@consilium/shared/manifest";
-import type { Plan } from "@consilium/shared/plan";
-import type { Blobs, StoredBlob } from "../blobs/blobs.ts";
+import type { Blobs } from "../blobs/blobs.ts";
+import type { Slice } from "./checked-values.ts";
 import { checkpointValues, readCheckpointHead, type CheckpointHead } from "./checkpoint-stream.ts";
-import { toBytes, type ByteSource } from "./float-stream.ts";
-import { STRATEGIES } from "./strategy.ts";
+import type { ByteSource } from "./float-stream.ts";
+import { writeNext, type NextJob, type NextModel } from "./next-checkpoint.ts";
+import { strategyFor } from "./strategy.ts";
 import { updateValues, type SealedUpdate } from "./update-stream.ts";
 
-export interface FoldJob {
+export interface FoldJob extends NextJob {
   readonly federation: FederationId;
   readonly round: Round;
   readonly attempt: Attempt;
-  readonly base: Sha256;
-  readonly strategy: Plan["aggregation"]["strategy"];
   /** Ordered by site. */
   readonly contributions: readonly {
     readonly site: SiteId;
@@ -36,26 +35,38 @@ export interface CheckJob {
 }
 
 /**
- * @throws an update's own error with the site as its first culprit; then nothing was written
+ * @throws an update's own error with the site as its first culprit, vector.not-finite without one if the next model is
+ *   not; then nothing counts that was written
  */
-export async function fold(job: FoldJob, blobs: Blobs, reader: Identity): Promise<StoredBlob> {
+export async function fold(job: FoldJob, blobs: Blobs, reader: Identity): Promise<NextModel> {
   const head = await readCheckpointHead(blobs.read(job.base));
-  const mean = new Float64Array(vectorLength(head.manifest));
-  const totalExamples = job.contributions.reduce((sum, { examples }) => sum + examples, 0);
-  for (const { site, examples, sealedSha256 } of job.contributions) {
-    const weight = examples / totalExamples;
-    try {
-      const update = sealedUpdate({ ...job, site }, blobs.read(sealedSha256), reader, head);
-      for await (const { offset, values } of updateValues(update)) {
-        for (let i = 0; i < values.length; i++) {
-          mean[offset + i] = (mean[offset + i] ?? NaN) + weight * (values[i] ?? NaN);
-        }
-      }
-    } catch (error) {
-      throw blaming(site, error);
-    }
+  const { combine } = strategyFor(job.strategy);
+  const { contributions } = job;
+  const mean = await combine({
+    length: vectorLength(head.manifest),
+    examples: contributions.map(({ examples }) => examples),
+    read: (i) => contributed(job, at(contributions, i), { blobs, reader, head }),
+  });
+  return writeNext(job, blobs, head, mean);
+}
+
+/** @throws an update's own error with the site as its first culprit */
+async function* contributed(
+  job: FoldJob,
+  { site, sealedSha256 }: FoldJob["contributions"][number],
+  { blobs, reader, head }: { readonly blobs: Blobs; readonly reader: Identity; readonly head: CheckpointHead },
+): AsyncGenerator<Slice, void, undefined> {
+  try {
+    yield* updateValues(sealedUpdate({ ...job, site }, blobs.read(sealedSha256), reader, head));
+  } catch (error) {
+    throw blaming(site, error);
   }
-  return blobs.write(nextCheckpoint(job, blobs, head, mean));
+}
+
+function at<T>(list: readonly T[], index: number): T {
+  const found = list[index];
+  if (found === undefined) throw new RangeError(`no update ${index}`);
+  return found;
 }
 
 /** Looks through a sealed update without keeping it. @throws as updateValues */
@@ -74,28 +85,6 @@ export async function checkCheckpoint(read: () => ByteSource): Promise<Checkpoin
   const head = await readCheckpointHead(read());
   await drain(checkpointValues(read(), head));
   return head;
-}
-
-/** The checkpoint that a strategy makes of its base and the mean update, piece by piece. */
-export async function* nextCheckpoint(
-  job: Pick<FoldJob, "base" | "strategy">,
-  blobs: Blobs,
-  head: CheckpointHead,
-  mean: Float64Array,
-) {
-  const strategy = STRATEGIES[job.strategy];
-  const state = strategy.init(mean.length);
-  yield head.header;
-  for await (const { offset, values } of checkpointValues(blobs.read(job.base), head)) {
-    const end = offset + values.length;
-    const next = strategy.update({
-      base: values,
-      mean: mean.subarray(offset, end),
-      state: new Map([...state].map(([name, vector]) => [name, vector.subarray(offset, end)])),
-    });
-    if (!next.every(Number.isFinite)) throw new ConsiliumError("vector.not-finite");
-    yield toBytes(next);
-  }
 }
 
 function sealedUpdate(

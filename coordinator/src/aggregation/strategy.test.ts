@@ -1,39 +1,125 @@
-/** What every aggregation strategy must do. */
-import { describe, expect, it } from "vitest";
-import { STRATEGIES } from "./strategy.ts";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { decodeCheckpoint, encodeCheckpoint } from "@consilium/shared/codec";
+import type { Sha256 } from "@consilium/shared/ids";
+import type { Manifest } from "@consilium/shared/manifest";
+import { strategySchema, strategyOf, type StrategyPlan } from "@consilium/shared/strategy-schema";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { Blobs } from "../blobs/blobs.ts";
+import { openFileBlobs } from "../blobs/fs.ts";
+import { referenceModel } from "../testing/reference-strategies.ts";
+import { readCheckpointHead } from "./checkpoint-stream.ts";
+import { writeNext } from "./next-checkpoint.ts";
+import { strategyContract, type Claims, type StrategyHarness, type Vectors } from "./strategy.contract.ts";
+import { strategyFor } from "./strategy.ts";
+import type { UpdateSet } from "./update-set.ts";
 
-describe.each(Object.entries(STRATEGIES))("%s", (_name, strategy) => {
-  const base = Float32Array.of(1, -2, 3, 0.5);
-  const mean = Float64Array.of(0.25, 0.5, -1, 0);
-  const all = () => strategy.update({ base, mean, state: strategy.init(base.length) });
+let folder: string;
+let blobs: Blobs;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "consilium-strategies-"));
+  blobs = await openFileBlobs(folder);
+});
+afterAll(() => rm(folder, { recursive: true }));
 
-  it("leaves its input as it is and returns finite weights", () => {
-    const before = base.slice();
-    expect(all().every(Number.isFinite)).toBe(true);
-    expect(base).toEqual(before);
-  });
-
-  it("gives the same slice by slice as in one go", () => {
-    const state = strategy.init(base.length);
-    const slices = [0, 1, 2, 3].map((i) => {
-      const own = new Map([...state].map(([name, vector]) => [name, vector.subarray(i, i + 1)]));
-      return strategy.update({ base: base.slice(i, i + 1), mean: mean.slice(i, i + 1), state: own })[0];
-    });
-    expect(slices).toEqual([...all()]);
-  });
-
-  it("does not move without an update", () => {
-    const still = strategy.update({ base, mean: new Float64Array(4), state: strategy.init(4) });
-    expect(still).toEqual(base);
-  });
+/** Two tensors, so that no block of a stream ends where a tensor does. */
+const layoutFor = (length: number): Manifest => ({
+  tensors: [5, length - 5].map((size, i) => ({ name: `tensor ${i}`, shape: [size], dtype: "float32" })),
 });
 
-it("fedavg adds the mean update", () => {
-  const { fedavg } = STRATEGIES;
-  const next = fedavg.update({
-    base: Float32Array.of(1, 2),
-    mean: Float64Array.of(0.5, -2),
-    state: fedavg.init(2),
+/** As a sealed update is read, but for the seal (fold.test.ts): in slices that end at another place for each site. */
+const updateSet = ({ base, updates, examples }: Vectors): UpdateSet => ({
+  length: base.length,
+  examples,
+  async *read(i) {
+    const update = updates[i] ?? new Float32Array(0);
+    for (let offset = 0; offset < update.length; offset += 2 + i) {
+      yield { offset, values: update.slice(offset, offset + 2 + i) };
+      await Promise.resolve();
+    }
+  },
+});
+
+async function roundOn(target: Blobs, strategy: StrategyPlan, vectors: Vectors, state: string | null) {
+  const manifest = layoutFor(vectors.base.length);
+  const { sha256: base } = await blobs.write([encodeCheckpoint({ manifest, values: vectors.base })]);
+  const mean = await strategyFor(strategy).combine(updateSet(vectors));
+  const head = await readCheckpointHead(blobs.read(base));
+  return writeNext({ base, strategy, serverState: state as Sha256 | null }, target, head, mean);
+}
+
+const harness: StrategyHarness = {
+  async round(strategy, vectors, state) {
+    const { sha256, serverState } = await roundOn(blobs, strategy, vectors, state);
+    const pieces: Uint8Array[] = [];
+    for await (const piece of blobs.read(sha256)) pieces.push(piece);
+    return { values: decodeCheckpoint(Buffer.concat(pieces)).values, state: serverState };
+  },
+  async dieInRound(strategy, vectors, state) {
+    // Two writes of a round that carries a state, one of others: it ends in the middle of the last.
+    const writes = strategyFor(strategy).step.init(1).size === 0 ? 1 : 2;
+    let written = 0;
+    const dying: Blobs = {
+      ...boundTo(blobs),
+      write: async (source) => {
+        written += 1;
+        if (written < writes) return blobs.write(source);
+        for await (const piece of source) if (piece.length > 0) break;
+        throw new Error("died");
+      },
+    };
+    await expect(roundOn(dying, strategy, vectors, state)).rejects.toThrow("died");
+  },
+};
+
+function boundTo(target: Blobs): Blobs {
+  return {
+    write: (source) => target.write(source),
+    read: (name, range) => target.read(name, range),
+    sizeOf: (name) => target.sizeOf(name),
+    remove: (name) => target.remove(name),
+    list: () => target.list(),
+    stage: (upload) => target.stage(upload),
+    staged: () => target.staged(),
+  };
+}
+
+const mean = { weighted: true, followsConsensus: true, tolerates: 0 } as const;
+const adaptive = { ...mean, followsConsensus: false } as const;
+const CLAIMS: readonly [object | "fedavg", Claims][] = [
+  ["fedavg", mean],
+  [{ name: "fedavgm" }, mean],
+  [{ name: "fedadam" }, adaptive],
+  [{ name: "fedyogi" }, adaptive],
+  [{ name: "median" }, { weighted: false, followsConsensus: true, tolerates: 5 }],
+  [{ name: "trimmed-mean", trim: 0.3 }, { weighted: false, followsConsensus: true, tolerates: 3 }],
+  [{ name: "krum", byzantine: 4 }, { weighted: false, followsConsensus: true, tolerates: 4 }],
+  [{ name: "multi-krum", byzantine: 3 }, { weighted: false, followsConsensus: true, tolerates: 3 }],
+];
+for (const [written, claims] of CLAIMS) {
+  strategyContract(strategyOf(strategySchema.parse(written)), claims, referenceModel, () => Promise.resolve(harness));
+}
+
+it("refuses another strategy's state", async () => {
+  const vectors = { base: new Float32Array(9), updates: [new Float32Array(9).fill(1)], examples: [1] };
+  const adam = strategyOf(strategySchema.parse({ name: "fedadam" }));
+  const momentum = strategyOf(strategySchema.parse({ name: "fedavgm" }));
+  const { state } = await harness.round(adam, vectors, null);
+  await expect(harness.round(momentum, vectors, state)).rejects.toMatchObject({ code: "manifest.mismatch" });
+});
+
+it("refuses a model that is not finite, though every update is", async () => {
+  const vectors = {
+    base: new Float32Array(9).fill(3e38),
+    updates: [new Float32Array(9).fill(3e38)],
+    examples: [1],
+  };
+  const before = await blobs.list();
+  await expect(harness.round({ name: "fedavg" }, vectors, null)).rejects.toMatchObject({
+    code: "vector.not-finite",
+    culprits: [],
   });
-  expect([...next]).toEqual([1.5, 0]);
+  // The base alone is new.
+  expect((await blobs.list()).length).toBe(before.length + 1);
 });

@@ -1,26 +1,38 @@
-/** How contributions become the next global model. One file per strategy, each `{init, update}` of pure functions. */
-import type { Plan } from "@consilium/shared/plan";
+/** How contributions become the next global model: updates are combined into one, and that one moves the model. */
+import type { StrategyPlan } from "@consilium/shared/strategy-schema";
+import { fedadam } from "./fedadam.ts";
 import { fedavg } from "./fedavg.ts";
-
-/** What a strategy carries from round to round, one number per weight and name; FedAvg carries nothing. */
-export type StrategyState = ReadonlyMap<string, Float32Array>;
-
-export interface StrategyStep {
-  /** A slice of the model that the round started from. */
-  readonly base: Float32Array;
-  /** The same slice of the mean update, weighted by examples. */
-  readonly mean: Float64Array;
-  /** The same slice of the state; written in place. */
-  readonly state: StrategyState;
-}
+import { fedavgm } from "./fedavgm.ts";
+import { fedyogi } from "./fedyogi.ts";
+import { krum, multiKrum } from "./krum.ts";
+import { median, trimmedMean } from "./order-statistics.ts";
+import type { ServerStep } from "./server-step.ts";
+import type { Combine } from "./update-set.ts";
+import { weightedMean } from "./weighted-mean.ts";
 
 export interface Strategy {
-  /** @param length elements of the whole vector */
-  init(length: number): StrategyState;
-  /** Element by element, so that it can be run slice by slice. @returns the slice of the next model */
-  update(step: StrategyStep): Float32Array;
+  /** Under masks the sum has been combined already, and this is not asked. */
+  readonly combine: Combine;
+  readonly step: ServerStep;
 }
 
-type StrategyName = Plan["aggregation"]["strategy"];
-
-export const STRATEGIES: Readonly<Record<StrategyName, Strategy>> = { fedavg };
+export function strategyFor(plan: StrategyPlan): Strategy {
+  switch (plan.name) {
+    case "fedavg":
+      return { combine: weightedMean, step: fedavg };
+    case "fedavgm":
+      return { combine: weightedMean, step: fedavgm(plan) };
+    case "fedadam":
+      return { combine: weightedMean, step: fedadam(plan) };
+    case "fedyogi":
+      return { combine: weightedMean, step: fedyogi(plan) };
+    case "median":
+      return { combine: median, step: fedavg };
+    case "trimmed-mean":
+      return { combine: trimmedMean(plan.trim), step: fedavg };
+    case "krum":
+      return { combine: krum(plan.byzantine), step: fedavg };
+    case "multi-krum":
+      return { combine: multiKrum(plan.byzantine), step: fedavg };
+  }
+}

@@ -7,7 +7,7 @@ import type { FederationId, Sha256, SiteId, UploadId } from "@consilium/shared/i
 import type { Attempt } from "@consilium/shared/secagg/attempt";
 import type { TailTotals } from "@consilium/shared/secagg/decode";
 import type { VectorLayout } from "@consilium/shared/secagg/layout";
-import type { Blobs, StoredBlob } from "../blobs/blobs.ts";
+import type { Blobs } from "../blobs/blobs.ts";
 import { checkCheckpoint, checkUpdate, fold, type CheckJob, type FoldJob } from "./fold.ts";
 import type { ByteSource } from "./float-stream.ts";
 import {
@@ -18,6 +18,7 @@ import {
   type MaskedFoldJob,
   type MaskedSumJob,
 } from "./fold-masked.ts";
+import type { NextModel } from "./next-checkpoint.ts";
 
 export type Task =
   | { readonly task: "fold"; readonly job: FoldJob }
@@ -53,7 +54,7 @@ export interface GenesisJob {
 /** What the service asks of it; in production a worker thread does it, so that heartbeats go on. */
 export interface Aggregator {
   /** @throws an update's own error with the site as its first culprit; then nothing was written */
-  fold(job: FoldJob): Promise<StoredBlob>;
+  fold(job: FoldJob): Promise<NextModel>;
   /** Whether a finished upload is what its header says. @throws hash.mismatch, and as updateValues */
   checkUpdate(job: CheckJob, upload: UploadId, sha256: Sha256): Promise<void>;
   /** Opens the initial model and stores it as a blob. @throws hash.mismatch, and as openStream and checkpointValues */
@@ -72,7 +73,7 @@ export interface TaskPorts {
   readonly reader: Identity;
 }
 
-export type TaskResult = StoredBlob | MaskedFold | TailTotals | null;
+export type TaskResult = NextModel | MaskedFold | TailTotals | null;
 
 /** @returns the new blob of a fold, the totals of a sum; null for checks */
 export async function runTask(task: Task, { blobs, reader }: TaskPorts): Promise<TaskResult> {

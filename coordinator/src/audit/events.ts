@@ -67,6 +67,24 @@ export function factData(fact: Fact): AuditEvent["data"] {
     }
     case "cohort.given-up":
       return { attempt: fact.attempt, reason: fact.reason };
+    case "model.tried": {
+      const { checkpoint, loss, accepted, before } = fact.verdict;
+      const { round, attempt, rollbacks } = fact;
+      return {
+        round,
+        attempt,
+        checkpoint,
+        heldOutLoss: loss,
+        accepted,
+        ...(before && { lossBefore: before.loss }),
+        ...(accepted ? {} : { rollbacks, restored: before?.checkpoint ?? null }),
+      };
+    }
+    case "federation.paused":
+    case "federation.resumed":
+      return { round: fact.round, attempt: fact.attempt };
+    case "trial.ended":
+      return { round: fact.round, attempt: fact.attempt, checkpoint: fact.checkpoint };
     case "federation.finished":
       return { checkpoint: fact.checkpoint };
   }

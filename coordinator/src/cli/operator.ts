@@ -1,4 +1,4 @@
-/** `invite` and `status`: the operator's commands, over the HTTP API of the coordinator that runs on this home folder. */
+/** `invite`, `status` and `resume`: the operator's commands, over the HTTP API of the coordinator that runs on this home folder. */
 import { ConsiliumError, ERRORS, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import {
   errorBodySchema,
@@ -43,6 +43,17 @@ export async function status(options: OperatorOptions, terminal: Terminal): Prom
   );
   if (chosen.length === 0) throw new ConsiliumError("federation.unknown");
   say(terminal, { event: "result", federations: chosen }, chosen.map(describeStatus).join("\n\n"));
+}
+
+export async function resume(options: OperatorOptions, terminal: Terminal): Promise<void> {
+  const call = await operatorApi(options.home);
+  const federation = await chooseFederation(options.federation, call);
+  const { phase, summary } = await call(
+    federationStatusSchema,
+    `/api/federations/${federation}/resume`,
+    {},
+  );
+  say(terminal, { event: "result", federation, phase, summary }, `Resumed. ${summary}`);
 }
 
 type Call = <T extends z.ZodType>(schema: T, path: string, body?: object) => Promise<z.infer<T>>;

@@ -28,6 +28,13 @@ export interface PlanOptions {
   readonly maskRatio?: number;
   readonly targetEpsilon?: number;
   readonly delta?: number;
+  readonly strategy?: string;
+  readonly serverLearningRate?: number;
+  readonly trim?: number;
+  readonly byzantine?: number;
+  readonly proximalMu?: number;
+  readonly heldOutShare?: number;
+  readonly tolerance?: number;
   readonly plain?: boolean;
   readonly linkBits?: number;
   readonly examplesCap?: number;
@@ -63,13 +70,16 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
         batchSize: options.batchSize,
         learningRate: options.learningRate,
         warmupRounds: options.warmupRounds ?? Math.min(1, options.rounds),
+        proximalMu: options.proximalMu,
       }),
       privacy: privacyOf(options),
       aggregation: withoutUndefined({
+        strategy: strategyOf(options),
         secure: options.plain === true ? "plain" : undefined,
         linkBits: options.linkBits,
         examplesCap: options.examplesCap,
       }),
+      acceptance: acceptanceOf(options),
     }),
   );
   const text = `${JSON.stringify(plan, null, 2)}\n`;
@@ -93,6 +103,19 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
     { event: "result", federation: plan.federation, planHash: hash },
     `Plan ${hash.slice(0, 12)} written.${plan.aggregation.secure === "plain" ? `\n${PLAIN_WARNING}` : ""}`,
   );
+}
+
+/** A setting that the strategy does not have is a wrong field of the plan. */
+function strategyOf({ strategy, serverLearningRate, trim, byzantine }: PlanOptions): unknown {
+  const settings = withoutUndefined({ learningRate: serverLearningRate, trim, byzantine });
+  const none = Object.keys(settings).length === 0;
+  if (none && (strategy === undefined || strategy === "fedavg")) return strategy;
+  return { name: strategy ?? "fedavg", ...settings };
+}
+
+function acceptanceOf({ heldOutShare, tolerance }: PlanOptions): object | undefined {
+  const settings = withoutUndefined({ heldOutShare, tolerance });
+  return Object.keys(settings).length === 0 ? undefined : settings;
 }
 
 /** A depth makes it a plan for volumes; what is missing then is named as a wrong field of the plan. */

@@ -70,6 +70,14 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
       await status(options, terminalOf(options));
     });
 
+  command("resume", "let training go on that paused because models got worse")
+    .option("--federation <name>", "which one, if there are several")
+    .addHelpText("after", examples("resume", "resume --federation lungs --json"))
+    .action(async (options: OperatorOptions & Common) => {
+      const { resume } = await import("./operator.ts");
+      await resume(options, terminalOf(options));
+    });
+
   command("plan", "write a federation plan")
     .requiredOption("--federation <name>", "name of the federation: a-z, 0-9 and hyphens")
     .requiredOption("--title <text>", "what people read")
@@ -103,6 +111,20 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
       "images above which a site weighs no more; a little above the largest site",
       number,
     )
+    .option(
+      "--strategy <name>",
+      "fedavg, fedavgm, fedadam or fedyogi; with --plain also median, trimmed-mean, krum or multi-krum (docs/strategies.md)",
+    )
+    .option("--server-learning-rate <f>", "of fedavgm, fedadam and fedyogi", number)
+    .option("--trim <f>", "trimmed-mean: share left out at either end", number)
+    .option("--byzantine <n>", "krum and multi-krum: sites that may send anything", number)
+    .option("--proximal-mu <f>", "FedProx: how strongly local training is held to the round's model", number)
+    .option(
+      "--held-out-share <f>",
+      "try each model on this share of the patients, whom nobody trains on, and take a worse one back",
+      number,
+    )
+    .option("--tolerance <f>", "how much larger the held-out loss may be, as a share (default: .05)", number)
     .option("--link-bits <n>", "32, or 16 for narrow links: half the bytes, errors of 1e-4 to 1e-2", number)
     .option("--plain", "no masks: the coordinator can read each update; every site has to allow it")
     .option("--out <file>", "where to write it; standard output if absent")
@@ -111,6 +133,7 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
       "after",
       examples(
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --out plan.json",
+        "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy fedavgm --held-out-share .1 --out plan.json",
         "plan --federation ct --title 'Chest CT' --rounds 25 --channels 3 --image-px 96 --cache-px 112 --depth-px 32 --patch-depth-px 4 --cache-depth-px 40 --slice-spacing-mm 5 --pixel-spacing-mm 3 --out plan.json",
       ),
     )

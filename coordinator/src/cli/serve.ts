@@ -7,7 +7,7 @@ import type { Logger } from "pino";
 import { startCoordinator, type Coordinator } from "../app.ts";
 import { factData } from "../audit/events.ts";
 import { roundTitle } from "../federation/status.ts";
-import type { Fact } from "../federation/types.ts";
+import type { Fact, Verdict } from "../federation/types.ts";
 import { PLAIN_WARNING, say, type Terminal } from "./terminal.ts";
 
 export interface ServeOptions {
@@ -98,6 +98,16 @@ function describeFact(fact: Fact): string | null {
     }
     case "cohort.given-up":
       return `${roundTitle(fact.round)}: whether the sites' images are alike stays unknown (${fact.reason}).`;
+    case "model.tried": {
+      const { round, verdict, rollbacks } = fact;
+      return verdict.accepted ? null : describeRollback(round, verdict, rollbacks);
+    }
+    case "trial.ended":
+      return "The last model was tried and is good.";
+    case "federation.paused":
+      return `PAUSED before round ${fact.round}: too many models in a row got worse. Look at who took part, then consilium-coordinator resume.`;
+    case "federation.resumed":
+      return `Round ${fact.round}: resumed by the operator.`;
     case "federation.finished":
       return `Finished; global model ${fact.checkpoint.slice(0, 12)}.`;
   }
@@ -106,6 +116,11 @@ function describeFact(fact: Fact): string | null {
 /** The comparison of images may be given up instead, which is said by itself. */
 const again = ({ round }: Extract<Fact, { fact: "round.abandoned" }>): string =>
   isFingerprintRound(round) ? "" : " It is tried again.";
+
+function describeRollback(round: number, { checkpoint, loss, before }: Verdict, rollbacks: number): string {
+  const restored = before === null ? "nothing" : before.checkpoint.slice(0, 12);
+  return `Round ${round}: model ${checkpoint.slice(0, 12)} is worse on held-out images (loss ${loss.toFixed(4)} after ${(before?.loss ?? NaN).toFixed(4)}); back to ${restored}, ${rollbacks} in a row.`;
+}
 
 const excludedText = ({ excluded }: Extract<Fact, { fact: "round.closed" | "round.abandoned" }>): string =>
   excluded.map(({ site, reason }) => `${site} (${reason})`).join(", ");

@@ -9,7 +9,10 @@ import {
 import type { SignedMasked } from "@consilium/shared/secagg/messages";
 import type { CohortRow, MaskingRow, RoundRow, SiteTotals } from "../store/store.ts";
 import { FIRST_STEP, type HeldMessage } from "./masking-steps.ts";
-import type { Contribution, Fact } from "./types.ts";
+import type { Contribution, Fact, FederationState } from "./types.ts";
+
+/** More than lie between a round and the one whose model it goes back to; what is older, a restart sweeps. */
+const RECENT_ROWS = 64;
 
 export class Ledger {
   /** Ordered by round and attempt. */
@@ -45,8 +48,34 @@ export class Ledger {
   spentUpdates(): readonly Sha256[] {
     const aggregated = this.checkpoints.at(-1)?.body.round ?? 0;
     const isOver = ({ round, outcome }: RoundRow): boolean =>
-      round === aggregated || (round > aggregated && outcome === "abandoned");
+      // Beyond the last model lie attempts that made none.
+      round === aggregated || (round > aggregated && (outcome === "abandoned" || outcome === "aggregated"));
     return this.rounds.filter(isOver).flatMap(updatesOf);
+  }
+
+  /** What the strategy left behind when it made this model. */
+  serverStateOf(checkpoint: Sha256): Sha256 | null {
+    return this.#made(checkpoint)?.serverState ?? null;
+  }
+
+  /** Of the models that rounds may start from. */
+  neededStates({ checkpoint, accepted }: Pick<FederationState, "checkpoint" | "accepted">): readonly Sha256[] {
+    return [checkpoint, accepted?.checkpoint ?? null].flatMap((name) =>
+      name === null ? [] : (this.serverStateOf(name) ?? []),
+    );
+  }
+
+  /** Of models that no round starts from any more; of recent rounds, as those of older ones went before. */
+  spentStates(state: Pick<FederationState, "checkpoint" | "accepted">): readonly Sha256[] {
+    const needed = this.neededStates(state);
+    return this.rounds
+      .slice(-RECENT_ROWS)
+      .flatMap(({ serverState }) => serverState ?? [])
+      .filter((name) => !needed.includes(name));
+  }
+
+  #made(checkpoint: Sha256): RoundRow | undefined {
+    return this.rounds.findLast((row) => row.checkpoint === checkpoint && row.serverState !== null);
   }
 
   apply(fact: Fact, atMs: number): void {
@@ -69,6 +98,9 @@ export class Ledger {
           contributions: [],
           masking: null,
           totals: null,
+          serverState: null,
+          verdict: null,
+          resumed: false,
         });
         return;
       }
@@ -110,6 +142,7 @@ export class Ledger {
           closedAtMs: atMs,
           masking: null,
           totals: fact.totals ?? null,
+          serverState: fact.serverState,
         });
         this.checkpoints.push(fact.record);
         return;
@@ -120,8 +153,19 @@ export class Ledger {
       case "cohort.given-up":
         this.cohort = { record: null, givenUp: fact.reason };
         return;
+      case "model.tried":
+        this.#change({ verdict: fact.verdict });
+        if (!fact.verdict.accepted) this.#change({ outcome: "abandoned", closedAtMs: atMs, masking: null });
+        return;
+      case "trial.ended":
+        this.#change({ outcome: "aggregated", checkpoint: fact.checkpoint, closedAtMs: atMs, masking: null });
+        return;
+      case "federation.resumed":
+        this.#change({ resumed: true });
+        return;
       // Not kept: after a restart the site says so again.
       case "site.sat-out":
+      case "federation.paused":
       case "federation.finished":
         return;
     }

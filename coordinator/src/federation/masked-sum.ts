@@ -3,8 +3,9 @@ import { sign, type Identity } from "@consilium/shared/crypto/identity";
 import type { Signed } from "@consilium/shared/crypto/signed";
 import { toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import { fingerprintSum } from "@consilium/shared/fingerprint/masked";
-import type { SiteId } from "@consilium/shared/ids";
+import type { Sha256, SiteId } from "@consilium/shared/ids";
 import { isFingerprintRound, type CheckpointRecord } from "@consilium/shared/protocol/round";
+import { strategyOf } from "@consilium/shared/strategy-schema";
 import type { MaskedSumJob } from "../aggregation/fold-masked.ts";
 import type { Aggregator } from "../aggregation/tasks.ts";
 import type { FederationRow } from "../store/store.ts";
@@ -15,6 +16,8 @@ export interface MaskedSumPorts {
   readonly aggregator: Aggregator;
   readonly identity: Identity;
   readonly row: Pick<FederationRow, "federation" | "planHash" | "plan">;
+  /** What the strategy left behind when it made the round's base. */
+  readonly serverState: Sha256 | null;
   readonly record: (record: Omit<CheckpointRecord, "federation" | "planHash">) => Signed<CheckpointRecord>;
 }
 
@@ -23,7 +26,7 @@ export interface MaskedSumPorts {
  * @throws what is this machine's affair, such as disk.full
  */
 export async function closeMasked(
-  { aggregator, identity, row, record }: MaskedSumPorts,
+  { aggregator, identity, row, serverState, record }: MaskedSumPorts,
   position: AggregatingPosition,
   masked: MaskedRound,
 ): Promise<Happening> {
@@ -37,14 +40,15 @@ export async function closeMasked(
     const cohort = { federation, planHash, attempt, sites: summed.sites, sum: Array.from(summed.opened) };
     return { type: "cohort.summed", attempt, record: sign("cohort", cohort, identity) };
   }
-  const { strategy } = row.plan.body.aggregation;
+  const strategy = strategyOf(row.plan.body.aggregation.strategy);
   const summed = await openMaskedSum(masked, position, (job) =>
-    aggregator.foldMasked({ ...job, base, strategy }),
+    aggregator.foldMasked({ ...job, base, strategy, serverState }),
   );
   if ("failure" in summed) return { type: "attempt.failed", round, attempt, ...summed.failure };
-  const { sha256, totals } = summed.opened;
+  const { sha256, totals, serverState: state } = summed.opened;
   const made = record({ round, sha256, parent: base, sites: summed.sites });
-  return { type: "round.aggregated", attempt, record: made, totals };
+  const heldOutLoss = totals.heldOutLoss ?? null;
+  return { type: "round.aggregated", attempt, record: made, totals, serverState: state, heldOutLoss };
 }
 
 type MaskedSum<T> =

@@ -72,6 +72,8 @@ export function positionFor(
               },
             }),
       };
+    case "paused":
+      return { phase: "waiting", genesisWanted: false };
     case "aggregating":
       return { phase: "aggregating", round: position.round };
     case "finished":

@@ -1,5 +1,5 @@
 /** A federation as the last commit left it, out of the store's rows. */
-import type { Attempt, Round, SiteId } from "@consilium/shared/ids";
+import type { Attempt, Round, Sha256, SiteId } from "@consilium/shared/ids";
 import { isFingerprintRound, type CheckpointRecord } from "@consilium/shared/protocol/round";
 import type { Blobs } from "../blobs/blobs.ts";
 import type { CohortRow, FederationRow, RoundRow, SiteRow, Store } from "../store/store.ts";
@@ -37,8 +37,9 @@ export async function recoverFederation(
   { store, blobs, gatherMs }: RecoveryPorts,
   { federation, plan }: FederationRow,
 ): Promise<RecoveredFederation> {
-  const { rounds, minSites, roundDeadlineMs, aggregation } = plan.body;
-  const rules = { rounds, minSites, roundDeadlineMs, gatherMs, secure: aggregation.secure };
+  const { rounds, minSites, roundDeadlineMs, aggregation, acceptance } = plan.body;
+  const { secure } = aggregation;
+  const rules = { rounds, minSites, roundDeadlineMs, gatherMs, secure, acceptance };
   const roster = await store.sites(federation);
   const attempts = await store.rounds(federation);
   const checkpoints = await store.checkpoints(federation);
@@ -60,16 +61,45 @@ export function restoreState(
   rules: Rules,
   { roster, checkpoints, rounds, cohort }: StoredFederation,
 ): FederationState {
+  const trials = restoreTrials(rounds);
+  const newest = checkpoints.at(-1)?.sha256 ?? null;
   return {
     ...initialState(rules),
     roster: [...roster].sort(),
     genesis: checkpoints.at(0)?.sha256 ?? null,
-    checkpoint: checkpoints.at(-1)?.sha256 ?? null,
-    position: restorePosition(rules, rounds.at(-1), cohort),
+    checkpoint: trials.restored ?? newest,
+    accepted: trials.accepted,
+    rollbacks: trials.rollbacks,
+    position: restorePosition(rules, rounds.at(-1), { images: cohort, rollbacks: trials.rollbacks }),
   };
 }
 
-function restorePosition(rules: Rules, last: RoundRow | undefined, images: CohortRow | null): Position {
+type Trials = Pick<FederationState, "accepted" | "rollbacks"> & {
+  /** The model that was gone back to, if no newer one was made since. */
+  readonly restored: Sha256 | null;
+};
+
+function restoreTrials(rounds: readonly RoundRow[]): Trials {
+  let trials: Trials = { accepted: null, rollbacks: 0, restored: null };
+  for (const { outcome, verdict, resumed } of rounds) {
+    if (verdict?.accepted === true) {
+      const { checkpoint, loss } = verdict;
+      trials = { ...trials, accepted: { checkpoint, loss }, rollbacks: 0 };
+    } else if (verdict !== null) {
+      const restored = verdict.before?.checkpoint ?? trials.restored;
+      trials = { ...trials, rollbacks: trials.rollbacks + 1, restored };
+    }
+    if (outcome === "aggregated") trials = { ...trials, restored: null };
+    if (resumed) trials = { ...trials, rollbacks: 0 };
+  }
+  return trials;
+}
+
+function restorePosition(
+  rules: Rules,
+  last: RoundRow | undefined,
+  { images, rollbacks }: { readonly images: CohortRow | null; readonly rollbacks: number },
+): Position {
   if (last === undefined) return initialState(rules).position;
   const { round, attempt, base, cohort, openedAtMs, contributions, excluded, masking } = last;
   switch (last.outcome) {
@@ -91,12 +121,20 @@ function restorePosition(rules: Rules, last: RoundRow | undefined, images: Cohor
     }
     case "closed":
       return { phase: "aggregating", round, attempt, base, cohort, openedAtMs, contributions, excluded };
-    case "abandoned":
-      return isFingerprintRound(round) && images !== null
-        ? { phase: "waiting", round: FIRST_ROUND, attempt: FIRST_ATTEMPT, gathering: false }
-        : { phase: "waiting", round, attempt: (attempt + 1) as Attempt, gathering: false };
+    case "abandoned": {
+      if (isFingerprintRound(round) && images !== null) {
+        return { phase: "waiting", round: FIRST_ROUND, attempt: FIRST_ATTEMPT, gathering: false };
+      }
+      const next = { round, attempt: (attempt + 1) as Attempt };
+      const wasWorse = last.verdict?.accepted === false;
+      if (wasWorse && round > rules.rounds) return { phase: "finished" };
+      if (wasWorse && !last.resumed && rollbacks >= (rules.acceptance?.maxRollbacks ?? Infinity)) {
+        return { phase: "paused", ...next };
+      }
+      return { phase: "waiting", ...next, gathering: false };
+    }
     case "aggregated":
-      return round >= rules.rounds
+      return round >= rules.rounds + (rules.acceptance === null ? 0 : 1)
         ? { phase: "finished" }
         : { phase: "waiting", round: (round + 1) as Round, attempt: FIRST_ATTEMPT, gathering: false };
   }

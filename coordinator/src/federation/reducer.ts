@@ -4,11 +4,12 @@
  * waiting -> open -> aggregating -> open ... -> finished; from open and aggregating back to waiting, or straight to the
  * next attempt, when too few contributions are left. Where updates are masked an open round goes through steps
  * (masking-steps.ts), and its contributions are the vectors of the third; and a round goes before the first, whose
- * vectors say what the sites' images are like.
+ * vectors say what the sites' images are like. What becomes of an aggregate is acceptance.ts's affair.
  */
-import type { Attempt, Round } from "@consilium/shared/ids";
+import type { Attempt } from "@consilium/shared/ids";
 import type { UploadOutcome } from "@consilium/shared/protocol/events";
 import { isFingerprintRound, type ContributionHeader } from "@consilium/shared/protocol/round";
+import { resumed, roundAggregated } from "./acceptance.ts";
 import { judgeAnswer, judgeStep, withAnswer, withoutAnswer } from "./masking-steps.ts";
 import { toContribution, toMaskedContribution } from "./ledger.ts";
 import { awaitDeadline, deadlineMs, openNext, tryOpen } from "./opening.ts";
@@ -66,6 +67,8 @@ export function transition(state: FederationState, event: FederationEvent): Tran
       return roundAggregated(state, event);
     case "cohort.summed":
       return cohortSummed(state, event);
+    case "operator.resumed":
+      return resumed(state, event.atMs);
     case "coordinator.recovered":
       return recovered(state, event.atMs);
   }
@@ -226,35 +229,6 @@ function deadlinePassed(state: FederationState, event: EventOf<"deadline.passed"
     : abandon(state, position, excluded, event.atMs);
 }
 
-function roundAggregated(state: FederationState, event: EventOf<"round.aggregated">): Transition {
-  const { position } = state;
-  const { round, sha256 } = event.record.body;
-  if (position.phase !== "aggregating" || !isCurrent(position, { round, attempt: event.attempt })) {
-    return unchanged(state);
-  }
-  const aggregated = {
-    fact: "round.aggregated",
-    round: position.round,
-    attempt: position.attempt,
-    record: event.record,
-    ...(event.totals === undefined ? {} : { totals: event.totals }),
-  } as const;
-  const updated = { ...state, checkpoint: sha256 };
-  if (round >= state.rules.rounds) {
-    return {
-      state: withPosition(updated, { phase: "finished" }),
-      facts: [aggregated, { fact: "federation.finished", checkpoint: sha256 }],
-      effects: [{ effect: "discard-spent" }],
-    };
-  }
-  const next = openNext(updated, (round + 1) as Round, FIRST_ATTEMPT, event.atMs);
-  return {
-    ...next,
-    facts: [aggregated, ...next.facts],
-    effects: [{ effect: "discard-spent" }, ...next.effects],
-  };
-}
-
 /** The sites know what they have in common; now they train. */
 function cohortSummed(state: FederationState, event: EventOf<"cohort.summed">): Transition {
   const { position } = state;
@@ -283,6 +257,7 @@ function recovered(state: FederationState, atMs: number): Transition {
       return { state: alone, facts: [], effects: [{ effect: "aggregate", position }] };
     case "waiting":
       return unchanged(withPosition(alone, { ...position, gathering: false }));
+    case "paused":
     case "finished":
       return unchanged(alone);
   }

@@ -16,9 +16,9 @@ import type { Aggregator } from "../aggregation/tasks.ts";
 import type { Clock } from "../clock.ts";
 import type { FederationRow, SiteRow } from "../store/store.ts";
 import { admitGenesis, admitHello, admitSender, admitSize } from "./admission.ts";
+import { aggregateRound } from "./aggregate.ts";
 import { Errands } from "./errands.ts";
 import { Fingerprints } from "./fingerprints.ts";
-import { foldRound } from "./fold-round.ts";
 import { readLayout, type ModelLayout } from "./layout.ts";
 import { Journal, type JournalPorts } from "./journal.ts";
 import type { Ledger } from "./ledger.ts";
@@ -27,7 +27,6 @@ import { OpeningSigner, positionFor } from "./position.ts";
 import { recoverFederation, type RecoveredFederation, type RecoveryPorts } from "./recovery.ts";
 import { MaskedImages } from "./masked-images.ts";
 import type { MaskedRound } from "./masked-round.ts";
-import { closeMasked } from "./masked-sum.ts";
 import { isOfAttempt, judgeIn, mayAsk } from "./masking-position.ts";
 import { Maskings } from "./maskings.ts";
 import { judge, transition } from "./reducer.ts";
@@ -172,7 +171,7 @@ export class FederationService {
   position(site: SiteId): FederationPosition {
     return positionFor(site, this.#state, {
       openings: this.#openings,
-      newest: this.#ledger.checkpoints.at(-1),
+      newest: this.#ledger.checkpoints.findLast(({ body }) => body.sha256 === this.#state.checkpoint),
       nowMs: this.#ports.clock.now(),
     });
   }
@@ -294,9 +293,15 @@ export class FederationService {
     });
   }
 
-  /** Sealed updates that may still be averaged. */
+  /** Lets training go on that was paused. @throws federation.not-paused */
+  async resume(): Promise<void> {
+    if (this.#state.position.phase !== "paused") throw new ConsiliumError("federation.not-paused");
+    await this.#dispatch({ type: "operator.resumed" });
+  }
+
+  /** Sealed updates that may still be averaged, and what the strategy goes on with. */
   neededBlobs(): readonly Sha256[] {
-    return this.#ledger.neededUpdates();
+    return [...this.#ledger.neededUpdates(), ...this.#ledger.neededStates(this.#state)];
   }
 
   /** Nothing is written any more; what was committed is all there is. */
@@ -347,29 +352,22 @@ export class FederationService {
 
   async #aggregate(position: AggregatingPosition): Promise<void> {
     if (this.#state.position !== position) return;
-    const { round, attempt, base, contributions } = position;
-    const { strategy, secure } = this.plan.body.aggregation;
-    if (secure === "masked") {
-      const { aggregator, identity } = this.#ports;
-      const record = this.#record.bind(this);
-      const ports = { aggregator, identity, row: this.#row, record };
-      await this.#dispatch(await closeMasked(ports, position, await this.maskedRound(position)));
-      return;
-    }
-    const folded = await foldRound(this.#ports.aggregator, this.federation, strategy, position);
-    if ("culprit" in folded) {
-      const { culprit: site, reason } = folded;
-      await this.#dispatch({ type: "contribution.lost", round, attempt, site, reason });
-      return;
-    }
-    const sites = contributions.map(({ site }) => site);
-    const record = this.#record({ round, sha256: folded.sha256, parent: base, sites });
-    await this.#dispatch({ type: "round.aggregated", attempt, record });
+    await this.#dispatch(
+      await aggregateRound(position, {
+        aggregator: this.#ports.aggregator,
+        identity: this.#ports.identity,
+        row: this.#row,
+        serverState: this.#ledger.serverStateOf(position.base),
+        maskedRound: () => this.maskedRound(position),
+        record: (record) => this.#record(record),
+      }),
+    );
   }
 
   /** Sealed updates are kept until the aggregate they went into is committed, and no longer. */
   async #discardSpent(): Promise<void> {
-    for (const sealedSha256 of this.#ledger.spentUpdates()) await this.#ports.blobs.remove(sealedSha256);
+    const spent = [...this.#ledger.spentUpdates(), ...this.#ledger.spentStates(this.#state)];
+    for (const name of spent) await this.#ports.blobs.remove(name);
   }
 
   /** A disk may lose what was acknowledged; then it is asked for again while the round is open. */

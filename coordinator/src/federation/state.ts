@@ -22,6 +22,8 @@ export function initialState(rules: Rules): FederationState {
     genesisClaim: null,
     genesis: null,
     checkpoint: null,
+    accepted: null,
+    rollbacks: 0,
     // Where updates are masked, so is what the sites' images are like, which is added up before the first update.
     position: {
       phase: "waiting",

@@ -68,11 +68,11 @@ export function federationStatus(parts: StatusParts): FederationStatus {
     // The round before the first has no model and no loss; what came of it is in `cohort`.
     history: parts.rounds
       .filter(({ round }) => !isFingerprintRound(round))
-      .map((row) => roundStatus(row, position)),
+      .map((row) => roundStatus(row, position, plan)),
   };
 }
 
-function roundStatus(row: RoundRow, position: Position): RoundStatus {
+function roundStatus(row: RoundRow, position: Position, { rounds }: Plan): RoundStatus {
   // While a round is open it is only known who was refused or sits out; the store learns it with the others who are missing.
   const excluded = position.phase === "open" && isCurrent(position, row) ? position.refused : row.excluded;
   return {
@@ -80,11 +80,13 @@ function roundStatus(row: RoundRow, position: Position): RoundStatus {
     attempt: row.attempt,
     openedAt: isoTime(row.openedAtMs),
     closedAt: row.closedAtMs === null ? null : isoTime(row.closedAtMs),
-    loss: row.totals?.loss ?? weightedLoss(row.contributions),
+    // In the round after the last one nobody trains.
+    loss: row.round > rounds ? null : (row.totals?.loss ?? weightedLoss(row.contributions)),
     totals: row.totals,
     contributions: row.contributions.map(({ site, examples, metrics }) => ({ site, examples, metrics })),
     excluded: excluded.map(({ site, reason }) => ({ site, reason })),
     checkpoint: row.checkpoint,
+    verdict: row.verdict,
   };
 }
 
@@ -147,7 +149,9 @@ export function summarise(state: FederationState): string {
     case "aggregating":
       return isFingerprintRound(position.round)
         ? `${roundTitle(position.round)}: adding up ${position.contributions.length} masked fingerprints.`
-        : `Round ${position.round}: averaging ${position.contributions.length} updates.`;
+        : `Round ${position.round}: adding up ${position.contributions.length} updates.`;
+    case "paused":
+      return `Paused: ${state.rollbacks} models in a row were worse on held-out images than the one before. Look at who took part (consilium-coordinator status and audit log), then consilium-coordinator resume.`;
     case "finished":
       return `Finished after ${rules.rounds} rounds.`;
   }

@@ -24,6 +24,22 @@ export interface Rules {
   readonly gatherMs: number;
   /** Whether the coordinator is to see the sum of the updates alone, or may read each. */
   readonly secure: "masked" | "plain";
+  /** Whether each model is tried on images that nobody trains on, and how much worse it may be than the one before. */
+  readonly acceptance: { readonly tolerance: number; readonly maxRollbacks: number } | null;
+}
+
+/** A model that sites have tried on images that nobody trains on. */
+export interface TriedModel {
+  readonly checkpoint: Sha256;
+  /** Mean held-out loss of the sites, each counting alike. */
+  readonly loss: number;
+}
+
+/** What became of a model that was tried. */
+export interface Verdict extends TriedModel {
+  readonly accepted: boolean;
+  /** The model accepted before it, if there was one: what it is compared with, and goes back to. */
+  readonly before: TriedModel | null;
 }
 
 /** An accepted contribution; its sealed or masked update lies in the blob store. */
@@ -79,11 +95,20 @@ export interface AggregatingPosition {
   readonly excluded: readonly Exclusion[];
 }
 
+/** Too many models in a row were worse than the one before: a person has to look. */
+export interface PausedPosition {
+  readonly phase: "paused";
+  /** The round and attempt that open next. */
+  readonly round: Round;
+  readonly attempt: Attempt;
+}
+
 export interface FinishedPosition {
   readonly phase: "finished";
 }
 
-export type Position = WaitingPosition | OpenPosition | AggregatingPosition | FinishedPosition;
+export type Position =
+  WaitingPosition | OpenPosition | AggregatingPosition | PausedPosition | FinishedPosition;
 
 export interface FederationState {
   readonly rules: Rules;
@@ -95,8 +120,12 @@ export interface FederationState {
   readonly genesisClaim: { readonly site: SiteId; readonly sha256: Sha256 } | null;
   /** The initial model, once uploaded. */
   readonly genesis: Sha256 | null;
-  /** The newest global model. */
+  /** The global model that rounds start from: the newest, or an older one that was gone back to. */
   readonly checkpoint: Sha256 | null;
+  /** The last model that was tried and not found worse; null before there is one. */
+  readonly accepted: TriedModel | null;
+  /** Models in a row that were found worse. */
+  readonly rollbacks: number;
   readonly position: Position;
 }
 
@@ -158,6 +187,10 @@ export type FederationEvent = { readonly atMs: number } & (
       readonly record: Signed<CheckpointRecord>;
       /** Of a masked round. */
       readonly totals?: RoundTotals | undefined;
+      /** What the strategy goes on with from this model. */
+      readonly serverState?: Sha256 | null;
+      /** Mean held-out loss of the round's base; null if no site has tried it. */
+      readonly heldOutLoss?: number | null;
     }
   /** The sum of the fingerprints is open. */
   | {
@@ -165,6 +198,8 @@ export type FederationEvent = { readonly atMs: number } & (
       readonly attempt: Attempt;
       readonly record: Signed<CohortRecord>;
     }
+  /** A person has looked, and lets training go on. */
+  | { readonly type: "operator.resumed" }
   /** The coordinator has started again; nobody is connected. */
   | { readonly type: "coordinator.recovered" }
 );
@@ -236,6 +271,7 @@ export type Fact =
       readonly attempt: Attempt;
       readonly record: Signed<CheckpointRecord>;
       readonly totals?: RoundTotals;
+      readonly serverState: Sha256 | null;
     }
   | {
       readonly fact: "site.sat-out";
@@ -245,7 +281,31 @@ export type Fact =
       readonly reason: string;
     }
   | CohortFact
+  | TrialFact
   | { readonly fact: "federation.finished"; readonly checkpoint: Sha256 };
+
+/** What became of models that were tried. */
+export type TrialFact =
+  /** The round's base: goes before `round.aggregated` if it was accepted, and ends the attempt if not. */
+  | {
+      readonly fact: "model.tried";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly verdict: Verdict;
+      readonly rollbacks: number;
+    }
+  /** The last model was tried and accepted; the attempt that did it has made none. */
+  | {
+      readonly fact: "trial.ended";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly checkpoint: Sha256;
+    }
+  | {
+      readonly fact: "federation.paused" | "federation.resumed";
+      readonly round: Round;
+      readonly attempt: Attempt;
+    };
 
 /** What became of the round before the first. */
 export type CohortFact =

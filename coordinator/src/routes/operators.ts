@@ -63,6 +63,22 @@ export function operatorRoutes(ports: {
       },
       ({ params: { federation } }) => federations.get(federation).status(),
     );
+    app.post(
+      "/api/federations/:federation/resume",
+      {
+        schema: {
+          summary: "Let training go on that paused because models got worse",
+          tags: ["operators"],
+          params,
+          response: { 200: federationStatusSchema },
+        },
+      },
+      async ({ params: { federation } }) => {
+        const service = federations.get(federation);
+        await service.resume();
+        return service.status();
+      },
+    );
     app.get(
       "/api/federations/:federation/events",
       {

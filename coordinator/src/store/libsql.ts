@@ -13,7 +13,11 @@ import {
 } from "@consilium/shared/ids";
 import { planSchema } from "@consilium/shared/plan-schema";
 import { uploadBeginSchema } from "@consilium/shared/protocol/events";
-import { checkpointRecordSchema, contributionHeaderSchema } from "@consilium/shared/protocol/round";
+import {
+  checkpointRecordSchema,
+  contributionHeaderSchema,
+  verdictSchema,
+} from "@consilium/shared/protocol/round";
 import { signedMaskedSchema } from "@consilium/shared/secagg/messages";
 import { z } from "zod";
 import { auditLineSchema, chain, EMPTY_CHAIN, type AuditEvent } from "../audit/chain.ts";
@@ -29,6 +33,7 @@ import {
   writeFingerprint,
 } from "./fingerprints.ts";
 import { dropVector, readMaskings, writeMasking } from "./masking-rows.ts";
+import { writeTrial } from "./trial-rows.ts";
 import type { FederationRow, InvitationRow, RoundRow, SiteRow, Store, UploadRow } from "./store.ts";
 
 const exclusionsSchema = z.array(z.strictObject({ site: siteIdSchema, reason: z.string() })).readonly();
@@ -83,6 +88,9 @@ const roundRow = z
     closed_at_ms: z.int().nullable(),
     excluded: jsonColumn(exclusionsSchema),
     checkpoint: sha256Schema.nullable(),
+    server_state: sha256Schema.nullable(),
+    verdict: jsonColumn(verdictSchema).nullable(),
+    resumed: z.int(),
   })
   .transform((row): Omit<RoundRow, "contributions" | "masking" | "totals"> => ({
     round: row.round,
@@ -94,6 +102,9 @@ const roundRow = z
     closedAtMs: row.closed_at_ms,
     excluded: row.excluded,
     checkpoint: row.checkpoint,
+    serverState: row.server_state,
+    verdict: row.verdict,
+    resumed: row.resumed === 1,
   }));
 
 /** A masked vector's header says who sent it and how long it is, and no more. */
@@ -362,9 +373,9 @@ function writeFact(db: SqlDatabase, federation: FederationId, fact: Fact, atMs: 
       return;
     case "round.aggregated":
       db.run(
-        `UPDATE rounds SET outcome = 'aggregated', checkpoint = ?, closed_at_ms = ?
+        `UPDATE rounds SET outcome = 'aggregated', checkpoint = ?, server_state = ?, closed_at_ms = ?
          WHERE federation = ? AND round = ? AND attempt = ?`,
-        [fact.record.body.sha256, atMs, federation, fact.round, fact.attempt],
+        [fact.record.body.sha256, fact.serverState, atMs, federation, fact.round, fact.attempt],
       );
       writeCheckpoint(db, federation, fact.record, atMs);
       writeMasking(db, federation, fact);
@@ -373,7 +384,13 @@ function writeFact(db: SqlDatabase, federation: FederationId, fact: Fact, atMs: 
     case "cohort.given-up":
       writeCohort(db, federation, fact, atMs);
       return;
+    case "model.tried":
+    case "trial.ended":
+    case "federation.resumed":
+      writeTrial(db, federation, fact, atMs);
+      return;
     case "site.sat-out":
+    case "federation.paused":
     case "federation.finished":
       return;
   }

@@ -87,13 +87,26 @@ export function writeMasking(db: SqlDatabase, federation: FederationId, fact: Ma
           ...key,
         ]);
       }
-      db.run("DELETE FROM masking_messages WHERE federation = ? AND round = ? AND attempt = ?", key);
+      forgetMessages(db, federation, fact);
       return;
     case "round.abandoned":
     case "cohort.summed":
-      db.run("DELETE FROM masking_messages WHERE federation = ? AND round = ? AND attempt = ?", key);
+      forgetMessages(db, federation, fact);
       return;
   }
+}
+
+/** Inside a transaction: the attempt is over. */
+export function forgetMessages(
+  db: SqlDatabase,
+  federation: FederationId,
+  { round, attempt }: Pick<MaskedFact, "round" | "attempt">,
+): void {
+  db.run("DELETE FROM masking_messages WHERE federation = ? AND round = ? AND attempt = ?", [
+    federation,
+    round,
+    attempt,
+  ]);
 }
 
 /** Inside a transaction: a vector that cannot be read any more. */

@@ -135,4 +135,9 @@ export const MIGRATIONS: readonly string[] = [
   DELETE FROM fingerprints WHERE federation IN
     (SELECT federation FROM federations WHERE json_extract(plan, '$.body.aggregation.secure') = 'masked');
   `,
+  `
+  ALTER TABLE rounds ADD COLUMN server_state TEXT;
+  ALTER TABLE rounds ADD COLUMN verdict      TEXT;
+  ALTER TABLE rounds ADD COLUMN resumed      INTEGER NOT NULL DEFAULT 0;
+  `,
 ];

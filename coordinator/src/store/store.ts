@@ -20,7 +20,7 @@ import type {
 import type { SignedMasked } from "@consilium/shared/secagg/messages";
 import type { AuditEvent, AuditLine } from "../audit/chain.ts";
 import type { HeldMessage } from "../federation/masking-steps.ts";
-import type { Contribution, Exclusion, Fact } from "../federation/types.ts";
+import type { Contribution, Exclusion, Fact, Verdict } from "../federation/types.ts";
 
 export interface FederationRow {
   readonly federation: FederationId;
@@ -64,6 +64,12 @@ export interface RoundRow {
   readonly masking: MaskingRow | null;
   /** Of a masked round whose sum is open. */
   readonly totals: RoundTotals | null;
+  /** What the strategy goes on with from the checkpoint. */
+  readonly serverState: Sha256 | null;
+  /** On the base, where the plan has models tried. */
+  readonly verdict: Verdict | null;
+  /** Whether a person let training go on after this attempt had paused it. */
+  readonly resumed: boolean;
 }
 
 export interface MaskingRow {

@@ -1,5 +1,6 @@
 /** The report's sections about how it was done: hospitals, what left them, checks, machine and plan. */
 import { ERRORS } from "@consilium/shared/errors";
+import { describeStrategy } from "@consilium/shared/strategy-schema";
 import { formatBytes, formatDurationMs } from "@consilium/shared/units";
 import { markup, type Markup } from "@consilium/shared/page/markup";
 import { count, section } from "./sections.ts";
@@ -112,7 +113,7 @@ export function recordSection(report: DemoReport): Markup {
       "Local training",
       `${plan.training.localEpochs} × ${plan.training.batchSize}, rate ${plan.training.learningRate}`,
     ],
-    ["Aggregation", `${plan.aggregation.strategy}, weighted by images`],
+    ["Aggregation", describeStrategy(plan.aggregation.strategy)],
     ["Seed", String(plan.seed)],
   ];
   return section(

@@ -4,6 +4,18 @@ import { entry, type ErrorEntry } from "./entry.ts";
 export const FEDERATION_ERRORS = {
   // Plan and governance
   "plan.invalid": entry(400, false, "The federation plan is not valid.", "Correct the field named above."),
+  "plan.needs-each-update": entry(
+    400,
+    false,
+    "The plan's strategy needs every update by itself, and secure aggregation shows their sum alone.",
+    'Choose fedavg, fedavgm, fedadam or fedyogi; or let the coordinator read every update with aggregation.secure "plain" (plan --plain).',
+  ),
+  "federation.not-paused": entry(
+    409,
+    false,
+    "The federation is not paused.",
+    "See consilium-coordinator status for what it waits for.",
+  ),
   "plan.mismatch": entry(
     409,
     false,

@@ -4,7 +4,13 @@ import { bytesSchema, publicIdentitySchema, signedSchema } from "../crypto/signe
 import { federationIdSchema, sha256Schema, siteIdSchema } from "../ids.ts";
 import { planSchema } from "../plan-schema.ts";
 import { cohortStatusSchema, imageComparisonSchema } from "./fingerprint.ts";
-import { contributionMetricsSchema, maskingStepSchema, roundTotalsSchema, sitePhaseSchema } from "./round.ts";
+import {
+  contributionMetricsSchema,
+  maskingStepSchema,
+  roundTotalsSchema,
+  sitePhaseSchema,
+  verdictSchema,
+} from "./round.ts";
 
 export const errorBodySchema = z.strictObject({
   code: z.string(),
@@ -121,6 +127,8 @@ export const roundStatusSchema = z.strictObject({
   excluded: z.array(z.strictObject({ site: siteIdSchema, reason: z.string() })).readonly(),
   /** The global model that the round produced. */
   checkpoint: sha256Schema.nullable(),
+  /** On the model that the round started from, where the plan has models tried. */
+  verdict: verdictSchema.nullable(),
 });
 export type RoundStatus = z.infer<typeof roundStatusSchema>;
 
@@ -129,7 +137,7 @@ export const federationStatusSchema = z.strictObject({
   plan: planSchema,
   planHash: sha256Schema,
   coordinatorFingerprint: z.string(),
-  phase: z.enum(["waiting", "open", "aggregating", "finished"]),
+  phase: z.enum(["waiting", "open", "aggregating", "paused", "finished"]),
   /** One sentence on what is being waited for. */
   summary: z.string(),
   /** 0 before the first round. */

@@ -38,6 +38,8 @@ export const contributionMetricsSchema = z.strictObject({
   /** L2 norm of the update. */
   updateNorm: z.number().min(0),
   trainingMs: z.number().min(0),
+  /** Of the round's base, on images that nobody trains on; absent where the plan has none held out, or the site too few. */
+  heldOutLoss: z.number().min(0).optional(),
 });
 export type ContributionMetrics = z.infer<typeof contributionMetricsSchema>;
 
@@ -89,5 +91,16 @@ export const roundTotalsSchema = z.strictObject({
   finalLoss: z.number(),
   updateNorm: z.number(),
   steps: z.int().min(0),
+  /** Mean held-out loss of the round's base, each site counting alike; absent if none has tried it. */
+  heldOutLoss: z.number().optional(),
 });
 export type RoundTotals = z.infer<typeof roundTotalsSchema>;
+
+const triedModelSchema = z.strictObject({ checkpoint: sha256Schema, loss: z.number() });
+
+/** What became of a model that sites have tried on held-out images; see the coordinator's Verdict. */
+export const verdictSchema = triedModelSchema.extend({
+  accepted: z.boolean(),
+  /** What it was compared with, and gone back to if it was worse. */
+  before: triedModelSchema.nullable(),
+});

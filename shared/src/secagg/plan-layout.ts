@@ -6,12 +6,21 @@ import { largestLearningRate } from "../schedule.ts";
 import { vectorLayoutSchema, type VectorLayout } from "./layout.ts";
 import { movementRanges, type TensorMagnitude } from "./ranges.ts";
 
+/** What a larger loss, or none that is a number, counts as. */
+export const MOST_LOSS = 256;
+
 /** What travels beside the update; a site that exceeds a bound is counted as clipped. */
-export const METRIC_EXTRAS = [
-  { kind: "real", name: "metric:loss", length: 1, bound: 256, weighted: true },
-  { kind: "real", name: "metric:finalLoss", length: 1, bound: 256, weighted: true },
+const METRIC_EXTRAS = [
+  { kind: "real", name: "metric:loss", length: 1, bound: MOST_LOSS, weighted: true },
+  { kind: "real", name: "metric:finalLoss", length: 1, bound: MOST_LOSS, weighted: true },
   { kind: "real", name: "metric:updateNorm", length: 1, bound: 1024, weighted: true },
   { kind: "count", name: "metric:steps", length: 1, most: 100_000 },
+] as const;
+
+/** Beside them where models are tried: a sum over the sites that hold images out, and how many these are. */
+const TRIAL_EXTRAS = [
+  { kind: "real", name: "metric:heldOutLoss", length: 1, bound: MOST_LOSS, weighted: false },
+  { kind: "count", name: "metric:heldOutSites", length: 1, most: 1 },
 ] as const;
 
 /**
@@ -25,21 +34,25 @@ export function roundLayout(
   sites: number,
   magnitudes: readonly TensorMagnitude[],
 ): VectorLayout {
-  const { training, aggregation } = plan;
+  const { training, aggregation, acceptance } = plan;
   const { learningRate, warmupRounds } = training;
   const steps = training.localEpochs * Math.max(1, Math.ceil(aggregation.examplesCap / training.batchSize));
   const tensors = movementRanges(magnitudes, {
     beta1: training.adamBeta1,
     beta2: training.adamBeta2,
     weightDecay: training.weightDecay,
-    learningRateSum: steps * largestLearningRate({ learningRate, warmupRounds, rounds: plan.rounds }, round),
+    learningRateSum: steps * largestLearningRate(
+        { learningRate, warmupRounds, rounds: plan.rounds },
+        // In the round after the last one nobody trains, and nothing has to fit.
+        Math.min(round, plan.rounds),
+      ),
   });
   const parsed = vectorLayoutSchema.safeParse({
     sites,
     link: aggregation.linkBits === 32 ? "wide" : "narrow",
     examplesCap: aggregation.examplesCap,
     tensors,
-    extras: METRIC_EXTRAS,
+    extras: acceptance === null ? METRIC_EXTRAS : [...METRIC_EXTRAS, ...TRIAL_EXTRAS],
   });
   if (parsed.success) return parsed.data;
   const reasons = parsed.error.issues.map(({ message }) => message).join("; ");
@@ -47,11 +60,13 @@ export function roundLayout(
 }
 
 /** By the names of the layout's extras. */
-export function metricExtras({ loss, finalLoss, updateNorm, steps }: ContributionMetrics) {
+export function metricExtras({ loss, finalLoss, updateNorm, steps, heldOutLoss }: ContributionMetrics) {
   return {
     "metric:loss": [loss],
     "metric:finalLoss": [finalLoss],
     "metric:updateNorm": [updateNorm],
     "metric:steps": [steps],
+    "metric:heldOutLoss": [heldOutLoss ?? 0],
+    "metric:heldOutSites": [heldOutLoss === undefined ? 0 : 1],
   };
 }

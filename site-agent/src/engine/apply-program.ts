@@ -15,6 +15,7 @@ import {
   vectorInput,
   weightsName,
 } from "./program.ts";
+import { anchorInputs, withProximalTerm } from "./proximal.ts";
 import type { StepProgram } from "./step-program.ts";
 import * as tf from "./tf.ts";
 import type { InputSpecs, TrainStepDefinition } from "./types.ts";
@@ -42,17 +43,19 @@ export function applyProgram<I extends InputSpecs>(
       ...slotInputs(trainable, weightsName),
       ...slotInputs(trainable, firstName),
       ...slotInputs(trainable, secondName),
+      ...anchorInputs(trainable, optimizer),
       ...slotInputs(trainable, gradientName),
       ...(noise ? slotInputs(trainable, noiseName) : {}),
       ...vectorInput(SCHEDULE, scheduleLength(scales)),
     },
     body: (tensors) => {
-      const gradients = new Map(
+      const sums = new Map(
         trainable.map((slot) => {
           const sum = named(tensors, gradientName(slot));
           return [slot, noise ? tf.add(sum, named(tensors, noiseName(slot))) : sum];
         }),
       );
+      const gradients = withProximalTerm(sums, optimizer, tensors, parts);
       const norm = tf.div(globalNorm([...gradients.values()]), parts);
       const factor = tf.div(gradientFactor(norm, optimizer), parts);
       const schedule = readSchedule(named(tensors, SCHEDULE), scales);

@@ -63,7 +63,7 @@ describe.each(runtimes)("a %s step in two halves", (_, runtime) => {
     const values = new Map([[SCHEDULE, schedule(program)]]);
     const open = async (): Promise<Workspace<Program>> => {
       const workspace = runtime().openWorkspace(
-        new Map([...stateShapes(program), ...gradientShapes(program)]),
+        new Map([...stateShapes(program, definition.optimizer), ...gradientShapes(program)]),
       );
       await workspace.write(toArrays(slots, weightsName, WEIGHTS));
       return workspace;
@@ -95,7 +95,7 @@ describe.each(runtimes)("a %s step in two halves", (_, runtime) => {
 
   it("adds up gradients, or starts anew", async () => {
     const program = stepProgram(definition);
-    const workspace = runtime().openWorkspace(new Map([...stateShapes(program), ...gradientShapes(program)]));
+    const workspace = runtime().openWorkspace(new Map([...stateShapes(program, definition.optimizer), ...gradientShapes(program)]));
     const { slots } = program.layout;
     await workspace.write(toArrays(slots, weightsName, WEIGHTS));
     const replace = await workspace.prepare(gradientProgram(definition, { accumulate: false }));

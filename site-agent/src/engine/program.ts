@@ -31,6 +31,8 @@ export const GRADIENT_NORM = "gradientNorm";
 export const weightsName = (slot: Slot): string => `${slot.name}.weights`;
 export const firstName = (slot: Slot): string => `${slot.name}.first`;
 export const secondName = (slot: Slot): string => `${slot.name}.second`;
+/** The weights to which FedProx holds. */
+export const anchorName = (slot: Slot): string => `${slot.name}.anchor`;
 export const gradientName = (slot: Slot): string => `${slot.name}.gradient`;
 export const noiseName = (slot: Slot): string => `${slot.name}.noise`;
 export const batchName = (input: string): string => `input.${input}`;

@@ -1,18 +1,24 @@
 /** The way of weights and moments between the flat vector and the arrays of a workspace, one per slot. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import { gather, scatter, type Layout, type Slot } from "./layout.ts";
-import { firstName, gradientName, secondName, weightsName } from "./program.ts";
+import { anchorName, firstName, gradientName, secondName, weightsName } from "./program.ts";
+import { anchoredSlots } from "./proximal.ts";
 import type { ResidentArrays, ResidentShapes } from "./runtime.ts";
 import type { StepProgram } from "./step-program.ts";
+import type { AdamWOptions } from "./types.ts";
 
 type SlotName = (slot: Slot) => string;
 
 export const weightShapes = ({ slots }: Layout): ResidentShapes =>
   new Map(slots.map((slot) => [weightsName(slot), slot.shape]));
 
-/** Weights of all slots, moments of those that are trained. */
-export const stateShapes = ({ layout, trainable }: StepProgram): ResidentShapes =>
+/** Weights of all slots, moments of those that are trained, and their anchors where FedProx holds them. */
+export const stateShapes = ({ layout, trainable }: StepProgram, optimizer: AdamWOptions): ResidentShapes =>
   new Map([
+    ...anchoredSlots(trainable, optimizer).map((slot): [string, readonly number[]] => [
+      anchorName(slot),
+      slot.shape,
+    ]),
     ...weightShapes(layout),
     ...trainable.flatMap((slot): [string, readonly number[]][] => [
       [firstName(slot), slot.shape],

@@ -18,6 +18,7 @@ import {
   weightsName,
   type Program,
 } from "./program.ts";
+import { anchorInputs, withProximalTerm } from "./proximal.ts";
 import type { InputSpecs, StepOptions, TrainStepDefinition } from "./types.ts";
 import { updatedSlots } from "./updated-slots.ts";
 
@@ -44,13 +45,15 @@ export function stepProgram<I extends InputSpecs>(
       ...slotInputs(layout.slots, weightsName),
       ...slotInputs(trainable, firstName),
       ...slotInputs(trainable, secondName),
+      ...anchorInputs(trainable, optimizer),
       ...vectorInput(SCHEDULE, scheduleLength(scales)),
       ...batchInputs(definition.inputs),
     },
     body: (tensors) => {
       const batch = batchTensors(definition.inputs, tensors);
       const parameters = parameterTensors(definition.parameters, layout, tensors);
-      const { loss, metrics, gradients } = differentiate(definition, parameters, batch, trainable, recompute);
+      const { loss, metrics, ...own } = differentiate(definition, parameters, batch, trainable, recompute);
+      const gradients = withProximalTerm(own.gradients, optimizer, tensors);
       const norm = globalNorm([...gradients.values()]);
       const factor = gradientFactor(norm, optimizer);
       const schedule = readSchedule(named(tensors, SCHEDULE), scales);

@@ -3,7 +3,8 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { microBatchUpdate } from "./micro-batch-update.ts";
 import { scheduleValues, secondMomentUnit } from "./optimizer.ts";
 import { privateUpdate } from "./private-update.ts";
-import { firstName, secondName, weightsName, type Program } from "./program.ts";
+import { anchorName, firstName, secondName, weightsName, type Program } from "./program.ts";
+import { anchoredSlots } from "./proximal.ts";
 import { replicaUpdate } from "./replica-update.ts";
 import type { Runtime, Workspace } from "./runtime.ts";
 import { assertFits, gradientShapes, stateShapes, toArrays, toFlat } from "./state.ts";
@@ -31,7 +32,9 @@ export async function compileTrainStep<I extends InputSpecs>(
 ): Promise<TrainStep<I>> {
   const program = stepProgram(definition);
   const accumulated = accumulates(options) ? gradientShapes(program) : [];
-  const workspace = runtime.openWorkspace(new Map([...stateShapes(program), ...accumulated]));
+  const workspace = runtime.openWorkspace(
+    new Map([...stateShapes(program, definition.optimizer), ...accumulated]),
+  );
   try {
     const update = await compileUpdate(workspace, definition, options);
     return new ResidentTrainStep(definition, program, workspace, update);
@@ -109,6 +112,8 @@ class ResidentTrainStep<I extends InputSpecs> implements TrainStep<I> {
   async writeWeights(values: Float32Array): Promise<void> {
     assertFits(this.#program.layout, values);
     await this.#workspace.write(toArrays(this.#program.layout.slots, weightsName, values));
+    const anchored = anchoredSlots(this.#program.trainable, this.#definition.optimizer);
+    if (anchored.length > 0) await this.#workspace.write(toArrays(anchored, anchorName, values));
   }
 
   async readOptimizerState(): Promise<OptimizerState> {

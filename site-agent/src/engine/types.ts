@@ -39,6 +39,8 @@ export interface AdamWOptions {
   readonly weightDecay: number;
   /** Gradients are scaled down to this global L2 norm if it is exceeded. */
   readonly clipGlobalNorm: number;
+  /** FedProx's mu: holds weights to those that `writeWeights` wrote last. 0 unless given. */
+  readonly proximalMu?: number;
 }
 
 export interface TrainStepDefinition<I extends InputSpecs = InputSpecs> {

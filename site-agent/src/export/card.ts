@@ -5,6 +5,7 @@
 import { vectorLength } from "@consilium/shared/manifest";
 import type { CheckpointRecord } from "@consilium/shared/protocol/round";
 import type { Plan } from "@consilium/shared/plan";
+import { strategyOf, type StrategyName } from "@consilium/shared/strategy-schema";
 import { counted } from "@consilium/shared/units";
 import { manifestOf } from "../model/manifest.ts";
 import type { VitConfig } from "../model/sizes.ts";
@@ -37,7 +38,7 @@ export interface ModelCard extends Omit<EncoderCard, "timm"> {
     readonly round: number | null;
     readonly rounds: number;
     readonly sites: number;
-    readonly strategy: Plan["aggregation"]["strategy"];
+    readonly strategy: StrategyName;
     readonly secureAggregation: Plan["aggregation"]["secure"];
     readonly privacy: Plan["privacy"];
   };
@@ -66,7 +67,7 @@ export function modelCard(sources: CardSources): ModelCard {
       round: record?.round ?? null,
       rounds: plan.rounds,
       sites: record?.sites.length ?? 1,
-      strategy: plan.aggregation.strategy,
+      strategy: strategyOf(plan.aggregation.strategy).name,
       secureAggregation: plan.aggregation.secure,
       privacy: plan.privacy,
     },

@@ -7,6 +7,9 @@ import { learningRateAt } from "@consilium/shared/schedule";
 import { l2Norm, subtract } from "@consilium/shared/vector";
 import { cacheLayout, type CacheLayout } from "../dataset/cache-format.ts";
 import { describeShape, type ImageCache } from "../dataset/types.ts";
+import { MOST_LOSS } from "@consilium/shared/secagg/plan-layout";
+import { holdOut } from "../dataset/held-out.ts";
+import { tryModel } from "./trial.ts";
 import type { PretextStep } from "./pretext-step.ts";
 import { stepsPerRound, type Batch } from "./round-batches.ts";
 import { restartFactor } from "./schedule.ts";
@@ -17,6 +20,8 @@ export interface LocalRoundSurroundings {
   readonly cache: Pick<ImageCache, "records"> & CacheLayout;
   /** Of this round, in order. */
   readonly batches: Iterable<Batch> | AsyncIterable<Batch>;
+  /** On which the base is tried before; see trialBatches. */
+  readonly trial?: Iterable<Batch>;
   /** Milliseconds from any origin. */
   readonly now: () => number;
 }
@@ -27,17 +32,30 @@ export interface LocalRoundSurroundings {
  */
 export async function* trainLocally(
   request: Pick<LocalRoundRequest, "plan" | "round" | "base" | "optimizerState" | "privacy">,
-  { compiled: { step }, cache, batches, now }: LocalRoundSurroundings,
+  { compiled: { step }, cache, batches, trial = [], now }: LocalRoundSurroundings,
 ): AsyncGenerator<LocalRoundProgress, LocalRoundResult> {
   const { plan, round, base, privacy = null } = request;
   assertPaid(plan, privacy);
-  const images = assertUsable(cache, plan);
+  assertUsable(cache, plan);
+  const images = holdOut(cache, plan).trained.length;
 
   const kept = plan.training.optimizerState === "keep" ? request.optimizerState : null;
   await step.writeWeights(base);
-  await step.writeOptimizerState(kept);
-
   const startedAt = now();
+  const heldOutLoss = await tryModel(step, trial);
+  await step.writeOptimizerState(kept);
+  const tried = heldOutLoss === null ? {} : { heldOutLoss };
+  // After the last round the last model is tried, and nothing more. From one that is no good nothing can be learned.
+  if (round > plan.rounds || heldOutLoss === MOST_LOSS) {
+    const loss = heldOutLoss ?? 0;
+    return {
+      delta: new Float32Array(base.length),
+      examples: images,
+      metrics: { loss, finalLoss: loss, steps: 1, updateNorm: 0, trainingMs: now() - startedAt, ...tried },
+      optimizerState: await step.readOptimizerState(),
+    };
+  }
+
   const schedule = { ...plan.training, rounds: plan.rounds };
   const steps = privacy?.stepsPerRound ?? stepsPerRound(plan, images);
   const batchSize = privacy?.expectedExamples ?? plan.training.batchSize;
@@ -65,6 +83,7 @@ export async function* trainLocally(
       steps,
       updateNorm: l2Norm(delta),
       trainingMs: now() - startedAt,
+      ...tried,
     },
     optimizerState: await step.readOptimizerState(),
   };

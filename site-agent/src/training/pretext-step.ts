@@ -19,6 +19,7 @@ export function adamWOptions({ training }: Plan): AdamWOptions {
     epsilon: ADAM_EPSILON,
     weightDecay: training.weightDecay,
     clipGlobalNorm: training.clipGlobalNorm,
+    proximalMu: training.proximalMu,
   };
 }
 

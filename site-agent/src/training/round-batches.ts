@@ -3,6 +3,7 @@ import type { Plan } from "@consilium/shared/plan";
 import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
 import { epochBatches, readImages, stepsPerEpoch } from "../dataset/batches.ts";
 import { Random } from "../dataset/random.ts";
+import { holdOut } from "../dataset/held-out.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import type { InputArrays, InputSpecs } from "../engine/types.ts";
 import type { PretextTask } from "../pretext/types.ts";
@@ -44,9 +45,11 @@ export function* roundBatches(
 ): Generator<Batch, void> {
   const { localEpochs, batchSize } = plan.training;
   const random = new Random(seed, round);
+  const { trained } = holdOut(cache, plan);
   for (let epoch = 0; epoch < localEpochs; epoch++) {
-    for (const indices of epochBatches(cache.records.length, batchSize, random)) {
-      yield task.prepare(readImages(cache, indices, plan.model.channels), random);
+    for (const indices of epochBatches(trained.length, batchSize, random)) {
+      const places = indices.map((index) => trained[index] ?? 0);
+      yield task.prepare(readImages(cache, places, plan.model.channels), random);
     }
   }
 }

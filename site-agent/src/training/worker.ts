@@ -10,6 +10,7 @@ import { createLoader } from "./loader.ts";
 import { assertPaid, assertUsable, runToEnd, trainLocally } from "./local-round.ts";
 import { openPretextStep } from "./pretext-replicas.ts";
 import type { PretextStep } from "./pretext-step.ts";
+import { trialBatches } from "./trial.ts";
 import type { FromWorker, ToWorker } from "./thread-protocol.ts";
 import type { LocalRoundRequest, LocalRoundResult } from "./types.ts";
 
@@ -57,7 +58,8 @@ function train(request: LocalRoundRequest, id: number, signal: AbortSignal): Pro
     assertPaid(request.plan, request.privacy ?? null);
     const batches = loader.load(request); // Starts now, and works while the step compiles.
     const compiled = await compiledFor(request);
-    const round = trainLocally(request, { compiled, cache, batches, now: () => performance.now() });
+    const trial = trialBatches(request.plan, compiled.task, cache);
+    const round = trainLocally(request, { compiled, cache, batches, trial, now: () => performance.now() });
     try {
       return await runToEnd(
         round,

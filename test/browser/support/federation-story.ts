@@ -191,6 +191,7 @@ function closedRound(round: number, openedAtMs: number): RoundInput {
     contributions,
     excluded: missing === null ? [] : [{ site: missing, reason: "did not answer before the deadline" }],
     checkpoint: sha(`model ${round}`),
+    verdict: null,
   };
 }
 
@@ -208,6 +209,7 @@ function openRound(round: number, openedAtMs: number, sites: readonly SiteMoment
     contributions,
     excluded: [],
     checkpoint: null,
+    verdict: null,
   };
 }
 
@@ -235,6 +237,8 @@ function summaryOf(phase: FederationStatus["phase"], completed: number, rounds: 
       return "hospital-a trains, hospital-b sends its update, hospital-c is done.";
     case "aggregating":
       return `Averaging three updates into model ${completed + 1}.`;
+    case "paused":
+      return "Paused: three models in a row were worse than the one before.";
     case "finished":
       return `All ${rounds} rounds are done; every hospital can fetch the final model.`;
   }

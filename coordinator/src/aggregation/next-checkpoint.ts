@@ -1,0 +1,102 @@
+/** The next checkpoint out of its base and the mean update, and the state that the strategy goes on with. */
+import { checkpointHeader } from "@consilium/shared/codec";
+import { ConsiliumError } from "@consilium/shared/errors";
+import type { Sha256 } from "@consilium/shared/ids";
+import type { Manifest } from "@consilium/shared/manifest";
+import type { StrategyPlan } from "@consilium/shared/strategy-schema";
+import type { Blobs, StoredBlob } from "../blobs/blobs.ts";
+import { checkpointValues, readCheckpointHead, type CheckpointHead } from "./checkpoint-stream.ts";
+import { toBytes } from "./float-stream.ts";
+import type { ServerState, ServerStep } from "./server-step.ts";
+import { strategyFor } from "./strategy.ts";
+
+export interface NextJob {
+  readonly base: Sha256;
+  readonly strategy: StrategyPlan;
+  /** What the strategy left behind when it made the base; null where it starts, or keeps nothing. */
+  readonly serverState: Sha256 | null;
+}
+
+export interface NextModel extends StoredBlob {
+  /** What the next round's strategy goes on with; null where it keeps nothing. */
+  readonly serverState: Sha256 | null;
+}
+
+/**
+ * Both are durable when the promise resolves, and neither counts before a round is committed that names them.
+ * @throws vector.not-finite if the model is; manifest.mismatch if the state is of another model or strategy
+ */
+export async function writeNext(
+  job: NextJob,
+  blobs: Blobs,
+  head: CheckpointHead,
+  mean: Float64Array,
+): Promise<NextModel> {
+  const { step } = strategyFor(job.strategy);
+  const state = await readState(job.serverState, step, blobs, mean.length);
+  const model = await blobs.write(nextValues(job.base, blobs, head, { step, state, mean }));
+  return { ...model, serverState: state.size === 0 ? null : await writeState(state, blobs) };
+}
+
+/** Piece by piece; writes the state on the way. */
+async function* nextValues(
+  base: Sha256,
+  blobs: Blobs,
+  head: CheckpointHead,
+  { step, state, mean }: { readonly step: ServerStep; readonly state: ServerState; readonly mean: Float64Array },
+) {
+  yield head.header;
+  for await (const { offset, values } of checkpointValues(blobs.read(base), head)) {
+    const end = offset + values.length;
+    const next = step.update({
+      base: values,
+      mean: mean.subarray(offset, end),
+      state: new Map([...state].map(([name, vector]) => [name, vector.subarray(offset, end)])),
+    });
+    if (!next.every(Number.isFinite)) throw new ConsiliumError("vector.not-finite");
+    yield toBytes(next);
+  }
+}
+
+const layoutOf = (state: ServerState): Manifest => ({
+  tensors: [...state].map(([name, { length }]) => ({ name, shape: [length], dtype: "float32" })),
+});
+
+async function readState(
+  stored: Sha256 | null,
+  step: ServerStep,
+  blobs: Blobs,
+  length: number,
+): Promise<ServerState> {
+  const state = step.init(length);
+  if (stored === null) return state;
+  const head = await readCheckpointHead(blobs.read(stored));
+  if (JSON.stringify(head.manifest) !== JSON.stringify(layoutOf(state))) {
+    throw new ConsiliumError("manifest.mismatch", { detail: "(the strategy's state)" });
+  }
+  const vectors = [...state.values()];
+  for await (const { offset, values } of checkpointValues(blobs.read(stored), head)) {
+    // A piece may reach from one vector into the next.
+    for (let done = 0; done < values.length; ) {
+      const at = offset + done;
+      const part = values.subarray(done, done + length - (at % length));
+      vectors[Math.floor(at / length)]?.set(part, at % length);
+      done += part.length;
+    }
+  }
+  return state;
+}
+
+/** As a checkpoint frame whose tensors are the state's vectors. */
+async function writeState(state: ServerState, blobs: Blobs): Promise<Sha256> {
+  for (const vector of state.values()) {
+    if (!vector.every(Number.isFinite)) throw new ConsiliumError("vector.not-finite");
+  }
+  const { sha256 } = await blobs.write(stateFrame(state));
+  return sha256;
+}
+
+function* stateFrame(state: ServerState): Generator<Uint8Array, void> {
+  yield checkpointHeader(layoutOf(state));
+  for (const vector of state.values()) yield toBytes(vector);
+}

@@ -1,0 +1,37 @@
+/** Makes the aggregate of a closed round, and says as an event what came of it. */
+import { strategyOf } from "@consilium/shared/strategy-schema";
+import { foldRound } from "./fold-round.ts";
+import type { MaskedRound } from "./masked-round.ts";
+import { closeMasked, type MaskedSumPorts } from "./masked-sum.ts";
+import type { AggregatingPosition, Contribution, Happening } from "./types.ts";
+
+export interface AggregatePorts extends MaskedSumPorts {
+  readonly maskedRound: () => Promise<MaskedRound>;
+}
+
+/** @throws what is this machine's affair, such as disk.full */
+export async function aggregateRound(
+  position: AggregatingPosition,
+  ports: AggregatePorts,
+): Promise<Happening> {
+  const { round, attempt, base: parent, contributions } = position;
+  const { aggregation, federation } = ports.row.plan.body;
+  if (aggregation.secure === "masked") return closeMasked(ports, position, await ports.maskedRound());
+  const strategy = { strategy: strategyOf(aggregation.strategy), serverState: ports.serverState };
+  const folded = await foldRound(ports.aggregator, federation, strategy, position);
+  if ("failure" in folded) return { type: "attempt.failed", round, attempt, ...folded.failure };
+  if ("culprit" in folded) {
+    const { culprit: site, reason } = folded;
+    return { type: "contribution.lost", round, attempt, site, reason };
+  }
+  const { sha256, serverState } = folded;
+  const record = ports.record({ round, sha256, parent, sites: contributions.map(({ site }) => site) });
+  const heldOutLoss = meanHeldOutLoss(contributions);
+  return { type: "round.aggregated", attempt, record, serverState, heldOutLoss };
+}
+
+/** Of the sites that hold images out, each counting alike; null if none does. */
+function meanHeldOutLoss(contributions: readonly Contribution[]): number | null {
+  const losses = contributions.flatMap(({ metrics }) => metrics?.heldOutLoss ?? []);
+  return losses.length === 0 ? null : losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
+}
