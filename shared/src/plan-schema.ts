@@ -85,9 +85,27 @@ const patientPrivacySchema = z
     "give either noiseMultiplier or targetEpsilon",
   );
 
+/** A whole site is protected: its update is cut, and the sites' noise adds up inside the secure sum (docs/privacy.md). */
+const sitePrivacySchema = z
+  .strictObject({
+    unit: z.literal("site"),
+    /** An update is scaled down to this L2 norm if it exceeds it. */
+    clipL2Norm: z.number().positive().max(1e6).default(1),
+    /** Standard deviation of the noise in the sum over clipL2Norm, however few sites are left in it. */
+    noiseMultiplier: z.number().positive().max(1000).optional(),
+    /** Instead: the noise that keeps all rounds within this, at delta. */
+    targetEpsilon: z.number().positive().max(1000).optional(),
+    delta: z.number().positive().max(0.01).default(1e-6),
+  })
+  .refine(
+    ({ noiseMultiplier, targetEpsilon }) => (noiseMultiplier === undefined) !== (targetEpsilon === undefined),
+    "give either noiseMultiplier or targetEpsilon",
+  );
+
 const privacySchema = z.discriminatedUnion("unit", [
   z.strictObject({ unit: z.literal("none") }),
   patientPrivacySchema,
+  sitePrivacySchema,
 ]);
 
 /** With two, each could read the other's update from the sum. */
@@ -177,6 +195,15 @@ export const planSchema = z
       path: ["training", "weightDecay"],
       message:
         "masked updates need a bound: weightDecay moves weights without one in a round of examplesCap images",
+    },
+  )
+  .refine(
+    ({ aggregation: { secure, linkBits }, privacy }) =>
+      privacy.unit !== "site" || (secure === "masked" && linkBits === 32),
+    {
+      path: ["privacy", "unit"],
+      message:
+        'the noise of privacy by site is whole only in a masked sum, and too fine for 16 bits: it needs aggregation.secure "masked" and linkBits 32',
     },
   )
   .refine(({ acceptance, privacy }) => acceptance === null || privacy.unit === "none", {

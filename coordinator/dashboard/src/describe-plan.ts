@@ -71,7 +71,21 @@ export function describePlan(plan: Plan, parameters: number | null): readonly Pl
   return lines.map(({ label, text }) => ({ label, text: keepUnitsWithNumbers(text) }));
 }
 
-function describePrivacy({ clipL2Norm, noiseMultiplier, targetEpsilon, delta }: PatientPrivacy): string {
+type SitePrivacy = Extract<Plan["privacy"], { readonly unit: "site" }>;
+
+function describePrivacy(privacy: PatientPrivacy | SitePrivacy): string {
+  return privacy.unit === "patient" ? describePatients(privacy) : describeSites(privacy);
+}
+
+function describeSites({ clipL2Norm, noiseMultiplier, targetEpsilon, delta }: SitePrivacy): string {
+  const noise =
+    noiseMultiplier === undefined
+      ? `as much noise as keeps each site within epsilon ${targetEpsilon ?? "?"} at delta ${delta}`
+      : `noise of ${noiseMultiplier} times that norm`;
+  return `Each site's update is cut to a norm of ${clipL2Norm}, and the sum is covered by ${noise}, which the sites add before they mask. With large models the noise is many times as long as what it hides. Sites count alike.`;
+}
+
+function describePatients({ clipL2Norm, noiseMultiplier, targetEpsilon, delta }: PatientPrivacy): string {
   const noise =
     noiseMultiplier === undefined
       ? `as much noise as keeps each site's patients within epsilon ${targetEpsilon ?? "?"} at delta ${delta}`

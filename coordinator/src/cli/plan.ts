@@ -28,6 +28,7 @@ export interface PlanOptions {
   readonly maskRatio?: number;
   readonly targetEpsilon?: number;
   readonly delta?: number;
+  readonly privacyUnit?: string;
   readonly strategy?: string;
   readonly serverLearningRate?: number;
   readonly trim?: number;
@@ -128,10 +129,10 @@ function volumePart({ depthPx, cacheDepthPx, sliceSpacingMm, pixelSpacingMm }: P
   return Object.keys(volume).length === 0 ? {} : { volume };
 }
 
-/** Without a target, a delta alone is a plan that parsing refuses. */
-function privacyOf({ targetEpsilon, delta }: PlanOptions): object | undefined {
-  if (targetEpsilon === undefined && delta === undefined) return undefined;
-  return withoutUndefined({ unit: "patient", targetEpsilon, delta });
+/** Without a target, a delta or unit alone is a plan that parsing refuses. */
+function privacyOf({ targetEpsilon, delta, privacyUnit }: PlanOptions): object | undefined {
+  const given = withoutUndefined({ unit: privacyUnit, targetEpsilon, delta });
+  return Object.keys(given).length === 0 ? undefined : { unit: "patient", ...given };
 }
 
 function withoutUndefined<T extends object>(value: T): Partial<T> {

@@ -105,6 +105,10 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
       "protect patients: noise at each site for this epsilon over all rounds",
       number,
     )
+    .option(
+      "--privacy-unit <name>",
+      "patient, or site: a whole site's update is covered, by noise that drowns a large model",
+    )
     .option("--delta <f>", "of that epsilon, well below one over a site's patients", number)
     .option(
       "--examples-cap <n>",

@@ -52,6 +52,22 @@ export class SecureRandom {
     for (let i = 0; i < out.length; i++) out[i] = stdDev * this.#normal();
   }
 
+  /**
+   * A whole number, with probability proportional to exp(-k^2 / 2 stdDev^2) (Canonne, Kamath and Steinke 2020). A normal
+   * number is rounded, and refused as often as rounding made it too likely: the mass between k - 1/2 and k + 1/2 is
+   * the density at k times 1 + (k^2 / stdDev^4 - 1 / stdDev^2) / 24, but for terms of stdDev^-4.
+   * @param stdDev 64 or more: then these terms are below 1e-8 times the ones that are seen to
+   */
+  discreteNormal(stdDev: number): number {
+    if (!(stdDev >= 64)) throw new RangeError("a discrete normal number needs a standard deviation of 64");
+    const variance = stdDev * stdDev;
+    for (;;) {
+      const k = Math.round(stdDev * this.#normal());
+      const excess = ((k * k) / variance - 1) / (24 * variance);
+      if (this.uniform() * (1 + excess) < 1 - 1 / (24 * variance)) return k;
+    }
+  }
+
   #normal(): number {
     for (;;) {
       const high = this.uint32();

@@ -1,6 +1,7 @@
 /** What a plan's privacy section means at a site with so many patients. */
 import { ConsiliumError } from "../errors.ts";
 import type { Plan } from "../plan-schema.ts";
+import { siteNoiseMultiplier } from "./site-noise.ts";
 import { epsilonOf, noiseMultiplierFor, type NoisySteps } from "./accountant.ts";
 
 /** How one site trains with noise. */
@@ -28,6 +29,12 @@ export function privacyTerms(
   if (privacy.unit === "none") return null;
   const { clipL2Norm, delta } = privacy;
   assertSmall(delta, patients);
+  if (privacy.unit === "site") {
+    // What bounds what is learned of a whole site bounds what is learned of each of its patients.
+    const noiseMultiplier = siteNoiseMultiplier(privacy, rounds);
+    const alike = { sampleRate: 1, expectedExamples: patients, stepsPerRound: 1 };
+    return { patients, ...alike, clipL2Norm, noiseMultiplier };
+  }
   const sampleRate = privacy.sampleRate ?? Math.min(1, training.batchSize / patients);
   // 1 / (1 / 49) is a hair under 49 in floating point.
   const stepsPerRound = training.localEpochs * Math.max(1, Math.floor(1 / sampleRate + 1e-6));

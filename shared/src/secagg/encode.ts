@@ -1,9 +1,13 @@
 /**
  * Real numbers to ring elements: x = round_stochastically(clip(value, bound) * weight * Q / bound), clamped to [-Q, Q].
  * Rounding is unbiased: floor(v + u) with u uniform in [0, 1) has expectation v. Its randomness is a keystream of a key
- * that the site draws for the attempt, so that a retry gives the same bytes.
+ * that the site draws for the attempt, so that a retry gives the same bytes. Where sites are protected the update is cut to
+ * its norm before, and noise in whole steps is added after.
  */
+import { createHmac } from "node:crypto";
 import { ConsiliumError } from "../errors.ts";
+import { SecureRandom } from "../privacy/secure-random.ts";
+import { l2Norm } from "../vector.ts";
 import {
   ALIGNMENT_BYTES,
   geometryOf,
@@ -47,9 +51,11 @@ const UNIT = 2 ** -32;
  */
 export function encoder(layout: VectorLayout, values: PrivateValues): Encoder {
   const geometry = geometryOf(layout);
-  const { update, examples, roundingKey } = values;
+  const { examples, roundingKey } = values;
+  const { noise: siteNoise } = layout;
   if (!Number.isSafeInteger(examples) || examples < 1) throw new RangeError(`${examples} examples`);
-  assertFieldLength("update", geometry.bodyLength, update.length);
+  assertFieldLength("update", geometry.bodyLength, values.update.length);
+  const update = siteNoise === undefined ? values.update : cutToNorm(values.update, siteNoise.clipL2Norm);
   for (const { name, length } of layout.extras)
     assertFieldLength(name, length, values.extras[name]?.length ?? 0);
   const counted = Math.min(examples, layout.examplesCap);
@@ -61,6 +67,7 @@ export function encoder(layout: VectorLayout, values: PrivateValues): Encoder {
     const elements = geometry.bodyBits === 32 ? int32s(bytes) : int16s(bytes);
     const first = (offset * 8) / geometry.bodyBits;
     const noise = uint32s(maskBlock(roundingKey, first * 4, elements.length * 4));
+    const secure = new SecureRandom(noiseKey(roundingKey, offset));
     let clipped = 0;
     for (const { name, start, end, bound } of starts) {
       const from = Math.max(start, first);
@@ -68,13 +75,9 @@ export function encoder(layout: VectorLayout, values: PrivateValues): Encoder {
       if (from >= to) continue;
       const source = update.subarray(from, to);
       const scale: Scale = { bound, levels: geometry.bodyLevels, weight };
-      clipped += roundInto(
-        elements.subarray(from - first, to - first),
-        source,
-        noise.subarray(from - first),
-        scale,
-        name,
-      );
+      const target = elements.subarray(from - first, to - first);
+      clipped += roundInto(target, source, noise.subarray(from - first), scale, name);
+      if (siteNoise !== undefined) addNoise(target, secure, (siteNoise.stdDev * scale.levels) / bound, scale);
     }
     return { bytes, clipped };
   };
@@ -190,6 +193,29 @@ function roundInto(
     target[i] = rounded > levels ? levels : rounded < -levels ? -levels : rounded;
   }
   return clipped;
+}
+
+/** A little under the norm, for the product is rounded. */
+function cutToNorm(update: Float32Array, clipL2Norm: number): Float32Array {
+  const factor = (clipL2Norm * (1 - 1e-6)) / l2Norm(update);
+  return factor < 1 ? update.map((value) => value * factor) : update;
+}
+
+/** Nobody outside knows the rounding's key; the noise of each block has one of its own. */
+const noiseKey = (roundingKey: Uint8Array, offset: number): Uint8Array =>
+  createHmac("sha256", roundingKey).update(`consilium/1 noise ${offset}`).digest();
+
+/** @param stdDev in steps */
+function addNoise(
+  target: Int32Array | Int16Array,
+  secure: SecureRandom,
+  stdDev: number,
+  { levels }: Pick<Scale, "levels">,
+): void {
+  for (let i = 0; i < target.length; i++) {
+    const noisy = (target[i] ?? NaN) + secure.discreteNormal(stdDev);
+    target[i] = Math.max(-levels, Math.min(levels, noisy));
+  }
 }
 
 function assertFieldLength(name: string, expected: number, actual: number): void {

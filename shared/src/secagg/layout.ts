@@ -50,6 +50,8 @@ export const vectorLayoutSchema = z
     examplesCap: z.int().min(1),
     tensors: z.array(tensorRangeSchema).max(10_000).readonly(),
     extras: z.array(extraSchema).max(1_000).default([]).readonly(),
+    /** Where sites are protected (privacy/site-noise.ts): norm to which each cuts its update, and noise that it adds. */
+    noise: z.strictObject({ clipL2Norm: bound, stdDev: bound }).optional(),
   })
   .refine(
     (layout) => levelsOf(bodyBitsOf(layout), layout.sites) >= MIN_LEVELS,

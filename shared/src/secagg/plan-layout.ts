@@ -1,6 +1,7 @@
 /** What a round's masked vector holds, as plan, base checkpoint and cohort say; the same at all sites and the coordinator. */
 import { ConsiliumError } from "../errors.ts";
 import type { Plan } from "../plan-schema.ts";
+import { withSiteNoise } from "../privacy/site-noise.ts";
 import type { ContributionMetrics } from "../protocol/round.ts";
 import { largestLearningRate } from "../schedule.ts";
 import { vectorLayoutSchema, type VectorLayout } from "./layout.ts";
@@ -37,7 +38,7 @@ export function roundLayout(
   const { training, aggregation, acceptance } = plan;
   const { learningRate, warmupRounds } = training;
   const steps = training.localEpochs * Math.max(1, Math.ceil(aggregation.examplesCap / training.batchSize));
-  const tensors = movementRanges(magnitudes, {
+  const ranges = movementRanges(magnitudes, {
     beta1: training.adamBeta1,
     beta2: training.adamBeta2,
     weightDecay: training.weightDecay,
@@ -47,11 +48,14 @@ export function roundLayout(
         Math.min(round, plan.rounds),
       ),
   });
+  const { privacy } = plan;
+  const isNoisy = privacy.unit === "site";
   const parsed = vectorLayoutSchema.safeParse({
     sites,
     link: aggregation.linkBits === 32 ? "wide" : "narrow",
-    examplesCap: aggregation.examplesCap,
-    tensors,
+    // Sites that are protected count alike.
+    examplesCap: isNoisy ? 1 : aggregation.examplesCap,
+    ...(isNoisy ? withSiteNoise(ranges, sites, { ...plan, privacy }) : { tensors: ranges }),
     extras: acceptance === null ? METRIC_EXTRAS : [...METRIC_EXTRAS, ...TRIAL_EXTRAS],
   });
   if (parsed.success) return parsed.data;

@@ -104,6 +104,6 @@ export function movementRanges(
  * Upwards to six digits: powers and cosines may differ in the last bit between versions of a runtime, and sites whose
  * bounds differ at all take part in different attempts.
  */
-function agreedOn(bound: number): number {
+export function agreedOn(bound: number): number {
   return Number((bound * (1 + 1e-5)).toPrecision(6));
 }

@@ -10,7 +10,7 @@ import type { PrivacyPolicy } from "./policy.ts";
 export interface PrivacyGuard {
   /**
    * Pays for one round, before its first step.
-   * @returns how to train, or null if the plan adds no noise
+   * @returns how to train, or null if training itself adds no noise
    * @throws privacy.budget-spent, privacy.required, privacy.delta-too-large, privacy.unreachable,
    *   privacy.ledger-broken, training.no-images
    */
@@ -65,8 +65,10 @@ export function privacyGuard(
         noiseMultiplier,
         steps,
         clipL2Norm,
+        ...(plan.privacy.unit === "site" ? { unit: plan.privacy.unit } : {}),
       });
-      return terms;
+      // A whole site is protected where its update is masked.
+      return plan.privacy.unit === "patient" ? terms : null;
     },
   };
 }

@@ -20,6 +20,8 @@ const paymentSchema = z.strictObject({
   noiseMultiplier: z.number().min(0),
   steps: z.int().min(1),
   clipL2Norm: z.number().positive(),
+  /** Where the whole site was protected, and each patient with it. */
+  unit: z.literal("site").optional(),
 });
 export type Payment = z.infer<typeof paymentSchema>;
 
@@ -38,14 +40,21 @@ export function privacyLedger(file: string): PrivacyLedger {
   return { pay: (payment) => chained.add(payment), payments: () => chained.entries() };
 }
 
+/** What federations have spent that protect this site as a whole. */
+export const spentBySite = (federation: string, payments: readonly Payment[]): readonly NoisySteps[] =>
+  alike(payments.filter((payment) => payment.unit === "site" && payment.federation === federation));
+
 /** What a cohort has spent; rounds with the same settings as one. */
 export function spentOn(cohort: string, payments: readonly Payment[]): readonly NoisySteps[] {
-  const alike = new Map<string, NoisySteps>();
+  return alike(payments.filter((payment) => payment.cohort === cohort));
+}
+
+function alike(payments: readonly Payment[]): readonly NoisySteps[] {
+  const found = new Map<string, NoisySteps>();
   for (const payment of payments) {
-    if (payment.cohort !== cohort) continue;
     const { sampleRate, noiseMultiplier, steps } = payment;
     const key = `${sampleRate} ${noiseMultiplier}`;
-    alike.set(key, { sampleRate, noiseMultiplier, steps: steps + (alike.get(key)?.steps ?? 0) });
+    found.set(key, { sampleRate, noiseMultiplier, steps: steps + (found.get(key)?.steps ?? 0) });
   }
-  return [...alike.values()];
+  return [...found.values()];
 }

@@ -2,8 +2,9 @@
 import type { Plan } from "@consilium/shared/plan";
 import { epsilonOf } from "@consilium/shared/privacy/accountant";
 import { counted } from "@consilium/shared/units";
+import { noiseOverUpdate } from "@consilium/shared/privacy/site-noise";
 import { affordableRounds, privacyTerms, stepsOf, type PrivacyTerms } from "@consilium/shared/privacy/terms";
-import { spentOn, type Payment } from "./ledger.ts";
+import { spentBySite, spentOn, type Payment } from "./ledger.ts";
 import type { PrivacyPolicy } from "./policy.ts";
 
 export interface Statement {
@@ -22,6 +23,8 @@ export interface Forecast {
   readonly federation: string;
   /** null if the plan adds no noise. */
   readonly terms: PrivacyTerms | null;
+  /** Where the whole site is protected: what its federation has spent, and how long the noise is. */
+  readonly site: SiteForecast | null;
   /** Those that were not paid for yet. */
   readonly rounds: number;
   /** What the plan itself speaks of: its delta, and all of its rounds. null if it adds no noise. */
@@ -34,16 +37,29 @@ export interface Forecast {
   readonly allowedRounds: number;
 }
 
+export interface SiteForecast {
+  /** In this federation alone, at the policy's delta. */
+  readonly spentEpsilon: number;
+  /** Of the model. */
+  readonly weights: number;
+  /** Fewest in a round. */
+  readonly sites: number;
+  /** How long the noise in the mean is, over the longest that a mean update can be. */
+  readonly noiseOverUpdate: number;
+}
+
 export interface StatementOf {
   readonly cohort: string;
   readonly patients: number;
   readonly policy: PrivacyPolicy;
   readonly payments: readonly Payment[];
   readonly plan: Plan | null;
+  /** Of the plan's model. */
+  readonly weights: number;
 }
 
 /** @throws privacy.delta-too-large, privacy.unreachable */
-export function statement({ cohort, patients, policy, payments, plan }: StatementOf): Statement {
+export function statement({ cohort, patients, policy, payments, plan, weights }: StatementOf): Statement {
   const { maxEpsilon, delta, required } = policy;
   const own = payments.filter((payment) => payment.cohort === cohort);
   return {
@@ -54,13 +70,13 @@ export function statement({ cohort, patients, policy, payments, plan }: Statemen
     required,
     spentEpsilon: epsilonOf(spentOn(cohort, own), delta),
     paidRounds: own.length,
-    forecast: plan === null ? null : forecast(plan, patients, policy, own),
+    forecast: plan === null ? null : forecast(plan, { patients, weights }, policy, own),
   };
 }
 
 function forecast(
   plan: Plan,
-  patients: number,
+  { patients, weights }: Pick<StatementOf, "patients" | "weights">,
   { maxEpsilon, delta, required }: PrivacyPolicy,
   payments: readonly Payment[],
 ): Forecast {
@@ -71,7 +87,7 @@ function forecast(
   if (terms === null) {
     const epsilon = rounds === 0 ? 0 : Infinity;
     const allowedRounds = required ? 0 : rounds;
-    const own = { planDelta: null, planEpsilon: null };
+    const own = { site: null, planDelta: null, planEpsilon: null };
     return { federation, terms, rounds, ...own, epsilon, epsilonTogether: epsilon, allowedRounds };
   }
   const [first] = payments;
@@ -80,12 +96,23 @@ function forecast(
   return {
     federation,
     terms,
+    site: siteFigures(plan, terms, weights, epsilonOf(spentBySite(federation, payments), delta)),
     rounds,
     ...planFigures(plan, terms),
     epsilon: epsilonOf([planned], delta),
     epsilonTogether: epsilonOf([...spent, planned], delta),
     allowedRounds: affordableRounds(spent, terms, rounds, { maxEpsilon, delta }),
   };
+}
+
+function siteFigures(
+  { privacy, minSites: sites }: Plan,
+  { noiseMultiplier }: PrivacyTerms,
+  weights: number,
+  spentEpsilon: number,
+): SiteForecast | null {
+  if (privacy.unit !== "site") return null;
+  return { spentEpsilon, weights, sites, noiseOverUpdate: noiseOverUpdate(noiseMultiplier, weights, sites) };
 }
 
 function planFigures(
@@ -117,8 +144,12 @@ export function describeStatement(of: Statement): string {
   ].join("\n");
 }
 
+/** For people, before they agree to a plan and whenever they look at it. */
+export const warnOfSiteNoise = (weights: number, sites: number, times: number): string =>
+  `WARNING: with ${weights.toLocaleString("en-GB")} weights and ${sites} sites the noise in the mean is ${show(times)} times as long as the longest update that it hides. ${times > 1 ? "Expect the model to learn little or nothing." : "Expect the model to learn more slowly."}`;
+
 function describeForecast(
-  { federation, terms, rounds, planDelta, planEpsilon, epsilon, epsilonTogether, allowedRounds }: Forecast,
+  { federation, terms, site, rounds, planDelta, planEpsilon, epsilon, epsilonTogether, allowedRounds }: Forecast,
   { maxEpsilon, delta }: Statement,
 ): readonly string[] {
   if (terms === null) {
@@ -137,6 +168,17 @@ function describeForecast(
       : [
           `               (at the plan's own delta ${small(planDelta)}, all its rounds: ${show(planEpsilon)})`,
         ];
+  if (site !== null) {
+    return [
+      `  plan         ${federation} protects this site as a whole, ${counted(rounds, "round")} to come; each of its patients with it`,
+      `               noise of ${show(noiseMultiplier)} times the norm ${clipL2Norm} to which a site's update is cut`,
+      `  federation   epsilon ${show(site.spentEpsilon)} is spent in it`,
+      `  would spend  epsilon ${show(epsilon)}; with what is spent, ${show(epsilonTogether)}`,
+      ...otherDelta,
+      `               ${verdict}`,
+      `  ${warnOfSiteNoise(site.weights, site.sites, site.noiseOverUpdate)}`,
+    ];
+  }
   return [
     `  plan         ${federation}, ${counted(rounds, "round")} to come of ${counted(stepsPerRound, "step")}; a patient is in a batch with probability ${show(sampleRate)}`,
     `               noise of ${show(noiseMultiplier)} times the norm ${clipL2Norm} to which each patient is clipped`,

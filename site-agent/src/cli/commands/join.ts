@@ -1,13 +1,15 @@
 import { sha256 } from "@consilium/shared/canonical";
 import { fingerprint } from "@consilium/shared/crypto/identity";
 import { toConsiliumError } from "@consilium/shared/errors";
-import { parsePlan, planHash } from "@consilium/shared/plan";
+import { parsePlan, planHash, type Plan } from "@consilium/shared/plan";
+import { noiseOverUpdate, siteNoiseMultiplier } from "@consilium/shared/privacy/site-noise";
 import { parseToken } from "@consilium/shared/protocol/token";
 import type { Command } from "commander";
 import { parseCoordinatorUrl } from "../../config.ts";
 import { enrol } from "../../federation/enrol.ts";
 import { failedState, receiptsFile } from "../../federation/receipts.ts";
 import { assertAllowed, PLAIN_WARNING } from "../../policy.ts";
+import { warnOfSiteNoise } from "../../privacy/statement.ts";
 import { handle, siteCommand } from "../context.ts";
 import type { CliPorts } from "../ports.ts";
 
@@ -67,6 +69,9 @@ the coordinator read single updates is refused unless --accept-plain is given.`,
     assertAllowed(plan, await home.policy());
     await home.enrol(enrolment);
     if (plan.aggregation.secure === "plain") output.note(PLAIN_WARNING);
+    await warnOfPrivacy(plan, (text) => {
+      output.note(text);
+    });
     const print = fingerprint(enrolment.coordinator);
     output.result(
       { federation: plan.federation, site, coordinatorFingerprint: print, planHash: planHash(plan), plan },
@@ -76,4 +81,13 @@ the coordinator read single updates is refused unless --accept-plain is given.`,
   next         consilium-site ingest FOLDER, then consilium-site run`,
     );
   });
+}
+
+/** Whole sites are protected at a price that people should know before they train. */
+async function warnOfPrivacy({ privacy, ...plan }: Plan, note: (text: string) => void): Promise<void> {
+  if (privacy.unit !== "site") return;
+  const { countWeights } = await import("../../pretext/weights.ts");
+  const weights = countWeights({ privacy, ...plan });
+  const times = noiseOverUpdate(siteNoiseMultiplier(privacy, plan.rounds), weights, plan.minSites);
+  note(warnOfSiteNoise(weights, plan.minSites, times));
 }

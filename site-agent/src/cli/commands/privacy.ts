@@ -54,6 +54,7 @@ plan in a file that nobody has agreed to yet, would spend. The limit is changed 
       policy,
       payments: await privacyLedger(home.privacyLedgerFile).payments(),
       plan,
+      weights: plan?.privacy.unit === "site" ? await weightsOf(plan) : 0,
     });
     output.result({ ...shown, caveats: CAVEATS }, describeStatement(shown));
   });
@@ -74,6 +75,12 @@ async function settledPolicy(home: Home, options: Options): Promise<PrivacyPolic
   });
   await writePrivacyPolicy(home.privacyPolicyFile, changed);
   return changed;
+}
+
+/** Loads TensorFlow.js, which nothing else here needs. */
+async function weightsOf(plan: Plan): Promise<number> {
+  const { countWeights } = await import("../../pretext/weights.ts");
+  return countWeights(plan);
 }
 
 async function joinedPlan(home: Home): Promise<Plan | null> {
