@@ -80,3 +80,42 @@ describe("masked updates", () => {
     refused({ training: { weightDecay: 100 } }, "training.weightDecay");
   });
 });
+
+describe("strategies", () => {
+  it("are a word, or a name with settings of their own", () => {
+    const named = (strategy: unknown) => parsePlan({ ...minimal, aggregation: { strategy } }).aggregation.strategy;
+    expect(named("fedavg")).toBe("fedavg");
+    expect(named({ name: "fedavgm" })).toEqual({ name: "fedavgm", learningRate: 1, momentum: 0.9 });
+    expect(named({ name: "fedadam", tau: 0.01 })).toMatchObject({ learningRate: 0.01, beta2: 0.99, tau: 0.01 });
+  });
+
+  it("that need each update are refused under masks, with what to do instead", () => {
+    for (const name of ["median", "trimmed-mean", "krum", "multi-krum"]) {
+      const plan = { ...minimal, minSites: 5, aggregation: { strategy: { name } } };
+      expect(() => parsePlan(plan)).toThrow(
+        expect.objectContaining({
+          code: "plan.needs-each-update",
+          culprits: ["aggregation.strategy"],
+          next: expect.stringContaining("--plain") as string,
+        }) as Error,
+      );
+      const plain = { ...plan, aggregation: { ...plan.aggregation, secure: "plain" } };
+      expect(parsePlan(plain).aggregation.strategy).toMatchObject({ name });
+    }
+  });
+
+  it("ask for enough sites, and name the setting that is wrong", () => {
+    const krum = { strategy: { name: "krum", byzantine: 2 }, secure: "plain" };
+    for (const [plan, field] of [
+      [{ minSites: 6, aggregation: krum }, "minSites"],
+      [{ aggregation: { strategy: { name: "fedavgm", momentum: 2 } } }, "aggregation.strategy.momentum"],
+      [{ aggregation: { strategy: { name: "fedavgm", trim: 0.1 } } }, "aggregation.strategy"],
+      [{ acceptance: {}, privacy: { unit: "patient", targetEpsilon: 1 } }, "acceptance"],
+    ] as const) {
+      expect(() => parsePlan({ ...minimal, ...plan })).toThrow(
+        expect.objectContaining({ code: "plan.invalid", culprits: [field] }) as Error,
+      );
+    }
+    expect(parsePlan({ ...minimal, minSites: 7, aggregation: krum }).minSites).toBe(7);
+  });
+});

@@ -96,7 +96,8 @@ describe("privacy by site", () => {
       );
     }
     const many = { name: "a", length: 2_000_000_000, largest: 1 };
-    expect(() => roundLayout(plan, 3, 10_000, [many])).toThrow(ConsiliumError);
+    const loud = parsePlan({ ...plan, privacy: { ...privacy, noiseMultiplier: 1000 } });
+    expect(() => roundLayout(loud, 3, 10_000, [many])).toThrow(ConsiliumError);
   });
 });
 

@@ -6,7 +6,7 @@ import { parsePlan } from "@consilium/shared/plan";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { toyPlan, writeToyCache } from "../training/testing/toy.ts";
 import { privacyGuard, type PrivacyGuard } from "./guard.ts";
-import { privacyLedger, spentOn } from "./ledger.ts";
+import { privacyLedger, spentBySite, spentOn } from "./ledger.ts";
 import { DEFAULT_POLICY, readPrivacyPolicy, writePrivacyPolicy, type PrivacyPolicy } from "./policy.ts";
 import { describeStatement, statement } from "./statement.ts";
 
@@ -68,7 +68,7 @@ describe("the guard before training", () => {
 
   it("stops at the site's limit, as its statement foretold, and writes nothing then", async () => {
     const policy = { ...DEFAULT_POLICY, maxEpsilon: 4, delta: 1e-5 };
-    const foretold = statement({ cohort: "train", patients: PATIENTS, policy, payments: [], plan: PRIVATE });
+    const foretold = statement({ cohort: "train", patients: PATIENTS, policy, payments: [], plan: PRIVATE, weights: 0 });
     const allowed = foretold.forecast?.allowedRounds ?? NaN;
     expect(allowed).toBeGreaterThan(2);
     expect(allowed).toBeLessThan(20);
@@ -84,11 +84,33 @@ describe("the guard before training", () => {
       policy,
       payments: await payments(),
       plan: PRIVATE,
+      weights: 0,
     });
     expect(after.spentEpsilon).toBeLessThanOrEqual(4);
     expect(after.forecast).toMatchObject({ rounds: 20 - allowed, allowedRounds: 0 });
     // Another cohort has a budget of its own.
     await guard(policy, PRIVATE, "other").pay(1, 1);
+  });
+
+  it("pays for a site as a whole, in its federation and for each of its patients, and trains without noise", async () => {
+    const whole = { ...PRIVATE, privacy: { unit: "site", clipL2Norm: 1, noiseMultiplier: 3, delta: 1e-6 } } as const;
+    expect(await guard(undefined, whole).pay(1, 1)).toBeNull();
+    const step = [{ sampleRate: 1, noiseMultiplier: 3, steps: 1 }];
+    expect(await payments()).toMatchObject([{ unit: "site", ...step[0] }]);
+    expect(spentOn("train", await payments())).toEqual(step);
+    expect(spentBySite("toy", await payments())).toEqual(step);
+    expect(spentBySite("lungs", await payments())).toEqual([]);
+    const shown = statement({
+      cohort: "train",
+      patients: PATIENTS,
+      policy: DEFAULT_POLICY,
+      payments: await payments(),
+      plan: { ...whole, minSites: 50 },
+      weights: 22_000_000,
+    });
+    // sqrt(22 million) times 3, over 50 sites
+    expect(shown.forecast?.site?.noiseOverUpdate).toBeCloseTo(281, 0);
+    expect(describeStatement(shown)).toContain("281 times as long as the longest update that it hides");
   });
 
   it("counts a round that is repeated after a crash twice", async () => {

@@ -1,12 +1,16 @@
 import { sha256 } from "@consilium/shared/canonical";
+import { parsePlan } from "@consilium/shared/plan";
+import { MOST_LOSS } from "@consilium/shared/secagg/plan-layout";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { holdOut } from "../dataset/held-out.ts";
 import { createEngine } from "../engine/engine.ts";
 import type { OptimizerState } from "../engine/types.ts";
 import { genesis } from "./genesis.ts";
 import { runToEnd, trainLocally } from "./local-round.ts";
 import { roundBatches } from "./round-batches.ts";
 import { compilePretextStep, type PretextStep } from "./pretext-step.ts";
-import { sameBits, toyCache, toyPlan } from "./testing/toy.ts";
+import { sameBits, TOY_CACHE_PX, toyCache, toyPlan } from "./testing/toy.ts";
+import { trialBatches } from "./trial.ts";
 import type { LocalRoundProgress } from "./types.ts";
 
 const PLAN = toyPlan();
@@ -127,5 +131,58 @@ describe("a local round", () => {
     await expect(aborted).rejects.toMatchObject({ name: "AbortError" });
     expect(steps).toBe(2);
     expect((await run()).metrics.steps).toBe(5);
+  });
+});
+
+describe("a base that is tried", () => {
+  const plan = parsePlan({ ...PLAN, acceptance: { heldOutShare: 0.25 } });
+  const cache = toyCache(40);
+  const { trained, heldOut } = holdOut(cache, plan);
+  const tried = async (base: Float32Array, round = 1) =>
+    runToEnd(
+      trainLocally(
+        { plan, round, base, optimizerState: null },
+        {
+          compiled,
+          cache,
+          batches: roundBatches({ plan, round, seed: 1 }, compiled.task, cache),
+          trial: trialBatches(plan, compiled.task, cache),
+          now: () => 0,
+        },
+      ),
+      () => undefined,
+    );
+
+  it("is tried on patients that nobody trains on, the same ones whoever else is there", () => {
+    expect(heldOut.length).toBeGreaterThan(2);
+    expect([...trained, ...heldOut].sort((a, b) => a - b)).toEqual(cache.records.map((_, i) => i));
+    expect(holdOut(toyCache(60), plan).heldOut).toEqual(expect.arrayContaining([...heldOut]));
+    expect(holdOut(cache, PLAN).heldOut).toEqual([]);
+    const seen = roundBatches({ plan, round: 1, seed: 1 }, { prepare: (images) => ({ images }) }, cache);
+    const one = new Uint8Array(TOY_CACHE_PX ** 2);
+    const heldOutImages = heldOut.map((index) => (cache.read([index], one), one.join()));
+    for (const { images } of seen) {
+      for (let at = 0; at < (images?.length ?? 0); at += one.length) {
+        expect(heldOutImages).not.toContain((images as Uint8Array).subarray(at, at + one.length).join());
+      }
+    }
+  });
+
+  it("has the same loss each time, does not change the training, and has a smaller loss once trained", async () => {
+    const [once, again] = [await tried(BASE), await tried(BASE)];
+    expect(again.metrics.heldOutLoss).toBe(once.metrics.heldOutLoss);
+    expect(sameBits(again.delta, once.delta)).toBe(true);
+    expect(once.examples).toBe(trained.length);
+    const better = BASE.map((value, i) => value + (once.delta[i] ?? NaN));
+    expect((await tried(better)).metrics.heldOutLoss).toBeLessThan(once.metrics.heldOutLoss ?? NaN);
+  });
+
+  it("is not trained from if it is no good, nor after the last round", async () => {
+    const { heldOutLoss } = (await tried(BASE)).metrics;
+    const broken = await tried(BASE.map(() => 1e30));
+    expect(broken.metrics).toMatchObject({ heldOutLoss: MOST_LOSS, updateNorm: 0 });
+    const last = await tried(BASE, plan.rounds + 1);
+    expect(last.delta.every((value) => value === 0)).toBe(true);
+    expect(last.metrics.heldOutLoss).toBe(heldOutLoss);
   });
 });

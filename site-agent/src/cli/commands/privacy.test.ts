@@ -90,3 +90,17 @@ it("refuses what makes no sense, without showing what it was given", async () =>
     expect(stderr).not.toContain("CANARY");
   }
 });
+
+it("warns of the noise that a plan by site would bring, before anyone agrees to it", async () => {
+  const file = path.join(home, "by-site.json");
+  const privacy = { unit: "site", noiseMultiplier: 2, delta: 1e-5 };
+  await writeFile(file, JSON.stringify({ ...toyPlan({}, 10), privacy }));
+  const { stdout } = await site("privacy", "--plan", file);
+  expect(stdout).toContain("toy protects this site as a whole, 10 rounds to come");
+  expect(stdout).toMatch(/WARNING: with [\d,]+ weights and 3 sites the noise in the mean is \d+ times as long/);
+  const shown = JSON.parse((await site("privacy", "--plan", file, "--json")).stdout) as {
+    forecast: { site: { weights: number; noiseOverUpdate: number } };
+  };
+  const { weights, noiseOverUpdate } = shown.forecast.site;
+  expect(noiseOverUpdate).toBeCloseTo((2 * Math.sqrt(weights)) / 3, 6);
+});
