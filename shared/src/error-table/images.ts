@@ -67,7 +67,7 @@ export const IMAGE_ERRORS = {
   "volume.tilted": entry(
     422,
     false,
-    "The slices are shifted against each other, as with a tilted gantry.",
+    "The slices are shifted against each other by more than a tilted gantry shifts them.",
     "Nothing to do, or correct the tilt where the images are kept and export again.",
   ),
   "volume.changed": entry(

@@ -17,6 +17,11 @@ export interface Stack {
   /** Right-handed with the directions of columns and rows. */
   readonly normal: Vector;
   readonly spacingMm: number;
+  /**
+   * By how many rows and columns each slice is shifted within its plane against the middle one; null where all lie straight
+   * above each other.
+   */
+  readonly shifts: readonly (readonly [rows: number, columns: number])[] | null;
 }
 
 export interface RefusedSlice {
@@ -42,8 +47,10 @@ const SAME_SPACING = 1e-3;
 const SAME_PLACE_MM = 0.02;
 /** Share of the spacing by which a step may differ from the others. */
 const UNEVEN = 0.1;
-/** Tangent of the angle at which a stack leans: one degree. */
+/** Tangent of the angle from which a stack leans: one degree. */
 const TILT = Math.tan(Math.PI / 180);
+/** Gantries tilt by up to 30 degrees; a stack that leans by more than 45 is something else. */
+const MOST_TILT = 1;
 
 export function groupSlices(slices: readonly Slice[]): Grouped {
   const stacks: Stack[] = [];
@@ -124,8 +131,9 @@ function stacksOf(members: readonly [Slice, ...Slice[]]): Grouped {
     const slices = [first, ...rest] as const;
     const spacingMm = evenSpacing(slices, normal);
     if (spacingMm === null) return all("volume.gap");
-    if (isTilted(slices, normal)) return all("volume.tilted");
-    stacks.push({ key: stackKey(first, repetition), slices, normal, spacingMm });
+    if (leans(slices, normal, MOST_TILT)) return all("volume.tilted");
+    const shifts = leans(slices, normal, TILT) ? shiftsOf(slices) : null;
+    stacks.push({ key: stackKey(first, repetition), slices, normal, spacingMm, shifts });
   }
   return { stacks, refused: [] };
 }
@@ -155,13 +163,22 @@ function evenSpacing(slices: readonly Slice[], normal: Vector): number | null {
 }
 
 /** Whether slices are shifted within their plane on the way up, as with a tilted gantry. */
-function isTilted(slices: readonly [Slice, ...Slice[]], normal: Vector): boolean {
+function leans(slices: readonly [Slice, ...Slice[]], normal: Vector, tangent: number): boolean {
   const [{ geometry: origin }] = slices;
   return slices.some(({ geometry }) => {
     const way = minus(geometry.position, origin.position);
     const up = dot(way, normal);
     const aside = length(minus(way, times(normal, up)));
-    return aside > Math.max(TILT * up, Math.min(...origin.pixelSpacing));
+    return aside > Math.max(tangent * up, Math.min(...origin.pixelSpacing));
+  });
+}
+
+function shiftsOf(slices: readonly [Slice, ...Slice[]]): NonNullable<Stack["shifts"]> {
+  const { geometry: middle } = slices[slices.length >> 1] ?? slices[0];
+  const [rowMm, columnMm] = middle.pixelSpacing;
+  return slices.map(({ geometry }) => {
+    const way = minus(geometry.position, middle.position);
+    return [dot(way, middle.alongRows) / rowMm, dot(way, middle.alongColumns) / columnMm];
   });
 }
 

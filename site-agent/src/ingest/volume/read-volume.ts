@@ -16,6 +16,7 @@ import { greyVolume, type GreyVolumeHints } from "./grey-volume.ts";
 import { GridFiller, type SourceVolume } from "./grid.ts";
 import { compositionOf, type Stack } from "./group.ts";
 import { openNifti, readNiftiFile } from "./nifti.ts";
+import { straighten } from "./straighten.ts";
 import type { Slice, SliceGeometry } from "./slice.ts";
 import { dot, length, times, type Vector } from "./vector.ts";
 
@@ -59,7 +60,7 @@ export function lookAtFile(file: FoundFile, options: VolumeOptions): LookResult 
  * @param again whether to read it though the cache holds a volume with its key
  */
 export async function readStack(stack: Stack, again: boolean, options: VolumeOptions): Promise<ReadResult> {
-  const { key, slices, spacingMm } = stack;
+  const { key, slices, spacingMm, shifts } = stack;
   if (!again && options.isCached(key)) return { outcome: "cached", key };
   try {
     const source = sourceOf(stack);
@@ -74,7 +75,9 @@ export async function readStack(stack: Stack, again: boolean, options: VolumeOpt
       if (image.rows !== slice.rows || image.columns !== slice.columns || image.samples !== 1)
         throw new ConsiliumError("dicom.wrong-size");
       const own = header.frameAttributes[slice.frame];
-      filler.add(place, rescale(image, { ...header.grey, rescale: own?.rescale ?? header.grey.rescale }));
+      const plane = rescale(image, { ...header.grey, rescale: own?.rescale ?? header.grey.rescale });
+      const shift = shifts?.[place];
+      filler.add(place, shift === undefined ? plane : straighten(plane, slice.rows, slice.columns, shift));
       hints.push({
         window: own?.window ?? header.grey.window,
         inverted: image.photometric === "MONOCHROME1",

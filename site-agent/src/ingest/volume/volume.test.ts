@@ -160,6 +160,35 @@ describe("volumes", () => {
     });
   });
 
+  it("of a tilted gantry are straightened", async () => {
+    const tilt = Math.PI / 9;
+    const [sin, cos] = [Math.sin(tilt), Math.cos(tilt)];
+    const straight: CtSeries = {
+      ...series,
+      spacingMm: [5 * cos, 4, 4],
+      directions: [
+        [1, 0, 0],
+        [0, cos, sin],
+        [0, -sin, cos],
+      ],
+    };
+    // The table moves along the body and not along the slices' normal.
+    const table: CtSeries["directions"] = [
+      [1, 0, 0],
+      [0, cos, sin],
+      [0, 0, 1],
+    ];
+    await putSeries("a", await writeCtSeries(straight));
+    await putSeries("b", await writeCtSeries({ ...series, uid: "2.25.300", directions: table }));
+    expect(await run()).toMatchObject({ used: 68, volumes: 2, quarantined: {} });
+    await withCache((cache) => {
+      const [first, second] = [volumeOf(cache, 0), volumeOf(cache, 1)];
+      expect(cache.records[1]?.volume?.spacingMm[0]).toBeCloseTo(5 * cos, 2);
+      expect(meanDifference(first, second)).toBeLessThan(3);
+      expect(Math.max(...second)).toBe(255);
+    });
+  });
+
   it("are read once; a second ingest finds them", async () => {
     await putSeries("a", await writeCtSeries({ ...series, slices: 8 }));
     await put("b.nii", writeNifti({ ...series, slices: 8 }));
@@ -203,7 +232,7 @@ describe("volumes", () => {
     await putSeries("gap", (await writeCtSeries({ ...small, uid: "2.25.2" })).toSpliced(3, 1));
     await putSeries(
       "tilted",
-      await writeCtSeries({ ...small, uid: "2.25.3", elements: (n) => [shifted(n, 0, 2 * n, 0)] }),
+      await writeCtSeries({ ...small, uid: "2.25.3", elements: (n) => [shifted(n, 0, 6 * n, 0)] }),
     );
     const repeated = await writeCtSeries({ ...small, uid: "2.25.4" });
     const [again] = await writeCtSeries({
