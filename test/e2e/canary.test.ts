@@ -228,7 +228,11 @@ describe("the word is nowhere", () => {
   });
 
   it("in the preview, the pictures, the decoded pixels or the exported encoder", async () => {
-    for (const name of ["page.html", "pixels.raw", "encoder.safetensors", "encoder.safetensors.json"])
+    for (const name of [
+      "page.html",
+      "pixels.raw",
+      ...["", ".json", ".md"].map((end) => `encoder.safetensors${end}`),
+    ])
       expect(findCanary(await readFile(hospital(name))), name).toEqual([]);
     expect(await canariesBelow(hospital("pictures"))).toEqual([]);
   });
@@ -238,6 +242,7 @@ describe("the word is nowhere", () => {
     const made = [
       "encoder.safetensors",
       "encoder.safetensors.json",
+      "encoder.safetensors.md",
       "home",
       "page.html",
       "pictures",
@@ -288,7 +293,7 @@ it("a command line that is wrong in any way is never repeated", async () => {
   // And it still says what to mend.
   expect(output).toContain("Did you mean run?");
   expect(output).toContain("Did you mean --cache?");
-  expect(output).toContain("Allowed choices are safetensors, checkpoint");
+  expect(output).toContain("Allowed choices are safetensors, onnx, checkpoint");
 });
 
 /** In this process, since nothing but the words on the command line matters to them. */
