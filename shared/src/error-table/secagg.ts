@@ -38,6 +38,12 @@ export const SECAGG_ERRORS = {
     "Sites were shown different lists for the same attempt.",
     "Stop the site and ask the coordinator's operator; this does not happen by accident.",
   ),
+  "secagg.downgrade": entry(
+    409,
+    false,
+    "The coordinator asks for an update without masks, and the plan says that it masks.",
+    "Stop the site and ask the coordinator's operator; this does not happen by accident.",
+  ),
   "secagg.spent": entry(
     409,
     true,

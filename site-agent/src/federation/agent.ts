@@ -308,7 +308,8 @@ class Agent {
   #follow(type: "connected" | "position", position: FederationPosition): void {
     if (this.#link !== null && mayHaveSum(position)) void this.#compare(this.#link);
     try {
-      this.#dispatch({ type, standing: believe(position, this.#options.membership, this.#planHash) });
+      const { membership, plan } = this.#options;
+      this.#dispatch({ type, standing: believe(position, membership, this.#planHash, plan) });
     } catch (error) {
       this.#dispatch({ type: "refused", error: toConsiliumError(error) });
     }

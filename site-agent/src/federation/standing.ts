@@ -2,15 +2,24 @@
 import { verify } from "@consilium/shared/crypto/identity";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
+import type { Plan } from "@consilium/shared/plan";
 import type { FederationPosition } from "@consilium/shared/protocol/events";
+import { tooFew } from "@consilium/shared/secagg/attempt";
 import type { Standing } from "./machine.ts";
 import type { Membership } from "./session.ts";
 
-/** @throws crypto.bad-signature, plan.mismatch, federation.unknown */
+/**
+ * @param planHash of the plan that this site has agreed to
+ * @param plan what it says about masks, and about how many sites it takes to hide one
+ * @throws crypto.bad-signature, plan.mismatch, federation.unknown
+ * @throws secagg.downgrade if an update is asked for without masks under a plan that masks
+ * @throws secagg.too-few-sites if the cohort is smaller than the plan allows
+ */
 export function believe(
   position: FederationPosition,
   { federation, site, coordinator }: Membership,
   planHash: Sha256,
+  { aggregation, minSites }: Pick<Plan, "aggregation" | "minSites">,
 ): Standing {
   switch (position.phase) {
     case "waiting":
@@ -20,6 +29,11 @@ export function believe(
     case "open": {
       const opening = verify("round-opening", position.opening, coordinator);
       assertOurs(opening);
+      if (aggregation.secure === "masked") {
+        // The steps are not signed: a coordinator that leaves them out must not get what a plain round would send.
+        if (position.masking === undefined) throw new ConsiliumError("secagg.downgrade");
+        if (opening.cohort.length < minSites) throw tooFew(opening.cohort.length, minSites);
+      }
       return {
         phase: "open",
         opening,

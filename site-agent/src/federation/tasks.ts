@@ -103,7 +103,7 @@ export class Tasks {
     this.#plan = plan;
     this.#training = training;
     this.#sending = new Sending(ports, membership, this.tally);
-    this.#masking = new SiteMasking({ ...ports.masking, random: ports.random }, membership);
+    this.#masking = new SiteMasking({ ...ports.masking, random: ports.random }, membership, plan.minSites);
     this.#genesis = genesis;
     this.#genesisFrame = encodeCheckpoint(genesis);
     this.genesisName = sha256(this.#genesisFrame);

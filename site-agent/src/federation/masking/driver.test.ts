@@ -61,6 +61,7 @@ function site(): SiteMasking {
       identity: member(siteNames(1)[0] ?? "").identity,
       coordinator: coordinator.public,
     },
+    plan.minSites,
   );
 }
 

@@ -6,9 +6,10 @@
  */
 import { verify, type RandomBytes } from "@consilium/shared/crypto/identity";
 import { ConsiliumError } from "@consilium/shared/errors";
+import type { SiteId } from "@consilium/shared/ids";
 import type { MaskingMessage, MaskingQuery, MaskingShown, ShownIn } from "@consilium/shared/protocol/masking";
 import { isFingerprintRound, type MaskingStep, type RoundOpening } from "@consilium/shared/protocol/round";
-import { openAttempt, type Self } from "@consilium/shared/secagg/attempt";
+import { openAttempt, tooFew, type Self } from "@consilium/shared/secagg/attempt";
 import type { PrivateValues } from "@consilium/shared/secagg/encode";
 import { layoutHash, type VectorLayout } from "@consilium/shared/secagg/layout";
 import { advertise } from "@consilium/shared/secagg/site/advertise";
@@ -45,14 +46,17 @@ export type Summand = Omit<PrivateValues, "roundingKey">;
 export class SiteMasking {
   readonly #ports: MaskingPorts;
   readonly #membership: Membership;
+  readonly #minSites: number;
   #thread: FrameThread | null = null;
   #last: Promise<unknown> = Promise.resolve();
   /** Context of the attempt whose masks the thread holds. */
   #begun: string | null = null;
 
-  constructor(ports: MaskingPorts, membership: Membership) {
+  /** @param minSites of the plan: fewer survivors get no signature */
+  constructor(ports: MaskingPorts, membership: Membership, minSites: number) {
     this.#ports = ports;
     this.#membership = membership;
+    this.#minSites = minSites;
   }
 
   /** The attempt whose vector lies on disk as it will be sent. */
@@ -178,6 +182,7 @@ export class SiteMasking {
     const kept = await this.#kept(opening);
     if (kept.state.phase !== "contributed") return saidIn(kept, "consistency");
     const { survivors } = await show(link, opening, "consistency");
+    this.#assertEnough(opening, survivors.survivors);
     const { broadcast: vote, keep: state } = consistency(kept.state, this.#self, survivors);
     const said = { step: "consistency", vote } as const;
     await this.#ports.folder.write({ ...kept, state, said });
@@ -222,6 +227,13 @@ export class SiteMasking {
     const result = this.#last.then(action);
     this.#last = result.catch(() => undefined);
     return result;
+  }
+
+  /** The coordinator may not make a sum smaller than what the sites agreed on by losing some of them on the way. */
+  #assertEnough({ cohort }: RoundOpening, survivors: readonly SiteId[]): void {
+    if (survivors.length >= this.#minSites) return;
+    const lost = cohort.filter((site) => !survivors.includes(site));
+    throw tooFew(survivors.length, this.#minSites, lost);
   }
 
   get #self(): Self {
