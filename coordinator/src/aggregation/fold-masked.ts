@@ -1,6 +1,6 @@
 /**
- * The sum of masked updates, unmasked, and the next checkpoint out of it. Memory is two vectors, however many sites there
- * are: the sum, and the mean that it gives.
+ * The sum of masked updates, unmasked, and the next checkpoint out of it. Memory is three vectors, however many sites
+ * there are: the sum, the masks that are left in it, and the mean that they give.
  */
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
@@ -14,6 +14,7 @@ import { geometryOf, type VectorLayout } from "@consilium/shared/secagg/layout";
 import type { Blobs } from "../blobs/blobs.ts";
 import { readCheckpointHead } from "./checkpoint-stream.ts";
 import type { ByteSource } from "./float-stream.ts";
+import { MaskThreads } from "./mask-threads.ts";
 import { writeNext, type NextJob, type NextModel } from "./next-checkpoint.ts";
 
 /** All that it takes to open a sum, whatever it is of. */
@@ -57,10 +58,16 @@ export async function sumMasked(job: MaskedSumJob, blobs: Blobs): Promise<TailTo
 async function openMasked(job: MaskedSumJob, blobs: Blobs): Promise<Aggregate> {
   const { attempt, layout, unmasking } = job;
   const sum = new Uint8Array(geometryOf(layout).totalBytes);
-  for (const { site, sha256 } of job.frames) {
-    await addFrame(attempt, layout, sum, site, blobs.read(sha256));
+  const masks = new MaskThreads(layout, unmasking.removals);
+  try {
+    for (const { site, sha256 } of job.frames) {
+      await addFrame(attempt, layout, sum, site, blobs.read(sha256));
+    }
+    await masks.addTo(sum);
+  } finally {
+    await masks.close();
   }
-  return openSum(layout, unmasking, sum);
+  return openSum(layout, { ...unmasking, removals: [] }, sum);
 }
 
 /** Looks at a frame's beginning: whether it is of this attempt at all. @throws as assertMaskedHeader */

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { addLanes } from "./lanes.ts";
+import { addAllLanes, addLanes } from "./lanes.ts";
 
 /** One element at a time, in plain numbers. */
 function reference(bits: 16 | 32, target: Buffer, source: Buffer, sign: 1 | -1): Buffer {
@@ -37,4 +37,26 @@ it("leaves alone what lies around the target", () => {
   const whole = new Uint8Array(200).fill(9);
   addLanes(32, whole.subarray(50, 90), new Uint8Array(40).fill(1), 1);
   expect([...whole.subarray(0, 50), ...whole.subarray(90)]).toEqual(Array(160).fill(9));
+});
+
+it("adds many sources as it adds one after the other, at any length up to its memory's", () => {
+  fc.assert(
+    fc.property(
+      fc.oneof({ weight: 9, arbitrary: fc.nat(40) }, fc.constantFrom(16_383, 16_384)),
+      fc.constantFrom(16 as const, 32 as const),
+      fc.array(fc.constantFrom(1 as const, -1 as const), { maxLength: 5 }),
+      (elements, bits, signs) => {
+        const target = randomBytes((elements * bits) / 8);
+        const sources = signs.map((sign) => ({ bytes: randomBytes(target.length), sign }));
+        const expected = Buffer.from(target);
+        for (const { bytes, sign } of sources) addLanes(bits, expected, bytes, sign);
+        addAllLanes(bits, target, sources);
+        expect(target.equals(expected)).toBe(true);
+      },
+    ),
+    { numRuns: 40 },
+  );
+  expect(() => {
+    addAllLanes(32, new Uint8Array(65_540), []);
+  }).toThrow(RangeError);
 });

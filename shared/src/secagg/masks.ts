@@ -4,6 +4,7 @@
  * before there is an update to mask. Memory: one block and one keystream block.
  */
 import { createCipheriv } from "node:crypto";
+import { addAllLanes } from "./lanes.ts";
 import { ALIGNMENT_BYTES, type Geometry } from "./layout.ts";
 import { addToBlock, blockRanges, type Block, type Sign } from "./ring.ts";
 import { assertUnspent } from "./secrets.ts";
@@ -39,10 +40,26 @@ export function addMasks(
   terms: readonly MaskTerm[],
   direction: Sign = 1,
 ): void {
+  const { offset, bytes } = block;
+  const signed = (sign: Sign): Sign => (sign === direction ? 1 : -1);
+  const inBody = offset + bytes.length <= geometry.bodyBytes;
+  if (bytes.length <= BLOCK_BYTES && (inBody || offset >= geometry.bodyBytes)) {
+    addAllLanes(inBody ? geometry.bodyBits : 32, bytes, keystreams(block, terms, signed));
+    return;
+  }
+  for (const { bytes: keystream, sign } of keystreams(block, terms, signed)) {
+    addToBlock(geometry, block, keystream, sign);
+  }
+}
+
+function* keystreams(
+  { offset, bytes }: Block,
+  terms: readonly MaskTerm[],
+  signed: (sign: Sign) => Sign,
+): Generator<{ readonly bytes: Uint8Array; readonly sign: Sign }, void, undefined> {
   for (const { key, sign } of terms) {
     assertUnspent(key);
-    const keystream = maskBlock(key, block.offset, block.bytes.length);
-    addToBlock(geometry, block, keystream, sign === direction ? 1 : -1);
+    yield { bytes: maskBlock(key, offset, bytes.length), sign: signed(sign) };
   }
 }
 
