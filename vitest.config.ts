@@ -67,6 +67,8 @@ export default defineConfig({
         test: {
           name: "system",
           include: ["test/**/*.test.ts"],
+          // Commands of their own: npm run attacks.
+          exclude: ["test/attacks/**"],
           testTimeout: 180_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },

@@ -2,44 +2,12 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ConsiliumError } from "../errors.ts";
 import type { SiteId } from "../ids.ts";
-import { encoder, type PrivateValues } from "./encode.ts";
-import { geometryOf, vectorLayoutSchema, type VectorLayout } from "./layout.ts";
-import { addToBlock } from "./ring.ts";
-import { fixedRandom, consortium, siteNames, wholeVector } from "./testing/consortium.ts";
+import { encoder } from "./encode.ts";
+import { geometryOf, vectorLayoutSchema } from "./layout.ts";
+import { consortium, siteNames } from "./testing/consortium.ts";
+import { assertExactSums, layoutFor, plainSum, valuesOf } from "./testing/exactness.ts";
 import { maskAll, runAttempt, type Dropouts } from "./testing/run.ts";
 import { thresholdOf } from "./threshold.ts";
-
-const layoutFor = (sites: number, link: "wide" | "narrow" = "wide"): VectorLayout =>
-  vectorLayoutSchema.parse({
-    sites,
-    link,
-    examplesCap: 1000,
-    tensors: [
-      { name: "blocks.0.weight", length: 37, bound: 0.05 },
-      { name: "norm.bias", length: 5, bound: 2 },
-    ],
-    extras: [
-      { kind: "real", name: "loss", length: 1, bound: 10, weighted: true },
-      { kind: "real", name: "moments", length: 4, bound: 1, weighted: false },
-      { kind: "count", name: "histogram", length: 3, most: 5000 },
-    ],
-  });
-
-/** Different at each site, some beyond the ranges. */
-function valuesOf(site: SiteId, seed: string): PrivateValues {
-  const bytes = fixedRandom(`${seed} values of ${site}`)(4 * 60);
-  const uniform = Array.from(new Uint32Array(bytes.buffer), (word) => word / 2 ** 31 - 1);
-  return {
-    update: Float32Array.from(uniform.slice(0, 42), (u, i) => u * (i < 37 ? 0.055 : 2.2)),
-    examples: 1 + Math.floor((uniform[42] ?? 0) ** 2 * 1500),
-    extras: {
-      loss: [uniform[43] ?? 0],
-      moments: uniform.slice(44, 48),
-      histogram: uniform.slice(48, 51).map((u) => Math.floor(2500 * (u + 1))),
-    },
-    roundingKey: fixedRandom(`${seed} rounding of ${site}`)(32),
-  };
-}
 
 const subsets = (sites: number) =>
   fc.record({
@@ -68,13 +36,6 @@ function expected(sites: number, dropouts: Dropouts): readonly string[] | "too f
       return "too few";
   }
   return survivors;
-}
-
-function plainSum(layout: VectorLayout, sites: readonly string[], values: (site: SiteId) => PrivateValues) {
-  const geometry = geometryOf(layout);
-  const sum = { offset: 0, bytes: new Uint8Array(geometry.totalBytes) };
-  for (const site of sites) addToBlock(geometry, sum, wholeVector(layout, values(site as SiteId), []), 1);
-  return sum.bytes;
 }
 
 describe("an attempt", () => {
@@ -108,6 +69,13 @@ describe("an attempt", () => {
     );
     expect(outcomes.sums).toBeGreaterThan(5);
     expect(outcomes.ends).toBeGreaterThan(3);
+  });
+
+  it("gives exactly that sum and plain averaging's mean, wherever sites fall silent", () => {
+    // A thousand attempts of up to 40 sites: npm run exactness.
+    const { runs, largestCohort } = assertExactSums(6, 20_240_502, { min: 3, max: 10 });
+    expect(runs).toBe(6);
+    expect(largestCohort).toBeGreaterThan(5);
   });
 
   it("averages as federated averaging does, up to one rounding step of each site", () => {
