@@ -182,7 +182,8 @@ export class TestFederation {
 
   async close(): Promise<void> {
     await this.coordinator.close();
-    await rm(this.folder, { recursive: true, force: true });
+    // An agent that was stopped may still be writing its last file.
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
