@@ -1,5 +1,5 @@
 /**
- * Golden vectors of secure aggregation. Another implementation can check itself against test/vectors/secagg.json: with
+ * Golden vectors of secure aggregation. Another implementation can check itself against test/vectors/secagg: with
  * the same secrets it makes the same messages, masks and sum. A change here is a change of the protocol.
  */
 import { readFileSync } from "node:fs";
@@ -14,7 +14,12 @@ import {
   survivorListSchema,
 } from "@consilium/shared/secagg/messages";
 import { z } from "zod";
+import { playRing } from "../support/secagg-ring.ts";
 import { playSecagg, secaggInputsSchema } from "../support/secagg-transcript.ts";
+
+function readVector(name: string): string {
+  return readFileSync(new URL(`../vectors/secagg/${name}`, import.meta.url), "utf8");
+}
 
 const transcriptSchema = z.strictObject({
   inputs: secaggInputsSchema,
@@ -33,9 +38,13 @@ const transcriptSchema = z.strictObject({
 });
 const vectors = z
   .strictObject({ wide: transcriptSchema, narrow: transcriptSchema })
-  .parse(JSON.parse(readFileSync(new URL("../vectors/secagg.json", import.meta.url), "utf8")));
+  .parse(JSON.parse(readVector("attempts.json")));
 
 it.each(["wide", "narrow"] as const)("plays an attempt on a %s link to the letter", (link) => {
   const { inputs, outputs } = vectors[link];
   expect(playSecagg(inputs)).toEqual(outputs);
+});
+
+it("puts a large cohort on the same ring", () => {
+  expect(playRing()).toEqual(JSON.parse(readVector("ring.json")));
 });

@@ -24,6 +24,7 @@ import { share } from "@consilium/shared/secagg/site/share";
 import { unmask } from "@consilium/shared/secagg/site/unmask";
 import { sha256 } from "@consilium/shared/canonical";
 import { z } from "zod";
+import { derivationsOf, signedText, type AttemptSecrets } from "./secagg-derivations.ts";
 
 const hexSchema = z.string().regex(/^([0-9a-f]{2})*$/);
 
@@ -132,9 +133,28 @@ export function playSecagg({ opening, layout, sites, lost }: SecaggInputs) {
     released.map(({ broadcast }) => broadcast),
   );
   const removals = termsOf(rebuilt.keep.removals);
+  const maskedSum = hex(accumulator);
   const { mean, extras, examples, clipped } = openSum(layout, rebuilt.keep, accumulator);
 
+  const derived = derivationsOf({
+    attempt,
+    layout,
+    mesh: collected.keep.mesh,
+    keys: collected.keep.keys,
+    participants: routed.keep.participants,
+    survivors: listed.keep.survivors,
+    secrets: selves.map(({ site, input }): AttemptSecrets => {
+      const [seal = "", pair = ""] = input.advertise;
+      const [selfSeed = "", ...drawn] = input.share;
+      const coefficients = drawn.slice(0, 2 * (collected.keep.mesh.shareThreshold - 1)).map(unhex);
+      return { site, seal: unhex(seal), pair: unhex(pair), selfSeed: unhex(selfSeed), coefficients };
+    }),
+  });
+  const first = <Message>(messages: readonly { readonly broadcast: Message }[]): Message =>
+    required(messages[0]).broadcast;
+
   return {
+    roster,
     rosterHash: rosterHash(roster),
     layoutHash: layoutHash(layout),
     terms: attempt.terms,
@@ -149,6 +169,16 @@ export function playSecagg({ opening, layout, sites, lost }: SecaggInputs) {
     agreement: agreed.broadcast,
     releases: released.map(({ broadcast }) => broadcast),
     removals,
+    derived,
+    /** What the first site's signature of each kind is over. */
+    signed: {
+      "secagg-keys": signedText("secagg-keys", first(advertised).body),
+      "secagg-dealing": signedText("secagg-dealing", first(shared).dealing.body),
+      "secagg-masked": signedText("secagg-masked", first(contributed).body),
+      "secagg-survivors": signedText("secagg-survivors", first(voted).body),
+      "secagg-release": signedText("secagg-release", first(released).body),
+    },
+    maskedSum,
     sum: hex(accumulator),
     aggregate: {
       mean: [...mean],
