@@ -87,8 +87,8 @@ function ofPair({ attempt, layout, keys }: PlayedAttempt, one: AttemptSecrets, o
   const { context } = attempt;
   const keyOf = (kind: "sealKey" | "pairKey"): Uint8Array =>
     fromBase64Url(required(keys.find(({ body }) => body.site === other.site)).body[kind]);
-  const sealed = agree(one.seal, keyOf("sealKey"), other.site);
-  const paired = agree(one.pair, keyOf("pairKey"), other.site);
+  const sealed = agreement(one.seal)(keyOf("sealKey"), other.site);
+  const paired = agreement(one.pair)(keyOf("pairKey"), other.site);
   const maskKey = pairMaskKey(paired, context, one.site, other.site);
   return {
     between: [one.site, other.site],

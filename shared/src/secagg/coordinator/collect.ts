@@ -1,9 +1,8 @@
 /** Round 1 at the coordinator: the keys of all sites that answered, shown to all of them. */
-import nacl from "tweetnacl";
 import { fromBase64Url } from "../../crypto/encoding.ts";
 import { ConsiliumError } from "../../errors.ts";
 import { verifyMember, type Attempt } from "../attempt.ts";
-import { agree } from "../derive.ts";
+import { agreement } from "../derive.ts";
 import { assertEnough, bySite } from "../key-list.ts";
 import { meshOf, type Mesh } from "../mesh.ts";
 import type { KeyList, SignedKeys } from "../messages.ts";
@@ -19,7 +18,7 @@ export interface Collected {
 }
 
 /** Any scalar tells a point of low order: clamping makes it a multiple of the cofactor (RFC 7748, section 5). */
-const PROBE = new Uint8Array(nacl.scalarMult.scalarLength).fill(1);
+const probe = agreement(new Uint8Array(32).fill(1));
 
 /** @throws secagg.too-few-sites, naming the sites without usable keys */
 export function collect(
@@ -51,7 +50,7 @@ export function collect(
  */
 export function assertKeys(attempt: Attempt, signed: SignedKeys, seen: ReadonlySet<string>): void {
   const { site, sealKey, pairKey } = verifyMember(attempt, "secagg-keys", signed);
-  for (const key of [sealKey, pairKey]) agree(PROBE, fromBase64Url(key), site);
+  for (const key of [sealKey, pairKey]) probe(fromBase64Url(key), site);
   if (sealKey === pairKey || seen.has(sealKey) || seen.has(pairKey)) {
     throw new ConsiliumError("secagg.bad-key", { culprits: [site] });
   }

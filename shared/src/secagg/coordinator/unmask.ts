@@ -8,7 +8,14 @@ import { fromBase64Url, toBase64Url } from "../../crypto/encoding.ts";
 import { ConsiliumError } from "../../errors.ts";
 import type { SiteId } from "../../ids.ts";
 import { compareSites, tooFew, verifyMember } from "../attempt.ts";
-import { agree, pairMaskKey, seedCommitment, selfMaskKey, shareDigest, type ShareKind } from "../derive.ts";
+import {
+  agreement,
+  pairMaskKey,
+  seedCommitment,
+  selfMaskKey,
+  shareDigest,
+  type ShareKind,
+} from "../derive.ts";
 import { badShare, digestsOf } from "../digests.ts";
 import type { MaskTerm } from "../masks.ts";
 import { neighbours } from "../mesh.ts";
@@ -68,8 +75,9 @@ export function unmask(
     }
     const { publicKey } = nacl.box.keyPair.fromSecretKey(secret);
     if (toBase64Url(publicKey) !== pairKeys.get(dealer)) throw badDealing(dealer);
+    const agree = agreement(secret);
     const terms = neighbours(mesh, dealer, survived).map((other): MaskTerm => {
-      const agreed = agree(secret, fromBase64Url(required(pairKeys.get(other))), other);
+      const agreed = agree(fromBase64Url(required(pairKeys.get(other))), other);
       // The survivor added it if its name comes first.
       return {
         key: pairMaskKey(agreed, context, dealer, other),

@@ -7,12 +7,12 @@ import { fromBase64Url } from "../../crypto/encoding.ts";
 import { ConsiliumError } from "../../errors.ts";
 import type { Sha256, SiteId } from "../../ids.ts";
 import { assertContext, compareSites, tooFew, verifyMember, type Attempt, type Self } from "../attempt.ts";
-import { agree, sealingKey, selfMaskKey, shareDigest } from "../derive.ts";
+import { agreement, sealingKey, selfMaskKey, shareDigest } from "../derive.ts";
 import { badShare, digestsOf } from "../digests.ts";
 import { assertEnough } from "../key-list.ts";
 import type { MaskTerm } from "../masks.ts";
 import { neighbours, type Mesh } from "../mesh.ts";
-import { SHARE_BYTES, type Delivery, type SignedKeys } from "../messages.ts";
+import { SHARE_BYTES, type Delivery } from "../messages.ts";
 import { required } from "../required.ts";
 import { assertUnspent, moveSecret, wipe } from "../secrets.ts";
 import { transcriptHash } from "../transcript.ts";
@@ -64,10 +64,12 @@ export function mask(state: Shared, self: Self, delivery: Delivery): { readonly 
     throw new ConsiliumError("secagg.equivocation", { detail: "(deliveries)" });
   }
 
+  const agree = agreement(state.sealSecret);
+  const sealKeyOf = (dealer: SiteId): Uint8Array => fromBase64Url(required(keys.get(dealer)).sealKey);
   const opened = dealers.map((dealer): [SiteId, HeldShares] => {
     const one = delivered.get(dealer);
     if (one === undefined) throw new ConsiliumError("secagg.equivocation", { detail: "(deliveries)" });
-    return [dealer, openShares(state, self.site, one, required(keys.get(dealer)))];
+    return [dealer, openShares(state, self.site, one, agree(sealKeyOf(dealer), dealer))];
   });
   const pairTerms = dealers.map((other): MaskTerm => {
     const key = moveSecret(required(state.pairMasks.get(other)));
@@ -90,14 +92,14 @@ export function mask(state: Shared, self: Self, delivery: Delivery): { readonly 
 }
 
 function openShares(
-  { attempt, mesh, sealSecret }: Shared,
+  { attempt, mesh }: Shared,
   site: SiteId,
   { dealing, box }: Delivery["dealings"][number],
-  { sealKey }: SignedKeys["body"],
+  agreed: Uint8Array,
 ): HeldShares {
   const { context } = attempt;
   const { site: dealer, digests } = verifyMember(attempt, "secagg-dealing", dealing);
-  const key = sealingKey(agree(sealSecret, fromBase64Url(sealKey), dealer), context, dealer, site);
+  const key = sealingKey(agreed, context, dealer, site);
   const bytes = fromBase64Url(box);
   const nonceBytes = nacl.secretbox.nonceLength;
   const plaintext = nacl.secretbox.open(bytes.subarray(nonceBytes), bytes.subarray(0, nonceBytes), key);

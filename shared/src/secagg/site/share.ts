@@ -5,7 +5,7 @@ import { sign, type RandomBytes } from "../../crypto/identity.ts";
 import { ConsiliumError } from "../../errors.ts";
 import type { SiteId } from "../../ids.ts";
 import { assertContext, type Attempt, type Self } from "../attempt.ts";
-import { agree, pairMaskKey, sealingKey, seedCommitment, shareDigest } from "../derive.ts";
+import { agreement, pairMaskKey, sealingKey, seedCommitment, shareDigest } from "../derive.ts";
 import { verifiedMesh } from "../key-list.ts";
 import type { Mesh } from "../mesh.ts";
 import type { DealingMessage, KeyList, SignedKeys } from "../messages.ts";
@@ -62,14 +62,12 @@ export function share(
   const holders = required(mesh.holders.get(self.site));
   // First everything that can fail: a secret that was shared once is not shared again.
   const others = holders.filter((to) => to !== self.site);
-  const agreedWith = (secret: Uint8Array, kind: "sealKey" | "pairKey", to: SiteId): Uint8Array =>
-    agree(secret, fromBase64Url(required(keys.get(to))[kind]), to);
-  const agreed = new Map(others.map((to) => [to, agreedWith(state.sealSecret, "sealKey", to)]));
+  const [agreeSeal, agreePair] = [agreement(state.sealSecret), agreement(state.pairSecret)];
+  const keyOf = (to: SiteId, kind: "sealKey" | "pairKey"): Uint8Array =>
+    fromBase64Url(required(keys.get(to))[kind]);
+  const agreed = new Map(others.map((to) => [to, agreeSeal(keyOf(to, "sealKey"), to)]));
   const pairMasks = new Map(
-    others.map((to) => [
-      to,
-      pairMaskKey(agreedWith(state.pairSecret, "pairKey", to), context, self.site, to),
-    ]),
+    others.map((to) => [to, pairMaskKey(agreePair(keyOf(to, "pairKey"), to), context, self.site, to)]),
   );
 
   const selfSeed = random(32);
