@@ -18,7 +18,7 @@ function attemptOf(round: number, attempt: number, loss: number | null): RoundSt
     contributions: loss === null ? [] : [{ site: SITE, examples: 32, metrics }],
     excluded: [],
     checkpoint: null,
-  verdict: null,
+    verdict: null,
   };
 }
 

@@ -208,7 +208,8 @@ export const planSchema = z
   )
   .refine(({ acceptance, privacy }) => acceptance === null || privacy.unit === "none", {
     path: ["acceptance"],
-    message: "a held-out loss would leave the site without noise; leave acceptance out of a plan with privacy",
+    message:
+      "a held-out loss would leave the site without noise; leave acceptance out of a plan with privacy",
   })
   .refine(({ model, volume }) => (model.dimensions === 3) === (volume !== null), {
     message: "model.dimensions 3 and volume go together",

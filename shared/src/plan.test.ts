@@ -83,10 +83,15 @@ describe("masked updates", () => {
 
 describe("strategies", () => {
   it("are a word, or a name with settings of their own", () => {
-    const named = (strategy: unknown) => parsePlan({ ...minimal, aggregation: { strategy } }).aggregation.strategy;
+    const named = (strategy: unknown) =>
+      parsePlan({ ...minimal, aggregation: { strategy } }).aggregation.strategy;
     expect(named("fedavg")).toBe("fedavg");
     expect(named({ name: "fedavgm" })).toEqual({ name: "fedavgm", learningRate: 1, momentum: 0.9 });
-    expect(named({ name: "fedadam", tau: 0.01 })).toMatchObject({ learningRate: 0.01, beta2: 0.99, tau: 0.01 });
+    expect(named({ name: "fedadam", tau: 0.01 })).toMatchObject({
+      learningRate: 0.01,
+      beta2: 0.99,
+      tau: 0.01,
+    });
   });
 
   it("that need each update are refused under masks, with what to do instead", () => {

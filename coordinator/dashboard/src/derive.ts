@@ -168,6 +168,12 @@ export function phaseTitle({ phase, round, rounds }: FederationStatus): string {
   }
 }
 
+/** Why a model and what was trained from it is gone. */
+export function describeRollback({ checkpoint, loss, before }: NonNullable<RoundStatus["verdict"]>): string {
+  const restored = before === null ? "" : `; back to ${shortHash(before.checkpoint)}`;
+  return `model ${shortHash(checkpoint)} was worse on held-out images: loss ${formatLoss(loss)} after ${formatLoss(before?.loss ?? null)}${restored}`;
+}
+
 /** Coarse on purpose: an estimate to the second would be a lie. */
 export function roughly(durationMs: number): string {
   if (durationMs < 10_000) return "a few seconds";

@@ -2,4 +2,7 @@
 import { adaptiveStep, type AdaptiveSettings } from "./adaptive.ts";
 
 export const fedyogi = (settings: AdaptiveSettings) =>
-  adaptiveStep(settings, (second, square) => second - (1 - settings.beta2) * square * Math.sign(second - square));
+  adaptiveStep(
+    settings,
+    (second, square) => second - (1 - settings.beta2) * square * Math.sign(second - square),
+  );

@@ -54,7 +54,11 @@ export async function fold(job: FoldJob, blobs: Blobs, reader: Identity): Promis
 async function* contributed(
   job: FoldJob,
   { site, sealedSha256 }: FoldJob["contributions"][number],
-  { blobs, reader, head }: { readonly blobs: Blobs; readonly reader: Identity; readonly head: CheckpointHead },
+  {
+    blobs,
+    reader,
+    head,
+  }: { readonly blobs: Blobs; readonly reader: Identity; readonly head: CheckpointHead },
 ): AsyncGenerator<Slice, void, undefined> {
   try {
     yield* updateValues(sealedUpdate({ ...job, site }, blobs.read(sealedSha256), reader, head));

@@ -43,7 +43,11 @@ async function* nextValues(
   base: Sha256,
   blobs: Blobs,
   head: CheckpointHead,
-  { step, state, mean }: { readonly step: ServerStep; readonly state: ServerState; readonly mean: Float64Array },
+  {
+    step,
+    state,
+    mean,
+  }: { readonly step: ServerStep; readonly state: ServerState; readonly mean: Float64Array },
 ) {
   yield head.header;
   for await (const { offset, values } of checkpointValues(blobs.read(base), head)) {
@@ -77,7 +81,7 @@ async function readState(
   const vectors = [...state.values()];
   for await (const { offset, values } of checkpointValues(blobs.read(stored), head)) {
     // A piece may reach from one vector into the next.
-    for (let done = 0; done < values.length; ) {
+    for (let done = 0; done < values.length;) {
       const at = offset + done;
       const part = values.subarray(done, done + length - (at % length));
       vectors[Math.floor(at / length)]?.set(part, at % length);

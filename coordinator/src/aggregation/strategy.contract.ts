@@ -25,7 +25,11 @@ export interface StrategyHarness {
 }
 
 /** An independent implementation in float64, without streams: the model after each of some rounds. */
-export type Reference = (strategy: StrategyPlan, base: readonly number[], rounds: readonly Vectors[]) => number[];
+export type Reference = (
+  strategy: StrategyPlan,
+  base: readonly number[],
+  rounds: readonly Vectors[],
+) => number[];
 
 export interface Claims {
   /** Whether sites weigh as much as they have images. */

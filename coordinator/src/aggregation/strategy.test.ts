@@ -93,12 +93,23 @@ const CLAIMS: readonly [object | "fedavg", Claims][] = [
   [{ name: "fedadam" }, adaptive],
   [{ name: "fedyogi" }, adaptive],
   [{ name: "median" }, { weighted: false, followsConsensus: true, tolerates: 5 }],
-  [{ name: "trimmed-mean", trim: 0.3 }, { weighted: false, followsConsensus: true, tolerates: 3 }],
-  [{ name: "krum", byzantine: 4 }, { weighted: false, followsConsensus: true, tolerates: 4 }],
-  [{ name: "multi-krum", byzantine: 3 }, { weighted: false, followsConsensus: true, tolerates: 3 }],
+  [
+    { name: "trimmed-mean", trim: 0.3 },
+    { weighted: false, followsConsensus: true, tolerates: 3 },
+  ],
+  [
+    { name: "krum", byzantine: 4 },
+    { weighted: false, followsConsensus: true, tolerates: 4 },
+  ],
+  [
+    { name: "multi-krum", byzantine: 3 },
+    { weighted: false, followsConsensus: true, tolerates: 3 },
+  ],
 ];
 for (const [written, claims] of CLAIMS) {
-  strategyContract(strategyOf(strategySchema.parse(written)), claims, referenceModel, () => Promise.resolve(harness));
+  strategyContract(strategyOf(strategySchema.parse(written)), claims, referenceModel, () =>
+    Promise.resolve(harness),
+  );
 }
 
 it("refuses another strategy's state", async () => {

@@ -7,7 +7,7 @@ export interface UpdateSet {
   /** Images behind each, in the same order; all the same where sites count alike. */
   readonly examples: readonly number[];
   /** Update `i` from its beginning, as often as one likes. Its errors name its site. */
-  read(i: number): AsyncGenerator<Slice, void, undefined>;
+  readonly read: (i: number) => AsyncGenerator<Slice, void, undefined>;
 }
 
 /** The same stretch of all updates. */
@@ -24,7 +24,7 @@ export async function* abreast({ length, examples, read }: UpdateSet): AsyncGene
   const streams = examples.map((_, i) => read(i));
   const rests = streams.map((): Float32Array => new Float32Array(0));
   try {
-    for (let offset = 0; offset < length; ) {
+    for (let offset = 0; offset < length;) {
       for (const [i, stream] of streams.entries()) {
         while (rests[i]?.length === 0) rests[i] = valuesOf(await stream.next());
       }

@@ -48,11 +48,7 @@ export async function status(options: OperatorOptions, terminal: Terminal): Prom
 export async function resume(options: OperatorOptions, terminal: Terminal): Promise<void> {
   const call = await operatorApi(options.home);
   const federation = await chooseFederation(options.federation, call);
-  const { phase, summary } = await call(
-    federationStatusSchema,
-    `/api/federations/${federation}/resume`,
-    {},
-  );
+  const { phase, summary } = await call(federationStatusSchema, `/api/federations/${federation}/resume`, {});
   say(terminal, { event: "result", federation, phase, summary }, `Resumed. ${summary}`);
 }
 

@@ -68,7 +68,7 @@ class Run {
     const ledger = new Ledger([], [], []);
     for (const fact of this.facts) ledger.apply(fact, 0);
     const checkpoints = ledger.checkpoints.map(({ body }) => body);
-    return restoreState(rules, { roster: sites, rounds: ledger.rounds, checkpoints });
+    return restoreState(rules, { roster: sites, rounds: ledger.rounds, checkpoints, cohort: null });
   }
 }
 
@@ -79,7 +79,11 @@ describe("a federation whose models are tried", () => {
     const { state, facts } = new Run().tries(1, 0.9, 0.95, 0.8);
     expect(state.position.phase).toBe("finished");
     expect(state.checkpoint).toBe(model(3));
-    expect(facts.map(({ fact }) => fact).slice(-3)).toEqual(["model.tried", "trial.ended", "federation.finished"]);
+    expect(facts.map(({ fact }) => fact).slice(-3)).toEqual([
+      "model.tried",
+      "trial.ended",
+      "federation.finished",
+    ]);
     expect(facts.filter(({ fact }) => fact === "round.aggregated")).toHaveLength(3);
   });
 
@@ -104,7 +108,10 @@ describe("a federation whose models are tried", () => {
       },
     });
     // The same base again is no news; the model made from it is.
-    expect(run.tries(0.9, 0.85).state).toMatchObject({ checkpoint: model(4), position: { phase: "finished" } });
+    expect(run.tries(0.9, 0.85).state).toMatchObject({
+      checkpoint: model(4),
+      position: { phase: "finished" },
+    });
   });
 
   it("ends with the model before if the last one is worse", () => {
@@ -114,7 +121,10 @@ describe("a federation whose models are tried", () => {
 
   it("pauses after so many in a row, and counts anew once a person resumes it", () => {
     const run = new Run().tries(1, 5, 1, 5);
-    expect(run.state).toMatchObject({ checkpoint: genesis, position: { phase: "paused", round: 3, attempt: 2 } });
+    expect(run.state).toMatchObject({
+      checkpoint: genesis,
+      position: { phase: "paused", round: 3, attempt: 2 },
+    });
     expect(summarise(run.state)).toContain("2 models in a row were worse");
     expect(run.restored()).toMatchObject({ checkpoint: genesis, rollbacks: 2, position: run.state.position });
     run.send({ type: "operator.resumed" });
@@ -145,14 +155,18 @@ describe("a federation whose models are tried", () => {
         expect({ ...restored, position: 0 }).toMatchObject({ checkpoint, accepted, rollbacks });
         expect(restored.position.phase).toBe(position.phase);
         if ("round" in position && "round" in restored.position) {
-          expect([restored.position.round, restored.position.attempt]).toEqual([position.round, position.attempt]);
+          expect([restored.position.round, restored.position.attempt]).toEqual([
+            position.round,
+            position.attempt,
+          ]);
         }
         // What the next round's strategy needs is there, and nothing that it needs is thrown away.
         const ledger = new Ledger([], [], []);
         for (const fact of run.facts) ledger.apply(fact, 0);
         const needed = ledger.neededStates(run.state);
         expect(ledger.spentStates(run.state).some((name) => needed.includes(name))).toBe(false);
-        if (checkpoint !== null && checkpoint !== genesis) expect(needed).toContain(ledger.serverStateOf(checkpoint));
+        if (checkpoint !== null && checkpoint !== genesis)
+          expect(needed).toContain(ledger.serverStateOf(checkpoint));
       }),
       { numRuns: 150 },
     );

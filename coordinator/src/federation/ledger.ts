@@ -59,7 +59,10 @@ export class Ledger {
   }
 
   /** Of the models that rounds may start from. */
-  neededStates({ checkpoint, accepted }: Pick<FederationState, "checkpoint" | "accepted">): readonly Sha256[] {
+  neededStates({
+    checkpoint,
+    accepted,
+  }: Pick<FederationState, "checkpoint" | "accepted">): readonly Sha256[] {
     return [checkpoint, accepted?.checkpoint ?? null].flatMap((name) =>
       name === null ? [] : (this.serverStateOf(name) ?? []),
     );

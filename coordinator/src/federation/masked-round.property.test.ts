@@ -36,7 +36,14 @@ import { FIRST_ATTEMPT, initialState, withPosition } from "./state.ts";
 import type { FederationEvent, FederationState, OpenPosition } from "./types.ts";
 
 const SITES = siteNames(4).map((name) => member(name));
-const rules = { rounds: 1, minSites: 3, roundDeadlineMs: 1000, gatherMs: 0, secure: "masked", acceptance: null } as const;
+const rules = {
+  rounds: 1,
+  minSites: 3,
+  roundDeadlineMs: 1000,
+  gatherMs: 0,
+  secure: "masked",
+  acceptance: null,
+} as const;
 const STEPS = ["advertise", "share", "mask", "consistency", "unmask"] as const;
 const layout = vectorLayoutSchema.parse({
   sites: SITES.length,

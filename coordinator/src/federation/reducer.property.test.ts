@@ -9,7 +9,14 @@ import { transition } from "./reducer.ts";
 import { initialState } from "./state.ts";
 import type { Fact, FederationEvent, FederationState } from "./types.ts";
 
-const rules = { rounds: 4, minSites: 2, roundDeadlineMs: 1000, gatherMs: 10, secure: "plain", acceptance: null } as const;
+const rules = {
+  rounds: 4,
+  minSites: 2,
+  roundDeadlineMs: 1000,
+  gatherMs: 10,
+  secure: "plain",
+  acceptance: null,
+} as const;
 const names = ["a", "b", "c", "d"];
 
 /** A happening that is aimed at the current round, the one before or the one after; the state decides which exist. */

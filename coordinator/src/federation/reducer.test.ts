@@ -6,7 +6,14 @@ import { initialState } from "./state.ts";
 import { summarise } from "./status.ts";
 import type { Effect, Fact, FederationEvent, FederationState, Rules } from "./types.ts";
 
-const rules: Rules = { rounds: 2, minSites: 2, roundDeadlineMs: 1000, gatherMs: 50, secure: "plain", acceptance: null };
+const rules: Rules = {
+  rounds: 2,
+  minSites: 2,
+  roundDeadlineMs: 1000,
+  gatherMs: 50,
+  secure: "plain",
+  acceptance: null,
+};
 const genesis = hashOf("checkpoint 0");
 
 type Happening = FederationEvent extends infer E

@@ -13,11 +13,7 @@ import {
 } from "@consilium/shared/ids";
 import { planSchema } from "@consilium/shared/plan-schema";
 import { uploadBeginSchema } from "@consilium/shared/protocol/events";
-import {
-  checkpointRecordSchema,
-  contributionHeaderSchema,
-  verdictSchema,
-} from "@consilium/shared/protocol/round";
+import { checkpointRecordSchema, contributionHeaderSchema } from "@consilium/shared/protocol/round";
 import { signedMaskedSchema } from "@consilium/shared/secagg/messages";
 import { z } from "zod";
 import { auditLineSchema, chain, EMPTY_CHAIN, type AuditEvent } from "../audit/chain.ts";
@@ -33,10 +29,9 @@ import {
   writeFingerprint,
 } from "./fingerprints.ts";
 import { dropVector, readMaskings, writeMasking } from "./masking-rows.ts";
+import { roundRow } from "./round-rows.ts";
 import { writeTrial } from "./trial-rows.ts";
-import type { FederationRow, InvitationRow, RoundRow, SiteRow, Store, UploadRow } from "./store.ts";
-
-const exclusionsSchema = z.array(z.strictObject({ site: siteIdSchema, reason: z.string() })).readonly();
+import type { FederationRow, InvitationRow, SiteRow, Store, UploadRow } from "./store.ts";
 
 const federationRow = z
   .object({
@@ -75,36 +70,6 @@ const siteRow = z
     site: row.site,
     identity: { signingKey: row.signing_key, sealingKey: row.sealing_key },
     enrolledAtMs: row.enrolled_at_ms,
-  }));
-
-const roundRow = z
-  .object({
-    round: roundSchema,
-    attempt: attemptSchema,
-    base: sha256Schema,
-    cohort: jsonColumn(z.array(siteIdSchema).readonly()),
-    outcome: z.enum(["open", "closed", "aggregated", "abandoned"]),
-    opened_at_ms: z.int(),
-    closed_at_ms: z.int().nullable(),
-    excluded: jsonColumn(exclusionsSchema),
-    checkpoint: sha256Schema.nullable(),
-    server_state: sha256Schema.nullable(),
-    verdict: jsonColumn(verdictSchema).nullable(),
-    resumed: z.int(),
-  })
-  .transform((row): Omit<RoundRow, "contributions" | "masking" | "totals"> => ({
-    round: row.round,
-    attempt: row.attempt,
-    base: row.base,
-    cohort: row.cohort,
-    outcome: row.outcome,
-    openedAtMs: row.opened_at_ms,
-    closedAtMs: row.closed_at_ms,
-    excluded: row.excluded,
-    checkpoint: row.checkpoint,
-    serverState: row.server_state,
-    verdict: row.verdict,
-    resumed: row.resumed === 1,
   }));
 
 /** A masked vector's header says who sent it and how long it is, and no more. */
@@ -386,11 +351,11 @@ function writeFact(db: SqlDatabase, federation: FederationId, fact: Fact, atMs: 
       return;
     case "model.tried":
     case "trial.ended":
+    case "federation.paused":
     case "federation.resumed":
       writeTrial(db, federation, fact, atMs);
       return;
     case "site.sat-out":
-    case "federation.paused":
     case "federation.finished":
       return;
   }

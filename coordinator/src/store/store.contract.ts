@@ -118,7 +118,13 @@ export function storeContract(name: string, makeHarness: () => Promise<StoreHarn
         { ...opened, attempt: 2 as Attempt },
         { fact: "contribution.accepted", header: header("a", 1, 2) },
         { fact: "round.closed", ...round1, attempt: 2 as Attempt, excluded: [] },
-        { fact: "round.aggregated", ...round1, attempt: 2 as Attempt, record: record(1, ["a"]), serverState: hashOf("state 1") },
+        {
+          fact: "round.aggregated",
+          ...round1,
+          attempt: 2 as Attempt,
+          record: record(1, ["a"]),
+          serverState: hashOf("state 1"),
+        },
         { fact: "federation.finished", checkpoint: hashOf("checkpoint 1") },
       ];
       const ledger = new Ledger([], [], []);

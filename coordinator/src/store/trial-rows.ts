@@ -1,13 +1,15 @@
 /** What attempts say of the models that were tried in them. Inside a transaction. */
 import type { FederationId } from "@consilium/shared/ids";
-import type { Fact } from "../federation/types.ts";
+import type { TrialFact } from "../federation/types.ts";
 import type { SqlDatabase } from "./database.ts";
 import { forgetMessages } from "./masking-rows.ts";
 
-type TrialFact = Extract<Fact, { fact: "model.tried" | "trial.ended" | "federation.resumed" }>;
-
 export function writeTrial(db: SqlDatabase, federation: FederationId, fact: TrialFact, atMs: number): void {
-  const set = (columns: string, values: readonly (string | number)[], attempt: number = fact.attempt): void => {
+  const set = (
+    columns: string,
+    values: readonly (string | number)[],
+    attempt: number = fact.attempt,
+  ): void => {
     db.run(`UPDATE rounds SET ${columns} WHERE federation = ? AND round = ? AND attempt = ?`, [
       ...values,
       federation,
@@ -25,6 +27,9 @@ export function writeTrial(db: SqlDatabase, federation: FederationId, fact: Tria
     case "trial.ended":
       set("outcome = 'aggregated', checkpoint = ?, closed_at_ms = ?", [fact.checkpoint, atMs]);
       forgetMessages(db, federation, fact);
+      return;
+    case "federation.paused":
+      // It follows from the verdicts.
       return;
     case "federation.resumed":
       // The attempt that paused it: the fact names the one that follows.

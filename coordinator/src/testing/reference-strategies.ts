@@ -65,7 +65,9 @@ function combined(strategy: StrategyPlan, { base, updates, examples }: Vectors):
     }
     default: {
       const total = sum(examples);
-      return Array.from(base, (_, i) => sum(updates.map((update, k) => (at(examples, k) / total) * at(update, i))));
+      return Array.from(base, (_, i) =>
+        sum(updates.map((update, k) => (at(examples, k) / total) * at(update, i))),
+      );
     }
   }
 }

@@ -44,7 +44,8 @@ describe("privacy by site", () => {
       const survivors = Math.max(3, thresholdOf(sites));
       const sum = new Float64Array(LENGTH);
       for (let site = 0; site < survivors; site++) {
-        for (const [i, value] of encoded(sites, new Float32Array(LENGTH), site).entries()) sum[i] = (sum[i] ?? 0) + value;
+        for (const [i, value] of encoded(sites, new Float32Array(LENGTH), site).entries())
+          sum[i] = (sum[i] ?? 0) + value;
       }
       const wanted = (privacy.noiseMultiplier * privacy.clipL2Norm) ** 2;
       // Four standard errors of a variance.
@@ -61,7 +62,10 @@ describe("privacy by site", () => {
     // The same key makes the same noise, so that what is left is the update, rounded.
     expect(Math.hypot(...cut)).toBeCloseTo(privacy.clipL2Norm, 3);
     const short = encoded(3, new Float32Array(LENGTH).fill(0.001), 1);
-    expect(Math.hypot(...short.map((value, i) => value - (none[i] ?? NaN)))).toBeCloseTo(0.001 * Math.sqrt(LENGTH), 3);
+    expect(Math.hypot(...short.map((value, i) => value - (none[i] ?? NaN)))).toBeCloseTo(
+      0.001 * Math.sqrt(LENGTH),
+      3,
+    );
   });
 
   it("counts sites alike, and makes the same noise for the same key alone", () => {
@@ -79,7 +83,10 @@ describe("privacy by site", () => {
   });
 
   it("reaches a target over all rounds", () => {
-    const multiplier = siteNoiseMultiplier({ unit: "site", clipL2Norm: 1, targetEpsilon: 2, delta: 1e-6 }, 10);
+    const multiplier = siteNoiseMultiplier(
+      { unit: "site", clipL2Norm: 1, targetEpsilon: 2, delta: 1e-6 },
+      10,
+    );
     const spent = epsilonOf([{ sampleRate: 1, noiseMultiplier: multiplier, steps: 10 }], 1e-6);
     expect(spent).toBeLessThanOrEqual(2);
     expect(spent).toBeGreaterThan(1.999);
@@ -106,7 +113,9 @@ it("discrete normal numbers have the moments of a normal one, and come as often 
   const [stdDev, count] = [64, 40_000];
   const values = Float64Array.from({ length: count }, () => random.discreteNormal(stdDev));
   expect(values.every(Number.isInteger)).toBe(true);
-  expect(Math.abs(values.reduce((sum, v) => sum + v, 0) / count)).toBeLessThan((4 * stdDev) / Math.sqrt(count));
+  expect(Math.abs(values.reduce((sum, v) => sum + v, 0) / count)).toBeLessThan(
+    (4 * stdDev) / Math.sqrt(count),
+  );
   expect(Math.abs(variance(values) / stdDev ** 2 - 1)).toBeLessThan(4 * Math.sqrt(2 / count));
   expect(() => random.discreteNormal(3)).toThrow(RangeError);
 });

@@ -26,8 +26,7 @@ const RING_BITS = 32;
  */
 export function siteNoiseMultiplier(privacy: SitePrivacy, rounds: number): number {
   const { noiseMultiplier, targetEpsilon: epsilon = 0, delta } = privacy;
-  const found =
-    noiseMultiplier ?? noiseMultiplierFor({ epsilon, delta }, { sampleRate: 1, steps: rounds });
+  const found = noiseMultiplier ?? noiseMultiplierFor({ epsilon, delta }, { sampleRate: 1, steps: rounds });
   if (found === null) throw new ConsiliumError("privacy.unreachable");
   return found;
 }
@@ -49,7 +48,11 @@ export const noiseOverUpdate = (noiseMultiplier: number, weights: number, sites:
 export function withSiteNoise(
   ranges: readonly TensorRange[],
   sites: number,
-  { privacy, rounds, minSites }: { readonly privacy: SitePrivacy; readonly rounds: number; readonly minSites: number },
+  {
+    privacy,
+    rounds,
+    minSites,
+  }: { readonly privacy: SitePrivacy; readonly rounds: number; readonly minSites: number },
 ): { readonly tensors: TensorRange[]; readonly noise: NonNullable<VectorLayout["noise"]> } {
   const { clipL2Norm } = privacy;
   const multiplier = siteNoiseMultiplier(privacy, rounds);
@@ -61,7 +64,8 @@ export function withSiteNoise(
     Math.sqrt(ranges.reduce((sum, range) => sum + range.length * (boundOf(range, stdDev) / levels) ** 2, 0));
   // Noise widens the ranges, which coarsens the steps, which lengthens the update: each time by far less.
   let stdDev = 0;
-  for (let i = 0; i < 30; i++) stdDev = (multiplier * (clipL2Norm + lengthened(stdDev))) / Math.sqrt(survivors);
+  for (let i = 0; i < 30; i++)
+    stdDev = (multiplier * (clipL2Norm + lengthened(stdDev))) / Math.sqrt(survivors);
   const share = agreedOn(stdDev * 1.0001);
   const isSettled = (multiplier * (clipL2Norm + lengthened(share))) / Math.sqrt(survivors) <= share;
   const tensors = ranges.map((range) => ({ ...range, bound: agreedOn(boundOf(range, share)) }));

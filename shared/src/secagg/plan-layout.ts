@@ -42,7 +42,9 @@ export function roundLayout(
     beta1: training.adamBeta1,
     beta2: training.adamBeta2,
     weightDecay: training.weightDecay,
-    learningRateSum: steps * largestLearningRate(
+    learningRateSum:
+      steps *
+      largestLearningRate(
         { learningRate, warmupRounds, rounds: plan.rounds },
         // In the round after the last one nobody trains, and nothing has to fit.
         Math.min(round, plan.rounds),

@@ -95,7 +95,9 @@ describe.each(runtimes)("a %s step in two halves", (_, runtime) => {
 
   it("adds up gradients, or starts anew", async () => {
     const program = stepProgram(definition);
-    const workspace = runtime().openWorkspace(new Map([...stateShapes(program, definition.optimizer), ...gradientShapes(program)]));
+    const workspace = runtime().openWorkspace(
+      new Map([...stateShapes(program, definition.optimizer), ...gradientShapes(program)]),
+    );
     const { slots } = program.layout;
     await workspace.write(toArrays(slots, weightsName, WEIGHTS));
     const replace = await workspace.prepare(gradientProgram(definition, { accumulate: false }));

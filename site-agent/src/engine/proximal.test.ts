@@ -15,9 +15,7 @@ const BATCHES = [1, 2, 3, 4].map((seed) => ({
 /** @param inLoss whether the term stands in the loss, to be differentiated, or is left to the step */
 function definition(inLoss: boolean, mu: number, parts: number): TrainStepDefinition<Inputs> {
   return {
-    parameters: [
-      { name: "w", shape: [3, 2], decay: true, learningRateScale: 1 },
-    ],
+    parameters: [{ name: "w", shape: [3, 2], decay: true, learningRateScale: 1 }],
     inputs: inputs(parts),
     separable: true,
     optimizer: {

@@ -4,7 +4,14 @@
  * gradient is clipped without it.
  */
 import type { Slot } from "./layout.ts";
-import { anchorName, named, slotInputs, weightsName, type NamedTensors, type ProgramInputs } from "./program.ts";
+import {
+  anchorName,
+  named,
+  slotInputs,
+  weightsName,
+  type NamedTensors,
+  type ProgramInputs,
+} from "./program.ts";
 import * as tf from "./tf.ts";
 import type { AdamWOptions } from "./types.ts";
 

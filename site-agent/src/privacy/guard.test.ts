@@ -68,7 +68,14 @@ describe("the guard before training", () => {
 
   it("stops at the site's limit, as its statement foretold, and writes nothing then", async () => {
     const policy = { ...DEFAULT_POLICY, maxEpsilon: 4, delta: 1e-5 };
-    const foretold = statement({ cohort: "train", patients: PATIENTS, policy, payments: [], plan: PRIVATE, weights: 0 });
+    const foretold = statement({
+      cohort: "train",
+      patients: PATIENTS,
+      policy,
+      payments: [],
+      plan: PRIVATE,
+      weights: 0,
+    });
     const allowed = foretold.forecast?.allowedRounds ?? NaN;
     expect(allowed).toBeGreaterThan(2);
     expect(allowed).toBeLessThan(20);
@@ -93,7 +100,10 @@ describe("the guard before training", () => {
   });
 
   it("pays for a site as a whole, in its federation and for each of its patients, and trains without noise", async () => {
-    const whole = { ...PRIVATE, privacy: { unit: "site", clipL2Norm: 1, noiseMultiplier: 3, delta: 1e-6 } } as const;
+    const whole = {
+      ...PRIVATE,
+      privacy: { unit: "site", clipL2Norm: 1, noiseMultiplier: 3, delta: 1e-6 },
+    } as const;
     expect(await guard(undefined, whole).pay(1, 1)).toBeNull();
     const step = [{ sampleRate: 1, noiseMultiplier: 3, steps: 1 }];
     expect(await payments()).toMatchObject([{ unit: "site", ...step[0] }]);

@@ -149,7 +149,17 @@ export const warnOfSiteNoise = (weights: number, sites: number, times: number): 
   `WARNING: with ${weights.toLocaleString("en-GB")} weights and ${sites} sites the noise in the mean is ${show(times)} times as long as the longest update that it hides. ${times > 1 ? "Expect the model to learn little or nothing." : "Expect the model to learn more slowly."}`;
 
 function describeForecast(
-  { federation, terms, site, rounds, planDelta, planEpsilon, epsilon, epsilonTogether, allowedRounds }: Forecast,
+  {
+    federation,
+    terms,
+    site,
+    rounds,
+    planDelta,
+    planEpsilon,
+    epsilon,
+    epsilonTogether,
+    allowedRounds,
+  }: Forecast,
   { maxEpsilon, delta }: Statement,
 ): readonly string[] {
   if (terms === null) {

@@ -2,7 +2,7 @@ import type { FederationStatus, RoundStatus } from "@consilium/shared/protocol/h
 import { formatDurationMs } from "@consilium/shared/units";
 import { Button } from "@mantine/core";
 import { useState, type ReactNode } from "react";
-import { formatCount, formatLoss, roundDurationMs, shortHash } from "../derive.ts";
+import { describeRollback, formatCount, formatLoss, roundDurationMs, shortHash } from "../derive.ts";
 
 const SHOWN_AT_FIRST = 10;
 
@@ -98,7 +98,14 @@ function RoundRow({ round, sites }: RoundRowProps): ReactNode {
             <strong>{site}</strong> {reason}
           </span>
         ))}
-        {round.excluded.length === 0 && <span className="dimmed">–</span>}
+        {round.verdict?.accepted === false && (
+          <span className="excluded">
+            <strong>taken back</strong> {describeRollback(round.verdict)}
+          </span>
+        )}
+        {round.excluded.length === 0 && round.verdict?.accepted !== false && (
+          <span className="dimmed">–</span>
+        )}
       </td>
       <td>
         {round.checkpoint === null ? (

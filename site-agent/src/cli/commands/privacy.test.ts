@@ -97,7 +97,9 @@ it("warns of the noise that a plan by site would bring, before anyone agrees to 
   await writeFile(file, JSON.stringify({ ...toyPlan({}, 10), privacy }));
   const { stdout } = await site("privacy", "--plan", file);
   expect(stdout).toContain("toy protects this site as a whole, 10 rounds to come");
-  expect(stdout).toMatch(/WARNING: with [\d,]+ weights and 3 sites the noise in the mean is \d+ times as long/);
+  expect(stdout).toMatch(
+    /WARNING: with [\d,]+ weights and 3 sites the noise in the mean is \d+ times as long/,
+  );
   const shown = JSON.parse((await site("privacy", "--plan", file, "--json")).stdout) as {
     forecast: { site: { weights: number; noiseOverUpdate: number } };
   };
