@@ -15,8 +15,10 @@ import { Cleanup } from "./cleanup.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { parseConfig, type ServeConfig, type serveConfigSchema } from "./config.ts";
 import { Federations } from "./federation/registry.ts";
-import { FederationService, type FederationPorts } from "./federation/service.ts";
+import type { FederationPorts } from "./federation/ports.ts";
+import { FederationService } from "./federation/service.ts";
 import type { Fact } from "./federation/types.ts";
+import { Council } from "./governance/council.ts";
 import { Enrolment } from "./governance/enrolment.ts";
 import { Operators } from "./governance/operator.ts";
 import { adoptPlan } from "./governance/plan.ts";
@@ -106,6 +108,7 @@ export async function prepareCoordinator({
     const { gatherMs } = config;
     const ports = { store, blobs, aggregator, clock, identity, random, logger, followAudit, gatherMs };
     const federations = await openFederations(ports, cleanup);
+    const councils = await openCouncils(ports, federations, cleanup);
     const sessions = new Sessions({ ...ports, federations });
     const uploads = new Uploads({ ...ports, federations, maxGenesisBytes: config.maxModelBytes });
     await uploads.sweep();
@@ -128,9 +131,10 @@ export async function prepareCoordinator({
     const http = await createHttp({
       ...ports,
       federations,
+      councils,
       sessions,
       metrics,
-      enrolment: new Enrolment({ ...ports, federations }),
+      enrolment: new Enrolment({ ...ports, councils, federations }),
       operators: new Operators(operatorToken),
       dashboardFolder: DASHBOARD_FOLDER,
     });
@@ -162,6 +166,27 @@ async function openFederations(ports: FederationPorts, cleanup: Cleanup): Promis
     services.push(service);
   }
   return new Federations(services);
+}
+
+async function openCouncils(
+  ports: FederationPorts & { readonly logger: Logger },
+  federations: Federations,
+  cleanup: Cleanup,
+): Promise<ReadonlyMap<string, Council>> {
+  const councils = new Map<string, Council>();
+  for (const service of federations.all()) {
+    const onTrouble = (error: unknown): void => {
+      const { code } = toConsiliumError(error);
+      ports.logger.error(
+        { federation: service.federation, code },
+        "will be tried again after the next round",
+      );
+    };
+    const council = await Council.open({ ...ports, onTrouble }, service);
+    cleanup.add(() => council.close());
+    councils.set(service.federation, council);
+  }
+  return councils;
 }
 
 /** Passes facts on, and clears away the uploads that a change has made pointless. */

@@ -6,12 +6,14 @@ import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } 
 import type { Blobs } from "./blobs/blobs.ts";
 import type { Clock } from "./clock.ts";
 import type { Federations } from "./federation/registry.ts";
+import type { Council } from "./governance/council.ts";
 import type { Enrolment } from "./governance/enrolment.ts";
 import type { Operators } from "./governance/operator.ts";
 import type { Sessions } from "./governance/sessions.ts";
 import { Access } from "./routes/access.ts";
 import { blobRoutes } from "./routes/blobs.ts";
 import { handleErrors } from "./routes/errors.ts";
+import { governanceRoutes } from "./routes/governance.ts";
 import { metricsRoutes, type Metrics } from "./routes/metrics.ts";
 import { operatorRoutes } from "./routes/operators.ts";
 import { servePage } from "./routes/page.ts";
@@ -22,6 +24,7 @@ export interface HttpPorts {
   readonly store: Store;
   readonly blobs: Blobs;
   readonly federations: Federations;
+  readonly councils: ReadonlyMap<string, Council>;
   readonly enrolment: Enrolment;
   readonly sessions: Sessions;
   readonly operators: Operators;
@@ -79,6 +82,7 @@ export async function createHttp(ports: HttpPorts): Promise<FastifyInstance> {
   metricsRoutes(app, ports.metrics, access);
   await app.register(siteRoutes(ports));
   await app.register(operatorRoutes({ ...ports, access }));
+  await app.register(governanceRoutes({ ...ports, access }));
   await app.register(blobRoutes({ ...ports, access }));
   app.get("/api/openapi.json", { schema: { hide: true } }, () => app.swagger());
   await app.register(async (scope) => {

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConsiliumError } from "@consilium/shared/errors";
-import type { Plan } from "@consilium/shared/plan";
+import { planHash, type Plan } from "@consilium/shared/plan";
 import { z } from "zod";
 import type { Children, JsonLine } from "./children.ts";
 import { evaluationRowSchema, intervalSchema } from "./report/types.ts";
@@ -134,6 +134,11 @@ export class SiteCommands {
   async join(coordinator: string, token: string, { aggregation }: Plan): Promise<void> {
     const accept = aggregation.secure === "plain" ? ["--accept-plain"] : [];
     await this.#run("join", ["--coordinator", coordinator, "--token", token, ...accept]);
+  }
+
+  /** What a person at the hospital types once they have read the plan. */
+  async approvePlan(plan: Plan): Promise<void> {
+    await this.#run("plan", ["approve", planHash(plan)]);
   }
 
   async ingest(

@@ -90,6 +90,11 @@ export async function runDemo(options: DemoOptions, around: Surroundings): Promi
     }),
   );
 
+  // A hospital's own people do this; nobody trains before they have.
+  await stage("Approving the plan, on behalf of each hospital's data-protection officer", () =>
+    eachAtMost(cores, sites, (site) => site.approvePlan(plan)),
+  );
+
   const ingested = await stage(
     "Reading DICOM into each site's cache",
     (say) => ingestAll(hospitals, sites, sizePx, cores, say),

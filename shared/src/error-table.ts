@@ -4,6 +4,7 @@
  */
 import type { ErrorEntry } from "./error-table/entry.ts";
 import { FEDERATION_ERRORS } from "./error-table/federation.ts";
+import { GOVERNANCE_ERRORS } from "./error-table/governance.ts";
 import { IMAGE_ERRORS } from "./error-table/images.ts";
 import { LEARNING_ERRORS } from "./error-table/learning.ts";
 import { PRIVACY_ERRORS } from "./error-table/privacy.ts";
@@ -14,6 +15,7 @@ import { SOURCE_ERRORS } from "./error-table/sources.ts";
 export const ERRORS = {
   ...RUNNING_ERRORS,
   ...FEDERATION_ERRORS,
+  ...GOVERNANCE_ERRORS,
   ...SECAGG_ERRORS,
   ...IMAGE_ERRORS,
   ...SOURCE_ERRORS,

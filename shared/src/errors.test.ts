@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { FEDERATION_ERRORS } from "./error-table/federation.ts";
+import { GOVERNANCE_ERRORS } from "./error-table/governance.ts";
 import { IMAGE_ERRORS } from "./error-table/images.ts";
 import { LEARNING_ERRORS } from "./error-table/learning.ts";
 import { PRIVACY_ERRORS } from "./error-table/privacy.ts";
@@ -20,6 +21,7 @@ it("has each code in one area", () => {
   const areas = [
     RUNNING_ERRORS,
     FEDERATION_ERRORS,
+    GOVERNANCE_ERRORS,
     SECAGG_ERRORS,
     IMAGE_ERRORS,
     SOURCE_ERRORS,

@@ -169,10 +169,12 @@ async function comparedImages(home: Home): Promise<readonly Finding[]> {
 async function coordinator(
   home: Home,
   { site, plan, enrolment }: JoinedSite,
-  { fetch, random, signal }: CliPorts,
+  { fetch, random, nowMs, signal }: CliPorts,
 ): Promise<readonly Finding[]> {
   const identity = await home.identity();
   const membership = { federation: plan.federation, site, identity, coordinator: enrolment.coordinator };
-  await openSession(httpClient(enrolment.coordinatorUrl, fetch), membership, random, signal);
+  const http = httpClient(enrolment.coordinatorUrl, fetch);
+  const receipts = receiptsFile(home.receiptsFile);
+  await openSession({ http, random, nowMs, receipts }, membership, signal);
   return [ok("coordinator", "answers, and proved the pinned key")];
 }

@@ -50,7 +50,7 @@ export class Consortium {
     ]);
     await runCli("site", ["init", "--home", home, "--site", site, "--json"]);
     const token = String(invitation["token"]);
-    await runCli("site", [
+    const joined = await runCli("site", [
       "join",
       "--home",
       home,
@@ -60,6 +60,7 @@ export class Consortium {
       token,
       "--json",
     ]);
+    await runCli("site", ["plan", "approve", String(joined["planHash"]), "--home", home, "--json"]);
     const labels = path.join(this.images(site), "labels.csv");
     await runCli("site", ["ingest", this.images(site), "--home", home, "--labels", labels, "--json"]);
   }

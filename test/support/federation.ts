@@ -13,16 +13,20 @@ import type { Manifest } from "@consilium/shared/manifest";
 import { parsePlan, type Plan, type PlanInput } from "@consilium/shared/plan";
 import { parseToken } from "@consilium/shared/protocol/token";
 import { startCoordinator, type Coordinator } from "../../coordinator/src/app.ts";
-import { runAgent, type AgentReport, type AgentResult } from "../../site-agent/src/federation/agent.ts";
+import { runAgent, type AgentResult } from "../../site-agent/src/federation/agent.ts";
+import type { AgentReport } from "../../site-agent/src/federation/agent-report.ts";
 import type { CohortReport } from "../../site-agent/src/federation/cohort.ts";
 import { cohortFile } from "../../site-agent/src/federation/cohort-file.ts";
 import { checkpointFolder } from "../../site-agent/src/federation/checkpoints.ts";
 import { enrol } from "../../site-agent/src/federation/enrol.ts";
 import { httpClient } from "../../site-agent/src/federation/http.ts";
 import { maskingFolder } from "../../site-agent/src/federation/masking/kept.ts";
-import { pinsFile } from "../../site-agent/src/federation/masking/roster.ts";
 import { outboxFolder } from "../../site-agent/src/federation/outbox.ts";
 import { receiptsFile } from "../../site-agent/src/federation/receipts.ts";
+import { witnessedHeads } from "../../site-agent/src/governance/audit-witness.ts";
+import { Gate } from "../../site-agent/src/governance/gate.ts";
+import { pinsFile, type RosterNews } from "../../site-agent/src/governance/pins.ts";
+import { DEFAULT_POLICY, type Policy } from "../../site-agent/src/policy.ts";
 import { initHome, type Home } from "../../site-agent/src/home/home.ts";
 import { storeGlobalModel } from "../../site-agent/src/home/models.ts";
 import { privacyGuard } from "../../site-agent/src/privacy/guard.ts";
@@ -97,9 +101,20 @@ export interface RunOptions {
   readonly fingerprint?: Uint32Array | (() => Promise<Uint32Array>);
   /** Another key than the one that was pinned, to play an impostor's victim. */
   readonly pinned?: PublicIdentity;
+  readonly onRoster?: (news: RosterNews) => void;
+  /** A clock of its own. */
+  readonly nowMs?: () => number;
   /** Called at the very moment of a report; may stop the agent. */
   readonly onReport?: (report: AgentReport, stop: AbortController) => void;
 }
+
+/** Plans need no approval, and a site alone is a federation. */
+export const OPEN_POLICY: Policy = {
+  ...DEFAULT_POLICY,
+  requireSecureAggregation: false,
+  planApproval: "automatic",
+  minCohort: 1,
+};
 
 export class TestFederation {
   readonly folder: string;
@@ -154,8 +169,11 @@ export class TestFederation {
     return token;
   }
 
-  /** A site with a new home that has joined. @param url where it finds the coordinator, for example a proxy */
-  async site(name: string, url = this.coordinator.url): Promise<TestSite> {
+  /**
+   * A site with a new home that has joined; its policy asks nobody unless told otherwise.
+   * @param url where it finds the coordinator, for example a proxy
+   */
+  async site(name: string, url = this.coordinator.url, policy: Partial<Policy> = {}): Promise<TestSite> {
     const site = name as SiteId;
     const { home, identity } = await initHome(path.join(this.folder, name), site, random, false);
     const token = parseToken(await this.invite(name));
@@ -168,6 +186,7 @@ export class TestFederation {
       signal: new AbortController().signal,
     });
     await home.enrol(await send());
+    await home.setPolicy({ ...OPEN_POLICY, ...policy });
     return new TestSite(home);
   }
 
@@ -236,7 +255,12 @@ export class TestSite {
 
   async #run(
     trainer: Trainer,
-    { pinned, fingerprint = new Uint32Array(FINGERPRINT_LENGTH) }: RunOptions,
+    {
+      pinned,
+      fingerprint = new Uint32Array(FINGERPRINT_LENGTH),
+      onRoster = () => undefined,
+      nowMs = Date.now,
+    }: RunOptions,
     onCohort: (cohort: CohortReport) => void,
     signal: AbortSignal,
     report: (report: AgentReport) => void,
@@ -250,11 +274,14 @@ export class TestSite {
         checkpoints: checkpointFolder(path.join(home.federationFolder, "checkpoints")),
         outbox: outboxFolder(home.federationFolder),
         receipts: receiptsFile(home.receiptsFile),
-        masking: {
-          folder: maskingFolder(home.federationFolder),
-          pins: pinsFile(home.rosterFile),
-          onNewSites: () => undefined,
-        },
+        masking: { folder: maskingFolder(home.federationFolder) },
+        pins: pinsFile(home.rosterFile),
+        onRoster,
+        auditHeads: witnessedHeads(home.auditHeadsFile),
+        gate: new Gate(
+          { policy: () => home.policy(), receipts: receiptsFile(home.receiptsFile), nowMs },
+          plan,
+        ),
         trainer,
         privacy: privacyGuard(
           {
@@ -265,7 +292,7 @@ export class TestSite {
           { plan, cohort: "train", cacheDir: home.cacheFolder("train") },
         ),
         random,
-        nowMs: Date.now,
+        nowMs,
         // Patience is for people: a tenth of it is enough here.
         sleep: (durationMs, until) =>
           delay(durationMs / 10, undefined, { signal: until }).catch(() => undefined),

@@ -4,7 +4,7 @@ import path from "node:path";
 import fc from "fast-check";
 import pino from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { chain, EMPTY_CHAIN, verifyChain, type AuditLine } from "./chain.ts";
+import { chain, EMPTY_CHAIN, verifyChain, type AuditLine } from "@consilium/shared/audit/chain";
 import { AuditFile, verifyAuditFile } from "./file.ts";
 
 function linesOf(count: number): AuditLine[] {

@@ -3,7 +3,7 @@ import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import type { FederationId } from "@consilium/shared/ids";
 import { isoTime } from "../clock.ts";
 import type { Fact } from "../federation/types.ts";
-import type { AuditEvent } from "./chain.ts";
+import type { AuditEvent } from "@consilium/shared/audit/chain";
 
 export function auditEvent(
   federation: FederationId,

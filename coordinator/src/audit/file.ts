@@ -4,7 +4,13 @@
  */
 import { open, readFile, truncate } from "node:fs/promises";
 import type { Logger } from "pino";
-import { parseLine, verifyChain, type AuditLine, type ChainCheck } from "./chain.ts";
+import {
+  logLines,
+  parseLine,
+  verifyChain,
+  type AuditLine,
+  type ChainCheck,
+} from "@consilium/shared/audit/chain";
 
 export interface AuditSource {
   /** Lines after `seq`, ascending. */
@@ -66,7 +72,7 @@ export class AuditFile {
 /** Checks the file's chain from its first line. */
 export async function verifyAuditFile(file: string): Promise<ChainCheck> {
   const text = await readText(file);
-  return verifyChain(text === "" ? [] : text.replace(/\n$/, "").split("\n"));
+  return verifyChain(logLines(text));
 }
 
 async function readText(file: string): Promise<string> {

@@ -115,7 +115,7 @@ class Coordinator {
     const { round, attempt, base, cohort } = row;
     const opening = { federation, round, attempt, base, cohort, planHash: hashOf("plan") };
     const roster = SITES.map(({ site, identity }) => ({ site, identity: identity.public }));
-    const signed = { federation, round, attempt, members: roster };
+    const signed = { federation, round, attempt, version: 1, members: roster };
     const known = this.#round;
     const terms = known?.terms.attempt.terms;
     if (known !== null && terms?.round === round && terms.attempt === attempt) return known;

@@ -1,11 +1,11 @@
 /** The masked attempt that is under way: its terms, made once, and its messages out of the ledger. */
 import { sign, type Identity } from "@consilium/shared/crypto/identity";
-import type { PublicIdentity } from "@consilium/shared/crypto/signed";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { fingerprintLayout } from "@consilium/shared/fingerprint/masked";
 import type { SiteId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
 import { isFingerprintRound, type RoundOpening } from "@consilium/shared/protocol/round";
+import type { VersionedRoster } from "@consilium/shared/roster/roster";
 import { openAttempt } from "@consilium/shared/secagg/attempt";
 import { roundLayout } from "@consilium/shared/secagg/plan-layout";
 import { readMagnitudes } from "../aggregation/magnitudes.ts";
@@ -19,7 +19,8 @@ export interface MaskingPorts {
   readonly identity: Identity;
   readonly plan: Plan;
   readonly ledger: Ledger;
-  readonly identityOf: (site: SiteId) => PublicIdentity;
+  /** With the keys that these sites had when the attempt began. */
+  readonly rosterOf: (sites: readonly SiteId[]) => VersionedRoster;
 }
 
 export class Maskings {
@@ -42,9 +43,9 @@ export class Maskings {
   }
 
   async #make(opening: RoundOpening): Promise<MaskedRound> {
-    const { blobs, identity, plan, identityOf } = this.#ports;
+    const { blobs, identity, plan, rosterOf } = this.#ports;
     const { federation, round, attempt } = opening;
-    const members = this.#row(opening).roster.map((site) => ({ site, identity: identityOf(site) }));
+    const { version, members } = rosterOf(this.#row(opening).roster);
     const sites = opening.cohort.length;
     const layout = isFingerprintRound(round)
       ? fingerprintLayout(sites)
@@ -52,7 +53,7 @@ export class Maskings {
     const terms = {
       attempt: openAttempt(opening, members, layout),
       layout,
-      roster: sign("roster", { federation, round, attempt, members }, identity),
+      roster: sign("roster", { federation, round, attempt, version, members }, identity),
     };
     return new MaskedRound(terms, () => this.#row(opening).messages);
   }

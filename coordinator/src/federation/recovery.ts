@@ -2,7 +2,8 @@
 import type { Attempt, Round, Sha256, SiteId } from "@consilium/shared/ids";
 import { isFingerprintRound, type CheckpointRecord } from "@consilium/shared/protocol/round";
 import type { Blobs } from "../blobs/blobs.ts";
-import type { CohortRow, FederationRow, RoundRow, SiteRow, Store } from "../store/store.ts";
+import { RosterBook } from "../governance/roster-book.ts";
+import type { CohortRow, FederationRow, RoundRow, Store } from "../store/store.ts";
 import { readLayout, type ModelLayout } from "./layout.ts";
 import { Ledger } from "./ledger.ts";
 import { restoreMasking } from "./masking-steps.ts";
@@ -22,7 +23,7 @@ export interface StoredFederation {
 export interface RecoveredFederation {
   readonly state: FederationState;
   readonly ledger: Ledger;
-  readonly roster: readonly SiteRow[];
+  readonly book: RosterBook;
   /** Null before there is an initial model. */
   readonly layout: ModelLayout | null;
 }
@@ -40,12 +41,12 @@ export async function recoverFederation(
   const { rounds, minSites, roundDeadlineMs, aggregation, acceptance } = plan.body;
   const { secure } = aggregation;
   const rules = { rounds, minSites, roundDeadlineMs, gatherMs, secure, acceptance };
-  const roster = await store.sites(federation);
+  const book = await RosterBook.open(store, federation);
   const attempts = await store.rounds(federation);
   const checkpoints = await store.checkpoints(federation);
   const cohort = await store.cohort(federation);
   const state = restoreState(rules, {
-    roster: roster.map(({ site }) => site),
+    roster: book.members.map(({ site }) => site),
     rounds: attempts,
     checkpoints: checkpoints.map(({ body }) => body),
     cohort,
@@ -53,7 +54,7 @@ export async function recoverFederation(
   const totals = await store.contributionTotals(federation);
   const ledger = new Ledger(attempts, checkpoints, totals, cohort);
   const layout = state.genesis === null ? null : await readLayout(blobs, state.genesis);
-  return { state, ledger, roster, layout };
+  return { state, ledger, book, layout };
 }
 
 /** As it was after the last commit; follow with the event `coordinator.recovered`. */

@@ -20,6 +20,7 @@ import {
   isCurrent,
   missing,
   unchanged,
+  withoutMember,
   withoutSite,
   withPosition,
   withSite,
@@ -45,6 +46,8 @@ export function transition(state: FederationState, event: FederationEvent): Tran
     }
     case "site.disconnected":
       return tryOpen(withoutSite(state, event.site), event.atMs);
+    case "site.removed":
+      return tryOpen(withoutMember(state, event.site), event.atMs);
     case "genesis.uploaded":
       return genesisUploaded(state, event);
     case "contribution.received":

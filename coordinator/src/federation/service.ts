@@ -2,30 +2,32 @@
  * Runs one federation: events go through the reducer one at a time, each transition is committed in one transaction,
  * and only then its effects run. Nothing that matters is in memory alone, so the process may die between any two lines.
  */
-import { fingerprint, sign, type Identity } from "@consilium/shared/crypto/identity";
+import { sign } from "@consilium/shared/crypto/identity";
 import type { Signed } from "@consilium/shared/crypto/signed";
+import { printOf } from "@consilium/shared/crypto/words";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { FederationId, Sha256, SiteId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
 import type { FederationPosition, Hello, Progress, UploadOutcome } from "@consilium/shared/protocol/events";
 import type { DistancesMessage, FingerprintMessage } from "@consilium/shared/protocol/fingerprint";
+import type { HoldMessage } from "@consilium/shared/protocol/hold";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
 import type { MaskingAnswer, MaskingQuery, MaskingShown, SitOut } from "@consilium/shared/protocol/masking";
 import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
-import type { Aggregator } from "../aggregation/tasks.ts";
-import type { Clock } from "../clock.ts";
+import type { RosterBook } from "../governance/roster-book.ts";
 import type { FederationRow, SiteRow } from "../store/store.ts";
 import { admitGenesis, admitHello, admitSender, admitSize } from "./admission.ts";
 import { aggregateRound } from "./aggregate.ts";
 import { Errands } from "./errands.ts";
 import { Fingerprints } from "./fingerprints.ts";
 import { readLayout, type ModelLayout } from "./layout.ts";
-import { Journal, type JournalPorts } from "./journal.ts";
+import { Journal } from "./journal.ts";
 import type { Ledger } from "./ledger.ts";
 import { LiveSites } from "./live.ts";
 import { OpeningSigner, positionFor } from "./position.ts";
-import { recoverFederation, type RecoveredFederation, type RecoveryPorts } from "./recovery.ts";
 import { MaskedImages } from "./masked-images.ts";
+import type { Change, ChangeListener, FederationPorts } from "./ports.ts";
+import { recoverFederation, type RecoveredFederation } from "./recovery.ts";
 import type { MaskedRound } from "./masked-round.ts";
 import { isOfAttempt, judgeIn, mayAsk } from "./masking-position.ts";
 import { Maskings } from "./maskings.ts";
@@ -33,29 +35,16 @@ import { judge, transition } from "./reducer.ts";
 import { Serial } from "./serial.ts";
 import type { SiteImages } from "./site-images.ts";
 import { federationStatus } from "./status.ts";
-import type { AggregatingPosition, Effect, Fact, FederationState, Happening } from "./types.ts";
-
-export interface FederationPorts extends JournalPorts, RecoveryPorts {
-  readonly aggregator: Aggregator;
-  readonly clock: Clock;
-  readonly identity: Identity;
-}
-
-export interface Change {
-  /** What was committed with it, in order. */
-  readonly facts: readonly Fact[];
-  /** Whether the state changed, and not only what sites report of their progress. */
-  readonly ofState: boolean;
-}
-export type ChangeListener = (change: Change) => void;
+import type { AggregatingPosition, Effect, FederationState, Happening } from "./types.ts";
 
 export class FederationService {
   readonly federation: FederationId;
   readonly plan: Signed<Plan>;
   readonly planHash: Sha256;
+  /** Who is on the roster, and who waits to be; council.ts changes it. */
+  readonly book: RosterBook;
   readonly #ports: FederationPorts;
   readonly #ledger: Ledger;
-  readonly #roster: Map<SiteId, SiteRow>;
   readonly #live = new LiveSites();
   readonly #openings: OpeningSigner;
   readonly #listeners = new Set<ChangeListener>();
@@ -83,7 +72,7 @@ export class FederationService {
     this.planHash = row.planHash;
     this.#state = parts.state;
     this.#ledger = parts.ledger;
-    this.#roster = new Map(parts.roster.map((site) => [site.site, site]));
+    this.book = parts.book;
     this.#layout = parts.layout;
     this.images = images;
     this.#journal = new Journal(ports, row.federation, parts.ledger);
@@ -93,7 +82,7 @@ export class FederationService {
       identity: ports.identity,
       plan: row.plan.body,
       ledger: parts.ledger,
-      identityOf: (site) => this.siteRow(site).identity,
+      rosterOf: (sites) => this.book.rosterOf(sites),
     });
     this.#errands = new Errands(ports.clock, ({ code }) => {
       ports.logger.error({ federation: row.federation, ...this.#where(), code }, "will be tried again");
@@ -123,24 +112,41 @@ export class FederationService {
     return () => this.#listeners.delete(listener);
   }
 
-  /** @throws site.unknown */
+  /** Of a member, or of a site that waits to be one. @throws site.unknown */
   siteRow(site: SiteId): SiteRow {
-    const row = this.#roster.get(site);
-    if (row === undefined) throw new ConsiliumError("site.unknown", { culprits: [site] });
-    return row;
+    return this.book.row(site);
   }
 
+  /** The book has a new row. */
   async enrolled(row: SiteRow): Promise<void> {
-    this.#roster.set(row.site, row);
-    await this.#dispatch({ type: "site.enrolled", site: row.site });
+    if (this.book.isMember(row)) await this.#dispatch({ type: "site.enrolled", site: row.site });
+    else this.#notify({ facts: [], ofState: false });
   }
 
-  /** @throws protocol.version, plan.mismatch, manifest.mismatch, site.unknown */
+  /** The book has a row less. */
+  removed(site: SiteId): Promise<void> {
+    return this.#dispatch({ type: "site.removed", site });
+  }
+
+  /** Rounds that are over. */
+  get aggregatedRounds(): number {
+    return this.#ledger.checkpoints.at(-1)?.body.round ?? 0;
+  }
+
+  /** Why a site takes no part for now, in its own words. */
+  hold(site: SiteId, hold: HoldMessage | null): void {
+    const nowMs = this.#ports.clock.now();
+    this.#live.update(site, { lastSeenAtMs: nowMs, hold: hold && { hold, saidAtMs: nowMs } });
+    this.#notify({ facts: [], ofState: false });
+  }
+
+  /** @throws protocol.version, plan.mismatch, manifest.mismatch, site.unknown, roster.pending */
   async hello(site: SiteId, hello: Hello): Promise<FederationPosition> {
     this.siteRow(site);
     await this.#events.run(async () => {
       admitHello(hello, site, this.planHash, this.#state);
-      this.#live.update(site, { examples: hello.examples, lastSeenAtMs: this.#ports.clock.now() });
+      const lastSeenAtMs = this.#ports.clock.now();
+      this.#live.update(site, { examples: hello.examples, lastSeenAtMs, hold: null });
       await this.#apply({ type: "site.connected", site, genesis: hello.genesis });
     });
     return this.position(site);
@@ -275,19 +281,23 @@ export class FederationService {
   }
 
   status(): FederationStatus {
+    const nowMs = this.#ports.clock.now();
     return federationStatus({
       plan: this.plan.body,
       planHash: this.planHash,
-      coordinatorFingerprint: fingerprint(this.#ports.identity.public),
+      coordinator: printOf(this.#ports.identity.public),
       parameters: this.#layout?.parameters ?? null,
       state: this.#state,
       rounds: this.#ledger.rounds,
       sites: this.#state.roster.map((site) => ({
         site,
-        fingerprint: fingerprint(this.siteRow(site).identity),
+        print: printOf(this.siteRow(site).identity),
         live: this.#live.get(site),
+        hold: this.#live.holdOf(site, nowMs),
         totals: this.#ledger.totalsOf(site),
       })),
+      candidates: this.book.candidates,
+      needed: this.book.needed,
       images: this.images.comparisons(),
       cohort: this.images.status(),
     });

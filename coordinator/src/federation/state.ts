@@ -77,5 +77,11 @@ export function withoutSite(state: FederationState, site: SiteId): FederationSta
   };
 }
 
+/** A round that is open goes on without what the site has not sent yet. */
+export const withoutMember = (state: FederationState, site: SiteId): FederationState => ({
+  ...withoutSite(state, site),
+  roster: state.roster.filter((other) => other !== site),
+});
+
 export const bySite = (a: { readonly site: SiteId }, b: { readonly site: SiteId }): number =>
   a.site < b.site ? -1 : a.site > b.site ? 1 : 0;

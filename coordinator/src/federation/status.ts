@@ -1,7 +1,10 @@
 /** The federation as operators and the dashboard see it. */
+import { printOf, type Print } from "@consilium/shared/crypto/words";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
 import type { CohortStatus, ImageComparison } from "@consilium/shared/protocol/fingerprint";
+import type { Candidate } from "@consilium/shared/protocol/governance";
+import type { HoldMessage, HoldReason } from "@consilium/shared/protocol/hold";
 import type { FederationStatus, RoundStatus, SiteStatus } from "@consilium/shared/protocol/http";
 import { isFingerprintRound, type MaskingStep } from "@consilium/shared/protocol/round";
 import { isoTime } from "../clock.ts";
@@ -14,17 +17,21 @@ import type { Contribution, Exclusion, FederationState, OpenPosition, Position }
 export interface StatusParts {
   readonly plan: Plan;
   readonly planHash: Sha256;
-  readonly coordinatorFingerprint: string;
+  readonly coordinator: Print;
   readonly parameters: number | null;
   readonly state: FederationState;
   /** Ordered by round and attempt. */
   readonly rounds: readonly RoundRow[];
   readonly sites: readonly {
     readonly site: SiteId;
-    readonly fingerprint: string;
+    readonly print: Print;
     readonly live: LiveSite;
+    readonly hold: HoldMessage | null;
     readonly totals: SiteTotals | undefined;
   }[];
+  /** Sites that wait for signatures, and how many each needs. */
+  readonly candidates: readonly Candidate[];
+  readonly needed: number;
   readonly images: readonly ImageComparison[];
   readonly cohort: CohortStatus;
 }
@@ -37,9 +44,10 @@ export function federationStatus(parts: StatusParts): FederationStatus {
     federation: plan.federation,
     plan: plan,
     planHash: parts.planHash,
-    coordinatorFingerprint: parts.coordinatorFingerprint,
+    coordinatorFingerprint: parts.coordinator.fingerprint,
+    coordinatorWords: parts.coordinator.words,
     phase: position.phase,
-    summary: summarise(state),
+    summary: [summarise(state), ...waits(parts)].join(" "),
     round: "round" in position && position.phase !== "waiting" ? position.round : (last?.round ?? 0),
     rounds: plan.rounds,
     attempt: "attempt" in position && position.phase !== "waiting" ? position.attempt : (last?.attempt ?? 0),
@@ -47,11 +55,12 @@ export function federationStatus(parts: StatusParts): FederationStatus {
     deadlineAt: position.phase === "open" ? isoTime(position.deadlineAtMs) : null,
     checkpoint: state.checkpoint,
     parameters: parts.parameters,
-    sites: parts.sites.map(({ site, fingerprint, live, totals }): SiteStatus => {
+    sites: parts.sites.map(({ site, print, live, hold, totals }): SiteStatus => {
       const connected = state.connected.includes(site);
       return {
         site,
-        fingerprint,
+        ...print,
+        hold,
         connected,
         lastSeenAt: live.lastSeenAtMs === null ? null : isoTime(live.lastSeenAtMs),
         phase: live.phase,
@@ -63,6 +72,12 @@ export function federationStatus(parts: StatusParts): FederationStatus {
         receivedBytes: totals?.receivedBytes ?? 0,
       };
     }),
+    candidates: parts.candidates.map(({ site, identity, endorsers }) => ({
+      site,
+      ...printOf(identity),
+      endorsers,
+      needed: parts.needed,
+    })),
     images: parts.images,
     cohort: parts.cohort,
     // The round before the first has no model and no loss; what came of it is in `cohort`.
@@ -70,6 +85,25 @@ export function federationStatus(parts: StatusParts): FederationStatus {
       .filter(({ round }) => !isFingerprintRound(round))
       .map((row) => roundStatus(row, position, plan)),
   };
+}
+
+const HOLDS: Readonly<Record<HoldReason, string>> = {
+  "plan-approval": "Waiting for approval of the plan at",
+  hours: "Outside its hours of work:",
+  bytes: "No more bytes today from",
+};
+
+/** One sentence for each reason that keeps sites away, and one for those who wait for the others. */
+function waits({ sites, candidates, needed }: StatusParts): readonly string[] {
+  const held = Object.entries(HOLDS).flatMap(([reason, text]) => {
+    const names = sites.filter(({ hold }) => hold?.reason === reason).map(({ site }) => site);
+    return names.length === 0 ? [] : [`${text} ${names.join(", ")}.`];
+  });
+  const pending = candidates.map(
+    ({ site, endorsers }) =>
+      `${site} waits to be on the roster: ${endorsers.length} of ${needed} sites have approved it.`,
+  );
+  return [...held, ...pending];
 }
 
 function roundStatus(row: RoundRow, position: Position, { rounds }: Plan): RoundStatus {

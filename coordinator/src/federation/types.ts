@@ -131,6 +131,8 @@ export interface FederationState {
 
 export type FederationEvent = { readonly atMs: number } & (
   | { readonly type: "site.enrolled"; readonly site: SiteId }
+  /** The operator took it off the roster. */
+  | { readonly type: "site.removed"; readonly site: SiteId }
   | { readonly type: "site.connected"; readonly site: SiteId; readonly genesis: Sha256 }
   | { readonly type: "site.disconnected"; readonly site: SiteId }
   | { readonly type: "genesis.uploaded"; readonly record: Signed<CheckpointRecord> }

@@ -12,10 +12,12 @@ import type { Clock } from "../clock.ts";
 import type { Federations } from "../federation/registry.ts";
 import type { FederationService } from "../federation/service.ts";
 import type { Store } from "../store/store.ts";
+import type { Council } from "./council.ts";
 
 export interface EnrolmentPorts {
   readonly store: Store;
   readonly federations: Federations;
+  readonly councils: ReadonlyMap<string, Pick<Council, "enrolled">>;
   readonly identity: Identity;
   readonly clock: Clock;
   readonly random: RandomBytes;
@@ -63,7 +65,7 @@ export class Enrolment {
    * enrolment.token-expired, enrolment.site-taken
    */
   async enrol(request: Signed<EnrolmentRequest>): Promise<EnrolmentReply> {
-    const { store, federations, clock } = this.#ports;
+    const { store, federations, councils, clock } = this.#ports;
     const { federation, site, identity, tokenSecret } = request.body;
     const service = federations.get(federation);
     verify("enrolment", request, identity);
@@ -73,7 +75,8 @@ export class Enrolment {
     if (invitation?.federation !== federation || invitation.site !== site) {
       throw new ConsiliumError("enrolment.token-unknown", { culprits: [site] });
     }
-    const present = (await store.sites(federation)).find((row) => row.site === site);
+    const row = (await store.sites(federation)).find((known) => known.site === site);
+    const present = row?.removedAtMs === null ? row : undefined;
     if (invitation.usedAtMs !== null) {
       if (present !== undefined && sameKeys(present.identity, identity)) return this.#reply(service, site);
       throw new ConsiliumError("enrolment.token-used", { culprits: [site] });
@@ -87,10 +90,10 @@ export class Enrolment {
     }
     if (present !== undefined) return this.#reply(service, site);
 
-    const row = { federation, site, identity, enrolledAtMs: nowMs };
-    const data = { site, fingerprint: fingerprint(identity) };
-    await store.enrol(row, secretHash, auditEvent(federation, "site.enrolled", data, nowMs));
-    await service.enrolled(row);
+    const added = { federation, site, identity, enrolledAtMs: nowMs, removedAtMs: null };
+    const data = { site, fingerprint: fingerprint(identity), identity: { ...identity } };
+    await store.enrol(added, secretHash, auditEvent(federation, "site.enrolled", data, nowMs));
+    await councils.get(federation)?.enrolled(added);
     await this.#ports.followAudit();
     return this.#reply(service, site);
   }

@@ -1,4 +1,12 @@
 /** The store on libsql: one file, one connection, so that transactions never meet. */
+import {
+  auditLineSchema,
+  chain,
+  EMPTY_CHAIN,
+  type AuditEvent,
+  type AuditLine,
+  type ChainHead,
+} from "@consilium/shared/audit/chain";
 import type { Json } from "@consilium/shared/canonical";
 import { signedSchema } from "@consilium/shared/crypto/signed";
 import { ConsiliumError } from "@consilium/shared/errors";
@@ -16,7 +24,6 @@ import { uploadBeginSchema } from "@consilium/shared/protocol/events";
 import { checkpointRecordSchema, contributionHeaderSchema } from "@consilium/shared/protocol/round";
 import { signedMaskedSchema } from "@consilium/shared/secagg/messages";
 import { z } from "zod";
-import { auditLineSchema, chain, EMPTY_CHAIN, type AuditEvent } from "../audit/chain.ts";
 import { toContribution, toMaskedContribution } from "../federation/ledger.ts";
 import type { Contribution, Fact } from "../federation/types.ts";
 import { jsonColumn, SqlDatabase } from "./database.ts";
@@ -30,6 +37,8 @@ import {
 } from "./fingerprints.ts";
 import { dropVector, readMaskings, writeMasking } from "./masking-rows.ts";
 import { roundRow } from "./round-rows.ts";
+import { governanceRows } from "./governance-rows.ts";
+import { formRoster } from "./roster-rows.ts";
 import { writeTrial } from "./trial-rows.ts";
 import type { FederationRow, InvitationRow, SiteRow, Store, UploadRow } from "./store.ts";
 
@@ -64,12 +73,14 @@ const siteRow = z
     signing_key: z.string(),
     sealing_key: z.string(),
     enrolled_at_ms: z.int(),
+    removed_at_ms: z.int().nullable(),
   })
   .transform((row): SiteRow => ({
     federation: row.federation,
     site: row.site,
     identity: { signingKey: row.signing_key, sealingKey: row.sealing_key },
     enrolledAtMs: row.enrolled_at_ms,
+    removedAtMs: row.removed_at_ms,
   }));
 
 /** A masked vector's header says who sent it and how long it is, and no more. */
@@ -102,13 +113,15 @@ export function openLibsqlStore(file: string): Store {
   const db = new SqlDatabase(file);
 
   /** Inside a transaction. */
-  function append(events: readonly AuditEvent[]): void {
-    let head = db.first(lineRow, "SELECT line FROM audit ORDER BY seq DESC LIMIT 1")?.line ?? EMPTY_CHAIN;
-    for (const event of events) {
+  function append(events: readonly AuditEvent[]): readonly AuditLine[] {
+    let head: ChainHead =
+      db.first(lineRow, "SELECT line FROM audit ORDER BY seq DESC LIMIT 1")?.line ?? EMPTY_CHAIN;
+    return events.map((event) => {
       const line = chain(head, event);
       db.run("INSERT INTO audit (seq, line) VALUES (?, ?)", [line.seq, JSON.stringify(line)]);
       head = line;
-    }
+      return line;
+    });
   }
 
   const written = <T>(write: () => T): Promise<T> =>
@@ -146,18 +159,26 @@ export function openLibsqlStore(file: string): Store {
           [enrolledAtMs, secretHash],
         );
         if (used !== 1) throw new ConsiliumError("enrolment.token-used", { culprits: [site] });
-        db.run(
-          "INSERT INTO sites (federation, site, signing_key, sealing_key, enrolled_at_ms) VALUES (?, ?, ?, ?, ?)",
+        const added = db.run(
+          `INSERT INTO sites (federation, site, signing_key, sealing_key, enrolled_at_ms) VALUES (?, ?, ?, ?, ?)
+           ON CONFLICT (federation, site) DO UPDATE SET
+             signing_key = excluded.signing_key, sealing_key = excluded.sealing_key,
+             enrolled_at_ms = excluded.enrolled_at_ms, removed_at_ms = NULL
+           WHERE removed_at_ms IS NOT NULL`,
           [federation, site, identity.signingKey, identity.sealingKey, enrolledAtMs],
         );
+        if (added !== 1) throw new ConsiliumError("enrolment.site-taken", { culprits: [site] });
         append([audit]);
       }),
     sites: (federation) =>
       read(() => db.all(siteRow, "SELECT * FROM sites WHERE federation = ? ORDER BY site", [federation])),
 
+    ...governanceRows({ db, append, written, read }),
+
     commit: (federation, facts, atMs, audit) =>
       written(() => {
         for (const fact of facts) writeFact(db, federation, fact, atMs);
+        formRoster(db, federation, facts);
         append(audit);
       }),
     rounds: (federation) =>

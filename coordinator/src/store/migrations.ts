@@ -140,4 +140,23 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE rounds ADD COLUMN verdict      TEXT;
   ALTER TABLE rounds ADD COLUMN resumed      INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  ALTER TABLE sites ADD COLUMN removed_at_ms INTEGER;
+
+  CREATE TABLE roster_changes (
+    federation TEXT NOT NULL REFERENCES federations,
+    version    INTEGER NOT NULL,
+    change     TEXT NOT NULL,
+    PRIMARY KEY (federation, version)
+  ) STRICT;
+
+  CREATE TABLE endorsements (
+    federation TEXT NOT NULL,
+    site       TEXT NOT NULL,
+    endorser   TEXT NOT NULL,
+    signed     TEXT NOT NULL,
+    PRIMARY KEY (federation, site, endorser),
+    FOREIGN KEY (federation, site) REFERENCES sites
+  ) STRICT;
+  `,
 ];

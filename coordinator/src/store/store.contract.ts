@@ -5,7 +5,7 @@ import { byGroup } from "@consilium/shared/fingerprint/layout";
 import type { Attempt, Round, UploadId } from "@consilium/shared/ids";
 import { planHash } from "@consilium/shared/plan";
 import { beforeEach, describe, expect, it } from "vitest";
-import { verifyChain } from "../audit/chain.ts";
+import { verifyChain } from "@consilium/shared/audit/chain";
 import { auditEvent } from "../audit/events.ts";
 import { Ledger } from "../federation/ledger.ts";
 import type { Fact } from "../federation/types.ts";
@@ -33,6 +33,7 @@ export function storeContract(name: string, makeHarness: () => Promise<StoreHarn
       site: siteId(site),
       identity: createIdentity((length) => Uint8Array.from({ length }, () => next() * 256)).public,
       enrolledAtMs: 5,
+      removedAtMs: null,
     });
 
     beforeEach(async () => {

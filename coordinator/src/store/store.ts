@@ -17,8 +17,9 @@ import type {
   MaskingStep,
   RoundTotals,
 } from "@consilium/shared/protocol/round";
+import type { RosterChange, SignedEndorsement } from "@consilium/shared/roster/roster";
 import type { SignedMasked } from "@consilium/shared/secagg/messages";
-import type { AuditEvent, AuditLine } from "../audit/chain.ts";
+import type { AuditEvent, AuditLine } from "@consilium/shared/audit/chain";
 import type { HeldMessage } from "../federation/masking-steps.ts";
 import type { Contribution, Exclusion, Fact, Verdict } from "../federation/types.ts";
 
@@ -33,6 +34,8 @@ export interface SiteRow {
   readonly site: SiteId;
   readonly identity: PublicIdentity;
   readonly enrolledAtMs: number;
+  /** Null while it may take part. */
+  readonly removedAtMs: number | null;
 }
 
 export interface InvitationRow {
@@ -124,9 +127,26 @@ export interface Store {
 
   createInvitation(row: InvitationRow, audit: AuditEvent): Promise<void>;
   invitation(secretHash: Sha256): Promise<InvitationRow | null>;
-  /** Uses up the invitation and adds the site. @throws enrolment.token-used if someone was faster */
+  /**
+   * Uses up the invitation and adds the site, or one that was removed with the keys it has now.
+   * @throws enrolment.token-used if someone was faster
+   */
   enrol(row: SiteRow, secretHash: Sha256, audit: AuditEvent): Promise<void>;
   sites(federation: FederationId): Promise<readonly SiteRow[]>;
+
+  /** A version of the roster after the first, which opening the first round makes; drops the endorsements so far. */
+  changeRoster(
+    federation: FederationId,
+    change: RosterChange,
+    atMs: number,
+    audit: readonly AuditEvent[],
+  ): Promise<void>;
+  /** Ordered by version. */
+  rosterChanges(federation: FederationId): Promise<readonly RosterChange[]>;
+  /** Before there is a roster. */
+  removeSite(federation: FederationId, site: SiteId, atMs: number, audit: AuditEvent): Promise<void>;
+  endorse(federation: FederationId, signed: SignedEndorsement, audit: AuditEvent): Promise<void>;
+  endorsements(federation: FederationId): Promise<readonly SignedEndorsement[]>;
 
   /** One transition of a federation, with its audit lines. */
   commit(
@@ -172,6 +192,9 @@ export interface Store {
 
   /** Lines after `seq`, ascending. */
   auditAfter(seq: number): Promise<readonly AuditLine[]>;
+  addAudit(event: AuditEvent): Promise<AuditLine>;
+  /** Lines of this event in this federation, newest first. */
+  newestAudit(federation: FederationId, event: string, atMost: number): Promise<readonly AuditLine[]>;
 
   close(): void;
 }

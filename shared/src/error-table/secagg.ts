@@ -54,13 +54,7 @@ export const SECAGG_ERRORS = {
     409,
     false,
     "The coordinator shows another key for a site than this site has known so far.",
-    "Ask the site named above by telephone for its fingerprint. If its key was renewed: `consilium-site policy --accept-key SITE`.",
-  ),
-  "policy.plain-refused": entry(
-    403,
-    false,
-    "The plan lets the coordinator read this site's updates, and this site's policy does not allow it.",
-    'Prefer a plan with aggregation.secure "masked". To allow it at this site: `consilium-site policy --accept-plain`, then join again with the same token.',
+    "Ask the site named above by telephone for its fingerprint (consilium-site roster). A renewed key is a removal by the coordinator's operator and a new enrolment, which the other sites approve.",
   ),
   "secagg.garbled": entry(
     500,

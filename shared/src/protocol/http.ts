@@ -4,6 +4,7 @@ import { bytesSchema, publicIdentitySchema, signedSchema } from "../crypto/signe
 import { federationIdSchema, sha256Schema, siteIdSchema } from "../ids.ts";
 import { planSchema } from "../plan-schema.ts";
 import { cohortStatusSchema, imageComparisonSchema } from "./fingerprint.ts";
+import { holdSchema } from "./hold.ts";
 import {
   contributionMetricsSchema,
   maskingStepSchema,
@@ -88,6 +89,10 @@ export const invitationReplySchema = z.strictObject({
 export const siteStatusSchema = z.strictObject({
   site: siteIdSchema,
   fingerprint: z.string(),
+  /** The same for the telephone. */
+  words: z.string(),
+  /** Why it takes no part for now, in its own words; null where it has not said so lately. */
+  hold: holdSchema.nullable(),
   connected: z.boolean(),
   lastSeenAt: z.iso.datetime().nullable(),
   phase: sitePhaseSchema,
@@ -137,6 +142,7 @@ export const federationStatusSchema = z.strictObject({
   plan: planSchema,
   planHash: sha256Schema,
   coordinatorFingerprint: z.string(),
+  coordinatorWords: z.string(),
   phase: z.enum(["waiting", "open", "aggregating", "paused", "finished"]),
   /** One sentence on what is being waited for. */
   summary: z.string(),
@@ -151,6 +157,18 @@ export const federationStatusSchema = z.strictObject({
   checkpoint: sha256Schema.nullable(),
   parameters: z.int().nullable(),
   sites: z.array(siteStatusSchema).readonly(),
+  /** Sites that wait for the approval of those on the roster. */
+  candidates: z
+    .array(
+      z.strictObject({
+        site: siteIdSchema,
+        fingerprint: z.string(),
+        words: z.string(),
+        endorsers: z.array(siteIdSchema).readonly(),
+        needed: z.int(),
+      }),
+    )
+    .readonly(),
   /** What each site's images are like beside the others'; empty while there is nobody to compare with. */
   images: z.array(imageComparisonSchema).readonly(),
   /** What all sites' images together are like. */

@@ -26,6 +26,8 @@ export const rosterRecordSchema = z.strictObject({
   federation: federationIdSchema,
   round: roundSchema,
   attempt: attemptSchema,
+  /** Of the roster (roster/roster.ts). */
+  version: z.int().min(1),
   members: rosterSchema,
 });
 export type RosterRecord = z.infer<typeof rosterRecordSchema>;

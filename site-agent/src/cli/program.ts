@@ -3,6 +3,7 @@ import { toConsiliumError } from "@consilium/shared/errors";
 import { misuse } from "@consilium/shared/misuse";
 import { Command, CommanderError } from "commander";
 import { approveCommand } from "./commands/approve.ts";
+import { auditCommand } from "./commands/audit.ts";
 import { decodeCommand } from "./commands/decode.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { exportCommand } from "./commands/export.ts";
@@ -13,6 +14,7 @@ import { initCommand } from "./commands/init.ts";
 import { labelCommand } from "./commands/label.ts";
 import { joinCommand } from "./commands/join.ts";
 import { listenCommand } from "./commands/listen.ts";
+import { planCommand } from "./commands/plan.ts";
 import { policyCommand } from "./commands/policy.ts";
 import { predictCommand } from "./commands/predict.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
@@ -21,6 +23,7 @@ import { previewCommand } from "./commands/preview.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { receiptsCommand } from "./commands/receipts.ts";
 import { reconstructCommand } from "./commands/reconstruct.ts";
+import { rosterCommand } from "./commands/roster.ts";
 import { runCommand } from "./commands/run.ts";
 import { Unsuccessful } from "./context.ts";
 import { createOutput } from "./output.ts";
@@ -35,8 +38,9 @@ First steps:
   1. make this site's keys                consilium-site init --site st-mary
   2. join with a one-time token           consilium-site join --coordinator URL --token TOKEN
   3. read DICOM into the image cache      consilium-site ingest /data/chest-xray
-  4. train with the others until done     consilium-site run
-  5. use the encoder on your own labels   consilium-site finetune
+  4. read what is planned, and approve it consilium-site plan
+  5. train with the others until done     consilium-site run
+  6. use the encoder on your own labels   consilium-site finetune
 
 Every command explains itself: consilium-site COMMAND --help
 If something is wrong: consilium-site doctor`;
@@ -67,7 +71,10 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     reconstructCommand(ports),
     exportCommand(ports),
     importCommand(ports),
+    planCommand(ports),
+    rosterCommand(ports),
     receiptsCommand(ports),
+    auditCommand(ports),
     privacyCommand(ports),
     policyCommand(ports),
     doctorCommand(ports),

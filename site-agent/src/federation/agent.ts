@@ -4,7 +4,10 @@ import { siteIdSchema, type Sha256 } from "@consilium/shared/ids";
 import { planHash as hashOf, type Plan } from "@consilium/shared/plan";
 import type { FederationPosition } from "@consilium/shared/protocol/events";
 import { PROTOCOL_VERSION } from "@consilium/shared/protocol/version";
+import { vectorLength } from "@consilium/shared/manifest";
+import { Holding } from "../governance/holding.ts";
 import type { Trainer } from "../training/types.ts";
+import { asPercent, NO_PROGRESS, phaseOf, SITE_PHASE, waitingFor, type AgentReport } from "./agent-report.ts";
 import { backoffMs } from "./backoff.ts";
 import { mayHaveSum, PlainCohort, type Cohort, type CohortPorts } from "./cohort.ts";
 import {
@@ -18,30 +21,14 @@ import {
 } from "./machine.ts";
 import { SummedCohort } from "./masked-cohort.ts";
 import type { RoundKey } from "./outbox.ts";
-import { phaseOf, SITE_PHASE, type AgentPhase } from "./phase.ts";
+import { phaseOf, SITE_PHASE } from "./phase.ts";
+import { ProgressRecord } from "./progress-record.ts";
+import { recorder } from "./recorded.ts";
 import { openSession, type Membership } from "./session.ts";
 import { believe } from "./standing.ts";
 import { Tasks, type LocalTraining, type TaskPorts, type TaskProgress } from "./tasks.ts";
 import { trainingSeed } from "./training-seed.ts";
 import { connectLink, type Link } from "./transport.ts";
-
-export type { AgentPhase } from "./phase.ts";
-
-/** One line for a person or a program that watches. */
-export interface AgentReport {
-  readonly phase: AgentPhase;
-  /** Null outside rounds. */
-  readonly round: number | null;
-  readonly attempt: number | null;
-  readonly rounds: number;
-  /** Steps when training, bytes when fetching or uploading. */
-  readonly done: number;
-  readonly total: number;
-  readonly loss: number | null;
-  readonly imagesPerSecond: number | null;
-  /** Something that a person should read, for example why nothing moves. */
-  readonly note: string | null;
-}
 
 export interface AgentPorts extends TaskPorts, CohortPorts {
   readonly trainer: Trainer;
@@ -85,8 +72,9 @@ export async function runAgent(ports: AgentPorts, options: AgentOptions): Promis
   if (examples === 0) throw new ConsiliumError("training.no-images");
   const genesis = await ports.trainer.genesis(plan);
   const seed = trainingSeed(plan, membership.site);
-  const tasks = new Tasks(ports, membership, plan, { ...training, seed }, genesis);
-  const agent = new Agent(ports, options, tasks, examples);
+  const holding = new Holding(ports, membership, vectorLength(genesis.manifest));
+  const tasks = new Tasks(ports, membership, plan, { ...training, seed }, genesis, holding);
+  const agent = new Agent(ports, options, tasks, holding, examples);
   try {
     return await agent.run(initialState(await leftReady(ports, tasks, options)));
   } finally {
@@ -110,6 +98,8 @@ class Agent {
   readonly #ports: AgentPorts;
   readonly #options: AgentOptions;
   readonly #tasks: Tasks;
+  readonly #holding: Holding;
+  readonly #progress: ProgressRecord;
   readonly #cohort: Cohort;
   readonly #planHash: Sha256;
   readonly #examples: number;
@@ -124,10 +114,12 @@ class Agent {
   #lastFailure = "";
   #ended: (outcome: AgentResult | Error) => void = () => undefined;
 
-  constructor(ports: AgentPorts, options: AgentOptions, tasks: Tasks, examples: number) {
+  constructor(ports: AgentPorts, options: AgentOptions, tasks: Tasks, holding: Holding, examples: number) {
     this.#ports = ports;
     this.#options = options;
     this.#tasks = tasks;
+    this.#holding = holding;
+    this.#progress = new ProgressRecord(ports, options.membership.federation);
     this.#examples = examples;
     this.#planHash = hashOf(options.plan);
     const { membership } = options;
@@ -143,7 +135,7 @@ class Agent {
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) onAbort();
     const asking = setInterval(() => {
-      if (this.#state.link === "online" && this.#state.work.kind === "idle") void this.#ask();
+      if (this.#state.link === "online" && this.#state.work.kind === "idle") void this.#askUnlessHeld();
     }, ASK_EVERY_MS);
     try {
       this.#state = first.state;
@@ -159,6 +151,7 @@ class Agent {
       this.#stop.abort();
       for (const job of this.#jobs.values()) job.abort();
       this.#link?.close();
+      await this.#progress.close();
     }
   }
 
@@ -210,6 +203,7 @@ class Agent {
   async #start(job: number, task: Task): Promise<void> {
     const controller = new AbortController();
     this.#jobs.set(job, controller);
+    const endWatch = task.kind === "training" ? this.#watchHours() : () => undefined;
     try {
       const onProgress = (progress: TaskProgress): void => {
         if (!controller.signal.aborted) this.#report(progress);
@@ -222,8 +216,15 @@ class Agent {
       this.#lastFailure = waitingFor(known);
       this.#dispatch({ type: "failed", job, error: known });
     } finally {
+      endWatch();
       this.#jobs.delete(job);
     }
+  }
+
+  #watchHours(): () => void {
+    return this.#holding.watch(this.#tasks.pause, this.#link?.session ?? null, (text) => {
+      this.#report(null, text);
+    });
   }
 
   /** Tries until a link is up, the coordinator refuses this site for good, or the run ends. */
@@ -255,8 +256,12 @@ class Agent {
 
   async #openLink(): Promise<void> {
     const { membership, coordinatorUrl, software } = this.#options;
-    const { http, random } = this.#ports;
-    const session = await openSession(http, membership, random, this.#stop.signal);
+    const { signal } = this.#stop;
+    const session = await openSession(this.#ports, membership, signal);
+    const say = (text: string): void => {
+      this.#report(null, text);
+    };
+    await this.#holding.whileHeld(session, say, signal);
     const greeting = { answered: false, overtaken: false };
     const link = await connectLink(
       coordinatorUrl,
@@ -270,13 +275,15 @@ class Agent {
     let position: FederationPosition;
     try {
       await this.#cohort.share(link);
-      position = await link.hello({
+      const hello = {
         protocol: PROTOCOL_VERSION,
         software,
         planHash: this.#planHash,
         genesis: this.#tasks.genesisName,
         examples: this.#isMasked ? null : this.#examples,
-      });
+      };
+      const record = recorder(this.#ports, membership.federation);
+      position = await record({ kind: "hello" }, JSON.stringify(hello), () => link.hello(hello));
     } catch (error) {
       link.close();
       throw error;
@@ -292,6 +299,16 @@ class Agent {
     this.#follow("connected", position);
     // It came while hello was under way, so it may be older or newer than the answer.
     if (greeting.overtaken) void this.#ask();
+  }
+
+  /** A site that may not begin a round leaves before one opens, and comes back when it may. */
+  async #askUnlessHeld(): Promise<void> {
+    const free = await this.#holding.assertFree().then(
+      () => true,
+      () => false,
+    );
+    if (free) await this.#ask();
+    else this.#link?.close();
   }
 
   async #ask(): Promise<void> {
@@ -359,38 +376,18 @@ class Agent {
     const due = progress === null || done === total || nowMs - this.#lastProgressMs >= PROGRESS_EVERY_MS;
     if (opening === null || link !== "online" || !due) return;
     this.#lastProgressMs = nowMs;
-    this.#link?.progress({
+    const message = {
       round: opening.round,
       attempt: opening.attempt,
       phase: SITE_PHASE[phase],
       ...(this.#isMasked && phase === "training" ? asPercent(done, total) : { done, total }),
       loss: !this.#isMasked && loss !== null && Number.isFinite(loss) ? loss : null,
-    });
+    };
+    this.#progress.send(message, () => this.#link?.progress(message));
   }
 
   /** Then a site's size and loss are its own affair. */
   get #isMasked(): boolean {
     return this.#options.plan.aggregation.secure === "masked";
-  }
-}
-
-/** The number of steps would tell the number of images. */
-const asPercent = (done: number, total: number): { done: number; total: number } => ({
-  done: total > 0 ? Math.floor((100 * done) / total) : 0,
-  total: 100,
-});
-
-const NO_PROGRESS: TaskProgress = { done: 0, total: 0, loss: null, imagesPerSecond: null };
-
-function waitingFor(error: ConsiliumError): string {
-  switch (error.code) {
-    case "coordinator.unreachable":
-      return ["the coordinator does not answer", ...(error.detail === undefined ? [] : [error.detail])].join(
-        " ",
-      );
-    case "disk.full":
-      return "a disk is full";
-    default:
-      return error.message.replace(/\.$/, "").replace(/^./, (first) => first.toLowerCase());
   }
 }

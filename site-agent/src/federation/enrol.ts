@@ -40,7 +40,7 @@ export function enrol({ site, identity, coordinatorUrl, token, fetch, signal }: 
   );
   const send = async (): Promise<Enrolment> => {
     const http = httpClient(coordinatorUrl, fetch);
-    const reply = await http.post("api/enrolments", request, enrolmentReplySchema, signal);
+    const reply = await http.post("api/enrolments", request, enrolmentReplySchema, { signal });
     const plan = parsePlan(verify("plan", reply.plan, coordinator));
     if (plan.federation !== federation || reply.site !== site) throw new ConsiliumError("plan.mismatch");
     return { coordinatorUrl, coordinator, plan: reply.plan };

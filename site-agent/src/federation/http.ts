@@ -9,29 +9,52 @@ export type Fetch = typeof fetch;
 const CALL_TIMEOUT_MS = 20_000;
 const MAX_REPLY_CHARACTERS = 4 * 1024 * 1024;
 
+export interface CallOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
 export interface Http {
   /** @throws coordinator.unreachable, protocol.invalid-message, and whatever the coordinator reports */
-  post<T extends z.ZodType>(path: string, body: object, reply: T, signal?: AbortSignal): Promise<z.output<T>>;
+  post<T extends z.ZodType>(
+    path: string,
+    body: object,
+    reply: T,
+    options?: CallOptions,
+  ): Promise<z.output<T>>;
+  /** @throws as post */
+  read<T extends z.ZodType>(path: string, reply: T, options?: CallOptions): Promise<z.output<T>>;
   /** The response as it is, once its status is a success. */
   get(path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Response>;
 }
 
 /** @param baseUrl ends with a slash */
 export function httpClient(baseUrl: string, fetch: Fetch): Http {
+  const call = async <T extends z.ZodType>(
+    path: string,
+    schema: T,
+    { headers = {}, signal }: CallOptions = {},
+    init: { readonly method?: string; readonly headers?: object; readonly body?: string },
+  ): Promise<z.output<T>> => {
+    const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
+    const response = await send(fetch, new URL(path, baseUrl), {
+      ...init,
+      headers: { accept: "application/json", ...init.headers, ...headers },
+      signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+      redirect: "error",
+    });
+    const parsed = schema.safeParse(await readJson(response));
+    if (!parsed.success) throw new ConsiliumError("protocol.invalid-message");
+    return parsed.data;
+  };
   return {
-    async post(path, body, schema, signal) {
-      const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
-      const response = await send(fetch, new URL(path, baseUrl), {
+    post: (path, body, schema, options) =>
+      call(path, schema, options, {
         method: "POST",
-        headers: { "content-type": "application/json", accept: "application/json" },
+        headers: { "content-type": "application/json" },
         body: JSON.stringify(body),
-        signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
-        redirect: "error",
-      });
-      const parsed = schema.safeParse(await readJson(response));
-      if (!parsed.success) throw new ConsiliumError("protocol.invalid-message");
-      return parsed.data;
-    },
+      }),
+    read: (path, schema, options) => call(path, schema, options, {}),
     get: (path, headers, signal) =>
       send(fetch, new URL(path, baseUrl), { headers, signal, redirect: "error" }),
   };

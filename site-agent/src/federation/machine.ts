@@ -282,7 +282,9 @@ function recover(state: Busy, error: ConsiliumError): Transition {
   if (!error.retry || hopeless) return end(state, { kind: "failed", error });
   const waiting: AgentState = { ...state, work: { kind: "busy", task, job, running: false, failures } };
   // Without a session nothing succeeds; a new link brings a new one, and its position resumes the task.
-  if (error.code === "auth.required" && state.link === "online") {
+  // A site that may not begin stays away until it may, so that no round waits for it.
+  const isAway = error.code === "auth.required" || error.code === "policy.held";
+  if (isAway && state.link === "online") {
     return { state: waiting, effects: [{ type: "hangUp" }] };
   }
   return { state: waiting, effects: [{ type: "retryLater", job, failures }] };

@@ -25,6 +25,20 @@ const receiptSchema = z.strictObject({
     "masking-shares",
     "masking-signature",
     "masking-release",
+    /** What the coordinator can read beside a contribution: examples and metrics, signed. */
+    "metrics",
+    /** Software, plan, initial model; images where the plan does not mask. */
+    "hello",
+    /** How far a round's work was said to be: one line for all of it. */
+    "progress",
+    /** Proof of this site's key. */
+    "session",
+    /** Why the site waits. */
+    "hold",
+    /** A signature for a site that joins. */
+    "endorsement",
+    /** A signature under the coordinator's audit log. */
+    "audit-signature",
   ]),
   /** `sending` before the first byte; then what became of it. */
   state: z.enum(["sending", "accepted", "duplicate", "stale", "refused", "interrupted"]),
@@ -50,9 +64,21 @@ const approvalSchema = z.strictObject({
 });
 export type ApprovalReceipt = z.infer<typeof approvalSchema>;
 
-export type ReceiptEntry = Receipt | ApprovalReceipt;
+/** A person decided about a plan. */
+const planDecisionSchema = z.strictObject({
+  at: z.iso.datetime(),
+  kind: z.literal("plan"),
+  decision: z.enum(["approved", "refused"]),
+  /** The plan's hash. */
+  sha256: sha256Schema,
+});
+export type PlanDecision = z.infer<typeof planDecisionSchema>;
 
-const entrySchema = z.discriminatedUnion("kind", [receiptSchema, approvalSchema]);
+export type ReceiptEntry = Receipt | ApprovalReceipt | PlanDecision;
+
+const entrySchema = z.discriminatedUnion("kind", [receiptSchema, approvalSchema, planDecisionSchema]);
+
+export const isReceipt = (entry: ReceiptEntry): entry is Receipt => "state" in entry;
 
 /** The state of an object whose sending ended in an error. */
 export const failedState = ({ retry }: ConsiliumError): "refused" | "interrupted" =>
@@ -74,6 +100,6 @@ export function receiptsFile(file: string): Receipts {
   });
   return {
     ...chained,
-    list: async () => (await chained.entries()).filter((entry) => entry.kind !== "approval"),
+    list: async () => (await chained.entries()).filter(isReceipt),
   };
 }

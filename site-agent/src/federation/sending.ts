@@ -1,10 +1,11 @@
 /** Everything that leaves in a round goes through here, and onto the record: before it leaves, and when its outcome is known. */
-import { sha256 } from "@consilium/shared/canonical";
+import type { Signed } from "@consilium/shared/crypto/signed";
 import { toConsiliumError } from "@consilium/shared/errors";
 import type { UploadBegin, UploadOutcome } from "@consilium/shared/protocol/events";
 import type { MaskingMessage } from "@consilium/shared/protocol/masking";
-import type { RoundOpening } from "@consilium/shared/protocol/round";
+import type { ContributionHeader, RoundOpening } from "@consilium/shared/protocol/round";
 import type { ByteSource } from "../home/files.ts";
+import { recorder, type Recorder } from "./recorded.ts";
 import { failedState, type Receipt, type Receipts } from "./receipts.ts";
 import type { Membership } from "./session.ts";
 import type { Link } from "./transport.ts";
@@ -19,6 +20,7 @@ export class Sending {
   readonly #ports: SendingPorts;
   readonly #membership: Membership;
   readonly #tally: { sentBytes: number };
+  readonly #record: Recorder;
   #bytesPerSecond: number | null = null;
 
   /** @param tally is added to */
@@ -26,6 +28,7 @@ export class Sending {
     this.#ports = ports;
     this.#membership = membership;
     this.#tally = tally;
+    this.#record = recorder(ports, membership.federation);
   }
 
   /** Puts every object that leaves on record: before its first byte, and when its outcome is known. */
@@ -73,6 +76,13 @@ export class Sending {
     }
   }
 
+  /** The header of a contribution, which the coordinator can read, when the upload is begun. */
+  async header(header: Signed<ContributionHeader>): Promise<void> {
+    const { round, attempt } = header.body;
+    // It travels with the upload, whose own receipt says what became of it.
+    await this.#record({ kind: "metrics", round, attempt }, JSON.stringify(header), () => Promise.resolve());
+  }
+
   /** One small message of a masked round, on record before it leaves and when its outcome is known. */
   async message(
     { round, attempt }: RoundOpening,
@@ -80,20 +90,13 @@ export class Sending {
     message: MaskingMessage,
     link: Link,
   ): Promise<void> {
-    const { receipts, nowMs } = this.#ports;
-    const { federation } = this.#membership;
     const text = JSON.stringify(message);
-    const about = { kind, federation, round, attempt, bytes: Buffer.byteLength(text), sha256: sha256(text) };
-    const record = (state: Receipt["state"]): Promise<void> =>
-      receipts.add({ ...about, at: new Date(nowMs()).toISOString(), state });
-    await record("sending");
-    try {
-      await record(await link.answerMasking({ round, attempt, message }));
-    } catch (error) {
-      const known = toConsiliumError(error);
-      await record(failedState(known));
-      throw known;
-    }
-    this.#tally.sentBytes += about.bytes;
+    await this.#record(
+      { kind, round, attempt },
+      text,
+      () => link.answerMasking({ round, attempt, message }),
+      (outcome) => outcome,
+    );
+    this.#tally.sentBytes += Buffer.byteLength(text);
   }
 }

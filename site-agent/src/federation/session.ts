@@ -9,6 +9,12 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import type { FederationId, SiteId } from "@consilium/shared/ids";
 import { challengeReplySchema, sessionReplySchema } from "@consilium/shared/protocol/http";
 import type { Http } from "./http.ts";
+import { recorder, type RecordPorts } from "./recorded.ts";
+
+export interface SessionPorts extends RecordPorts {
+  readonly http: Http;
+  readonly random: RandomBytes;
+}
 
 /** Who we are, and whom we believe. */
 export interface Membership {
@@ -25,15 +31,20 @@ export interface Membership {
  *   federation.unknown, coordinator.unreachable
  */
 export async function openSession(
-  http: Http,
+  ports: SessionPorts,
   { federation, site, identity, coordinator }: Membership,
-  random: RandomBytes,
   signal?: AbortSignal,
 ): Promise<string> {
-  const { challenge } = await http.post("api/challenges", { federation, site }, challengeReplySchema, signal);
+  const { http, random } = ports;
+  const options = signal === undefined ? {} : { signal };
+  const asked = { federation, site };
+  const { challenge } = await http.post("api/challenges", asked, challengeReplySchema, options);
   const siteNonce = toBase64Url(random(32));
   const request = sign("session", { federation, site, challenge, siteNonce }, identity);
-  const { session, proof } = await http.post("api/sessions", request, sessionReplySchema, signal);
+  const record = recorder(ports, federation);
+  const { session, proof } = await record({ kind: "session" }, JSON.stringify(request), () =>
+    http.post("api/sessions", request, sessionReplySchema, options),
+  );
   const proven = verify("coordinator-proof", proof, coordinator);
   if (proven.federation !== federation || proven.site !== site || proven.siteNonce !== siteNonce) {
     throw new ConsiliumError("crypto.bad-signature", { culprits: ["coordinator-proof"] });

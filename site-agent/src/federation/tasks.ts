@@ -18,7 +18,14 @@ import { metricExtras, roundLayout } from "@consilium/shared/secagg/plan-layout"
 import { magnitudesOf } from "@consilium/shared/secagg/ranges";
 import { assertFinite } from "@consilium/shared/vector";
 import type { ByteSource } from "../home/files.ts";
+import { checkOpening, type OpeningChecks } from "../governance/opening.ts";
+import { AuditWitness, type WitnessedHeads } from "../governance/audit-witness.ts";
+import type { Gate } from "../governance/gate.ts";
+import type { Holding } from "../governance/holding.ts";
+import type { Pins } from "../governance/pins.ts";
+import { RosterKeeper, type RosterPorts } from "../governance/roster-keeper.ts";
 import type { PrivacyGuard } from "../privacy/guard.ts";
+import { Pause } from "../training/pause.ts";
 import type { LocalRoundProgress, LocalRoundResult, Trainer, TrainingEngine } from "../training/types.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import type { CohortFile } from "./cohort-file.ts";
@@ -42,7 +49,12 @@ export interface TaskPorts {
   readonly trainer: Trainer;
   /** Asked before each training. */
   readonly privacy: PrivacyGuard;
-  readonly masking: Omit<MaskingPorts, "random">;
+  readonly gate: Gate;
+  readonly masking: Pick<MaskingPorts, "folder">;
+  readonly pins: Pins;
+  readonly onRoster: RosterPorts["onRoster"];
+  /** Heads of the coordinator's audit log that this site has countersigned. */
+  readonly auditHeads: WitnessedHeads;
   /** Of the images that this site trains on. */
   readonly fingerprint: () => Promise<Uint32Array>;
   readonly cohortFile: CohortFile;
@@ -82,9 +94,12 @@ export class Tasks {
   readonly #training: LocalTraining;
   readonly #masking: SiteMasking;
   readonly #sending: Sending;
+  readonly #opening: OpeningChecks;
   readonly #genesis: Checkpoint;
   readonly #genesisFrame: Uint8Array;
   readonly genesisName: Sha256;
+  /** Of the training that runs. */
+  readonly pause = new Pause();
   /** Sealed once, so that a retry sends the same bytes. */
   #sealedGenesis: ReturnType<typeof sealGenesis> | null = null;
   #base: { readonly name: Sha256; readonly values: Float32Array } | null = null;
@@ -97,13 +112,22 @@ export class Tasks {
     plan: Plan,
     training: LocalTraining,
     genesis: Checkpoint,
+    holding: Holding,
   ) {
     this.#ports = ports;
     this.#membership = membership;
     this.#plan = plan;
     this.#training = training;
     this.#sending = new Sending(ports, membership, this.tally);
-    this.#masking = new SiteMasking({ ...ports.masking, random: ports.random }, membership, plan.minSites);
+    const roster = new RosterKeeper(ports, membership);
+    const { folder } = ports.masking;
+    this.#masking = new SiteMasking({ folder, roster, random: ports.random }, membership, plan.minSites);
+    this.#opening = {
+      gate: ports.gate,
+      holding,
+      roster,
+      witness: new AuditWitness({ ...ports, heads: ports.auditHeads }, membership),
+    };
     this.#genesis = genesis;
     this.#genesisFrame = encodeCheckpoint(genesis);
     this.genesisName = sha256(this.#genesisFrame);
@@ -122,6 +146,7 @@ export class Tasks {
       case "genesis":
         return this.#sendGenesis(online(link), onBytes, signal);
       case "fetching":
+        await checkOpening(this.#opening, task, online(link).session);
         await this.#fetchBase(task.opening, online(link), onBytes, signal);
         if (task.step === "mask") {
           await this.#masking.listen(task.opening, this.#layout(task.opening), online(link));
@@ -188,6 +213,7 @@ export class Tasks {
     }
     const moments = await this.#ports.outbox.prepare(opening);
     const { cacheDir, engine } = this.#training;
+    const pause = this.pause;
     const seed = (await this.#masking.hasReleasedIn(opening.round))
       ? anotherSeed(this.#training.seed, opening)
       : this.#training.seed;
@@ -207,6 +233,7 @@ export class Tasks {
         onProgress({ done: step, total: steps, loss, imagesPerSecond });
       },
       signal,
+      pause,
     );
     this.#trained = { opening, result };
   }
@@ -279,6 +306,7 @@ export class Tasks {
     const header = await this.#ports.outbox.read();
     if (header === null) throw new ConsiliumError("round.not-open");
     const { round, attempt, sealedSha256, sealedBytes } = header.body;
+    await this.#sending.header(header);
     const source = await this.#ports.outbox.source();
     try {
       const outcome = await this.#sending.object(
@@ -323,6 +351,7 @@ export class Tasks {
         ? this.#genesisFrame
         : await this.#fetch(record.body.sha256, link, onBytes, signal);
     this.#decode(checkpoint);
+    await this.#opening.witness.countersign(link.session);
     await this.#ports.storeGlobalModel(checkpoint, record);
     await this.#ports.checkpoints.keepOnly([]);
     await this.#ports.outbox.clear();

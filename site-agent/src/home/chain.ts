@@ -4,7 +4,7 @@
  */
 import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
-import { appendDurably, cutFile, readTextIfPresent } from "./files.ts";
+import { appendDurably, cutFile, exclusively, readTextIfPresent } from "./files.ts";
 
 export interface Chain<Entry extends object> {
   /** Stands before the first line. */
@@ -34,7 +34,7 @@ export function chainedFile<Entry extends object>(file: string, chain: Chain<Ent
   };
   return {
     add(entry) {
-      const added = pending.then(() => append(entry));
+      const added = pending.then(() => exclusively(file, () => append(entry)));
       pending = added.catch(() => undefined);
       return added;
     },

@@ -18,6 +18,7 @@ import {
 } from "node:fs/promises";
 import { createHash } from "node:crypto";
 import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Sha256 } from "@consilium/shared/ids";
 import { syncFolder } from "../dataset/files.ts";
 
@@ -42,6 +43,28 @@ export async function writeFileAtomic(file: string, ...parts: (Uint8Array | stri
   }
   await chmod(temporary, PRIVATE_FILE);
   await moveFile(temporary, file);
+}
+
+/** After this a lock is what a process that died has left. */
+const LOCK_LASTS_MS = 10_000;
+const LOCK_RETRY_MS = 10;
+
+/** Runs `work` while no other process does the same for this file: reading and appending belong together. */
+export async function exclusively<T>(file: string, work: () => Promise<T>): Promise<T> {
+  const lock = `${file}.lock`;
+  while (!(await createNew(lock, ""))) {
+    const age = await stat(lock).then(
+      ({ mtimeMs }) => Date.now() - mtimeMs,
+      () => 0,
+    );
+    if (age > LOCK_LASTS_MS) await removeFile(lock);
+    else await delay(LOCK_RETRY_MS);
+  }
+  try {
+    return await work();
+  } finally {
+    await removeFile(lock);
+  }
 }
 
 /** Makes a file that must not exist yet. @returns false if it does */

@@ -8,7 +8,8 @@
  *     federation/       base checkpoint, sealed update, optimiser moments, how the images compare
  *     models/           encoders: global.ckpt, own.ckpt
  *     policy.json       what this site allows, whatever a plan says
- *     roster.json       keys of the federation's other sites, as first seen
+ *     roster.json       keys of the federation's sites, as first seen and as co-signed since
+ *     audit-heads.jsonl heads of the coordinator's audit log that this site has countersigned
  *     receipts.jsonl    what left this site
  *     privacy.json      how much privacy training may spend here; absent: the default
  *     privacy-ledger.jsonl  what it has spent
@@ -66,6 +67,7 @@ export interface Home {
   policy(): Promise<Policy>;
   setPolicy(policy: Policy): Promise<void>;
   readonly rosterFile: string;
+  readonly auditHeadsFile: string;
   readonly receiptsFile: string;
   readonly privacyPolicyFile: string;
   readonly privacyLedgerFile: string;
@@ -152,6 +154,7 @@ function homeAt(folder: string): Home {
     },
     setPolicy: (policy) => writeJson(policyFile(folder), policy),
     rosterFile: path.join(folder, "roster.json"),
+    auditHeadsFile: path.join(folder, "audit-heads.jsonl"),
     receiptsFile: path.join(folder, "receipts.jsonl"),
     privacyPolicyFile: path.join(folder, "privacy.json"),
     privacyLedgerFile: path.join(folder, "privacy-ledger.jsonl"),

@@ -19,11 +19,16 @@ type CallMessage = {
   };
 }[CallName];
 /**
- * `cancel` ends the call at the next step's border; it is then answered as aborted. `close` cancels every call and lets
+ * `cancel` ends the call at the next step's border; it is then answered as aborted. `pause` lets it rest there until
+ * `resume`. `close` cancels every call and lets
  * the thread end.
  */
 export type ToWorker =
-  CallMessage | { readonly call: "cancel"; readonly id: number } | { readonly call: "close" };
+  | CallMessage
+  | { readonly call: "cancel"; readonly id: number }
+  | { readonly call: "pause"; readonly id: number }
+  | { readonly call: "resume"; readonly id: number }
+  | { readonly call: "close" };
 
 export type FromWorker =
   | { readonly id: number; readonly progress: LocalRoundProgress }

@@ -4,6 +4,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { unpackError } from "@consilium/shared/packed-error";
 import { startThread } from "@consilium/shared/threads";
 import type { CallName, Calls, FromWorker, ToWorker } from "./thread-protocol.ts";
+import type { Pause } from "./pause.ts";
 import type { LocalRoundProgress, Trainer } from "./types.ts";
 
 const SCRIPT = new URL("./worker.ts", import.meta.url);
@@ -18,7 +19,8 @@ export function createTrainer(): Trainer {
   return {
     genesis: (plan) => current().call("genesis", plan),
     countImages: (cacheDir) => current().call("countImages", cacheDir),
-    train: (request, onProgress, signal) => current().call("train", request, onProgress, signal),
+    train: (request, onProgress, signal, pause) =>
+      current().call("train", request, onProgress, signal, pause),
     close: async () => {
       await thread?.stop();
       thread = null;
@@ -58,20 +60,27 @@ class TrainingThread {
     argument: Calls[Name]["argument"],
     onProgress: (progress: LocalRoundProgress) => void = () => undefined,
     signal?: AbortSignal,
+    pause?: Pause,
   ): Promise<Calls[Name]["result"]> {
     signal?.throwIfAborted();
     const id = this.#nextId++;
     const cancel = (): void => {
       this.#send({ call: "cancel", id });
     };
+    const rest = (paused: boolean): void => {
+      this.#send({ call: paused ? "pause" : "resume", id });
+    };
     signal?.addEventListener("abort", cancel, { once: true });
+    const endPauses = pause?.subscribe(rest);
     try {
       return await new Promise<Calls[Name]["result"]>((resolve, reject) => {
         this.#pending.set(id, { resolve, reject, onProgress, abortReason: (): unknown => signal?.reason });
         this.#send({ call, id, argument } as ToWorker);
+        if (pause?.paused === true) rest(true);
       });
     } finally {
       signal?.removeEventListener("abort", cancel);
+      endPauses?.();
       this.#pending.delete(id);
     }
   }

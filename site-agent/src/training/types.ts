@@ -3,6 +3,7 @@ import type { Plan } from "@consilium/shared/plan";
 import type { Manifest } from "@consilium/shared/manifest";
 import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
 import type { ContributionMetrics } from "@consilium/shared/protocol/round";
+import type { Pause } from "./pause.ts";
 import type { EngineOptions, OptimizerState, StepOptions } from "../engine/types.ts";
 
 /** Where and how a site trains: its own choice, for what a step computes stays the same. */
@@ -51,12 +52,14 @@ export interface Trainer {
   countImages(cacheDir: string): Promise<number>;
   /**
    * @param signal ends the training early, at a step's border
+   * @param pause lets it rest there
    * @throws training.no-images, training.diverged, engine.*; AbortError when `signal` fires
    */
   train(
     request: LocalRoundRequest,
     onProgress: (progress: LocalRoundProgress) => void,
     signal: AbortSignal,
+    pause?: Pause,
   ): Promise<LocalRoundResult>;
   close(): Promise<void>;
 }

@@ -8,6 +8,7 @@ import { openImageCache, type CachedImages } from "../dataset/cache.ts";
 import { genesis } from "./genesis.ts";
 import { createLoader } from "./loader.ts";
 import { assertPaid, assertUsable, runToEnd, trainLocally } from "./local-round.ts";
+import { Pause } from "./pause.ts";
 import { openPretextStep } from "./pretext-replicas.ts";
 import type { PretextStep } from "./pretext-step.ts";
 import { trialBatches } from "./trial.ts";
@@ -52,7 +53,11 @@ async function withCache<T>(dir: string, use: (cache: CachedImages) => T | Promi
   }
 }
 
-function train(request: LocalRoundRequest, id: number, signal: AbortSignal): Promise<LocalRoundResult> {
+function train(
+  request: LocalRoundRequest,
+  id: number,
+  { signal, pause }: RunningCall,
+): Promise<LocalRoundResult> {
   return withCache(request.cacheDir, async (cache) => {
     assertUsable(cache, request.plan); // Before the long part.
     assertPaid(request.plan, request.privacy ?? null);
@@ -67,6 +72,7 @@ function train(request: LocalRoundRequest, id: number, signal: AbortSignal): Pro
           send({ id, progress });
           // A step blocks the thread; this lets a cancel message in, and batches.
           await setImmediate();
+          await pause.resumed();
         },
         signal,
       );
@@ -81,8 +87,8 @@ function train(request: LocalRoundRequest, id: number, signal: AbortSignal): Pro
 }
 
 async function answer(
-  message: Exclude<ToWorker, { call: "cancel" | "close" }>,
-  signal: AbortSignal,
+  message: Exclude<ToWorker, { call: "cancel" | "pause" | "resume" | "close" }>,
+  call: RunningCall,
 ): Promise<void> {
   const { id } = message;
   switch (message.call) {
@@ -95,7 +101,7 @@ async function answer(
       send({ id, result: await withCache(message.argument, ({ records }) => records.length) });
       return;
     case "train": {
-      const result = await train(message.argument, id, signal);
+      const result = await train(message.argument, id, call);
       const { firstMoment, secondMoment } = result.optimizerState;
       send({ id, result }, buffersOf([result.delta, firstMoment, secondMoment]));
     }
@@ -112,7 +118,24 @@ async function close(): Promise<void> {
   port?.close();
 }
 
-const running = new Map<number, AbortController>();
+interface RunningCall {
+  readonly signal: AbortSignal;
+  readonly pause: Pause;
+  readonly abort: () => void;
+}
+
+function startCall(): RunningCall {
+  const controller = new AbortController();
+  const pause = new Pause();
+  const abort = (): void => {
+    controller.abort();
+    // It ends instead of resting.
+    pause.set(false);
+  };
+  return { signal: controller.signal, pause, abort };
+}
+
+const running = new Map<number, RunningCall>();
 let queue = Promise.resolve();
 
 port.on("message", (message: ToWorker) => {
@@ -120,20 +143,24 @@ port.on("message", (message: ToWorker) => {
     running.get(message.id)?.abort();
     return;
   }
+  if (message.call === "pause" || message.call === "resume") {
+    running.get(message.id)?.pause.set(message.call === "pause");
+    return;
+  }
   if (message.call === "close") {
-    for (const controller of running.values()) controller.abort();
+    for (const call of running.values()) call.abort();
     queue = queue.then(close);
     return;
   }
   const { id } = message;
-  const controller = new AbortController();
-  running.set(id, controller);
+  const call = startCall();
+  running.set(id, call);
   queue = queue.then(async () => {
     try {
-      controller.signal.throwIfAborted();
-      await answer(message, controller.signal);
+      call.signal.throwIfAborted();
+      await answer(message, call);
     } catch (error) {
-      send(controller.signal.aborted ? { id, aborted: true } : { id, error: packError(error) });
+      send(call.signal.aborted ? { id, aborted: true } : { id, error: packError(error) });
     } finally {
       running.delete(id);
     }

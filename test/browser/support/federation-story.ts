@@ -43,10 +43,16 @@ const BUSY = ["training", "uploading", "waiting"] as const;
 const STEPS = [59, 56, 28] as const;
 
 const sha = (text: string): string => createHash("sha256").update(text).digest("hex");
+const WORDS = ["anchor", "bridge", "cedar", "desert", "ember", "forest", "garden", "harbor"];
 const fingerprint = (text: string): string =>
   sha(text)
     .slice(0, 32)
     .replace(/(.{4})(?=.)/g, "$1 ");
+const words = (text: string): string =>
+  sha(text)
+    .slice(0, 24)
+    .replace(/../g, (pair) => `${WORDS[Number.parseInt(pair, 16) % WORDS.length] ?? ""} `)
+    .trimEnd();
 /** In [-1, 1], the same for the same text. */
 const noise = (text: string): number => createHash("sha256").update(text).digest().readInt32BE(0) / 2 ** 31;
 
@@ -82,6 +88,8 @@ export function federationAt(moment: Moment): FederationStatus {
     },
     planHash: sha("plan"),
     coordinatorFingerprint: fingerprint("coordinator"),
+    coordinatorWords: words("coordinator"),
+    candidates: [],
     phase,
     summary: summaryOf(phase, completed, rounds),
     round: underway ? completed + 1 : completed,
@@ -100,6 +108,8 @@ export function federationAt(moment: Moment): FederationStatus {
       return {
         site,
         fingerprint: fingerprint(site),
+        words: words(site),
+        hold: null,
         connected,
         lastSeenAt: new Date(connected ? nowMs : nowMs - 94_000).toISOString(),
         phase: sitePhase,

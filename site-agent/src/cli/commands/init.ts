@@ -1,4 +1,4 @@
-import { fingerprint } from "@consilium/shared/crypto/identity";
+import { printOf } from "@consilium/shared/crypto/words";
 import type { Command } from "commander";
 import { parseSiteName } from "../../config.ts";
 import { initHome } from "../../home/home.ts";
@@ -25,11 +25,12 @@ caches stay usable.`,
   return handle<Options>(command, ports, async ({ options, output, homeFolder }) => {
     const site = parseSiteName(options.site);
     const { identity } = await initHome(homeFolder, site, ports.random, options.force === true);
-    const print = fingerprint(identity.public);
+    const print = printOf(identity.public);
     output.result(
-      { site, fingerprint: print },
+      { site, ...print },
       `This is now the home of ${site}.
-  fingerprint  ${print}
+  fingerprint  ${print.words}
+               ${print.fingerprint}
   next         ask the coordinator's operator for a token, then: consilium-site join --coordinator URL --token TOKEN`,
     );
   });

@@ -1,5 +1,5 @@
 import { sha256 } from "@consilium/shared/canonical";
-import { fingerprint } from "@consilium/shared/crypto/identity";
+import { printOf } from "@consilium/shared/crypto/words";
 import { toConsiliumError } from "@consilium/shared/errors";
 import { parsePlan, planHash, type Plan } from "@consilium/shared/plan";
 import { noiseOverUpdate, siteNoiseMultiplier } from "@consilium/shared/privacy/site-noise";
@@ -8,6 +8,8 @@ import type { Command } from "commander";
 import { parseCoordinatorUrl } from "../../config.ts";
 import { enrol } from "../../federation/enrol.ts";
 import { failedState, receiptsFile } from "../../federation/receipts.ts";
+import { shortHash } from "../../governance/gate.ts";
+import { planText } from "../../governance/plan-text.ts";
 import { assertAllowed, PLAIN_WARNING } from "../../policy.ts";
 import { warnOfSiteNoise } from "../../privacy/statement.ts";
 import { handle, siteCommand } from "../context.ts";
@@ -72,13 +74,16 @@ the coordinator read single updates is refused unless --accept-plain is given.`,
     await warnOfPrivacy(plan, (text) => {
       output.note(text);
     });
-    const print = fingerprint(enrolment.coordinator);
+    const print = printOf(enrolment.coordinator);
+    const hash = planHash(plan);
+    const { fingerprint: coordinatorFingerprint, words: coordinatorWords } = print;
     output.result(
-      { federation: plan.federation, site, coordinatorFingerprint: print, planHash: planHash(plan), plan },
-      `${site} has joined ${plan.federation}: ${plan.title}
-  coordinator  ${print}  (compare by telephone)
-  plan         ${plan.rounds} rounds, model ${plan.model.size}, images ${plan.model.imagePx} px, ${plan.pretext.task}
-  next         consilium-site ingest FOLDER, then consilium-site run`,
+      { federation: plan.federation, site, coordinatorFingerprint, coordinatorWords, planHash: hash, plan },
+      `${site} has joined ${plan.federation}.
+  coordinator  ${print.words}
+               ${print.fingerprint}  (compare by telephone)
+${planText(plan)}
+  next         consilium-site ingest FOLDER; if you agree with the plan: consilium-site plan approve ${shortHash(hash)}`,
     );
   });
 }

@@ -8,16 +8,18 @@ import path from "node:path";
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
 import { assertApproved } from "../../dataset/intake.ts";
-import type { AgentReport } from "../../federation/agent.ts";
+import type { AgentReport } from "../../federation/agent-report.ts";
 import type { CohortReport } from "../../federation/cohort.ts";
 import { cohortFile } from "../../federation/cohort-file.ts";
 import { checkpointFolder } from "../../federation/checkpoints.ts";
 import { assertAllowed, PLAIN_WARNING } from "../../policy.ts";
 import { httpClient } from "../../federation/http.ts";
 import { maskingFolder } from "../../federation/masking/kept.ts";
-import { pinsFile } from "../../federation/masking/roster.ts";
 import { outboxFolder } from "../../federation/outbox.ts";
 import { receiptsFile } from "../../federation/receipts.ts";
+import { witnessedHeads } from "../../governance/audit-witness.ts";
+import { Gate } from "../../governance/gate.ts";
+import { pinsFile } from "../../governance/pins.ts";
 import { whileLocked } from "../../home/lock.ts";
 import { storeGlobalModel } from "../../home/models.ts";
 import { privacyGuard } from "../../privacy/guard.ts";
@@ -25,6 +27,7 @@ import { privacyLedger } from "../../privacy/ledger.ts";
 import { readPrivacyPolicy } from "../../privacy/policy.ts";
 import { SOFTWARE } from "../../software.ts";
 import { handle, siteCommand } from "../context.ts";
+import { sayRoster } from "./roster.ts";
 import { chooseTrainingEngine, withTrainingOptions, type TrainingCliOptions } from "../engine-options.ts";
 import type { Output } from "../output.ts";
 import type { CliPorts } from "../ports.ts";
@@ -38,7 +41,8 @@ export function runCommand(ports: CliPorts): Command {
     "run",
     "Take part in the federation until it has finished.",
     `Trains on this site's cached images in each round and sends the update, masked so that the coordinator sees only its sum
-with the others'. It may be stopped and started again at
+with the others'. Where the site's policy asks for it, it waits for consilium-site plan approve, and outside the hours of
+work. It may be stopped and started again at
 any time: what was sealed is sent again as it was, an unfinished training is done again. While the coordinator does not
 answer, it keeps trying.`,
     `consilium-site run
@@ -55,6 +59,7 @@ answer, it keeps trying.`,
       assertAllowed(plan, await home.policy());
       if (plan.aggregation.secure === "plain") output.note(PLAIN_WARNING);
       const identity = await home.identity();
+      const receipts = receiptsFile(home.receiptsFile);
       const cache = parseName("--cache", options.cache);
       const cacheDir = home.cacheFolder(cache);
       await assertApproved(cacheDir);
@@ -71,18 +76,14 @@ answer, it keeps trying.`,
               http: httpClient(enrolment.coordinatorUrl, ports.fetch),
               checkpoints: checkpointFolder(path.join(home.federationFolder, "checkpoints")),
               outbox: outboxFolder(home.federationFolder),
-              receipts: receiptsFile(home.receiptsFile),
-              masking: {
-                folder: maskingFolder(home.federationFolder),
-                pins: pinsFile(home.rosterFile),
-                onNewSites: (sites) => {
-                  output.event(
-                    "sites",
-                    { sites },
-                    `new in the federation: ${sites.map(({ site, fingerprint }) => `${site} (${fingerprint})`).join(", ")}`,
-                  );
-                },
+              receipts,
+              masking: { folder: maskingFolder(home.federationFolder) },
+              pins: pinsFile(home.rosterFile),
+              onRoster: (news) => {
+                sayRoster(news, output);
               },
+              auditHeads: witnessedHeads(home.auditHeadsFile),
+              gate: new Gate({ policy: () => home.policy(), receipts, nowMs: ports.nowMs }, plan),
               trainer,
               privacy: privacyGuard(
                 {

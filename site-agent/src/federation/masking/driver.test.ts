@@ -15,7 +15,8 @@ import { fixedRandom, member, openingOf, siteNames } from "@consilium/shared/sec
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SiteMasking, type MaskingLink } from "./driver.ts";
 import { maskingFolder } from "./kept.ts";
-import { pinsFile } from "./roster.ts";
+import { pinsFile } from "../../governance/pins.ts";
+import { RosterKeeper } from "../../governance/roster-keeper.ts";
 
 const coordinator = createIdentity(fixedRandom("coordinator"));
 const [self, ...others] = siteNames(3).map(member);
@@ -28,6 +29,7 @@ const opening = (round: number, attempt: number) => openingOf(siteNames(3), { ro
 
 /** A coordinator that shows what it should, and counts how often it is asked. */
 class Shown implements MaskingLink {
+  readonly session = "";
   asked = 0;
   showMasking({ round, attempt, step }: Parameters<MaskingLink["showMasking"]>[0]): Promise<MaskingShown> {
     this.asked += 1;
@@ -35,10 +37,17 @@ class Shown implements MaskingLink {
     const { federation } = opening(round, attempt);
     return Promise.resolve({
       step,
-      roster: sign("roster", { federation, round, attempt, members }, coordinator),
+      roster: sign("roster", { federation, round, attempt, version: 1, members }, coordinator),
     });
   }
 }
+
+const membership = {
+  federation: opening(1, 1).federation,
+  site: self.site,
+  identity: self.identity,
+  coordinator: coordinator.public,
+};
 
 let folder: string;
 beforeEach(async () => {
@@ -51,16 +60,17 @@ function site(): SiteMasking {
   return new SiteMasking(
     {
       folder: maskingFolder(folder),
-      pins: pinsFile(path.join(folder, "roster.json")),
+      roster: new RosterKeeper(
+        {
+          http: { read: () => Promise.reject(new Error("nothing has changed")) },
+          pins: pinsFile(path.join(folder, "roster.json")),
+          onRoster: () => undefined,
+        },
+        membership,
+      ),
       random: (length) => crypto.getRandomValues(new Uint8Array(length)),
-      onNewSites: () => undefined,
     },
-    {
-      federation: opening(1, 1).federation,
-      site: member(siteNames(1)[0] ?? "").site,
-      identity: member(siteNames(1)[0] ?? "").identity,
-      coordinator: coordinator.public,
-    },
+    membership,
     plan.minSites,
   );
 }
@@ -106,6 +116,7 @@ describe("a site in a masked round", () => {
     const theirs = others.map((other) => advertise(attempt, other, fixedRandom(other.site)).broadcast);
     const list = collect(attempt, [keys, ...theirs]).broadcast;
     const said = await site().share(opening(1, 1), {
+      session: "",
       showMasking: ({ step }) => Promise.resolve({ step: step as "share", keys: list }),
     });
     expect(said.dealing.boxes).toHaveLength(2);
@@ -171,6 +182,7 @@ describe("a site in a masked round", () => {
 
   it("believes no roster that the coordinator has not signed for this attempt", async () => {
     const link: MaskingLink = {
+      session: "",
       showMasking: () => new Shown().showMasking({ ...opening(1, 2), step: "advertise" }),
     };
     await expect(site().advertise(opening(1, 1), layout, link)).rejects.toMatchObject({

@@ -19,21 +19,20 @@ import { mask } from "@consilium/shared/secagg/site/mask";
 import { share } from "@consilium/shared/secagg/site/share";
 import { unmask } from "@consilium/shared/secagg/site/unmask";
 import type { ByteSource } from "../../home/files.ts";
+import type { RosterKeeper } from "../../governance/roster-keeper.ts";
 import type { Membership } from "../session.ts";
 import { FrameThread } from "./frame-thread.ts";
 import { compareAttempts, type KeptMasking, type MaskingFolder, type SiteState } from "./kept.ts";
-import type { PinnedSite, Pins } from "./roster.ts";
 
 export interface MaskingPorts {
   readonly folder: MaskingFolder;
-  readonly pins: Pins;
+  readonly roster: Pick<RosterKeeper, "accept">;
   readonly random: RandomBytes;
-  /** Told of sites that this one had not known: a person may want to compare fingerprints. */
-  readonly onNewSites: (sites: readonly PinnedSite[]) => void;
 }
 
 /** What is asked of a link. */
 export interface MaskingLink {
+  readonly session: string;
   showMasking(query: MaskingQuery): Promise<MaskingShown>;
 }
 
@@ -76,7 +75,7 @@ export class SiteMasking {
    * Fresh keys for this attempt.
    * @param layout of the vector that will be masked
    * @throws secagg.other-attempt if a later attempt was begun already, secagg.spent if this site may give its values into no
-   *   further sum of this round, secagg.roster-changed,
+   *   further sum of this round, secagg.roster-changed, roster.*,
    *   crypto.bad-signature, protocol.invalid-message
    */
   advertise(opening: RoundOpening, layout: VectorLayout, link: MaskingLink): Promise<SaidIn<"advertise">> {
@@ -98,7 +97,7 @@ export class SiteMasking {
       throw new ConsiliumError("secagg.spent", { detail: "(this site's fingerprint is in a sum already)" });
     }
     const { roster } = await show(link, opening, "advertise");
-    const members = await this.#believe(opening, roster);
+    const members = await this.#believe(opening, roster, link.session);
     const attempt = openAttempt(opening, members, layout);
     await folder.removeFrame();
     const { broadcast: keys, keep: state } = advertise(attempt, this.#self, random);
@@ -241,21 +240,16 @@ export class SiteMasking {
     return { site, identity };
   }
 
-  /** @throws crypto.bad-signature, secagg.other-attempt, secagg.roster-changed */
-  async #believe(opening: RoundOpening, signed: ShownIn<"advertise">["roster"]) {
-    const { federation, coordinator, site, identity } = this.#membership;
+  /** @throws crypto.bad-signature, secagg.other-attempt, secagg.roster-changed, roster.* */
+  async #believe(opening: RoundOpening, signed: ShownIn<"advertise">["roster"], session: string) {
+    const { federation, coordinator } = this.#membership;
     const roster = verify("roster", signed, coordinator);
     if (roster.federation !== federation || compareAttempts(roster, opening) !== 0) {
       throw new ConsiliumError("secagg.other-attempt", { detail: "(the roster)" });
     }
-    const own = roster.members.find((member) => member.site === site)?.identity;
-    if (own?.signingKey !== identity.public.signingKey) {
-      throw new ConsiliumError("secagg.roster-changed", { culprits: [site] });
-    }
-    const added = await this.#ports.pins.accept(federation, roster.members);
-    const others = added.filter((pinned) => pinned.site !== site);
-    if (others.length > 0) this.#ports.onNewSites(others);
-    return roster.members;
+    const { version, members } = roster;
+    await this.#ports.roster.accept({ federation, version, members }, session);
+    return members;
   }
 
   #begin({ attempt, masks }: PhaseOf<"masking">, layout: VectorLayout): FrameThread {

@@ -1,10 +1,13 @@
 /**
  * The audit log's chain. Each line carries the hash of the one before it, so that a line which is changed, removed or put
- * in breaks every line after it. Lines hold names, numbers and hashes; no keys, tokens, addresses or weights.
+ * in breaks every line after it. A line's hash is over the hash of its content, so that a site can follow the chain past
+ * lines of other federations without reading them. Lines hold names, numbers, hashes, public keys and signatures; no
+ * secret keys, tokens, addresses or weights.
  */
-import { canonicalJson, sha256, type Json } from "@consilium/shared/canonical";
-import { sha256Schema, type Sha256 } from "@consilium/shared/ids";
 import { z } from "zod";
+import { canonicalJson, sha256, type Json } from "../canonical.ts";
+import { sha256Schema, type Sha256 } from "../ids.ts";
+import type { AuditLink } from "../protocol/governance.ts";
 
 /** What happened, before it has a place in the chain. */
 export interface AuditEvent {
@@ -36,7 +39,26 @@ export const EMPTY_CHAIN: ChainHead = { seq: 0, hash: GENESIS_HASH };
 
 export function chain(head: ChainHead, { at, federation, event, data }: AuditEvent): AuditLine {
   const line = { seq: head.seq + 1, at, federation, event, data: { ...data }, previous: head.hash };
-  return auditLineSchema.parse({ ...line, hash: sha256(canonicalJson(line)) });
+  return auditLineSchema.parse({ ...line, hash: linkHash({ ...line, content: contentOf(line) }) });
+}
+
+/** A line without what it says. */
+export function linkOf(line: AuditLine): AuditLink {
+  const { seq, previous, hash } = line;
+  return { seq, previous, content: contentOf(line), hash };
+}
+
+/** Whether this is the next link after the head. */
+export function follows(head: ChainHead, link: AuditLink): boolean {
+  return link.seq === head.seq + 1 && link.previous === head.hash && link.hash === linkHash(link);
+}
+
+function linkHash({ seq, previous, content }: Omit<AuditLink, "hash">): Sha256 {
+  return sha256(canonicalJson({ seq, previous, content }));
+}
+
+function contentOf({ at, federation, event, data }: AuditEvent): Sha256 {
+  return sha256(canonicalJson({ at, federation, event, data }));
 }
 
 export type ChainCheck =
@@ -47,14 +69,15 @@ export function verifyChain(lines: Iterable<string>): ChainCheck {
   let head = EMPTY_CHAIN;
   for (const text of lines) {
     const line = parseLine(text);
-    const expected = line === null ? null : chain(head, line);
-    if (line === null || line.seq !== head.seq + 1 || expected?.hash !== line.hash) {
-      return { ok: false, brokenAt: head.seq + 1 };
-    }
+    if (line === null || !follows(head, linkOf(line))) return { ok: false, brokenAt: head.seq + 1 };
     head = line;
   }
   return { ok: true, lines: head.seq };
 }
+
+/** The lines of a log that was written as JSON lines. */
+export const logLines = (text: string): readonly string[] =>
+  text === "" ? [] : text.replace(/\n$/, "").split("\n");
 
 export function parseLine(text: string): AuditLine | null {
   try {

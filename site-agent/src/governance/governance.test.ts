@@ -1,0 +1,240 @@
+/** Agents against a real coordinator: what a site decides, whatever the plan and the coordinator say. */
+import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { sha256 } from "@consilium/shared/canonical";
+import { sign } from "@consilium/shared/crypto/identity";
+import type { SiteId } from "@consilium/shared/ids";
+import { planHash } from "@consilium/shared/plan";
+import { endorsementReplySchema } from "@consilium/shared/protocol/governance";
+import { endorsementOf } from "@consilium/shared/roster/roster";
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  arithmeticTrainer,
+  random,
+  TestFederation,
+  type AgentRun,
+  type TestSite,
+} from "../../../test/support/federation.ts";
+import { httpClient } from "../federation/http.ts";
+import { receiptsFile } from "../federation/receipts.ts";
+import { bearer, openSession } from "../federation/session.ts";
+import { parseHours } from "./hours.ts";
+import { pinsFile } from "./pins.ts";
+import { RosterKeeper } from "./roster-keeper.ts";
+
+let federation: TestFederation | null = null;
+afterEach(async () => {
+  await federation?.close();
+  federation = null;
+});
+
+const start = async (rounds: number, minSites: number): Promise<TestFederation> =>
+  (federation = await TestFederation.start({ rounds, minSites }));
+const running = (): TestFederation => {
+  if (federation === null) throw new Error("start the federation first");
+  return federation;
+};
+const status = () => running().coordinator.federations.get("lungs").status();
+const decide = ({ home }: TestSite, decision: "approved" | "refused") =>
+  receiptsFile(home.receiptsFile).add({
+    at: new Date().toISOString(),
+    kind: "plan",
+    decision,
+    sha256: planHash(running().plan),
+  });
+const says = (run: AgentRun, text: string) => run.waitFor(({ note }) => note?.includes(text) === true);
+
+describe("a plan", () => {
+  it("waits until someone at the site approves it, and the coordinator sees where", async () => {
+    const { plan } = await start(1, 1);
+    const site = await running().site("hospital-b", undefined, { planApproval: "by-hand" });
+    const trainer = arithmeticTrainer(1);
+    const run = site.run(trainer);
+    await says(run, `consilium-site plan approve ${planHash(plan).slice(0, 12)}`);
+    await expect.poll(() => status().summary).toContain("Waiting for approval of the plan at hospital-b.");
+    expect(status().sites[0]).toMatchObject({ connected: false, hold: { reason: "plan-approval" } });
+    expect(trainer.begun).toEqual([]);
+    const kinds = (await receiptsFile(site.home.receiptsFile).list()).map(({ kind }) => kind);
+    // Nothing that follows from an image has left: neither a fingerprint nor a number of images.
+    expect(new Set(kinds)).toEqual(new Set(["session", "hold"]));
+    await decide(site, "approved");
+    await run.result;
+    expect(status().sites[0]?.hold).toBeNull();
+  });
+
+  it("needs no approval where its hash is listed, and one more where it is another", async () => {
+    const { plan } = await start(1, 1);
+    const listed = { planApproval: "by-hand", allowedPlans: [planHash(plan)] } as const;
+    await (await running().site("a", undefined, listed)).run(arithmeticTrainer(1)).result;
+    const other = { planApproval: "by-hand", allowedPlans: [sha256("another plan")] } as const;
+    const run = (await running().site("b", undefined, other)).run(arithmeticTrainer(1));
+    await says(run, "waits for approval");
+    await run.stop();
+  });
+
+  it("that was refused ends the agent, also one that waits", async () => {
+    await start(1, 1);
+    const site = await running().site("a", undefined, { planApproval: "by-hand" });
+    const run = site.run(arithmeticTrainer(1));
+    await says(run, "waits for approval");
+    await decide(site, "refused");
+    await expect(run.result).rejects.toMatchObject({ code: "plan.refused" });
+  });
+});
+
+describe("a policy", () => {
+  it.each([
+    ["policy.plain-refused", { requireSecureAggregation: true }],
+    ["policy.cohort-too-small", { minCohort: 2 }],
+    ["policy.task-refused", { pretextTasks: ["simclr"] }],
+    ["policy.model-too-large", { maxParameters: 999 }],
+  ] as const)("refuses with %s what no approval allows", async (code, policy) => {
+    await start(1, 1);
+    const site = await running().site("a", undefined, policy);
+    await decide(site, "approved");
+    const trainer = arithmeticTrainer(1, 1000);
+    await expect(site.run(trainer).result).rejects.toMatchObject({ code });
+    expect(trainer.begun).toEqual([]);
+  });
+
+  it("lets the site begin within its hours alone, and says until when it waits", async () => {
+    await start(1, 1);
+    const hours = parseHours("mon-sun 18:00-07:00", "Europe/Berlin");
+    const site = await running().site("a", undefined, { hours });
+    let nowMs = Date.parse("2026-01-06T10:00:00Z");
+    const run = site.run(arithmeticTrainer(1), { nowMs: () => nowMs });
+    const { note } = await says(run, "outside the hours of work");
+    expect(note).toContain("until 6 Jan 2026, 18:00");
+    await expect.poll(() => status().sites[0]?.hold?.until).toBe("2026-01-06T17:00:00.000Z");
+    nowMs = Date.parse("2026-01-06T17:00:00Z");
+    await run.result;
+  });
+
+  it("holds back an update that is more than may leave in a day", async () => {
+    await start(1, 1);
+    const site = await running().site("a", undefined, { maxBytesPerDay: 1_000 });
+    const run = site.run(arithmeticTrainer(1, 1000));
+    await says(run, "one update has");
+    await site.home.setPolicy({ ...(await site.home.policy()), maxBytesPerDay: 1_000_000 });
+    await run.result;
+  });
+});
+
+/** What a person does with `consilium-site roster approve`. */
+async function endorse({ home }: TestSite, name: string) {
+  const { site, enrolment, plan } = await home.joined();
+  const { coordinator, coordinatorUrl } = enrolment;
+  const membership = { federation: plan.federation, site, identity: await home.identity(), coordinator };
+  const http = httpClient(coordinatorUrl, fetch);
+  const ports = { http, random, nowMs: Date.now, receipts: receiptsFile(home.receiptsFile) };
+  const session = await openSession(ports, membership);
+  const pins = pinsFile(home.rosterFile);
+  const keeper = new RosterKeeper({ http, pins, onRoster: () => undefined }, membership);
+  const roster = await keeper.follow(session);
+  const candidate = (await keeper.shown(session)).candidates.find((one) => one.site === name);
+  if (roster === null || candidate === undefined) throw new Error("nobody to endorse");
+  const signed = sign("roster-endorsement", endorsementOf(roster, site, candidate), membership.identity);
+  return http.post("api/federations/lungs/endorsements", signed, endorsementReplySchema, {
+    headers: bearer(session),
+  });
+}
+
+describe("a site that enrols after training has begun", () => {
+  it("waits until most of the others have signed for it, and then takes part", async () => {
+    await start(3, 2);
+    const [a, b] = await Promise.all([running().site("a"), running().site("b")]);
+    let release: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    const news: string[] = [];
+    const runs = [a, b].map((site) =>
+      site.run(
+        arithmeticTrainer(1, 1000, ({ round }) => (round === 1 ? gate : Promise.resolve())),
+        { onRoster: ({ added }) => news.push(...added.map((one) => one.site)) },
+      ),
+    );
+    await Promise.all(runs.map((run) => run.waitFor(({ phase }) => phase === "training")));
+    const late = await running().site("c");
+    const run = late.run(arithmeticTrainer(1));
+    await says(run, "not on the roster yet");
+    expect(status().summary).toContain("c waits to be on the roster: 0 of 2 sites have approved it.");
+    expect(await endorse(a, "c")).toMatchObject({ endorsements: 1, needed: 2, added: false });
+    expect(await endorse(a, "c")).toMatchObject({ endorsements: 1, added: false });
+    expect(status().sites).toHaveLength(2);
+    expect(await endorse(b, "c")).toMatchObject({ endorsements: 2, added: true });
+    expect(status().sites.map(({ site }) => site)).toEqual(["a", "b", "c"]);
+    await run.waitFor(({ phase }) => phase === "waiting");
+    release();
+    await Promise.all([...runs, run].map(({ result }) => result));
+    expect(status().history.at(-1)?.contributions).toHaveLength(3);
+    // The sites verified the signatures themselves, and pinned the newcomer.
+    expect(await pinsFile(a.home.rosterFile).read(status().federation)).toMatchObject({ version: 2 });
+    expect(new Set(news)).toEqual(new Set(["a", "b", "c"]));
+  });
+
+  it("is not endorsed by itself, by strangers, or under another name", async () => {
+    await start(2, 1);
+    const a = await running().site("a");
+    const gate = Promise.withResolvers<undefined>();
+    const run = a.run(arithmeticTrainer(1, 1000, () => gate.promise));
+    await run.waitFor(({ phase }) => phase === "training");
+    const late = await running().site("late");
+    await expect(endorse(late, "late")).rejects.toMatchObject({ code: "secagg.roster-changed" });
+    await expect(endorse(a, "nobody")).rejects.toThrow("nobody to endorse");
+    expect(status().candidates.map(({ site }) => site)).toEqual(["late"]);
+    await run.stop();
+  });
+
+  it("was removed by the operator, and needs signatures for its new key", async () => {
+    await start(2, 1);
+    const a = await running().site("a");
+    const gate = Promise.withResolvers<undefined>();
+    const run = a.run(arithmeticTrainer(1, 1000, () => gate.promise));
+    await run.waitFor(({ phase }) => phase === "training");
+    await running().site("b");
+    await endorse(a, "b");
+    const removed = await remove("b" as SiteId);
+    expect(removed).toEqual({ site: "b", version: 3 });
+    expect(status().sites.map(({ site }) => site)).toEqual(["a"]);
+    const log = await readFile(path.join(running().folder, "coordinator", "audit.jsonl"), "utf8");
+    expect(log).toContain('"event":"site.removed"');
+    await run.stop();
+  });
+});
+
+async function remove(site: SiteId): Promise<unknown> {
+  const { url, operatorToken } = running().coordinator;
+  const response = await fetch(`${url}/api/federations/lungs/removals`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${operatorToken}`, "content-type": "application/json" },
+    body: JSON.stringify({ site }),
+  });
+  return response.json();
+}
+
+describe("the coordinator's audit log", () => {
+  it("is countersigned by every site after every round", async () => {
+    await start(3, 2);
+    const sites = await Promise.all([running().site("a"), running().site("b")]);
+    await Promise.all(sites.map((site) => site.run(arithmeticTrainer(1)).result));
+    for (const { home } of sites) {
+      const heads = (await readFile(home.auditHeadsFile, "utf8")).trim().split("\n");
+      expect(heads.map((line) => (JSON.parse(line) as { round: number }).round)).toEqual([1, 2, 3]);
+    }
+    const log = await readFile(path.join(running().folder, "coordinator", "audit.jsonl"), "utf8");
+    expect(log.match(/"event":"audit.signed"/g)).toHaveLength(3);
+    expect(log.match(/"event":"audit.countersigned"/g)).toHaveLength(6);
+  });
+
+  it("cannot be rewritten: a site that signed another past stops", async () => {
+    await start(2, 1);
+    const site = await running().site("a");
+    const file = site.home.auditHeadsFile;
+    const trainer = arithmeticTrainer(1, 1000, async ({ round }) => {
+      if (round !== 2) return;
+      // As if the log had said something else in round 1.
+      const head = JSON.parse(await readFile(file, "utf8")) as object;
+      await writeFile(file, `${JSON.stringify({ ...head, hash: sha256("another past") })}\n`);
+    });
+    await expect(site.run(trainer).result).rejects.toMatchObject({ code: "audit.rewritten" });
+  });
+});

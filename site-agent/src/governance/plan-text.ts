@@ -1,0 +1,51 @@
+/** A plan as a person reads it before they approve it: what is trained, what leaves, who can see what. */
+import type { Plan } from "@consilium/shared/plan";
+import { planHash } from "@consilium/shared/plan";
+import { shortHash } from "./gate.ts";
+
+/** Label and text of each line. */
+export function planLines(plan: Plan): readonly (readonly [string, string])[] {
+  const { model, training, pretext, volume } = plan;
+  const size = volume === null ? `${model.imagePx} px` : `${model.imagePx} px, ${model.depthPx} slices`;
+  return [
+    ["title", plan.title],
+    ["federation", plan.federation],
+    [
+      "rounds",
+      `${plan.rounds}, each with at least ${plan.minSites} sites and at most ${minutes(plan.roundDeadlineMs)}`,
+    ],
+    ["learns", `${pretext.task}, without labels; a ${model.size} vision transformer on images of ${size}`],
+    [
+      "each round",
+      `${training.localEpochs} passes over this site's images in batches of ${training.batchSize}, on this machine`,
+    ],
+    ["leaves", leaves(plan)],
+    ["privacy", privacy(plan)],
+    ["stays", "images, labels, patients' data and everything that names anyone"],
+  ];
+}
+
+export function planText(plan: Plan): string {
+  const lines = planLines(plan).map(([label, text]) => `  ${label.padEnd(12)} ${text}`);
+  const hash = planHash(plan);
+  return [...lines, `  ${"hash".padEnd(12)} ${hash}`, `  ${"short".padEnd(12)} ${shortHash(hash)}`].join(
+    "\n",
+  );
+}
+
+function leaves({ aggregation }: Plan): string {
+  return aggregation.secure === "masked"
+    ? "the change of the weights, masked: the coordinator learns the sum over all sites and no single one"
+    : "the change of the weights, loss and number of images; NOT MASKED: the coordinator can read them";
+}
+
+function privacy({ privacy: terms }: Plan): string {
+  if (terms.unit === "none") return "no noise: what the model has learned from a patient is not bounded";
+  const how =
+    terms.targetEpsilon === undefined
+      ? `noise of ${terms.noiseMultiplier ?? 0} times the clipped norm`
+      : `noise for epsilon ${terms.targetEpsilon} at delta ${terms.delta} over all rounds`;
+  return `each ${terms.unit} is protected: ${how}`;
+}
+
+const minutes = (ms: number): string => `${Math.ceil(ms / 60_000)} minutes`;
