@@ -87,12 +87,24 @@ export async function readOperatorAccess(folder: string): Promise<{ url: string;
   return { url: parseFile(addressFileSchema, address, "address.json").url, token: token.trim() };
 }
 
-async function openIdentity(file: string, random: RandomBytes): Promise<Identity> {
+/** The keys of a home that is there. @throws config.invalid */
+export async function readIdentity(folder: string): Promise<Identity> {
+  const known = await knownIdentity(path.join(folder, "identity.json"));
+  if (known !== null) return known;
+  const detail = "(--home is not the home folder of a coordinator)";
+  throw new ConsiliumError("config.invalid", { detail, culprits: ["home"] });
+}
+
+async function knownIdentity(file: string): Promise<Identity | null> {
   const text = await readText(file);
-  if (text !== null) {
-    const { signingSeed, sealingSecret } = parseFile(identityFileSchema, text, "identity.json");
-    return identityFromSecrets(fromBase64Url(signingSeed), fromBase64Url(sealingSecret));
-  }
+  if (text === null) return null;
+  const { signingSeed, sealingSecret } = parseFile(identityFileSchema, text, "identity.json");
+  return identityFromSecrets(fromBase64Url(signingSeed), fromBase64Url(sealingSecret));
+}
+
+async function openIdentity(file: string, random: RandomBytes): Promise<Identity> {
+  const known = await knownIdentity(file);
+  if (known !== null) return known;
   const identity = createIdentity(random);
   const secrets = {
     schemaVersion: 1,

@@ -6,6 +6,8 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { sha256 } from "@consilium/shared/canonical";
+import { parsePlan, planHash } from "@consilium/shared/plan";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCli as runInProcess } from "../../site-agent/src/cli/program.ts";
 import { CANARY, findCanary, textElements } from "../support/canary.ts";
@@ -70,8 +72,12 @@ beforeAll(async () => {
   const ward = hospital("CANARY ward");
   const labels = (name: string): string[] => ["--labels", hospital(`CANARY ${name}.csv`)];
   await step("init", "init", ...at, "--site", "st-mary");
-  await step("policy", "policy", ...at, "--accept-plain");
+  await step("policy", "policy", ...at, "--accept-plain", "--min-cohort", "1");
   await step("join", "join", ...at, "--coordinator", proxy.url, "--token", token);
+  const hash = planHash(parsePlan(plan));
+  await step("plan", "plan", ...at);
+  await step("plan approve, of another", "plan", "approve", sha256(CANARY), ...at);
+  await step("plan approve", "plan", "approve", hash, ...at);
   await step("ingest a folder that is not there", "ingest", hospital("CANARY missing"), ...at);
   await step("ingest nothing usable", "ingest", hospital("CANARY notes"), ...at, "--cache", "none");
   for (const name of ["wrong", "strangers"])
@@ -180,6 +186,7 @@ describe("the commands did what they were to do", () => {
     ["export into a file", "disk.denied"],
     ["label with strangers", "labels.unmatched"],
     ["no home", "home.missing"],
+    ["plan approve, of another", "plan.other-hash"],
   ])("%s ends with %s", (what, code) => {
     expect(outputOf(what)?.exit.code).toBe(1);
     expect(outputOf(what)?.output).toContain(code);
@@ -189,6 +196,8 @@ describe("the commands did what they were to do", () => {
     for (const what of [
       "init",
       "join",
+      "plan",
+      "plan approve",
       "ingest",
       "approve",
       "preview",

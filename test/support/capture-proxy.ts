@@ -8,6 +8,8 @@ export interface CaptureProxy {
   readonly url: string;
   /** Everything sent towards the coordinator so far, connection after connection. */
   captured(): Buffer;
+  /** Bodies of HTTP requests and payloads of text WebSocket messages, each by itself. */
+  capturedTexts(): readonly string[];
   /** Payloads of binary WebSocket messages alone: what the bulk channel carries. */
   capturedBinary(): Buffer;
   /** Cuts every connection that is open now. */
@@ -44,6 +46,7 @@ export async function startCaptureProxy(targetPort: number): Promise<CaptureProx
   return {
     url: `http://127.0.0.1:${listening}`,
     captured: () => Buffer.concat(parsed().map(({ all }) => all)),
+    capturedTexts: () => parsed().flatMap(({ texts }) => texts),
     capturedBinary: () => Buffer.concat(parsed().map(({ binary }) => binary)),
     cut: () => {
       for (const socket of sockets) socket.destroy();
@@ -62,16 +65,18 @@ export async function startCaptureProxy(targetPort: number): Promise<CaptureProx
   };
 }
 
+const TEXT = 1;
 const BINARY = 2;
 
 /** One connection's bytes with its WebSocket frames, if it has any, opened up. */
-function unmask(bytes: Buffer): { all: Buffer; binary: Buffer } {
+function unmask(bytes: Buffer): { all: Buffer; binary: Buffer; texts: readonly string[] } {
   const headEnd = bytes.indexOf("\r\n\r\n");
   if (headEnd < 0 || !/upgrade: websocket/i.test(bytes.toString("latin1", 0, headEnd))) {
-    return { all: bytes, binary: Buffer.alloc(0) };
+    return { all: bytes, binary: Buffer.alloc(0), texts: bodies(bytes) };
   }
   const all = [bytes.subarray(0, headEnd + 4)];
   const binary: Buffer[] = [];
+  const texts: string[] = [];
   let opcode = 0;
   for (let at = headEnd + 4; at + 6 <= bytes.length;) {
     const first = bytes.readUInt8(at);
@@ -90,7 +95,20 @@ function unmask(bytes: Buffer): { all: Buffer; binary: Buffer } {
     for (let i = 0; i < payload.length; i++) payload[i] = (payload[i] ?? 0) ^ (mask[i % 4] ?? 0);
     all.push(payload);
     if (opcode === BINARY) binary.push(payload);
+    if (opcode === TEXT) texts.push(payload.toString("utf8"));
     at += 4 + length;
   }
-  return { all: Buffer.concat(all), binary: Buffer.concat(binary) };
+  return { all: Buffer.concat(all), binary: Buffer.concat(binary), texts };
+}
+
+/** Of the requests on one connection, by their content-length. */
+function bodies(bytes: Buffer): readonly string[] {
+  const found: string[] = [];
+  for (let at = 0; ;) {
+    const headEnd = bytes.indexOf("\r\n\r\n", at);
+    if (headEnd < 0) return found;
+    const length = Number(/content-length: (\d+)/i.exec(bytes.toString("latin1", at, headEnd))?.[1] ?? 0);
+    at = headEnd + 4 + length;
+    if (length > 0) found.push(bytes.toString("utf8", headEnd + 4, at));
+  }
 }

@@ -69,10 +69,14 @@ export class AuditFile {
   }
 }
 
+/** The file's lines; none if there is no file. */
+export async function readAuditLines(file: string): Promise<readonly string[]> {
+  return logLines(await readText(file));
+}
+
 /** Checks the file's chain from its first line. */
 export async function verifyAuditFile(file: string): Promise<ChainCheck> {
-  const text = await readText(file);
-  return verifyChain(logLines(text));
+  return verifyChain(await readAuditLines(file));
 }
 
 async function readText(file: string): Promise<string> {

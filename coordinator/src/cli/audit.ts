@@ -1,17 +1,28 @@
-/** `audit verify`: walks the hash chain of the home folder's audit.jsonl. */
+/** `audit verify`: walks the hash chain of the home folder's audit.jsonl and checks every signature in it. */
 import { ConsiliumError } from "@consilium/shared/errors";
-import { verifyAuditFile } from "../audit/file.ts";
-import { homePaths } from "../home.ts";
+import { readAuditLines } from "../audit/file.ts";
+import { verifyAudit as verifyLines } from "../audit/verify.ts";
+import { homePaths, readIdentity } from "../home.ts";
 import { say, type Terminal } from "./terminal.ts";
 
-/** @throws audit.broken, naming the first line that does not fit */
+/** @throws audit.broken, audit.bad-countersignature, each naming the first line that does not fit; config.invalid */
 export async function verifyAudit(home: string, terminal: Terminal): Promise<void> {
-  const check = await verifyAuditFile(homePaths(home).auditFile);
+  const lines = await readAuditLines(homePaths(home).auditFile);
+  const check = await verifyLines(lines, async () => (await readIdentity(home)).public);
   if (!check.ok) {
-    throw new ConsiliumError("audit.broken", {
+    throw new ConsiliumError(check.why === "chain" ? "audit.broken" : "audit.bad-countersignature", {
       detail: `(line ${check.brokenAt})`,
       culprits: [String(check.brokenAt)],
     });
   }
-  say(terminal, { event: "result", lines: check.lines }, `${check.lines} lines, unbroken.`);
+  const { heads, countersignatures, newestSigners } = check;
+  const signed =
+    heads === 0
+      ? ""
+      : ` ${heads} rounds signed, ${countersignatures} countersignatures, the newest by ${newestSigners.join(", ") || "nobody yet"}.`;
+  say(
+    terminal,
+    { event: "result", lines: check.lines, heads, countersignatures, newestSigners },
+    `${check.lines} lines, unbroken.${signed}`,
+  );
 }

@@ -54,7 +54,7 @@ export async function resume(options: OperatorOptions, terminal: Terminal): Prom
 
 type Call = <T extends z.ZodType>(schema: T, path: string, body?: object) => Promise<z.infer<T>>;
 
-async function operatorApi(home: string): Promise<Call> {
+export async function operatorApi(home: string): Promise<Call> {
   const { url, token } = await readOperatorAccess(home);
   return async (schema, path, body) => {
     const headers = { authorization: `Bearer ${token}` };
@@ -84,7 +84,7 @@ async function operatorApi(home: string): Promise<Call> {
 const isErrorCode = (code: string): boolean => Object.hasOwn(ERRORS, code);
 
 /** With a single federation there is nothing to choose. */
-async function chooseFederation(named: string | undefined, call: Call): Promise<string> {
+export async function chooseFederation(named: string | undefined, call: Call): Promise<string> {
   if (named !== undefined) return named;
   const all = await call(z.array(federationStatusSchema), "/api/federations");
   const [only] = all;
@@ -102,12 +102,12 @@ function describeStatus(status: FederationStatus): string {
   const head = [
     `${status.federation}: ${status.plan.title}`,
     `  ${status.summary}`,
-    `  round ${status.round} of ${status.rounds}, loss ${loss === null ? "-" : loss.toFixed(4)}, coordinator ${status.coordinatorFingerprint}`,
+    `  round ${status.round} of ${status.rounds}, loss ${loss === null ? "-" : loss.toFixed(4)}, coordinator ${status.coordinatorWords}`,
   ];
   const sites = status.sites.map((site) => {
     const compared = status.images.find((image) => image.site === site.site);
     const images = compared === undefined ? "" : `, images ${compared.verdict}`;
-    return `  ${site.connected ? "*" : " "} ${site.site.padEnd(20)} ${site.phase.padEnd(10)} ${site.contributions} updates, ${formatBytes(site.receivedBytes)}${images}`;
+    return `  ${site.connected ? "*" : " "} ${site.site.padEnd(20)} ${(site.hold?.reason ?? site.phase).padEnd(13)} ${site.contributions} updates, ${formatBytes(site.receivedBytes)}${images}`;
   });
   return [...head, describeCohort(status), ...sites].join("\n");
 }

@@ -29,6 +29,7 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
         "serve --plan plan.json",
         "invite --site st-marys",
         "status",
+        "roster",
       ),
     );
 
@@ -76,6 +77,23 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
     .action(async (options: OperatorOptions & Common) => {
       const { resume } = await import("./operator.ts");
       await resume(options, terminalOf(options));
+    });
+
+  command("roster", "show the sites and the coordinator by fingerprints, in words for the telephone")
+    .option("--federation <name>", "which federation, if there are several")
+    .addHelpText("after", examples("roster", "roster --json"))
+    .action(async (options: OperatorOptions & Common) => {
+      const { roster } = await import("./roster.ts");
+      await roster(options, terminalOf(options));
+    });
+
+  command("remove", "take a site off the roster; renewed keys begin with this, too")
+    .requiredOption("--site <name>", "the site's name")
+    .option("--federation <name>", "which federation, if there are several")
+    .addHelpText("after", examples("remove --site st-marys"))
+    .action(async (options: OperatorOptions & Common & { readonly site: string }) => {
+      const { remove } = await import("./roster.ts");
+      await remove(options, terminalOf(options));
     });
 
   command("plan", "write a federation plan")
@@ -146,7 +164,7 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
       await writePlan(options, terminalOf(options));
     });
 
-  command("audit", "check that the audit log was not changed")
+  command("audit", "check that the audit log was not changed, and who has signed it")
     .argument("<action>", "verify")
     .addHelpText("after", examples("audit verify", "audit verify --json"))
     .action(async (action: string, options: Common & { readonly home: string }) => {

@@ -10,11 +10,10 @@ import type { ModelLayout } from "./layout.ts";
 import { expectedGenesis } from "./reducer.ts";
 import type { FederationState } from "./types.ts";
 
-/** @throws protocol.version, plan.mismatch, roster.pending, manifest.mismatch (another initial model: other code or another plan) */
+/** @throws protocol.version, plan.mismatch, manifest.mismatch (another initial model: other code or another plan), roster.pending */
 export function admitHello(hello: Hello, site: SiteId, planHash: Sha256, state: FederationState): void {
   if (hello.protocol !== PROTOCOL_VERSION) throw new ConsiliumError("protocol.version", { culprits: [site] });
   if (hello.planHash !== planHash) throw new ConsiliumError("plan.mismatch", { culprits: [site] });
-  if (!state.roster.includes(site)) throw new ConsiliumError("roster.pending", { culprits: [site] });
   const expected = expectedGenesis(state);
   if (expected !== null && hello.genesis !== expected) {
     throw new ConsiliumError("manifest.mismatch", {
@@ -22,6 +21,7 @@ export function admitHello(hello: Hello, site: SiteId, planHash: Sha256, state: 
       culprits: [site],
     });
   }
+  if (!state.roster.includes(site)) throw new ConsiliumError("roster.pending", { culprits: [site] });
 }
 
 /** @throws auth.failed, crypto.bad-signature, plan.mismatch */

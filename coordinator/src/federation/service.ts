@@ -112,7 +112,7 @@ export class FederationService {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Of a member, or of a site that waits to be one. @throws site.unknown */
+  /** @throws site.unknown */
   siteRow(site: SiteId): SiteRow {
     return this.book.row(site);
   }
@@ -397,9 +397,7 @@ export class FederationService {
   }
 
   #where() {
-    const { position } = this.#state;
-    return position.phase === "finished"
-      ? { phase: position.phase }
-      : { phase: position.phase, round: position.round, attempt: position.attempt };
+    const { phase, ...rest } = this.#state.position;
+    return "round" in rest ? { phase, round: rest.round, attempt: rest.attempt } : { phase };
   }
 }

@@ -383,7 +383,7 @@ class Agent {
       ...(this.#isMasked && phase === "training" ? asPercent(done, total) : { done, total }),
       loss: !this.#isMasked && loss !== null && Number.isFinite(loss) ? loss : null,
     };
-    this.#progress.send(message, () => this.#link?.progress(message));
+    this.#progress.send(message, () => this.#link?.progress(message) ?? false);
   }
 
   /** Then a site's size and loss are its own affair. */

@@ -24,15 +24,18 @@ export class ProgressRecord {
     this.#federation = federation;
   }
 
-  /** Sends in the order of the calls. Advisory: a record that cannot be written stops the message and nothing else. */
-  send(message: Progress, emit: () => void): void {
+  /**
+   * Sends in the order of the calls. Advisory: a record that cannot be written stops the message and nothing else.
+   * @param emit says whether it was sent
+   */
+  send(message: Progress, emit: () => boolean): void {
     this.#queue = this.#queue
       .then(async () => {
         await this.#begin(message);
+        if (!emit()) return;
         const text = `${JSON.stringify(message)}\n`;
         this.#bytes += Buffer.byteLength(text);
         this.#hash.update(text);
-        emit();
       })
       .catch(() => undefined);
   }

@@ -71,8 +71,8 @@ export interface Link extends UploadLink, MaskingLink {
   answerMasking(answer: MaskingAnswer): Promise<UploadOutcome>;
   /** Says that this site takes no further part in an attempt. */
   sitOut(message: SitOut): Promise<void>;
-  /** Advisory: dropped without a word when the link is down. */
-  progress(message: Progress): void;
+  /** Advisory: dropped when the link is down. @returns whether it was sent */
+  progress(message: Progress): boolean;
   /** Resolves with the reason once either connection has ended. */
   readonly closed: Promise<ConsiliumError>;
   close(): void;
@@ -171,7 +171,10 @@ export async function connectLink(
       await call(emptyReplySchema, CALL_TIMEOUT_MS, (ack) => control.emit("masking.sit-out", message, ack));
     },
     progress(message) {
-      if (control.connected) control.volatile.emit("progress", message);
+      if (!control.connected) return false;
+      // Not volatile: what is on record has left.
+      control.emit("progress", message);
+      return true;
     },
     beginUpload: (message) =>
       call(beginReplySchema, CALL_TIMEOUT_MS, (ack) => bulk.emit("upload.begin", message, ack)),
