@@ -30,6 +30,7 @@ const siteRow = (site: "a" | "b"): SiteRow => ({
   site: siteId(site),
   identity: identities[site].public,
   enrolledAtMs: 0,
+  removedAtMs: null,
 });
 
 let store: Store;

@@ -7,7 +7,7 @@ import { PROTOCOL_VERSION } from "@consilium/shared/protocol/version";
 import { vectorLength } from "@consilium/shared/manifest";
 import { Holding } from "../governance/holding.ts";
 import type { Trainer } from "../training/types.ts";
-import { asPercent, NO_PROGRESS, phaseOf, SITE_PHASE, waitingFor, type AgentReport } from "./agent-report.ts";
+import { asPercent, NO_PROGRESS, waitingFor, type AgentReport } from "./agent-report.ts";
 import { backoffMs } from "./backoff.ts";
 import { mayHaveSum, PlainCohort, type Cohort, type CohortPorts } from "./cohort.ts";
 import {

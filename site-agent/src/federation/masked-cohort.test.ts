@@ -17,7 +17,8 @@ import {
   type AgentRun,
   type TestSite,
 } from "../../../test/support/federation.ts";
-import type { AgentPhase, AgentReport } from "./agent.ts";
+import type { AgentReport } from "./agent-report.ts";
+import type { AgentPhase } from "./phase.ts";
 import { cohortFile } from "./cohort-file.ts";
 import { receiptsFile } from "./receipts.ts";
 

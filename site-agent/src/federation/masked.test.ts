@@ -13,7 +13,7 @@ import {
 } from "../../../test/support/federation.ts";
 import { readModel } from "../home/models.ts";
 import type { LocalRoundRequest, Trainer } from "../training/types.ts";
-import type { AgentPhase } from "./agent-report.ts";
+import type { AgentPhase } from "./phase.ts";
 import { receiptsFile } from "./receipts.ts";
 import { entropyPerByte } from "../../../test/support/entropy.ts";
 
