@@ -27,8 +27,8 @@ the original. With --dicom also one object an image for the archive: a DICOM SEG
 boxes and classes; asked again, the same network's objects replace the earlier ones. Files that cannot be read are listed in
 set-aside.csv with the reason. The output names your files and, as DICOM, your patients: it is for this hospital alone, and
 nothing of it is sent anywhere. It is not a medical device.`,
-    `consilium-site finetune --task segmentation --save lungs
-     consilium-site predict /data/new --model lungs --out predictions --dicom
+    `consilium-site predict /data/new --model lungs --out predictions --dicom
+     consilium-site finetune --task segmentation --save lungs
      storescu -aec ARCHIVE archive.example.org 104 +sd predictions/dicom`,
   )
     .argument("<folder>", "folder of DICOM files")
