@@ -8,8 +8,8 @@ export default defineConfig({
     env: { ORT_DISABLE_TELEMETRY: "1" },
     root: new URL("../..", import.meta.url).pathname,
     include: ["test/attacks/**/*.test.ts"],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     maxWorkers: 2,
   },
 });

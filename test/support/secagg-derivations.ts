@@ -4,7 +4,13 @@ import { fromBase64Url } from "@consilium/shared/crypto/encoding";
 import type { SignedKind } from "@consilium/shared/crypto/identity";
 import type { SiteId } from "@consilium/shared/ids";
 import type { Attempt } from "@consilium/shared/secagg/attempt";
-import { agreement, pairMaskKey, sealingKey, selfMaskKey, shareDigest } from "@consilium/shared/secagg/derive";
+import {
+  agreement,
+  pairMaskKey,
+  sealingKey,
+  selfMaskKey,
+  shareDigest,
+} from "@consilium/shared/secagg/derive";
 import { geometryOf, type VectorLayout } from "@consilium/shared/secagg/layout";
 import { maskBlock } from "@consilium/shared/secagg/masks";
 import type { Mesh } from "@consilium/shared/secagg/mesh";

@@ -6,7 +6,7 @@ import { toConsiliumError } from "@consilium/shared/errors";
 import type { SiteId } from "@consilium/shared/ids";
 import type { FederationPosition } from "@consilium/shared/protocol/events";
 import type { MaskingShown, ShownIn } from "@consilium/shared/protocol/masking";
-import type { MaskingStep } from "@consilium/shared/protocol/round";
+import { isFingerprintRound, type MaskingStep } from "@consilium/shared/protocol/round";
 import type { PlanInput } from "@consilium/shared/plan";
 import { openHome } from "../../../coordinator/src/home.ts";
 import type { FederationService } from "../../../coordinator/src/federation/service.ts";
@@ -24,9 +24,7 @@ import { TamperingProxy, type Tampering } from "./tampering-proxy.ts";
 
 /** Of each site's update, in every element: 1e-5 for the first, 2e-5 for the second, ... */
 export const DELTA = 1e-5;
-const PATIENCE_MS = 30_000;
-/** Of notes.ts in the site agent. */
-const SAT_OUT = / \((secagg\.[^)]*)\);/;
+const PATIENCE_MS = 100_000;
 
 export interface Actor {
   readonly name: SiteId;
@@ -50,7 +48,10 @@ export class Stage {
     this.federation = federation;
     this.actors = actors;
     this.coordinatorKey = coordinatorKey;
-    this.service.subscribe(({ facts }) => this.facts.push(...facts));
+    this.service.subscribe(({ facts }) => {
+      // What the images are like is summed in a round of its own before.
+      this.facts.push(...facts.filter((fact) => !("round" in fact && isFingerprintRound(fact.round))));
+    });
   }
 
   /** Enrolled, not running yet. */
@@ -106,15 +107,12 @@ export class Stage {
     return { code: error.code, culprits: error.culprits };
   }
 
-  /** Why a site has no part in an attempt any more: its note with `code: culprits`. */
+  /** Why a site has no part in an attempt any more, as it says to the coordinator: `code`, or `code: culprits`. */
   async satOut(name: string): Promise<string> {
-    const { run } = this.actor(name);
-    const waiting = run?.waitFor(({ note }) => SAT_OUT.test(note ?? ""));
-    const report = await waiting?.catch(async () => {
-      const { code, culprits } = await this.failure(name);
-      throw new Error(`the agent ended with ${code}: ${culprits.join(", ")}`);
-    });
-    return SAT_OUT.exec(report?.note ?? "")?.[1] ?? "";
+    const { proxy } = this.actor(name);
+    await until(() => proxy.satOut.length > 0);
+    const { reason = "", culprits = [] } = proxy.satOut[0] ?? {};
+    return [reason, culprits.join(", ")].filter((part) => part !== "").join(": ");
   }
 
   /** The sites' global model after the last round, as one of them keeps it. */

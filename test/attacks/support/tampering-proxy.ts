@@ -11,6 +11,7 @@ import type {
   MaskingMessage,
   MaskingQuery,
   MaskingShown,
+  SitOut,
 } from "@consilium/shared/protocol/masking";
 import { Server, type Socket } from "socket.io";
 import { io as connect, type Socket as Upstream } from "socket.io-client";
@@ -35,6 +36,10 @@ export interface CoordinatorRefusal {
   readonly culprits: readonly string[];
 }
 
+/** The round before the first, for what the images are like, passes unseen: these plays are about updates. */
+const isPlayed = (message: unknown): boolean =>
+  typeof message === "object" && message !== null && "round" in message && Number(message.round) > 0;
+
 type Ack = (reply: unknown) => void;
 type Reply = { readonly ok: boolean } & Record<string, unknown>;
 
@@ -45,6 +50,8 @@ export class TamperingProxy {
   readonly #upstreams = new Set<Upstream>();
   #control: Socket | null = null;
   #bulk: Upstream | null = null;
+  /** Of vectors; the initial model passes as it is. */
+  readonly #uploads = new Set<unknown>();
   tampering: Tampering = {};
   /** What the site has said in masked rounds, before it was rewritten. */
   readonly answers: MaskingAnswer[] = [];
@@ -52,6 +59,8 @@ export class TamperingProxy {
   readonly positions: FederationPosition[] = [];
   readonly shown: MaskingShown[] = [];
   readonly refusals: CoordinatorRefusal[] = [];
+  /** Why the site has no part in an attempt any more, as it says itself. */
+  readonly satOut: SitOut[] = [];
 
   private constructor(target: string) {
     this.#target = target;
@@ -140,7 +149,7 @@ export class TamperingProxy {
     parts: readonly unknown[],
     ack: Ack | null,
   ): Promise<void> {
-    if (event === "masking.show") {
+    if (event === "masking.show" && isPlayed(parts[0])) {
       const shown = this.tampering.conjure?.(parts[0] as MaskingQuery) ?? null;
       if (shown !== null) {
         ack?.({ ok: true, shown });
@@ -166,22 +175,31 @@ export class TamperingProxy {
         return;
       }
     }
-    ack(this.#rewriteReply(event, reply));
+    if (event === "upload.begin" && isPlayed((parts[0] as UploadBegin).object)) {
+      this.#uploads.add(reply["upload"]);
+    }
+    ack(event !== "masking.show" || isPlayed(parts[0]) ? this.#rewriteReply(event, reply) : reply);
   }
 
   async #rewrite(event: string, parts: readonly unknown[]): Promise<readonly unknown[]> {
     const { answer, begin, chunk } = this.tampering;
     const [message, bytes] = parts;
+    if (event === "upload.chunk") {
+      const isTampered = chunk !== undefined && this.#uploads.has((message as UploadChunk).upload);
+      return isTampered ? chunk(message as UploadChunk, bytes as Buffer) : parts;
+    }
+    if (!isPlayed(event === "upload.begin" ? (message as UploadBegin).object : message)) return parts;
     switch (event) {
       case "masking.answer": {
         const given = message as MaskingAnswer;
         this.answers.push(given);
         return [(await answer?.(given)) ?? given];
       }
+      case "masking.sit-out":
+        this.satOut.push(message as SitOut);
+        return parts;
       case "upload.begin":
         return [(await begin?.(message as UploadBegin)) ?? message];
-      case "upload.chunk":
-        return chunk?.(message as UploadChunk, bytes as Buffer) ?? parts;
       default:
         return parts;
     }
@@ -199,6 +217,7 @@ export class TamperingProxy {
   }
 
   #toldPosition(position: FederationPosition): FederationPosition {
+    if (position.phase === "open" && !isPlayed(position.opening.body)) return position;
     this.positions.push(position);
     return this.tampering.position?.(position) ?? position;
   }

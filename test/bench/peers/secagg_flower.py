@@ -3,6 +3,7 @@
     python secagg_flower.py PARAMETERS SITES
 """
 
+import importlib
 import json
 import logging
 import resource
@@ -10,7 +11,6 @@ import secrets
 import sys
 
 import numpy as np
-from flwr.client.mod.secure_aggregation import secaggplus_mod as site
 from flwr.common import ndarrays_to_parameters
 from flwr.common.secure_aggregation.crypto.symmetric_encryption import encrypt, generate_shared_key
 from flwr.common.secure_aggregation.ndarrays_arithmetic import parameters_mod, parameters_subtraction
@@ -24,6 +24,8 @@ from flwr.supercore.primitives.asymmetric import (
 )
 import flwr
 
+# The package exports a function of the module's name.
+site = importlib.import_module("flwr.client.mod.secure_aggregation.secaggplus_mod")
 logging.disable(logging.CRITICAL)
 PARAMETERS, SITES = int(sys.argv[1]), int(sys.argv[2])
 # SecAggPlusWorkflow's defaults.
