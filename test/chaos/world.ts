@@ -1,0 +1,249 @@
+/** The processes of one episode: a coordinator, sites behind proxies of their own, and what restarts them. */
+import { randomBytes } from "node:crypto";
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+import type { SiteId } from "@consilium/shared/ids";
+import { parsePlan, type Plan, type PlanInput } from "@consilium/shared/plan";
+import { federationStatusSchema, type FederationStatus } from "@consilium/shared/protocol/http";
+import { parseToken } from "@consilium/shared/protocol/token";
+import { enrol } from "../../site-agent/src/federation/enrol.ts";
+import { initHome, openHome, type Home } from "../../site-agent/src/home/home.ts";
+import { FaultProxy } from "./proxy.ts";
+
+const root = path.resolve(import.meta.dirname, "../..");
+const DISK_MIB = 96;
+const RESTART_MS = 150;
+
+export interface WorldOptions {
+  readonly secure: Plan["aggregation"]["secure"];
+  readonly sites: number;
+  readonly rounds: number;
+  readonly trainingMs: number;
+}
+
+/** A program that is started again whenever it is killed, until it ends by itself. */
+export class Supervised {
+  readonly name: string;
+  readonly #command: () => readonly string[];
+  #child: ChildProcess | null = null;
+  #lines: string[] = [];
+  #wanted = true;
+  starts = 0;
+  /** How it ended by itself; null while it has not. */
+  ended: { readonly code: number | null } | null = null;
+
+  constructor(name: string, command: () => readonly string[]) {
+    this.name = name;
+    this.#command = command;
+  }
+
+  start(): void {
+    if (!this.#wanted) return;
+    this.starts += 1;
+    const child = spawn(process.execPath, this.#command(), {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, LOG_LEVEL: "info", ORT_DISABLE_TELEMETRY: "1" },
+    });
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on("line", (line) => {
+        this.#lines.push(line);
+        if (this.#lines.length > 400) this.#lines = this.#lines.slice(-200);
+      });
+    }
+    child.on("close", (code, signal) => {
+      this.#child = null;
+      if (signal === null || !this.#wanted) this.ended = { code };
+      else setTimeout(() => { this.start(); }, RESTART_MS);
+    });
+  }
+
+  /** What it printed last, over all its lives. */
+  get output(): readonly string[] {
+    return this.#lines;
+  }
+
+  get alive(): boolean {
+    return this.#child !== null;
+  }
+
+  /** @returns false if there was nothing to send it to */
+  signal(signal: NodeJS.Signals): boolean {
+    return this.#child?.kill(signal) ?? false;
+  }
+
+  /** A process that ended by itself is not begun again unless this is called. */
+  revive(): void {
+    this.ended = null;
+    if (this.#child === null) this.start();
+  }
+
+  async stop(signal: NodeJS.Signals): Promise<number | null> {
+    this.#wanted = false;
+    const child = this.#child;
+    if (child === null) return this.ended?.code ?? null;
+    const closed = new Promise<number | null>((resolve) => child.on("close", resolve));
+    child.kill("SIGCONT");
+    child.kill(signal);
+    return Promise.race([closed, delay(10_000, null)]);
+  }
+}
+
+export interface ChaosSite {
+  readonly name: SiteId;
+  readonly home: string;
+  readonly proxy: FaultProxy;
+  readonly process: Supervised;
+  /** A file system of its own, or null where that is not permitted. */
+  readonly disk: string | null;
+}
+
+export class World {
+  readonly dir: string;
+  readonly plan: Plan;
+  readonly coordinator: Supervised;
+  readonly coordinatorDisk: string | null;
+  readonly sites: readonly ChaosSite[];
+  #port = 0;
+  #token = "";
+  readonly #mounts: string[];
+
+  private constructor(parts: Pick<World, "dir" | "plan" | "coordinator" | "coordinatorDisk" | "sites">, mounts: string[]) {
+    this.dir = parts.dir;
+    this.plan = parts.plan;
+    this.coordinator = parts.coordinator;
+    this.coordinatorDisk = parts.coordinatorDisk;
+    this.sites = parts.sites;
+    this.#mounts = mounts;
+  }
+
+  /** Everyone has joined; no site runs yet. */
+  static async create({ secure, sites, rounds, trainingMs }: WorldOptions): Promise<World> {
+    const dir = await mkdtemp(path.join(tmpdir(), "consilium-chaos-"));
+    const mounts: string[] = [];
+    const plan = planOf(secure, rounds);
+    await writeFile(path.join(dir, "plan.json"), JSON.stringify(plan));
+    const coordinatorDisk = await smallDisk(path.join(dir, "coordinator"), mounts);
+    const ref: { world: World | null } = { world: null };
+    const port = (): number => ref.world?.port ?? 0;
+    const coordinator = new Supervised("coordinator", () => [
+      path.join(root, "coordinator/bin/consilium-coordinator.mjs"),
+      "serve",
+      ...["--home", path.join(dir, "coordinator"), "--port", String(port()), "--gather-ms", "1000"],
+      ...["--plan", path.join(dir, "plan.json"), "--json"],
+    ]);
+    const members: ChaosSite[] = [];
+    for (let i = 0; i < sites; i++) {
+      const name = `site-${"abcdefghijklmnop"[i] ?? i}` as SiteId;
+      const home = path.join(dir, name);
+      const disk = await smallDisk(home, mounts);
+      const site = path.join(import.meta.dirname, "site-main.ts");
+      const process = new Supervised(name, () => ["--import", "tsx", site, home, String(trainingMs)]);
+      members.push({ name, home, disk, process, proxy: await FaultProxy.start(port) });
+    }
+    const world = new World({ dir, plan, coordinator, coordinatorDisk, sites: members }, mounts);
+    ref.world = world;
+    coordinator.start();
+    await world.#listening();
+    for (const { name, home, proxy } of members) await world.#enrol(name, home, proxy.url);
+    return world;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get coordinatorHome(): string {
+    return path.join(this.dir, "coordinator");
+  }
+
+  get processes(): readonly Supervised[] {
+    return [this.coordinator, ...this.sites.map((site) => site.process)];
+  }
+
+  homeOf(site: ChaosSite): Promise<Home> {
+    return openHome(site.home);
+  }
+
+  /** Null while the coordinator does not answer. */
+  async status(): Promise<FederationStatus | null> {
+    try {
+      const response = await fetch(`http://127.0.0.1:${this.#port}/api/federations/${this.plan.federation}`, {
+        headers: { authorization: `Bearer ${this.#token}` },
+        signal: AbortSignal.timeout(3_000),
+      });
+      return federationStatusSchema.parse(await response.json());
+    } catch {
+      return null;
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.processes.map((process) => process.stop("SIGKILL")));
+    await Promise.all(this.sites.map(({ proxy }) => proxy.close()));
+    for (const mount of this.#mounts) spawnSync("umount", ["-l", mount]);
+    await rm(this.dir, { recursive: true, force: true });
+  }
+
+  async #listening(): Promise<void> {
+    for (let tries = 0; tries < 300; tries++) {
+      const line = this.coordinator.output.find((text) => text.includes('"listening"'));
+      if (line !== undefined) {
+        this.#port = Number(new URL((JSON.parse(line) as { url: string }).url).port);
+        this.#token = (await readFile(path.join(this.coordinatorHome, "operator.token"), "utf8")).trim();
+        return;
+      }
+      await delay(100);
+    }
+    throw new Error(`the coordinator does not start:\n${this.coordinator.output.join("\n")}`);
+  }
+
+  async #enrol(site: SiteId, folder: string, url: string): Promise<void> {
+    const random = (length: number) => new Uint8Array(randomBytes(length));
+    const { home, identity } = await initHome(folder, site, random, false);
+    const response = await fetch(
+      `http://127.0.0.1:${this.#port}/api/federations/${this.plan.federation}/invitations`,
+      {
+        method: "POST",
+        headers: { authorization: `Bearer ${this.#token}`, "content-type": "application/json" },
+        body: JSON.stringify({ site }),
+      },
+    );
+    const { token } = (await response.json()) as { token: string };
+    const { send } = enrol({
+      site,
+      identity,
+      coordinatorUrl: `${url}/`,
+      token: parseToken(token),
+      fetch,
+      signal: AbortSignal.timeout(30_000),
+    });
+    await home.enrol(await send());
+  }
+}
+
+function planOf(secure: Plan["aggregation"]["secure"], rounds: number): Plan {
+  const input: PlanInput = {
+    federation: "chaos",
+    title: "Chaos",
+    rounds,
+    minSites: 3,
+    roundDeadlineMs: 20_000,
+    training: { warmupRounds: 0, batchSize: 8, localEpochs: 1, learningRate: 1e-3, weightDecay: 0.01 },
+    aggregation: { secure, examplesCap: 64 },
+  };
+  return parsePlan(input);
+}
+
+/** A small file system of its own at `folder`, or a plain folder and null where mounting is not permitted. */
+async function smallDisk(folder: string, mounts: string[]): Promise<string | null> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${DISK_MIB}m,mode=700`, "tmpfs", folder]);
+  if (mounted.status !== 0) return null;
+  mounts.push(folder);
+  return folder;
+}
