@@ -110,14 +110,24 @@ describe("a coordinator that is started again on the same home", () => {
     expect(await north.contribute({ header, sealed })).toBe("accepted");
   });
 
-  it("asks again for a contribution that the disk has lost", async () => {
+  it.each([
+    ["lost", () => "torn"],
+    [
+      "changed",
+      (sealed: Uint8Array) => {
+        const flipped = Uint8Array.from(sealed);
+        flipped[100] = (flipped[100] ?? 0) ^ 1;
+        return flipped;
+      },
+    ],
+  ])("asks again for a contribution that the disk has %s", async (_how, spoiled) => {
     const home = await bench.home();
     const first = await bench.start({ home });
     const [north] = await openRound(first);
     const kept = await contributionTo(north, 1);
     await north.contribute(kept);
     await bench.stop(first);
-    await spoilBlob(home, kept.sealed, "torn");
+    await spoilBlob(home, kept.sealed, spoiled(kept.sealed));
 
     const second = await bench.start({ home });
     await follow(north, second.url);

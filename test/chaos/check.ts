@@ -141,6 +141,7 @@ async function checkAggregates(world: World, audit: readonly AuditLine[], fail: 
     } else {
       const off = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - (values[i] ?? NaN))), 0);
       if (!(off <= MASKED_TOLERANCE)) fail(`round ${round}: the sum of ${sites.join(", ")} is off by ${off}`);
+      if ((data["totals"] as Data)["clipped"] !== 0) fail(`round ${round}: elements were clipped`);
       const examples = sites.reduce((sum, site) => sum + examplesOf(site), 0);
       if ((data["totals"] as Data)["examples"] !== examples) fail(`round ${round}: the examples do not add up`);
     }

@@ -18,7 +18,7 @@ export const MANIFEST: Manifest = {
 };
 export const ELEMENTS = 200_001;
 
-/** Within what the plan's learning rate allows in a round, so that nothing is clipped. */
+/** Within what the plan's learning rate allows, in the last round as well, so that nothing is clipped. */
 const LARGEST_MOVE = 1e-3;
 const STEPS = 10;
 

@@ -233,7 +233,7 @@ function planOf(secure: Plan["aggregation"]["secure"], rounds: number): Plan {
     rounds,
     minSites: 3,
     roundDeadlineMs: 20_000,
-    training: { warmupRounds: 0, batchSize: 8, localEpochs: 1, learningRate: 1e-3, weightDecay: 0.01 },
+    training: { warmupRounds: 0, batchSize: 8, localEpochs: 1, learningRate: 0.1, weightDecay: 0.001 },
     aggregation: { secure, examplesCap: 64 },
   };
   return parsePlan(input);

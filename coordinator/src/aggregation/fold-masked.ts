@@ -12,6 +12,7 @@ import type { TailTotals } from "@consilium/shared/secagg/decode";
 import { assertMaskedHeader, MASKED_HEADER_BYTES } from "@consilium/shared/secagg/frame";
 import { geometryOf, type VectorLayout } from "@consilium/shared/secagg/layout";
 import type { Blobs } from "../blobs/blobs.ts";
+import { readHashed } from "../blobs/hashed.ts";
 import { readCheckpointHead } from "./checkpoint-stream.ts";
 import type { ByteSource } from "./float-stream.ts";
 import { MaskThreads } from "./mask-threads.ts";
@@ -37,7 +38,8 @@ const ELEMENT_BYTES = 4;
 
 /**
  * @throws secagg.garbled if the sum is not one that these sites can have produced
- * @throws frame.*, secagg.other-attempt, naming the site; then nothing was written
+ * @throws frame.*, secagg.other-attempt, naming the site; hash.mismatch if a vector has changed on the disk; then nothing
+ *   was written
  */
 export async function foldMaskedRound(job: MaskedFoldJob, blobs: Blobs): Promise<MaskedFold> {
   const head = await readCheckpointHead(blobs.read(job.base));
@@ -61,7 +63,8 @@ async function openMasked(job: MaskedSumJob, blobs: Blobs): Promise<Aggregate> {
   const masks = new MaskThreads(layout, unmasking.removals);
   try {
     for (const { site, sha256 } of job.frames) {
-      await addFrame(attempt, layout, sum, site, blobs.read(sha256));
+      // Nothing in a masked vector tells that a bit of it has changed; in the sum it would be a weight somewhere else.
+      await addFrame(attempt, layout, sum, site, readHashed(blobs, sha256, site));
     }
     await masks.addTo(sum);
   } finally {

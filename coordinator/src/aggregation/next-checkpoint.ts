@@ -5,10 +5,14 @@ import type { Sha256 } from "@consilium/shared/ids";
 import type { Manifest } from "@consilium/shared/manifest";
 import type { StrategyPlan } from "@consilium/shared/strategy-schema";
 import type { Blobs, StoredBlob } from "../blobs/blobs.ts";
+import { readHashed } from "../blobs/hashed.ts";
 import { checkpointValues, readCheckpointHead, type CheckpointHead } from "./checkpoint-stream.ts";
 import { toBytes } from "./float-stream.ts";
 import type { ServerState, ServerStep } from "./server-step.ts";
 import { strategyFor } from "./strategy.ts";
+
+/** Whom an error of the coordinator's own objects names: no site. */
+export const OWN = "coordinator";
 
 export interface NextJob {
   readonly base: Sha256;
@@ -24,6 +28,7 @@ export interface NextModel extends StoredBlob {
 
 /**
  * Both are durable when the promise resolves, and neither counts before a round is committed that names them.
+ * @throws hash.mismatch, naming OWN, if an object of the coordinator has changed on its disk
  * @throws vector.not-finite if the model is; manifest.mismatch if the state is of another model or strategy
  */
 export async function writeNext(
@@ -50,7 +55,7 @@ async function* nextValues(
   }: { readonly step: ServerStep; readonly state: ServerState; readonly mean: Float64Array },
 ) {
   yield head.header;
-  for await (const { offset, values } of checkpointValues(blobs.read(base), head)) {
+  for await (const { offset, values } of checkpointValues(readHashed(blobs, base, OWN), head)) {
     const end = offset + values.length;
     const next = step.update({
       base: values,
@@ -79,7 +84,7 @@ async function readState(
     throw new ConsiliumError("manifest.mismatch", { detail: "(the strategy's state)" });
   }
   const vectors = [...state.values()];
-  for await (const { offset, values } of checkpointValues(blobs.read(stored), head)) {
+  for await (const { offset, values } of checkpointValues(readHashed(blobs, stored, OWN), head)) {
     // A piece may reach from one vector into the next.
     for (let done = 0; done < values.length;) {
       const at = offset + done;

@@ -60,8 +60,15 @@ export class AuditFile {
     if (last === undefined) return;
     const handle = await open(this.#file, "a", 0o600);
     try {
-      await handle.appendFile(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
-      await handle.sync();
+      const { size } = await handle.stat();
+      try {
+        await handle.appendFile(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+        await handle.sync();
+      } catch (error) {
+        // A full disk takes part of a line; what is written next must not go on from there.
+        await handle.truncate(size);
+        throw error;
+      }
     } finally {
       await handle.close();
     }

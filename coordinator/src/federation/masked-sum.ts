@@ -7,6 +7,7 @@ import type { Sha256, SiteId } from "@consilium/shared/ids";
 import { isFingerprintRound, type CheckpointRecord } from "@consilium/shared/protocol/round";
 import { strategyOf } from "@consilium/shared/strategy-schema";
 import type { MaskedSumJob } from "../aggregation/fold-masked.ts";
+import { OWN } from "../aggregation/next-checkpoint.ts";
 import type { Aggregator } from "../aggregation/tasks.ts";
 import type { FederationRow } from "../store/store.ts";
 import type { MaskedRound } from "./masked-round.ts";
@@ -75,7 +76,7 @@ async function openMaskedSum<T>(
     return { opened, sites: unmasking.survivors };
   } catch (error) {
     const { code, culprits } = toConsiliumError(error);
-    if (code === "internal" || code === "disk.full") throw error;
+    if (code === "internal" || code === "disk.full" || culprits.includes(OWN)) throw error;
     return { failure: { reason: code, culprits } };
   }
 }

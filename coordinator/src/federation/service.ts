@@ -20,6 +20,7 @@ import { admitGenesis, admitHello, admitSender, admitSize } from "./admission.ts
 import { aggregateRound } from "./aggregate.ts";
 import { Errands } from "./errands.ts";
 import { Fingerprints } from "./fingerprints.ts";
+import { isIntact } from "../blobs/hashed.ts";
 import { readLayout, type ModelLayout } from "./layout.ts";
 import { Journal } from "./journal.ts";
 import type { Ledger } from "./ledger.ts";
@@ -380,13 +381,13 @@ export class FederationService {
     for (const name of spent) await this.#ports.blobs.remove(name);
   }
 
-  /** A disk may lose what was acknowledged; then it is asked for again while the round is open. */
+  /** A disk may lose or change what was acknowledged; then it is asked for again while the round is open. */
   async #dropLostContributions(): Promise<void> {
     const { position } = this.#state;
     if (position.phase !== "open" && position.phase !== "aggregating") return;
     const { round, attempt } = position;
     for (const { site, sealedSha256, sealedBytes } of position.contributions) {
-      if ((await this.#ports.blobs.sizeOf(sealedSha256)) === sealedBytes) continue;
+      if (await isIntact(this.#ports.blobs, sealedSha256, sealedBytes)) continue;
       await this.#dispatch({ type: "contribution.lost", round, attempt, site, reason: "hash.mismatch" });
     }
   }

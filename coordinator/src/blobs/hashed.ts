@@ -1,0 +1,31 @@
+/** Disks change bits, and a crash of the machine may tear a file: an object is believed once its bytes have been hashed. */
+import { createHash } from "node:crypto";
+import { ConsiliumError } from "@consilium/shared/errors";
+import type { Sha256 } from "@consilium/shared/ids";
+import type { Blobs } from "./blobs.ts";
+
+/**
+ * The object's bytes as they come.
+ * @param culprit whom the error names
+ * @throws hash.mismatch at their end if they are not what their name says; blob.unknown
+ */
+export async function* readHashed(
+  blobs: Blobs,
+  name: Sha256,
+  culprit: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const hash = createHash("sha256");
+  for await (const piece of blobs.read(name)) {
+    hash.update(piece);
+    yield piece;
+  }
+  if (hash.digest("hex") !== name) throw new ConsiliumError("hash.mismatch", { culprits: [culprit] });
+}
+
+/** Whether the object is here, with every bit as it was written. */
+export async function isIntact(blobs: Blobs, name: Sha256, sizeBytes: number): Promise<boolean> {
+  if ((await blobs.sizeOf(name)) !== sizeBytes) return false;
+  const hash = createHash("sha256");
+  for await (const piece of blobs.read(name)) hash.update(piece);
+  return hash.digest("hex") === name;
+}
