@@ -16,6 +16,7 @@ import { systemClock, type Clock } from "./clock.ts";
 import { parseConfig, type ServeConfig, type serveConfigSchema } from "./config.ts";
 import { Federations } from "./federation/registry.ts";
 import type { FederationPorts } from "./federation/ports.ts";
+import type { RecoveredStorage } from "./federation/recovery-findings.ts";
 import { FederationService } from "./federation/service.ts";
 import type { Fact } from "./federation/types.ts";
 import { Council } from "./governance/council.ts";
@@ -48,6 +49,7 @@ export interface PreparedCoordinator {
   readonly federations: Federations;
   readonly config: ServeConfig;
   readonly cleanup: Cleanup;
+  readonly recovered: RecoveredStorage;
 }
 
 export interface Coordinator {
@@ -56,6 +58,8 @@ export interface Coordinator {
   readonly dashboardUrl: string;
   readonly operatorToken: string;
   readonly federations: Federations;
+  /** What the start found beside the federations themselves. */
+  readonly recovered: RecoveredStorage;
   /** Ends every connection. Nothing is written: what was committed is all there is, as after a kill. */
   close(): Promise<void>;
 }
@@ -66,13 +70,14 @@ const DASHBOARD_FOLDER = path.resolve(import.meta.dirname, "../dashboard/dist");
 
 /** @throws config.invalid, home.in-use, plan.mismatch, port.in-use, disk.full */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
-  const { http, operatorToken, federations, config, cleanup } = await prepareCoordinator(options);
+  const prepared = await prepareCoordinator(options);
+  const { http, operatorToken, federations, config, cleanup, recovered } = prepared;
   try {
     const url = await listen(http, config);
     await writeAddress(config.home, url);
     cleanup.add(() => removeAddress(config.home));
     const dashboardUrl = `${url}/?token=${operatorToken}`;
-    return { url, dashboardUrl, operatorToken, federations, close: () => cleanup.run() };
+    return { url, dashboardUrl, operatorToken, federations, recovered, close: () => cleanup.run() };
   } catch (error) {
     await cleanup.run();
     throw error;
@@ -111,7 +116,7 @@ export async function prepareCoordinator({
     const councils = await openCouncils(ports, federations, cleanup);
     const sessions = new Sessions({ ...ports, federations });
     const uploads = new Uploads({ ...ports, federations, maxGenesisBytes: config.maxModelBytes });
-    await uploads.sweep();
+    const swept = await uploads.sweep();
     const promised = new Set([
       ...(await uploads.promisedBlobs()),
       ...federations.all().flatMap((service) => service.neededBlobs()),
@@ -121,10 +126,19 @@ export async function prepareCoordinator({
       async (sha256) => promised.has(sha256) || (await store.isCheckpoint(sha256, null)),
     );
     if (removed > 0) logger.info({ removed }, "objects without a row removed");
+    const recovered = {
+      uploadsKept: swept.kept,
+      uploadsRemoved: swept.removed,
+      orphansRemoved: removed + swept.strays,
+    };
     follow(federations, uploads, logger, onFact);
 
     const sockets: { gateway: Gateway | null } = { gateway: null };
-    const metrics = createMetrics(federations, () => sockets.gateway?.connections ?? 0);
+    const metrics = createMetrics(
+      federations,
+      () => sockets.gateway?.connections ?? 0,
+      async () => (await blobs.freeBytes?.()) ?? null,
+    );
     cleanup.add(() => {
       metrics.close();
     });
@@ -151,7 +165,7 @@ export async function prepareCoordinator({
     cleanup.add(() => {
       gateway.close();
     });
-    return { http, operatorToken, federations, config, cleanup };
+    return { http, operatorToken, federations, config, cleanup, recovered };
   } catch (error) {
     await cleanup.run();
     throw error;

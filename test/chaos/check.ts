@@ -26,11 +26,13 @@ export async function check(world: World, seen: readonly FederationStatus[]): Pr
   if (!chain.ok) fail(`the audit log is broken at line ${chain.brokenAt}`);
   const audit = lines.flatMap((line) => parseLine(line) ?? []);
   const last = seen.at(-1);
-  if (last?.phase !== "finished") fail(`the federation is ${last?.phase ?? "silent"}: ${last?.summary ?? ""}`);
+  if (last?.phase !== "finished")
+    fail(`the federation is ${last?.phase ?? "silent"}: ${last?.summary ?? ""}`);
   checkMonotonic(seen, audit, fail);
   await checkAcknowledged(world, audit, fail);
   await checkAggregates(world, audit, fail);
   if (last !== undefined) await checkStatus(world, last, audit, fail);
+  checkFailures(world, fail);
   return broken;
 }
 
@@ -46,12 +48,14 @@ function checkMonotonic(seen: readonly FederationStatus[], audit: readonly Audit
     const now = [Number(data["round"]), Number(data["attempt"])];
     const [round = 0, attempt = 0] = now;
     const [lastRound = 0, lastAttempt = 0] = before;
-    const isNext = (round === lastRound + 1 && attempt === 1) || (round === lastRound && attempt === lastAttempt + 1);
+    const isNext =
+      (round === lastRound + 1 && attempt === 1) || (round === lastRound && attempt === lastAttempt + 1);
     if (!isNext) fail(`round ${place(data)} was opened after ${before.join(".")}`);
     before = now;
   }
   const rounds = of(audit, "round.aggregated").map(({ round }) => Number(round));
-  if (rounds.some((round, i) => round !== i + 1)) fail(`rounds were averaged in the order ${rounds.join(", ")}`);
+  if (rounds.some((round, i) => round !== i + 1))
+    fail(`rounds were averaged in the order ${rounds.join(", ")}`);
   let shown = 0;
   for (const { round, attempt, phase } of seen) {
     const now = round * 1000 + attempt;
@@ -81,23 +85,29 @@ async function checkAcknowledged(world: World, audit: readonly AuditLine[], fail
   const aggregated = of(audit, "round.aggregated");
   const closed = of(audit, "round.closed", "round.abandoned");
   for (const { name, home } of world.sites) {
-    const receipts = await receiptsFile(path.join(home, "receipts.jsonl")).list().catch((error: unknown) => {
-      fail(`${name}: its receipts cannot be read (${String(error)})`);
-      return [];
-    });
+    const receipts = await receiptsFile(path.join(home, "receipts.jsonl"))
+      .list()
+      .catch((error: unknown) => {
+        fail(`${name}: its receipts cannot be read (${String(error)})`);
+        return [];
+      });
     checkSameBytes(name, receipts, fail);
     for (const receipt of receipts) {
       const isUpdate = receipt.kind === "contribution" || receipt.kind === "masked-vector";
       if (!isUpdate || (receipt.state !== "accepted" && receipt.state !== "duplicate")) continue;
       const here = place(receipt);
       const same = (data: Data): boolean => place(data) === here;
-      if (!accepted.some((data) => same(data) && data["site"] === name && data["sha256"] === receipt.sha256)) {
+      if (
+        !accepted.some((data) => same(data) && data["site"] === name && data["sha256"] === receipt.sha256)
+      ) {
         fail(`${name}: its update of ${here} was acknowledged and is not on record`);
         continue;
       }
       const inSum = aggregated.some((data) => same(data) && (data["sites"] as string[]).includes(name));
-      const isNamed = [...closed.flatMap((data) => (same(data) ? (data["excluded"] as Data[]) : [])), ...dropped.filter(same)]
-        .some(({ site }) => site === name);
+      const isNamed = [
+        ...closed.flatMap((data) => (same(data) ? (data["excluded"] as Data[]) : [])),
+        ...dropped.filter(same),
+      ].some(({ site }) => site === name);
       const wasAbandoned = of(audit, "round.abandoned").some(same);
       if (!inSum && !isNamed && !wasAbandoned) fail(`${name}: its acknowledged update of ${here} is nowhere`);
     }
@@ -139,11 +149,15 @@ async function checkAggregates(world: World, audit: readonly AuditLine[], fail: 
       const exact = sha256(encodeCheckpoint({ manifest: MANIFEST, values: expected }));
       if (exact !== name) fail(`round ${round}: the average is not that of ${sites.join(", ")}`);
     } else {
-      const off = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - (values[i] ?? NaN))), 0);
+      const off = expected.reduce(
+        (most, value, i) => Math.max(most, Math.abs(value - (values[i] ?? NaN))),
+        0,
+      );
       if (!(off <= MASKED_TOLERANCE)) fail(`round ${round}: the sum of ${sites.join(", ")} is off by ${off}`);
       if ((data["totals"] as Data)["clipped"] !== 0) fail(`round ${round}: elements were clipped`);
       const examples = sites.reduce((sum, site) => sum + examplesOf(site), 0);
-      if ((data["totals"] as Data)["examples"] !== examples) fail(`round ${round}: the examples do not add up`);
+      if ((data["totals"] as Data)["examples"] !== examples)
+        fail(`round ${round}: the examples do not add up`);
     }
     base = values;
     parent = name;
@@ -171,7 +185,9 @@ async function checkStatus(
   if (status.checkpoint !== newest?.["checkpoint"]) fail("the status names another model than the log");
   if (status.round !== world.plan.rounds) fail(`the status says round ${status.round}`);
   for (const entry of status.history.filter(({ checkpoint }) => checkpoint !== null)) {
-    const data = of(audit, "round.aggregated").find((other) => place(other) === `${entry.round}.${entry.attempt}`);
+    const data = of(audit, "round.aggregated").find(
+      (other) => place(other) === `${entry.round}.${entry.attempt}`,
+    );
     const listed = entry.contributions.map(({ site }) => site).sort();
     if (JSON.stringify(listed) !== JSON.stringify([...(data?.["sites"] as string[])].sort())) {
       fail(`round ${entry.round}: the status lists ${listed.join(", ")}`);
@@ -179,12 +195,25 @@ async function checkStatus(
   }
   for (const { name, home, process } of world.sites) {
     if (process.ended?.code !== 0) {
-      fail(`${name} has not ended well (${process.ended === null ? "it runs" : `code ${process.ended.code}`})`);
+      fail(
+        `${name} has not ended well (${process.ended === null ? "it runs" : `code ${process.ended.code}`})`,
+      );
       continue;
     }
     const model = await readFile(path.join(home, "models/global.ckpt")).catch(() => null);
     const values = model === null ? null : decodeCheckpoint(new Uint8Array(model));
-    if (values === null || sha256(encodeCheckpoint(values)) !== status.checkpoint) fail(`${name} holds another model`);
+    if (values === null || sha256(encodeCheckpoint(values)) !== status.checkpoint)
+      fail(`${name} holds another model`);
+  }
+}
+
+/** A full disk may end a program that is just starting; nothing else may. */
+function checkFailures(world: World, fail: Fail): void {
+  for (const { name, failures } of world.processes) {
+    for (const lines of failures) {
+      if (!lines.some((line) => line.includes("disk.full")))
+        fail(`${name} ended with an error: ${lines.join(" | ")}`);
+    }
   }
 }
 

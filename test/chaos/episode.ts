@@ -53,7 +53,9 @@ export async function runEpisode({ seed, secure, stormMs, rounds, log }: Episode
       const fault = inflict(world, name, own)
         .then((done) => {
           faults.push(done);
-          log(`  ${((performance.now() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${name} ${done.target}${done.skipped ? " (not permitted here, skipped)" : ""}`);
+          log(
+            `  ${((performance.now() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${name} ${done.target}${done.skipped ? " (not permitted here, skipped)" : ""}`,
+          );
         })
         .finally(() => underWay.delete(fault));
       underWay.add(fault);
@@ -68,10 +70,11 @@ export async function runEpisode({ seed, secure, stormMs, rounds, log }: Episode
     const broken = await check(world, seen);
     const code = await world.coordinator.stop("SIGTERM");
     if (code !== 0) broken.push(`the coordinator ended with code ${String(code)}`);
-    if (broken.length > 0) for (const { name, output } of world.processes) {
-      log(`--- ${name}`);
-      for (const line of output.slice(-40)) log(line);
-    }
+    if (broken.length > 0)
+      for (const { name, output } of world.processes) {
+        log(`--- ${name}`);
+        for (const line of output.slice(-40)) log(line);
+      }
     return {
       seed,
       secure,

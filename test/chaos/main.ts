@@ -47,7 +47,8 @@ function readCommandLine() {
     if (!(value >= least)) throw new Error(`--${name} wants a number from ${least}`);
     return value;
   };
-  if (!["masked", "plain", "both"].includes(values.secure)) throw new Error("--secure knows masked, plain and both");
+  if (!["masked", "plain", "both"].includes(values.secure))
+    throw new Error("--secure knows masked, plain and both");
   return {
     seed: number("seed", 0),
     minutes: number("minutes", 0),
@@ -98,7 +99,8 @@ async function main(): Promise<number> {
   const broken = episodes.filter((episode) => episode.broken.length > 0);
   const kills = episodes.reduce((sum, episode) => sum + episode.kills, 0);
   if (options.json) console.log(JSON.stringify({ episodes, kills, broken: broken.map(({ seed }) => seed) }));
-  else console.log(`${episodes.length} federations, ${kills} kills, ${broken.length} with a broken invariant`);
+  else
+    console.log(`${episodes.length} federations, ${kills} kills, ${broken.length} with a broken invariant`);
   return broken.length === 0 ? 0 : 1;
 }
 

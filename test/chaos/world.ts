@@ -25,7 +25,7 @@ export interface WorldOptions {
   readonly trainingMs: number;
 }
 
-/** A program that is started again whenever it is killed, until it ends by itself. */
+/** A program that is started again whenever it is killed or fails, until it ends well. */
 export class Supervised {
   readonly name: string;
   readonly #command: () => readonly string[];
@@ -33,6 +33,8 @@ export class Supervised {
   #lines: string[] = [];
   #wanted = true;
   starts = 0;
+  /** What was printed last before each end with an error; a service manager starts such a program again. */
+  readonly failures: (readonly string[])[] = [];
   /** How it ended by itself; null while it has not. */
   ended: { readonly code: number | null } | null = null;
 
@@ -57,8 +59,15 @@ export class Supervised {
     }
     child.on("close", (code, signal) => {
       this.#child = null;
-      if (signal === null || !this.#wanted) this.ended = { code };
-      else setTimeout(() => { this.start(); }, RESTART_MS);
+      if (signal === null && code !== 0 && this.#wanted) this.failures.push(this.#lines.slice(-12));
+      if (code === 0 || !this.#wanted) this.ended = { code };
+      else
+        setTimeout(
+          () => {
+            this.start();
+          },
+          code === null ? RESTART_MS : 4 * RESTART_MS,
+        );
     });
   }
 
@@ -74,12 +83,6 @@ export class Supervised {
   /** @returns false if there was nothing to send it to */
   signal(signal: NodeJS.Signals): boolean {
     return this.#child?.kill(signal) ?? false;
-  }
-
-  /** A process that ended by itself is not begun again unless this is called. */
-  revive(): void {
-    this.ended = null;
-    if (this.#child === null) this.start();
   }
 
   async stop(signal: NodeJS.Signals): Promise<number | null> {
@@ -112,7 +115,10 @@ export class World {
   #token = "";
   readonly #mounts: string[];
 
-  private constructor(parts: Pick<World, "dir" | "plan" | "coordinator" | "coordinatorDisk" | "sites">, mounts: string[]) {
+  private constructor(
+    parts: Pick<World, "dir" | "plan" | "coordinator" | "coordinatorDisk" | "sites">,
+    mounts: string[],
+  ) {
     this.dir = parts.dir;
     this.plan = parts.plan;
     this.coordinator = parts.coordinator;

@@ -27,6 +27,9 @@ export interface Blobs {
   stage(upload: UploadId): Promise<Staged>;
   /** Uploads that have bytes here. */
   staged(): Promise<readonly UploadId[]>;
+
+  /** Space that is left; absent where there is no such number. */
+  freeBytes?(): Promise<number>;
 }
 
 /** An object that arrives in pieces and in any order. */

@@ -4,7 +4,7 @@
  */
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat, statfs, type FileHandle } from "node:fs/promises";
 import path from "node:path";
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { sha256Schema, uploadIdSchema, type Sha256, type UploadId } from "@consilium/shared/ids";
@@ -111,6 +111,11 @@ class FileBlobs implements Blobs {
   async staged(): Promise<readonly UploadId[]> {
     const files = await readdir(this.#folders.uploads);
     return files.flatMap((file) => uploadIdSchema.safeParse(path.basename(file, PART)).data ?? []).sort();
+  }
+
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#folders.uploads);
+    return bavail * bsize;
   }
 
   /** Gives a file that is already fsynced its final name. */

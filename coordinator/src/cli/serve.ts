@@ -6,6 +6,7 @@ import { isFingerprintRound } from "@consilium/shared/protocol/round";
 import type { Logger } from "pino";
 import { startCoordinator, type Coordinator } from "../app.ts";
 import { factData } from "../audit/events.ts";
+import { describeRecovery } from "../federation/recovery-findings.ts";
 import { roundTitle } from "../federation/status.ts";
 import type { Fact, Verdict } from "../federation/types.ts";
 import { PLAIN_WARNING, say, type Terminal } from "./terminal.ts";
@@ -33,7 +34,11 @@ export async function serve(
       if (text !== null) say(terminal, { event: fact.fact, federation, ...factData(fact) }, text);
     },
   });
-  const { url, dashboardUrl } = coordinator;
+  const { url, dashboardUrl, recovered } = coordinator;
+  for (const { federation, found } of coordinator.federations.all()) {
+    const text = describeRecovery(federation, found, recovered);
+    if (text !== null) say(terminal, { event: "recovered", federation, ...found, ...recovered }, text);
+  }
   say(
     terminal,
     { event: "listening", url, dashboardUrl },

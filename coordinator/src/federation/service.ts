@@ -20,12 +20,12 @@ import { admitGenesis, admitHello, admitSender, admitSize } from "./admission.ts
 import { aggregateRound } from "./aggregate.ts";
 import { Errands } from "./errands.ts";
 import { Fingerprints } from "./fingerprints.ts";
-import { isIntact } from "../blobs/hashed.ts";
 import { readLayout, type ModelLayout } from "./layout.ts";
 import { Journal } from "./journal.ts";
 import type { Ledger } from "./ledger.ts";
 import { LiveSites } from "./live.ts";
 import { OpeningSigner, positionFor } from "./position.ts";
+import { findings, NOTHING_FOUND, type RecoveryFindings } from "./recovery-findings.ts";
 import { MaskedImages } from "./masked-images.ts";
 import type { Change, ChangeListener, FederationPorts } from "./ports.ts";
 import { recoverFederation, type RecoveredFederation } from "./recovery.ts";
@@ -44,6 +44,8 @@ export class FederationService {
   readonly planHash: Sha256;
   /** Who is on the roster, and who waits to be; council.ts changes it. */
   readonly book: RosterBook;
+  /** What the start found of an earlier run. */
+  found: RecoveryFindings = NOTHING_FOUND;
   readonly #ports: FederationPorts;
   readonly #ledger: Ledger;
   readonly #live = new LiveSites();
@@ -98,12 +100,10 @@ export class FederationService {
       ? MaskedImages.open(ports, row, parts.ledger)
       : Fingerprints.open(ports, row));
     const service = new FederationService(ports, row, parts, images);
-    await service.#dropLostContributions();
+    service.found = await findings(ports.blobs, parts);
+    for (const lost of service.found.lost) await service.#dispatch({ type: "contribution.lost", ...lost });
     await service.#dispatch({ type: "coordinator.recovered" });
-    ports.logger.info(
-      { federation: row.federation, ...service.#where(), checkpoints: parts.ledger.checkpoints.length },
-      "federation recovered",
-    );
+    ports.logger.info({ federation: row.federation, ...service.found }, "federation recovered");
     return service;
   }
 
@@ -379,17 +379,6 @@ export class FederationService {
   async #discardSpent(): Promise<void> {
     const spent = [...this.#ledger.spentUpdates(), ...this.#ledger.spentStates(this.#state)];
     for (const name of spent) await this.#ports.blobs.remove(name);
-  }
-
-  /** A disk may lose or change what was acknowledged; then it is asked for again while the round is open. */
-  async #dropLostContributions(): Promise<void> {
-    const { position } = this.#state;
-    if (position.phase !== "open" && position.phase !== "aggregating") return;
-    const { round, attempt } = position;
-    for (const { site, sealedSha256, sealedBytes } of position.contributions) {
-      if (await isIntact(this.#ports.blobs, sealedSha256, sealedBytes)) continue;
-      await this.#dispatch({ type: "contribution.lost", round, attempt, site, reason: "hash.mismatch" });
-    }
   }
 
   #record(record: Omit<CheckpointRecord, "federation" | "planHash">): Signed<CheckpointRecord> {

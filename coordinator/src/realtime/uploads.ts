@@ -36,6 +36,9 @@ export type BegunUpload =
 /** An update with one of these can never be counted, so its round need not wait for it. */
 const HOPELESS: ReadonlySet<ErrorCode> = new Set(["vector.not-finite", "manifest.mismatch", "frame.bad-tag"]);
 
+/** For the database, its log and the audit file. */
+const SPARE_BYTES = 8 * 1024 * 1024;
+
 interface ActiveUpload {
   readonly row: UploadRow;
   readonly staged: Staged;
@@ -78,6 +81,7 @@ export class Uploads {
     // One upload of a kind at a time: a site that trained again has no use for what it had begun.
     for (const other of mine) if (other !== row) await this.#remove(other.upload);
     if (row === undefined) {
+      await this.#assertRoom(sealedOf(object).sealedBytes);
       row = {
         upload: Buffer.from(this.#ports.random(16)).toString("hex") as UploadId,
         federation: session.federation,
@@ -134,17 +138,24 @@ export class Uploads {
   }
 
   /** Forgets uploads of rounds that are over, and bytes without a row. */
-  async sweep(): Promise<void> {
+  async sweep(): Promise<{ readonly kept: number; readonly removed: number; readonly strays: number }> {
     const { store, blobs, federations } = this.#ports;
     const rows = await store.uploads();
+    const counts = { kept: rows.length, removed: 0, strays: 0 };
     for (const row of rows) {
       const service = federations.get(row.federation);
-      if (!(await this.#mayGoOn(row, service))) await this.#remove(row.upload);
+      if (await this.#mayGoOn(row, service)) continue;
+      await this.#remove(row.upload);
+      counts.removed += 1;
+      counts.kept -= 1;
     }
     const known = new Set(rows.map((row) => row.upload));
     for (const upload of await blobs.staged()) {
-      if (!known.has(upload) && !this.#active.has(upload)) await (await blobs.stage(upload)).discard();
+      if (known.has(upload) || this.#active.has(upload)) continue;
+      await (await blobs.stage(upload)).discard();
+      counts.strays += 1;
     }
+    return counts;
   }
 
   /** Objects that a crash may have left between their file and their row. */
@@ -163,6 +174,12 @@ export class Uploads {
       throw new ConsiliumError("upload.too-large", { culprits: [site] });
     }
     return service.admitGenesis(site, object.sha256);
+  }
+
+  /** Before anything of it is acknowledged. @throws disk.full */
+  async #assertRoom(sizeBytes: number): Promise<void> {
+    const freeBytes = (await this.#ports.blobs.freeBytes?.()) ?? Infinity;
+    if (freeBytes < sizeBytes + SPARE_BYTES) throw new ConsiliumError("disk.full");
   }
 
   async #mayGoOn(row: UploadRow, service: FederationService): Promise<boolean> {

@@ -11,18 +11,28 @@ export interface Metrics {
   close(): void;
 }
 
-export function createMetrics(federations: Federations, connections: () => number): Metrics {
+/** @param freeBytes that are left for objects; null where there is no such number */
+export function createMetrics(
+  federations: Federations,
+  connections: () => number,
+  freeBytes: () => Promise<number | null>,
+): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: "consilium_coordinator_" });
-  const gauge = (name: string, help: string, labelNames: readonly string[], collect: (set: Gauge) => void) =>
+  const gauge = (
+    name: string,
+    help: string,
+    labelNames: readonly string[],
+    collect: (set: Gauge) => void | Promise<void>,
+  ) =>
     new Gauge({
       name: `consilium_${name}`,
       help,
       labelNames: [...labelNames],
       registers: [registry],
-      collect() {
+      async collect() {
         this.reset();
-        collect(this);
+        await collect(this);
       },
     });
 
@@ -48,6 +58,35 @@ export function createMetrics(federations: Federations, connections: () => numbe
       metric.set({ federation }, sites.filter(({ connected }) => connected).length);
     }
   });
+  gauge("storage_free_bytes", "Space that is left for models and updates.", [], async (metric) => {
+    const free = await freeBytes();
+    if (free !== null) metric.set(free);
+  });
+  gauge("attempts_abandoned", "Attempts at rounds that were given up.", ["federation"], (metric) => {
+    for (const { federation, history } of statuses(federations)) {
+      const abandoned = history.filter(
+        ({ checkpoint, closedAt }) => checkpoint === null && closedAt !== null,
+      );
+      metric.set({ federation }, abandoned.length);
+    }
+  });
+  gauge("exclusions", "Attempts that went on without a site.", ["federation", "site"], (metric) => {
+    for (const { federation, history } of statuses(federations)) {
+      for (const { excluded } of history) for (const { site } of excluded) metric.inc({ federation, site });
+    }
+  });
+  gauge(
+    "site_last_seen_timestamp_seconds",
+    "When a site last said something, since this start.",
+    ["federation", "site"],
+    (metric) => {
+      for (const { federation, sites } of statuses(federations)) {
+        for (const { site, lastSeenAt } of sites) {
+          if (lastSeenAt !== null) metric.set({ federation, site }, Date.parse(lastSeenAt) / 1000);
+        }
+      }
+    },
+  );
   gauge("contributions", "Contributions accepted.", ["federation", "site"], (metric) => {
     for (const { federation, sites } of statuses(federations)) {
       for (const { site, contributions } of sites) metric.set({ federation, site }, contributions);

@@ -54,7 +54,8 @@ export class SqlDatabase {
       this.#exec("COMMIT");
       return result;
     } catch (error) {
-      this.#exec("ROLLBACK");
+      // A full disk may have ended the transaction already.
+      if (this.#connection.inTransaction) this.#exec("ROLLBACK");
       throw error;
     }
   }

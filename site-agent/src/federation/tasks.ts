@@ -17,7 +17,7 @@ import type { VectorLayout } from "@consilium/shared/secagg/layout";
 import { metricExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
 import { magnitudesOf } from "@consilium/shared/secagg/ranges";
 import { assertFinite } from "@consilium/shared/vector";
-import type { ByteSource } from "../home/files.ts";
+import { removeFile, type ByteSource } from "../home/files.ts";
 import { checkOpening, type OpeningChecks } from "../governance/opening.ts";
 import { AuditWitness, type WitnessedHeads } from "../governance/audit-witness.ts";
 import type { Gate } from "../governance/gate.ts";
@@ -68,6 +68,8 @@ export interface LocalTraining {
   readonly cacheDir: string;
   readonly seed: number;
   readonly engine: TrainingEngine;
+  /** Where an unfinished training is kept; none, and it is done again after a restart. */
+  readonly resumeFile?: string;
 }
 
 export interface TaskProgress {
@@ -212,7 +214,7 @@ export class Tasks {
       return;
     }
     const moments = await this.#ports.outbox.prepare(opening);
-    const { cacheDir, engine } = this.#training;
+    const { cacheDir, engine, resumeFile = null } = this.#training;
     const pause = this.pause;
     const seed = (await this.#masking.hasReleasedIn(opening.round))
       ? anotherSeed(this.#training.seed, opening)
@@ -225,6 +227,7 @@ export class Tasks {
         seed,
         engine,
         privacy,
+        resumeFile,
         round: opening.round,
         base: this.#heldBase(opening),
         optimizerState: this.#plan.training.optimizerState === "keep" ? moments : null,
@@ -356,6 +359,7 @@ export class Tasks {
     await this.#ports.checkpoints.keepOnly([]);
     await this.#ports.outbox.clear();
     await this.#masking.clear();
+    if (this.#training.resumeFile !== undefined) await removeFile(this.#training.resumeFile);
     this.#trained = null;
   }
 

@@ -5,7 +5,7 @@
  *     identity.json     secret keys, readable by its owner alone
  *     hmac.json         secret behind the pseudonyms of images and patients, likewise
  *     caches/NAME/      images as ingested, nothing identifying
- *     federation/       base checkpoint, sealed update, optimiser moments, how the images compare
+ *     federation/       base checkpoint, unfinished training, sealed update, optimiser moments, how the images compare
  *     models/           encoders: global.ckpt, own.ckpt
  *     policy.json       what this site allows, whatever a plan says
  *     roster.json       keys of the federation's sites, as first seen and as co-signed since

@@ -9,6 +9,7 @@ import { genesis } from "./genesis.ts";
 import { runToEnd, trainLocally } from "./local-round.ts";
 import { roundBatches } from "./round-batches.ts";
 import { compilePretextStep, type PretextStep } from "./pretext-step.ts";
+import type { Resume, TrainingPoint } from "./resume.ts";
 import { sameBits, TOY_CACHE_PX, toyCache, toyPlan } from "./testing/toy.ts";
 import { trialBatches } from "./trial.ts";
 import type { LocalRoundProgress } from "./types.ts";
@@ -29,6 +30,7 @@ interface Options {
   readonly round?: number;
   readonly optimizerState?: OptimizerState | null;
   readonly signal?: AbortSignal;
+  readonly resume?: Resume;
   readonly onProgress?: (progress: LocalRoundProgress) => void;
 }
 
@@ -43,6 +45,7 @@ async function run(options: Options = {}) {
       cache,
       batches: roundBatches({ plan, round, seed }, compiled.task, cache),
       now: () => (time += 100),
+      resume: options.resume ?? null,
     },
   );
   return runToEnd(work, options.onProgress ?? (() => undefined), options.signal);
@@ -96,6 +99,33 @@ describe("a local round", () => {
     expect(kept.optimizerState.step).toBe(10);
     const dropped = await run({ plan: toyPlan({ optimizerState: "reset" }), round: 2, optimizerState });
     expect(dropped.optimizerState.step).toBe(5);
+  });
+
+  it("goes on from where a run was killed, to the same bits", async () => {
+    const kept: { point: TrainingPoint | null } = { point: null };
+    const resume: Resume = {
+      everyMs: 0,
+      read: () => Promise.resolve(kept.point),
+      write: (point) => {
+        kept.point = { ...point, losses: [...point.losses] };
+        return Promise.resolve();
+      },
+    };
+    const whole = await run({ seed: 7 });
+    const killed = new AbortController();
+    const steps: number[] = [];
+    const onProgress = ({ step }: LocalRoundProgress): void => {
+      steps.push(step);
+      if (steps.length === 3) killed.abort();
+    };
+    await expect(run({ seed: 7, resume, signal: killed.signal, onProgress })).rejects.toThrow();
+    // Saving took long by this clock, and is not done again at once.
+    expect(kept.point?.losses).toHaveLength(1);
+    const resumed = await run({ seed: 7, resume, onProgress: ({ step }) => steps.push(step) });
+    expect(steps).toEqual([1, 2, 3, 2, 3, 4, 5]);
+    expect(sameBits(resumed.delta, whole.delta)).toBe(true);
+    expect(resumed.metrics.loss).toBe(whole.metrics.loss);
+    expect(sameBits(resumed.optimizerState.secondMoment, whole.optimizerState.secondMoment)).toBe(true);
   });
 
   it("uses all images of a set that is smaller than a batch", async () => {

@@ -1,5 +1,5 @@
 /** One round of local training: from the global model to this site's update. */
-import { ConsiliumError } from "@consilium/shared/errors";
+import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { inputProfile } from "@consilium/shared/input-profile";
 import type { Plan } from "@consilium/shared/plan";
 import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
@@ -11,6 +11,7 @@ import { MOST_LOSS } from "@consilium/shared/secagg/plan-layout";
 import { holdOut } from "../dataset/held-out.ts";
 import { tryModel } from "./trial.ts";
 import type { PretextStep } from "./pretext-step.ts";
+import type { Resume, TrainingPoint } from "./resume.ts";
 import { stepsPerRound, type Batch } from "./round-batches.ts";
 import { restartFactor } from "./schedule.ts";
 import type { LocalRoundProgress, LocalRoundRequest, LocalRoundResult } from "./types.ts";
@@ -24,7 +25,12 @@ export interface LocalRoundSurroundings {
   readonly trial?: Iterable<Batch>;
   /** Milliseconds from any origin. */
   readonly now: () => number;
+  /** Where an earlier run may have left off. */
+  readonly resume?: Resume | null;
 }
+
+/** Saving takes no more of the time than this. */
+const LARGEST_SAVING_SHARE = 0.05;
 
 /**
  * Yields after every step; whoever stops iterating ends the training. The compiled step can be used again afterwards.
@@ -32,7 +38,7 @@ export interface LocalRoundSurroundings {
  */
 export async function* trainLocally(
   request: Pick<LocalRoundRequest, "plan" | "round" | "base" | "optimizerState" | "privacy">,
-  { compiled: { step }, cache, batches, trial = [], now }: LocalRoundSurroundings,
+  { compiled: { step }, cache, batches, trial = [], now, resume = null }: LocalRoundSurroundings,
 ): AsyncGenerator<LocalRoundProgress, LocalRoundResult> {
   const { plan, round, base, privacy = null } = request;
   assertPaid(plan, privacy);
@@ -41,7 +47,7 @@ export async function* trainLocally(
 
   const kept = plan.training.optimizerState === "keep" ? request.optimizerState : null;
   await step.writeWeights(base);
-  const startedAt = now();
+  const triedAt = now();
   const heldOutLoss = await tryModel(step, trial);
   await step.writeOptimizerState(kept);
   const tried = heldOutLoss === null ? {} : { heldOutLoss };
@@ -51,17 +57,32 @@ export async function* trainLocally(
     return {
       delta: new Float32Array(base.length),
       examples: images,
-      metrics: { loss, finalLoss: loss, steps: 1, updateNorm: 0, trainingMs: now() - startedAt, ...tried },
+      metrics: { loss, finalLoss: loss, steps: 1, updateNorm: 0, trainingMs: now() - triedAt, ...tried },
       optimizerState: await step.readOptimizerState(),
     };
   }
 
+  const left = (await resume?.read()) ?? null;
+  if (left !== null) {
+    await step.writeWeights(left.weights);
+    await step.writeOptimizerState(left.optimizerState);
+  }
+
+  const before = left?.losses ?? [];
+  const startedAt = triedAt - (left?.elapsedMs ?? 0);
+  let saveAt = now() + (resume?.everyMs ?? Infinity);
   const schedule = { ...plan.training, rounds: plan.rounds };
   const steps = privacy?.stepsPerRound ?? stepsPerRound(plan, images);
   const batchSize = privacy?.expectedExamples ?? plan.training.batchSize;
   const losses: number[] = [];
   for await (const batch of batches) {
     const done = losses.length;
+    // The batches of a round follow from each other: those that were trained on are made again and passed over.
+    const known = before[done];
+    if (known !== undefined) {
+      losses.push(known);
+      continue;
+    }
     // The middle of the step: the very first is not wasted on a rate of zero.
     const scheduled = learningRateAt(schedule, round, (done + 0.5) / steps);
     // In the first round the plan's own warm-up does this.
@@ -71,6 +92,11 @@ export async function* trainLocally(
     const seconds = Math.max(now() - startedAt, 1e-3) / 1000;
     const imagesPerSecond = (losses.length * batchSize) / seconds;
     yield { step: done + 1, steps, loss, imagesPerSecond };
+    if (resume !== null && done + 1 < steps && now() >= saveAt) {
+      const savingAt = now();
+      await save(resume, { losses, elapsedMs: savingAt - startedAt, step });
+      saveAt = now() + Math.max(resume.everyMs, (now() - savingAt) / LARGEST_SAVING_SHARE);
+    }
   }
 
   const delta = subtract(await step.readWeights(), base);
@@ -87,6 +113,22 @@ export async function* trainLocally(
     },
     optimizerState: await step.readOptimizerState(),
   };
+}
+
+async function save(
+  resume: Resume,
+  { step, ...so }: Pick<TrainingPoint, "losses" | "elapsedMs"> & Pick<PretextStep, "step">,
+): Promise<void> {
+  try {
+    await resume.write({
+      ...so,
+      weights: await step.readWeights(),
+      optimizerState: await step.readOptimizerState(),
+    });
+  } catch (error) {
+    // A full disk takes the head start of a restart, and not the training.
+    if (toConsiliumError(error).code !== "disk.full") throw error;
+  }
 }
 
 /** Iterates to the end. The signal is looked at between steps; its reason is thrown. */

@@ -26,6 +26,8 @@ export interface LocalRoundRequest {
   readonly engine: TrainingEngine;
   /** What the ledger has paid for; needed where the plan's privacy is. */
   readonly privacy?: PrivacyTerms | null;
+  /** File in which an unfinished training is kept, to go on from; where patients are protected it is not used. */
+  readonly resumeFile?: string | null;
 }
 
 export interface LocalRoundProgress {

@@ -11,6 +11,7 @@ import { assertPaid, assertUsable, runToEnd, trainLocally } from "./local-round.
 import { Pause } from "./pause.ts";
 import { openPretextStep } from "./pretext-replicas.ts";
 import type { PretextStep } from "./pretext-step.ts";
+import { resumeFile, resumeKey } from "./resume.ts";
 import { trialBatches } from "./trial.ts";
 import type { FromWorker, ToWorker } from "./thread-protocol.ts";
 import type { LocalRoundRequest, LocalRoundResult } from "./types.ts";
@@ -44,6 +45,12 @@ async function forgetCompiled(): Promise<void> {
 
 const loader = createLoader();
 
+/** The steps of a protected round are drawn anew by every run, and paid for by it. */
+const resumeOf = (request: LocalRoundRequest, cache: CachedImages) =>
+  request.resumeFile === undefined || request.resumeFile === null || (request.privacy ?? null) !== null
+    ? null
+    : resumeFile(request.resumeFile, resumeKey(request, cache));
+
 async function withCache<T>(dir: string, use: (cache: CachedImages) => T | Promise<T>): Promise<T> {
   const cache = await openImageCache(dir);
   try {
@@ -63,8 +70,14 @@ function train(
     assertPaid(request.plan, request.privacy ?? null);
     const batches = loader.load(request); // Starts now, and works while the step compiles.
     const compiled = await compiledFor(request);
-    const trial = trialBatches(request.plan, compiled.task, cache);
-    const round = trainLocally(request, { compiled, cache, batches, trial, now: () => performance.now() });
+    const round = trainLocally(request, {
+      compiled,
+      cache,
+      batches,
+      trial: trialBatches(request.plan, compiled.task, cache),
+      now: () => performance.now(),
+      resume: resumeOf(request, cache),
+    });
     try {
       return await runToEnd(
         round,

@@ -42,9 +42,8 @@ export function runCommand(ports: CliPorts): Command {
     "Take part in the federation until it has finished.",
     `Trains on this site's cached images in each round and sends the update, masked so that the coordinator sees only its sum
 with the others'. Where the site's policy asks for it, it waits for consilium-site plan approve, and outside the hours of
-work. It may be stopped and started again at
-any time: what was sealed is sent again as it was, an unfinished training is done again. While the coordinator does not
-answer, it keeps trying.`,
+work. It may be stopped and started again at any time: what was sealed is sent again as it was, and an unfinished training
+goes on from where it was at most a minute before. While the coordinator does not answer, it keeps trying.`,
     `consilium-site run
      consilium-site run --threads 4 --json
      consilium-site run --device webgpu
@@ -111,7 +110,7 @@ answer, it keeps trying.`,
               membership: { federation: plan.federation, site, identity, coordinator: enrolment.coordinator },
               plan,
               coordinatorUrl: enrolment.coordinatorUrl,
-              training: { cacheDir, engine },
+              training: { cacheDir, engine, resumeFile: path.join(home.federationFolder, "training.bin") },
               software: SOFTWARE,
               signal: ports.signal,
             },

@@ -1,7 +1,7 @@
 /**
  * The site's state in a masked round, on disk before what follows from it is sent:
  *
- *     masking/state.bin    SHA-256 of what follows, then the state as Node.js serialises structured data
+ *     masking/state.bin    SHA-256 of what follows, then {version, ...state} as Node.js serialises structured data
  *     masking/frame.bin    the masked vector, as it is sent
  *
  * There is one state, the newest: each step replaces the one before, and with it the secrets that have served.
@@ -57,6 +57,15 @@ export interface MaskingFolder {
 }
 
 const HASH_CHARACTERS = 64;
+const VERSION = 1;
+
+/** Without a version: as it was written before there was one, which is version 1 otherwise. */
+type Versioned = KeptMasking & { readonly version?: number };
+
+/** The state as this program has it. What a later one wrote counts as damaged: its secrets are not guessed at. */
+function migrated({ version = 1, ...kept }: Versioned): KeptMasking | "damaged" {
+  return version === VERSION ? kept : "damaged";
+}
 
 /** @param folder federation/ of the home */
 export function maskingFolder(folder: string): MaskingFolder {
@@ -72,10 +81,10 @@ export function maskingFolder(folder: string): MaskingFolder {
       const body = bytes.subarray(HASH_CHARACTERS);
       const hash = Buffer.from(bytes.subarray(0, HASH_CHARACTERS)).toString("latin1");
       // Only this program writes the file, and the hash says that it is what it wrote.
-      return hash === sha256(body) ? (deserialize(body) as KeptMasking) : "damaged";
+      return hash === sha256(body) ? migrated(deserialize(body) as Versioned) : "damaged";
     },
     async write(kept) {
-      const body = serialize(kept);
+      const body = serialize({ version: VERSION, ...kept } satisfies Versioned);
       await writeFileAtomic(stateFile, sha256(body), body);
     },
     keepFrame: () => moveFile(draftFile, frameFile),
