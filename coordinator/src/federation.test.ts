@@ -110,7 +110,7 @@ describe("a federation", () => {
     const sites = [await bench.site(coordinator, "north"), await bench.site(coordinator, "south")];
     await next("0 of at least 2 connected");
     await connectAll(sites);
-    await next("Round 1: 0 of 2 updates are here; waiting for north, south.");
+    await next("Round 1: 0 of 2 updates are here; waiting for north (has not begun), south (has not begun).");
     await reader?.cancel();
   });
 

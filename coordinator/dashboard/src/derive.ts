@@ -138,7 +138,7 @@ export function roundCells(status: FederationStatus): readonly RoundCell[] {
     if (known !== undefined) {
       if (known.excluded.length === 0)
         return { round, state: "done", text: `Round ${round}: all contributed` };
-      const without = known.excluded.map(({ site }) => site).join(", ");
+      const without = known.excluded.map(({ site, reason }) => `${site} (${reason})`).join(", ");
       return { round, state: "partial", text: `Round ${round}: without ${without}` };
     }
     const isOpen = round === status.round && (status.phase === "open" || status.phase === "aggregating");

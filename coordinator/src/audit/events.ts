@@ -45,6 +45,8 @@ export function factData(fact: Fact): AuditEvent["data"] {
     }
     case "masking.advanced":
       return { round: fact.round, attempt: fact.attempt, step: fact.step, sites: fact.sites };
+    case "contribution.late":
+      return { round: fact.round, attempt: fact.attempt, site: fact.site };
     case "site.sat-out":
     case "contribution.dropped":
       return { round: fact.round, attempt: fact.attempt, site: fact.site, reason: fact.reason };

@@ -7,8 +7,8 @@ import type { Logger } from "pino";
 import { startCoordinator, type Coordinator } from "../app.ts";
 import { factData } from "../audit/events.ts";
 import { describeRecovery } from "../federation/recovery-findings.ts";
-import { roundTitle } from "../federation/status.ts";
-import type { Fact, Verdict } from "../federation/types.ts";
+import { roundTitle, without } from "../federation/status.ts";
+import type { Exclusion, Fact, Verdict } from "../federation/types.ts";
 import { PLAIN_WARNING, say, type Terminal } from "./terminal.ts";
 
 export interface ServeOptions {
@@ -25,17 +25,20 @@ export async function serve(
   logger: Logger,
   terminal: Terminal,
 ): Promise<Coordinator> {
+  const cohorts = new Map<string, number>();
   const coordinator = await startCoordinator({
     ...settings,
     logger,
     plan: planFile === undefined ? undefined : await readPlan(planFile),
     onFact: (federation, fact) => {
-      const text = describeFact(fact);
+      if (fact.fact === "round.opened") cohorts.set(federation, fact.cohort.length);
+      const text = describeFact(fact, cohorts.get(federation) ?? null);
       if (text !== null) say(terminal, { event: fact.fact, federation, ...factData(fact) }, text);
     },
   });
   const { url, dashboardUrl, recovered } = coordinator;
   for (const { federation, found } of coordinator.federations.all()) {
+    if (!cohorts.has(federation) && found.cohort > 0) cohorts.set(federation, found.cohort);
     const text = describeRecovery(federation, found, recovered);
     if (text !== null) say(terminal, { event: "recovered", federation, ...found, ...recovered }, text);
   }
@@ -64,8 +67,8 @@ export async function readPlan(file: string): Promise<Plan> {
   return parsePlan(value);
 }
 
-/** Null for what is no news to a person. */
-function describeFact(fact: Fact): string | null {
+/** Null for what is no news to a person. @param cohort sites that the newest round was opened for, if that is known */
+function describeFact(fact: Fact, cohort: number | null): string | null {
   switch (fact.fact) {
     case "genesis.stored":
       return "The initial model is here.";
@@ -85,15 +88,17 @@ function describeFact(fact: Fact): string | null {
       return null;
     case "site.sat-out":
       return `${roundTitle(fact.round)}: ${fact.site} sits attempt ${fact.attempt} out (${fact.reason}).`;
+    case "contribution.late":
+      return `${roundTitle(fact.round)}: what ${fact.site} sent came after attempt ${fact.attempt} was closed and is not in it; the site takes part again.`;
     case "contribution.dropped":
       return `${roundTitle(fact.round)}: update of ${fact.site} dropped (${fact.reason}).`;
     case "round.closed":
       return fact.excluded.length === 0
         ? `${roundTitle(fact.round)}: complete.`
-        : `${roundTitle(fact.round)}: closed without ${excludedText(fact)}.`;
+        : `${roundTitle(fact.round)}: ${share(fact.excluded, cohort)}; ${without(fact.excluded)}.`;
     case "round.abandoned":
       return fact.failure === undefined
-        ? `${roundTitle(fact.round)}: too few answers; without ${excludedText(fact)}.${again(fact)}`
+        ? `${roundTitle(fact.round)}: ${share(fact.excluded, cohort)} are too few; ${without(fact.excluded)}.${again(fact)}`
         : `${roundTitle(fact.round)}: the sum cannot be opened (${[fact.failure.reason, ...fact.failure.culprits].join(", ")}).${again(fact)}`;
     case "round.aggregated":
       return `Round ${fact.round}: averaged, global model ${fact.record.body.sha256.slice(0, 12)}.`;
@@ -127,5 +132,5 @@ function describeRollback(round: number, { checkpoint, loss, before }: Verdict, 
   return `Round ${round}: model ${checkpoint.slice(0, 12)} is worse on held-out images (loss ${loss.toFixed(4)} after ${(before?.loss ?? NaN).toFixed(4)}); back to ${restored}, ${rollbacks} in a row.`;
 }
 
-const excludedText = ({ excluded }: Extract<Fact, { fact: "round.closed" | "round.abandoned" }>): string =>
-  excluded.map(({ site, reason }) => `${site} (${reason})`).join(", ");
+const share = (excluded: readonly Exclusion[], cohort: number | null): string =>
+  cohort === null ? "updates" : `${cohort - excluded.length} of ${cohort}`;

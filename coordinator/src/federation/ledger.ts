@@ -22,6 +22,7 @@ export class Ledger {
   /** What became of the round before the first; null while it is not over. */
   cohort: CohortRow | null;
   readonly #totals: Map<SiteId, SiteTotals>;
+  readonly #late = new Set<string>();
 
   constructor(
     rounds: readonly RoundRow[],
@@ -37,6 +38,15 @@ export class Ledger {
 
   totalsOf(site: SiteId): SiteTotals | undefined {
     return this.#totals.get(site);
+  }
+
+  /** What is to be put on record of a late update: once, and of sites that were asked for it. */
+  lateFacts(site: SiteId, { round, attempt }: Pick<RoundRow, "round" | "attempt">): readonly Fact[] {
+    const key = `${round}.${attempt} ${site}`;
+    const row = this.rounds.find((other) => other.round === round && other.attempt === attempt);
+    if (this.#late.has(key) || row?.cohort.includes(site) !== true) return [];
+    this.#late.add(key);
+    return [{ fact: "contribution.late", round, attempt, site }];
   }
 
   /** Sealed updates that may still be averaged. */
@@ -169,6 +179,7 @@ export class Ledger {
       // Not kept: after a restart the site says so again.
       case "site.sat-out":
       case "federation.paused":
+      case "contribution.late":
       case "federation.finished":
         return;
     }

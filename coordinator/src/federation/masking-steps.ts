@@ -56,17 +56,23 @@ export type StepVerdict =
   /** All there is to know for the sum is known. */
   | { readonly then: "close" };
 
+/** With fewer a round, or a step of a masked one, leads nowhere. @param step null where updates are not masked */
+export function answersNeeded({ minSites }: Rules, cohort: number, step: MaskingStep | null): number {
+  if (step === null) return minSites;
+  const threshold = thresholdOf(cohort);
+  // Votes and releases are about a sum that is complete; they only have to be enough to open it.
+  const isAboutSum = step === "consistency" || step === "unmask";
+  return isAboutSum ? threshold : Math.max(minSites, MIN_SURVIVORS, threshold);
+}
+
 export function judgeStep(
-  { minSites }: Rules,
+  rules: Rules,
   cohort: number,
   masking: Masking,
   { timeIsUp }: { readonly timeIsUp: boolean },
 ): StepVerdict {
   const { step, expected, answered } = masking;
-  const threshold = thresholdOf(cohort);
-  // Votes and releases are about a sum that is complete; they only have to be enough to open it.
-  const isAboutSum = step === "consistency" || step === "unmask";
-  const need = isAboutSum ? threshold : Math.max(minSites, MIN_SURVIVORS, threshold);
+  const need = answersNeeded(rules, cohort, step);
   if (expected.length < need) return { then: "abandon" };
   // In a complete mesh any `threshold` releases open the sum; nobody needs to be waited for.
   const isEnough = step === "unmask" && cohort <= GRAPH_DEGREE + 1 && answered.length >= need;

@@ -332,3 +332,22 @@ describe("a masked round", () => {
     });
   });
 });
+
+it("puts a deadline off for the round and step that it was set for, and for no other", () => {
+  const run = new Run()
+    .enrol("north", "south")
+    .connect("north", "south")
+    .send({ type: "genesis.uploaded", record: record(0) });
+  const extend = (round: number) =>
+    ({
+      type: "deadline.extended",
+      round: round as Round,
+      attempt: 1 as Attempt,
+      untilMs: 5000,
+    }) as const;
+  run.send(extend(2));
+  expect(run.state.position).toMatchObject({ phase: "open", deadlineAtMs: 1000 });
+  run.send(extend(1));
+  expect(run.state.position).toMatchObject({ phase: "open", deadlineAtMs: 5000 });
+  expect(run.effects.at(-1)).toMatchObject({ effect: "await-deadline", afterMs: 5000 });
+});

@@ -10,6 +10,7 @@ import type { Attempt } from "@consilium/shared/ids";
 import type { UploadOutcome } from "@consilium/shared/protocol/events";
 import { isFingerprintRound, type ContributionHeader } from "@consilium/shared/protocol/round";
 import { resumed, roundAggregated } from "./acceptance.ts";
+import { deadlineExtended } from "./deadlines.ts";
 import { judgeAnswer, judgeStep, withAnswer, withoutAnswer } from "./masking-steps.ts";
 import { toContribution, toMaskedContribution } from "./ledger.ts";
 import { awaitDeadline, deadlineMs, openNext, tryOpen } from "./opening.ts";
@@ -64,6 +65,8 @@ export function transition(state: FederationState, event: FederationEvent): Tran
       return attemptFailed(state, event);
     case "deadline.passed":
       return deadlinePassed(state, event);
+    case "deadline.extended":
+      return deadlineExtended(state, event);
     case "gathering.ended":
       return tryOpen(state, event.atMs, { evenIfIncomplete: true });
     case "round.aggregated":
@@ -254,7 +257,10 @@ function recovered(state: FederationState, atMs: number): Transition {
     case "open": {
       const reopened = { ...position, deadlineAtMs: atMs + deadlineMs(state.rules, position) };
       const next = goOn(withPosition(alone, reopened), atMs);
-      return { ...next, effects: [awaitDeadline(state.rules, reopened), ...next.effects] };
+      return {
+        ...next,
+        effects: [awaitDeadline(state.rules, reopened), ...next.effects],
+      };
     }
     case "aggregating":
       return { state: alone, facts: [], effects: [{ effect: "aggregate", position }] };

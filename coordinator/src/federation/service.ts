@@ -36,6 +36,7 @@ import { judge, transition } from "./reducer.ts";
 import { Serial } from "./serial.ts";
 import type { SiteImages } from "./site-images.ts";
 import { federationStatus } from "./status.ts";
+import { Watch } from "./watch.ts";
 import type { AggregatingPosition, Effect, FederationState, Happening } from "./types.ts";
 
 export class FederationService {
@@ -60,7 +61,7 @@ export class FederationService {
   readonly #maskings: Maskings;
   #state: FederationState;
   #layout: ModelLayout | null;
-  #cancelDeadline: () => void = () => undefined;
+  readonly #watch: Watch;
 
   private constructor(
     ports: FederationPorts,
@@ -89,6 +90,13 @@ export class FederationService {
     });
     this.#errands = new Errands(ports.clock, ({ code }) => {
       ports.logger.error({ federation: row.federation, ...this.#where(), code }, "will be tried again");
+    });
+    this.#watch = new Watch({
+      clock: ports.clock,
+      errands: this.#errands,
+      stateNow: () => this.#state,
+      liveOf: (site) => this.#live.get(site),
+      dispatch: (event) => this.#dispatch(event),
     });
   }
 
@@ -170,8 +178,8 @@ export class FederationService {
     this.#notify({ facts: [], ofState: false });
   }
 
-  progress(site: SiteId, { phase, done, total, loss }: Progress): void {
-    this.#live.update(site, { phase, done, total, loss, lastSeenAtMs: this.#ports.clock.now() });
+  progress(site: SiteId, progress: Progress): void {
+    this.#live.report(site, progress, this.#ports.clock.now());
     this.#notify({ facts: [], ofState: false });
   }
 
@@ -260,6 +268,15 @@ export class FederationService {
     await this.#dispatch({ type: "contribution.refused", round, attempt, site, reason });
   }
 
+  /** An update that came after its attempt was closed: work that comes to nothing is named. */
+  late(site: SiteId, which: Pick<ContributionHeader, "round" | "attempt">): Promise<void> {
+    return this.#events.run(async () => {
+      const facts = this.#ledger.lateFacts(site, which);
+      if (facts.length > 0) await this.#journal.commit(facts, this.#ports.clock.now());
+      this.#notify({ facts, ofState: false });
+    });
+  }
+
   get lacksGenesis(): boolean {
     return this.#state.genesis === null;
   }
@@ -289,6 +306,7 @@ export class FederationService {
       coordinator: printOf(this.#ports.identity.public),
       parameters: this.#layout?.parameters ?? null,
       state: this.#state,
+      nowMs: this.#ports.clock.now(),
       rounds: this.#ledger.rounds,
       sites: this.#state.roster.map((site) => ({
         site,
@@ -341,14 +359,9 @@ export class FederationService {
 
   #run(effect: Effect): void {
     switch (effect.effect) {
-      case "await-deadline": {
-        const { round, attempt, step } = effect;
-        this.#cancelDeadline();
-        this.#cancelDeadline = this.#errands.after(effect.afterMs, () =>
-          this.#dispatch({ type: "deadline.passed", round, attempt, step }),
-        );
+      case "await-deadline":
+        this.#watch.await(effect);
         return;
-      }
       case "await-gathering":
         this.#errands.after(effect.afterMs, () => this.#dispatch({ type: "gathering.ended" }));
         return;

@@ -10,6 +10,7 @@ import { isFingerprintRound, type MaskingStep } from "@consilium/shared/protocol
 import { isoTime } from "../clock.ts";
 import type { RoundRow, SiteTotals } from "../store/store.ts";
 import type { LiveSite } from "./live.ts";
+import { awaited, outlookOf } from "./liveness.ts";
 import type { Masking } from "./masking-steps.ts";
 import { isCurrent } from "./state.ts";
 import type { Contribution, Exclusion, FederationState, OpenPosition, Position } from "./types.ts";
@@ -20,6 +21,7 @@ export interface StatusParts {
   readonly coordinator: Print;
   readonly parameters: number | null;
   readonly state: FederationState;
+  readonly nowMs: number;
   /** Ordered by round and attempt. */
   readonly rounds: readonly RoundRow[];
   readonly sites: readonly {
@@ -40,6 +42,11 @@ export function federationStatus(parts: StatusParts): FederationStatus {
   const { plan, state } = parts;
   const { position } = state;
   const last = parts.rounds.at(-1);
+  const liveOf = new Map(parts.sites.map(({ site, live }) => [site, live]));
+  const describeSite = (site: SiteId, position: OpenPosition): string => {
+    const live = liveOf.get(site) ?? { lastSeenAtMs: null, pace: null };
+    return `${site} (${outlookOf(position, live, state.connected.includes(site), parts.nowMs).text})`;
+  };
   return {
     federation: plan.federation,
     plan: plan,
@@ -47,7 +54,7 @@ export function federationStatus(parts: StatusParts): FederationStatus {
     coordinatorFingerprint: parts.coordinator.fingerprint,
     coordinatorWords: parts.coordinator.words,
     phase: position.phase,
-    summary: [summarise(state), ...waits(parts)].join(" "),
+    summary: [summarise(state, describeSite), ...waits(parts)].join(" "),
     round: "round" in position && position.phase !== "waiting" ? position.round : (last?.round ?? 0),
     rounds: plan.rounds,
     attempt: "attempt" in position && position.phase !== "waiting" ? position.attempt : (last?.attempt ?? 0),
@@ -156,8 +163,17 @@ const sittingOut = (refused: readonly Exclusion[]): string =>
 export const roundTitle = (round: number): string =>
   isFingerprintRound(round) ? "Before round 1" : `Round ${round}`;
 
-/** One sentence on what is being waited for. */
-export function summarise(state: FederationState): string {
+/** "these 2 excluded, because: north (not connected for 3 min 2 s), south (vector.not-finite)" */
+export const without = (excluded: readonly Exclusion[]): string =>
+  `${excluded.length === 1 ? "this one" : `these ${excluded.length}`} excluded, because: ${excluded
+    .map(({ site, reason }) => `${site} (${reason})`)
+    .join(", ")}`;
+
+/** One sentence on what is being waited for. @param describe a site that is waited for, for example with its progress */
+export function summarise(
+  state: FederationState,
+  describe: (site: SiteId, position: OpenPosition) => string = (site) => site,
+): string {
   const { position, rules, connected, roster } = state;
   switch (position.phase) {
     case "waiting":
@@ -175,15 +191,17 @@ export function summarise(state: FederationState): string {
       const { contributions, cohort, masking, refused } = position;
       const isSmall = masking?.step !== "mask" || isFingerprintRound(position.round);
       if (masking !== null && isSmall) return summariseStep(position, masking);
-      const missing = cohort.filter(
-        (site) => ![...contributions, ...refused].some((one) => one.site === site),
-      );
-      return `Round ${position.round}: ${contributions.length} of ${cohort.length} updates are here; waiting for ${missing.join(", ")}.${sittingOut(refused)}`;
+      const waiting = awaited(position).map((site) => describe(site, position));
+      const rest = waiting.length === 0 ? "" : `; waiting for ${waiting.join(", ")}`;
+      return `Round ${position.round}: ${contributions.length} of ${cohort.length} updates are here${rest}.${sittingOut(refused)}`;
     }
-    case "aggregating":
-      return isFingerprintRound(position.round)
-        ? `${roundTitle(position.round)}: adding up ${position.contributions.length} masked fingerprints.`
-        : `Round ${position.round}: adding up ${position.contributions.length} updates.`;
+    case "aggregating": {
+      const { contributions, cohort, excluded, round } = position;
+      const rest = excluded.length === 0 ? "" : `; ${without(excluded)}`;
+      return isFingerprintRound(round)
+        ? `${roundTitle(round)}: adding up ${contributions.length} masked fingerprints${rest}.`
+        : `Round ${round}: adding up ${contributions.length} of ${cohort.length} updates${rest}.`;
+    }
     case "paused":
       return `Paused: ${state.rollbacks} models in a row were worse on held-out images than the one before. Look at who took part (consilium-coordinator status and audit log), then consilium-coordinator resume.`;
     case "finished":

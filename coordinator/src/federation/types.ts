@@ -78,7 +78,7 @@ export interface OpenPosition {
   readonly deadlineAtMs: number;
   /** Ordered by site. */
   readonly contributions: readonly Contribution[];
-  /** Sites whose update was looked at and refused, which may still send a better one; and sites that sit a masked attempt out. */
+  /** Sites whose update was looked at and refused, and silent ones, which may still send a better one; and sites that sit a masked attempt out. */
   readonly refused: readonly Exclusion[];
   /** Null where updates are not masked. */
   readonly masking: Masking | null;
@@ -137,6 +137,7 @@ export type FederationEvent = { readonly atMs: number } & (
   | { readonly type: "site.disconnected"; readonly site: SiteId }
   | { readonly type: "genesis.uploaded"; readonly record: Signed<CheckpointRecord> }
   | { readonly type: "contribution.received"; readonly header: Signed<ContributionHeader> }
+  /** An update that cannot be counted, or a site that is not waited for any longer. */
   | {
       readonly type: "contribution.refused";
       readonly round: Round;
@@ -181,6 +182,14 @@ export type FederationEvent = { readonly atMs: number } & (
       readonly attempt: Attempt;
       /** The step that it was set for, in a masked round. */
       readonly step?: MaskingStep | undefined;
+    }
+  /** It is put off for sites that get on. */
+  | {
+      readonly type: "deadline.extended";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly step?: MaskingStep | undefined;
+      readonly untilMs: number;
     }
   | { readonly type: "gathering.ended" }
   | {
@@ -243,6 +252,13 @@ export type Fact =
       readonly attempt: Attempt;
       readonly step: MaskingStep;
       readonly sites: readonly SiteId[];
+    }
+  /** It came after its attempt was closed. */
+  | {
+      readonly fact: "contribution.late";
+      readonly round: Round;
+      readonly attempt: Attempt;
+      readonly site: SiteId;
     }
   | {
       readonly fact: "contribution.dropped";

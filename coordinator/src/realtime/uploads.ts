@@ -7,7 +7,7 @@ import { sha256 } from "@consilium/shared/canonical";
 import { toBase64Url } from "@consilium/shared/crypto/encoding";
 import type { RandomBytes } from "@consilium/shared/crypto/identity";
 import { ConsiliumError, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
-import type { Sha256, UploadId } from "@consilium/shared/ids";
+import type { Sha256, SiteId, UploadId } from "@consilium/shared/ids";
 import type { UploadBegin, UploadChunk, UploadOutcome } from "@consilium/shared/protocol/events";
 import type { MaskingAnswer } from "@consilium/shared/protocol/masking";
 import type { Logger } from "pino";
@@ -73,6 +73,7 @@ export class Uploads {
   async #begin({ object, chunkBytes }: UploadBegin, session: Session): Promise<BegunUpload> {
     const service = this.#ports.federations.get(session.federation);
     const verdict = await this.#admit(object, service, session);
+    if (verdict === "stale") await tellLate(object, service, session.site);
     if (verdict !== "wanted") return { outcome: verdict };
 
     const own = await this.#ports.store.uploadsOf(session.federation, session.site);
@@ -227,6 +228,7 @@ export class Uploads {
       throw error;
     }
     await this.#remove(row.upload);
+    if (outcome === "stale") await tellLate(object, service, row.site);
     this.#ports.logger.debug({ site: session.site, outcome, sizeBytes: row.sizeBytes }, "upload committed");
     return outcome;
   }
@@ -295,6 +297,15 @@ const sealedOf = (
   const { sha256: sealedSha256, bytes: sealedBytes } = object.masked.body;
   return { sealedSha256, sealedBytes };
 };
+
+async function tellLate(
+  object: UploadBegin["object"],
+  service: FederationService,
+  site: SiteId,
+): Promise<void> {
+  if (object.kind !== "genesis")
+    await service.late(site, object.kind === "masked" ? object : object.header.body);
+}
 
 /** A masked vector is its site's message in the step `mask`. */
 const answerOf = ({

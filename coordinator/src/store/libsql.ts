@@ -377,6 +377,7 @@ function writeFact(db: SqlDatabase, federation: FederationId, fact: Fact, atMs: 
       writeTrial(db, federation, fact, atMs);
       return;
     case "site.sat-out":
+    case "contribution.late":
     case "federation.finished":
       return;
   }

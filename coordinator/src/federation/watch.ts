@@ -1,0 +1,75 @@
+/** Looks now and then at who gets on in the round that is open, and decides what a deadline means when it passes. */
+import type { SiteId } from "@consilium/shared/ids";
+import type { Clock } from "../clock.ts";
+import type { Errands } from "./errands.ts";
+import type { LiveSite } from "./live.ts";
+import { judgeLiveness } from "./liveness.ts";
+import type { Effect, FederationState, Happening } from "./types.ts";
+
+const LOOK_EVERY_MS = 15_000;
+
+type Deadline = Extract<Effect, { effect: "await-deadline" }>;
+type Verdict = Extract<Happening, { type: "deadline.passed" | "deadline.extended" | "contribution.refused" }>;
+
+export interface WatchPorts {
+  readonly clock: Clock;
+  readonly errands: Errands;
+  readonly stateNow: () => FederationState;
+  readonly liveOf: (site: SiteId) => LiveSite;
+  readonly dispatch: (event: Verdict) => Promise<void>;
+}
+
+export class Watch {
+  readonly #ports: WatchPorts;
+  #cancels: (() => void)[] = [];
+
+  constructor(ports: WatchPorts) {
+    this.#ports = ports;
+  }
+
+  /** Of the deadlines that were awaited only the newest counts. */
+  await(deadline: Deadline): void {
+    for (const cancel of this.#cancels) cancel();
+    this.#cancels = [this.#ports.errands.after(deadline.afterMs, () => this.#passed(deadline))];
+    this.#lookLater(deadline);
+  }
+
+  #lookLater(deadline: Deadline): void {
+    const [cancelDeadline] = this.#cancels;
+    const cancelLook = this.#ports.errands.after(LOOK_EVERY_MS, () => this.#look(deadline));
+    this.#cancels = [...(cancelDeadline === undefined ? [] : [cancelDeadline]), cancelLook];
+  }
+
+  async #passed({ round, attempt, step }: Deadline): Promise<void> {
+    const untilMs = this.#judge({ round, attempt, step })?.waitUntilMs ?? null;
+    await this.#ports.dispatch(
+      untilMs === null
+        ? { type: "deadline.passed", round, attempt, step }
+        : { type: "deadline.extended", round, attempt, step, untilMs },
+    );
+  }
+
+  async #look(deadline: Deadline): Promise<void> {
+    const judgement = this.#judge(deadline);
+    if (judgement === null) return;
+    this.#lookLater(deadline);
+    const { round, attempt } = deadline;
+    for (const { site, reason } of judgement.silent) {
+      await this.#ports.dispatch({ type: "contribution.refused", round, attempt, site, reason });
+    }
+  }
+
+  /** Null once the round has gone on. */
+  #judge({
+    round,
+    attempt,
+    step,
+  }: Pick<Deadline, "round" | "attempt"> & { step?: Deadline["step"] | undefined }) {
+    const { stateNow, liveOf, clock } = this.#ports;
+    const state = stateNow();
+    const { position } = state;
+    if (position.phase !== "open" || position.round !== round || position.attempt !== attempt) return null;
+    if (position.masking !== null && position.masking.step !== step) return null;
+    return judgeLiveness(state, position, liveOf, clock.now());
+  }
+}
