@@ -18,6 +18,7 @@ import { parallel } from "./parallel.ts";
 import { profile } from "./profile.ts";
 import { secagg } from "./secagg.ts";
 import { step } from "./step.ts";
+import { upload } from "./upload.ts";
 
 // As the programs have it (shared/src/launch.mjs); the runtime looks when its first session is made.
 process.env["ORT_DISABLE_TELEMETRY"] = "1";
@@ -35,6 +36,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   profile,
   dp,
   secagg,
+  upload,
 ];
 
 const machine = {

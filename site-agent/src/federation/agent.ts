@@ -20,6 +20,7 @@ import {
   type Task,
 } from "./machine.ts";
 import { SummedCohort } from "./masked-cohort.ts";
+import type { SocketSettings } from "./network.ts";
 import type { RoundKey } from "./outbox.ts";
 import { phaseOf, SITE_PHASE } from "./phase.ts";
 import { ProgressRecord } from "./progress-record.ts";
@@ -32,6 +33,8 @@ import { connectLink, type Link } from "./transport.ts";
 
 export interface AgentPorts extends TaskPorts, CohortPorts {
   readonly trainer: Trainer;
+  /** The way to the coordinator, where it is not the plain one. */
+  readonly sockets?: SocketSettings;
   /** Resolves early when the signal fires. */
   readonly sleep: (durationMs: number, signal: AbortSignal) => Promise<void>;
   readonly report: (report: AgentReport) => void;
@@ -256,6 +259,7 @@ class Agent {
 
   async #openLink(): Promise<void> {
     const { membership, coordinatorUrl, software } = this.#options;
+    const { sockets } = this.#ports;
     const { signal } = this.#stop;
     const session = await openSession(this.#ports, membership, signal);
     const say = (text: string): void => {
@@ -271,6 +275,7 @@ class Agent {
         else greeting.overtaken = true;
       },
       this.#stop.signal,
+      sockets,
     );
     let position: FederationPosition;
     try {

@@ -27,9 +27,10 @@ import type {
   MaskedCohort,
 } from "@consilium/shared/protocol/fingerprint";
 import type { MaskingAnswer, SitOut } from "@consilium/shared/protocol/masking";
-import { Manager, type Socket } from "socket.io-client";
+import { Manager, type ManagerOptions, type Socket } from "socket.io-client";
 import type { z } from "zod";
 import type { MaskingLink } from "./masking/driver.ts";
+import type { SocketSettings } from "./network.ts";
 import { remoteError, unreachable } from "./remote-error.ts";
 import {
   beginReplySchema,
@@ -88,9 +89,11 @@ export async function connectLink(
   session: string,
   onPosition: (position: FederationPosition) => void,
   signal: AbortSignal,
+  settings: SocketSettings = {},
 ): Promise<Link> {
-  const control: Socket<ControlToSite, ControlToCoordinator> = socketFor(baseUrl, CONTROL_NAMESPACE, session);
-  const bulk: Socket<BulkToSite, BulkToCoordinator> = socketFor(baseUrl, BULK_NAMESPACE, session);
+  const socketOf = (namespace: string): Socket => socketFor(baseUrl, namespace, session, settings);
+  const control: Socket<ControlToSite, ControlToCoordinator> = socketOf(CONTROL_NAMESPACE);
+  const bulk: Socket<BulkToSite, BulkToCoordinator> = socketOf(BULK_NAMESPACE);
   const sockets: readonly Connectable[] = [control, bulk];
   const close = (): void => {
     for (const socket of sockets) socket.disconnect();
@@ -198,10 +201,9 @@ interface Connectable {
   on(event: "connect" | "disconnect" | "connect_error", listener: (error?: unknown) => void): unknown;
 }
 
-function socketFor(baseUrl: string, namespace: string, session: string): Socket {
+function socketFor(baseUrl: string, namespace: string, session: string, settings: SocketSettings): Socket {
   const url = new URL(baseUrl);
-  // A Manager of its own means a connection of its own: bulk bytes must not delay the control channel.
-  const manager = new Manager(url.origin, {
+  const options: Partial<ManagerOptions> = {
     path: `${url.pathname}socket.io`,
     transports: ["websocket"],
     extraHeaders: bearer(session),
@@ -209,8 +211,11 @@ function socketFor(baseUrl: string, namespace: string, session: string): Socket 
     autoConnect: false,
     reconnection: false,
     forceNew: true,
-  });
-  return manager.socket(namespace);
+  };
+  // Its types know no agent of Node's, though it passes one on.
+  Object.assign(options, settings);
+  // A Manager of its own means a connection of its own: bulk bytes must not delay the control channel.
+  return new Manager(url.origin, options).socket(namespace);
 }
 
 function connected(socket: Connectable, signal: AbortSignal): Promise<void> {

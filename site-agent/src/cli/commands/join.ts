@@ -13,9 +13,10 @@ import { planText } from "../../governance/plan-text.ts";
 import { assertAllowed, PLAIN_WARNING } from "../../policy.ts";
 import { warnOfSiteNoise } from "../../privacy/statement.ts";
 import { handle, siteCommand } from "../context.ts";
+import { networkFor, withNetworkOptions, type NetworkCliOptions } from "../network-options.ts";
 import type { CliPorts } from "../ports.ts";
 
-interface Options {
+interface Options extends NetworkCliOptions {
   readonly coordinator: string;
   readonly token: string;
   readonly acceptPlain?: boolean;
@@ -28,23 +29,25 @@ export function joinCommand(ports: CliPorts): Command {
     `The token comes from the coordinator's operator, by a channel you trust. It carries the coordinator's public keys, which
 this site keeps: from then on nobody else can pose as the coordinator. Compare the fingerprint by telephone. A plan that lets
 the coordinator read single updates is refused unless --accept-plain is given.`,
-    `consilium-site join --coordinator https://coordinator.example --token consilium1.lungs.st-mary...`,
+    `consilium-site join --coordinator https://coordinator.example --token consilium1.lungs.st-mary...
+     HTTPS_PROXY=http://proxy.example:3128 consilium-site join --ca ca.pem --coordinator https://coordinator.example --token ...`,
   )
     .requiredOption("--coordinator <url>", "the coordinator's address")
     .requiredOption("--token <token>", "the one-time token, whole")
     .option("--accept-plain", "allow a plan under which the coordinator can read this site's updates");
-  return handle<Options>(command, ports, async ({ options, output, openHome }) => {
+  return handle<Options>(withNetworkOptions(command), ports, async ({ options, output, openHome }) => {
     const home = await openHome();
     const coordinatorUrl = parseCoordinatorUrl(options.coordinator);
     const token = parseToken(options.token);
     const { site } = await home.readConfig();
     const identity = await home.identity();
+    const network = await networkFor(coordinatorUrl, options, ports);
     const { request, send } = enrol({
       site,
       identity,
       coordinatorUrl,
       token,
-      fetch: ports.fetch,
+      fetch: network.fetch,
       signal: ports.signal,
     });
     const receipts = receiptsFile(home.receiptsFile);
@@ -62,6 +65,7 @@ the coordinator read single updates is refused unless --accept-plain is given.`,
       await receipts.add({ ...leaves, at: at(), state: failedState(toConsiliumError(error)) });
       throw error;
     });
+    await network.close();
     await receipts.add({ ...leaves, at: at(), state: "accepted" });
     const plan = parsePlan(enrolment.plan.body);
     if (options.acceptPlain === true) {

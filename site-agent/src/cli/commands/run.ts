@@ -30,9 +30,10 @@ import { handle, siteCommand } from "../context.ts";
 import { sayRoster } from "./roster.ts";
 import { chooseTrainingEngine, withTrainingOptions, type TrainingCliOptions } from "../engine-options.ts";
 import type { Output } from "../output.ts";
+import { networkFor, withNetworkOptions, type NetworkCliOptions } from "../network-options.ts";
 import type { CliPorts } from "../ports.ts";
 
-interface Options extends TrainingCliOptions {
+interface Options extends TrainingCliOptions, NetworkCliOptions {
   readonly cache: string;
 }
 
@@ -50,7 +51,7 @@ goes on from where it was at most a minute before. While the coordinator does no
      consilium-site run --device cuda --devices 4`,
   ).option("--cache <name>", "image cache to train on", "train");
   return handle<Options>(
-    withTrainingOptions(command, ports),
+    withNetworkOptions(withTrainingOptions(command, ports)),
     ports,
     async ({ options, output, openHome }) => {
       const home = await openHome();
@@ -62,6 +63,7 @@ goes on from where it was at most a minute before. While the coordinator does no
       const cache = parseName("--cache", options.cache);
       const cacheDir = home.cacheFolder(cache);
       await assertApproved(cacheDir);
+      const network = await networkFor(enrolment.coordinatorUrl, options, ports);
       const engine = await chooseTrainingEngine(options, plan, output);
       // Loaded here, so that `--help` and the small commands do not wait for the engine.
       const { runAgent } = await import("../../federation/agent.ts");
@@ -72,7 +74,8 @@ goes on from where it was at most a minute before. While the coordinator does no
         const result = await whileLocked(home.folder, ports, () =>
           runAgent(
             {
-              http: httpClient(enrolment.coordinatorUrl, ports.fetch),
+              http: httpClient(enrolment.coordinatorUrl, network.fetch),
+              sockets: network.sockets,
               checkpoints: checkpointFolder(path.join(home.federationFolder, "checkpoints")),
               outbox: outboxFolder(home.federationFolder),
               receipts,
@@ -125,6 +128,7 @@ goes on from where it was at most a minute before. While the coordinator does no
         );
       } finally {
         await trainer.close();
+        await network.close();
       }
     },
   );
