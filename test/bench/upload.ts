@@ -64,7 +64,9 @@ export const upload: Benchmark = {
           atLeast("share of the lower of socket and disk", share, 0.85),
           atMost("coordinator's memory", peakMB, 200, " MB"),
         ],
-        notes: [`${TOTAL_BYTES / 2 ** 20} MiB in chunks of ${CHUNK_BYTES / 2 ** 20} MiB, ${UPLOAD_WINDOW} under way`],
+        notes: [
+          `${TOTAL_BYTES / 2 ** 20} MiB in chunks of ${CHUNK_BYTES / 2 ** 20} MiB, ${UPLOAD_WINDOW} under way`,
+        ],
       };
     } finally {
       await coordinator.stop();
@@ -184,7 +186,13 @@ async function startCoordinator(folder: string) {
     const membership = { federation: plan.federation, site: SITE, identity, coordinator };
     const session = await openSession(httpClient(coordinatorUrl, fetch), membership, random);
     const link = await connectLink(coordinatorUrl, session, () => undefined, signal);
-    const hello = { protocol: PROTOCOL_VERSION, software: "bench", planHash: planHash(plan), genesis, examples: null };
+    const hello = {
+      protocol: PROTOCOL_VERSION,
+      software: "bench",
+      planHash: planHash(plan),
+      genesis,
+      examples: null,
+    };
     await link.hello(hello);
     return link;
   };

@@ -4,11 +4,12 @@
  */
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat, statfs, type FileHandle } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
 import path from "node:path";
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { sha256Schema, uploadIdSchema, type Sha256, type UploadId } from "@consilium/shared/ids";
 import { syncFolder } from "../durable.ts";
+import { StagedWriter, writeFully } from "./staged-file.ts";
 import type { Blobs, ByteRange, Staged, StoredBlob } from "./blobs.ts";
 
 const READ_BYTES = 1024 * 1024;
@@ -135,21 +136,17 @@ class FileBlobs implements Blobs {
 class StagedFile implements Staged {
   readonly #file: string;
   readonly #name: (sha256: Sha256) => Promise<void>;
+  readonly #writer: StagedWriter;
 
   constructor(file: string, name: (sha256: Sha256) => Promise<void>) {
     this.#file = file;
     this.#name = name;
+    this.#writer = new StagedWriter(file);
   }
 
   async writeAt(offset: number, bytes: Uint8Array): Promise<void> {
     try {
-      const handle = await open(this.#file, "r+");
-      try {
-        await writeFully(handle, bytes, offset);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
+      await this.#writer.writeAt(offset, bytes);
     } catch (error) {
       throw isMissing(error) ? new ConsiliumError("upload.unknown") : typed(error);
     }
@@ -178,13 +175,6 @@ async function* readFile(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const stream = createReadStream(file, { ...bounds, highWaterMark: READ_BYTES });
   for await (const piece of stream) yield piece as Buffer;
-}
-
-async function writeFully(handle: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, offset + done);
-    done += bytesWritten;
-  }
 }
 
 async function sizeOrNull(file: string): Promise<number | null> {

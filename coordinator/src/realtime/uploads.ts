@@ -93,6 +93,7 @@ export class Uploads {
       };
       await this.#ports.store.createUpload(row);
     }
+    if (chunkBytes < row.chunkBytes) row = await this.#cutSmaller(row, chunkBytes);
     const { have, promoted } = await this.#activate(row);
     const total = chunkCount(row);
     const bitmap = promoted ? bitmapOf(Array.from({ length: total }).keys(), total) : bitmapOf(have, total);
@@ -175,6 +176,22 @@ export class Uploads {
       throw new ConsiliumError("upload.too-large", { culprits: [site] });
     }
     return service.admitGenesis(site, object.sha256);
+  }
+
+  /** A link that has become slow wants smaller chunks; what is here already stays. */
+  async #cutSmaller(row: UploadRow, chunkBytes: number): Promise<UploadRow> {
+    const parts = row.chunkBytes / chunkBytes;
+    const { have, writing, commit } = await this.#activate(row);
+    if (!Number.isInteger(parts) || writing.size > 0 || commit !== null) return row;
+    const { store } = this.#ports;
+    const smaller = { ...row, chunkBytes };
+    this.#active.delete(row.upload);
+    await store.removeUpload(row.upload);
+    await store.createUpload(smaller);
+    const total = chunkCount(smaller);
+    const pieces = [...have].flatMap((seq) => Array.from({ length: parts }, (_, i) => seq * parts + i));
+    await Promise.all(pieces.filter((seq) => seq < total).map((seq) => store.addChunk(row.upload, seq)));
+    return smaller;
   }
 
   /** Before anything of it is acknowledged. @throws disk.full */

@@ -271,10 +271,7 @@ export function openLibsqlStore(file: string): Store {
       ),
     uploads: () => read(() => db.all(uploadRow, "SELECT * FROM uploads ORDER BY upload")),
     upload: (upload) => read(() => db.first(uploadRow, "SELECT * FROM uploads WHERE upload = ?", [upload])),
-    addChunk: (upload, seq) =>
-      written(() => {
-        db.run("INSERT OR IGNORE INTO upload_chunks (upload, seq) VALUES (?, ?)", [upload, seq]);
-      }),
+    addChunk: chunkRows(db),
     chunks: (upload) =>
       read(() =>
         db
@@ -396,3 +393,22 @@ function writeCheckpoint(
 }
 
 const json = (value: Json | object): string => JSON.stringify(value);
+
+/** Chunks that became durable together are recorded together: a commit costs a flush, during which nothing else runs. */
+function chunkRows(db: SqlDatabase): Store["addChunk"] {
+  let waiting: (readonly [upload: string, seq: number])[] = [];
+  let recorded: Promise<void> | null = null;
+  return (upload, seq) => {
+    waiting.push([upload, seq]);
+    recorded ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+      const rows = waiting;
+      waiting = [];
+      recorded = null;
+      db.transaction(() => {
+        for (const row of rows)
+          db.run("INSERT OR IGNORE INTO upload_chunks (upload, seq) VALUES (?, ?)", row);
+      });
+    });
+    return recorded;
+  };
+}

@@ -44,100 +44,114 @@ describe("the proxy of an address", () => {
   });
 });
 
-describe.skipIf(!hasOpenssl)("a coordinator behind a proxy, a private authority and client certificates", () => {
-  let folder: string;
-  let tls: Required<NetworkTls>;
-  let front: Server;
-  let proxy: HttpServer;
-  let sockets: SocketServer;
-  const connects: string[] = [];
+describe.skipIf(!hasOpenssl)(
+  "a coordinator behind a proxy, a private authority and client certificates",
+  () => {
+    let folder: string;
+    let tls: Required<NetworkTls>;
+    let front: Server;
+    let proxy: HttpServer;
+    let sockets: SocketServer;
+    const connects: string[] = [];
 
-  beforeAll(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), "consilium-network-"));
-    const file = (name: string): string => path.join(folder, name);
-    const made = spawnSync("openssl", [
-      ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"],
-      ...["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
-      ...["-keyout", file("key.pem"), "-out", file("cert.pem")],
-    ]);
-    if (made.status !== 0) throw new Error("openssl made no certificate");
-    const [cert, key] = await Promise.all(["cert.pem", "key.pem"].map((name) => readFile(file(name), "utf8")));
-    tls = { ca: cert ?? "", cert: cert ?? "", key: key ?? "" };
-    const https = createTlsServer(
-      { cert: tls.cert, key: tls.key, ca: tls.ca, requestCert: true, rejectUnauthorized: true },
-      (_request, response) => response.end("hello"),
-    );
-    sockets = new SocketServer(https, { transports: ["websocket"] });
-    for (const name of ["/control", "/bulk"]) sockets.of(name);
-    front = https.listen(0, "127.0.0.1");
-    await once(front, "listening");
-    const port = (front.address() as AddressInfo).port;
-    proxy = createServer();
-    proxy.on("connect", (request, client, head) => {
-      const authorization = request.headers["proxy-authorization"] ?? "";
-      connects.push(Buffer.from(authorization.replace("Basic ", ""), "base64").toString());
-      if (connects.at(-1) !== "site:secret") {
-        client.end("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
-        return;
-      }
-      const target = connect(port, "127.0.0.1", () => {
-        client.write("HTTP/1.1 200 OK\r\n\r\n");
-        target.write(head);
-        target.pipe(client).pipe(target);
+    beforeAll(async () => {
+      folder = await mkdtemp(path.join(tmpdir(), "consilium-network-"));
+      const file = (name: string): string => path.join(folder, name);
+      const made = spawnSync("openssl", [
+        ...[
+          "req",
+          "-x509",
+          "-newkey",
+          "ec",
+          "-pkeyopt",
+          "ec_paramgen_curve:prime256v1",
+          "-nodes",
+          "-days",
+          "2",
+        ],
+        ...["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        ...["-keyout", file("key.pem"), "-out", file("cert.pem")],
+      ]);
+      if (made.status !== 0) throw new Error("openssl made no certificate");
+      const [cert, key] = await Promise.all(
+        ["cert.pem", "key.pem"].map((name) => readFile(file(name), "utf8")),
+      );
+      tls = { ca: cert ?? "", cert: cert ?? "", key: key ?? "" };
+      const https = createTlsServer(
+        { cert: tls.cert, key: tls.key, ca: tls.ca, requestCert: true, rejectUnauthorized: true },
+        (_request, response) => response.end("hello"),
+      );
+      sockets = new SocketServer(https, { transports: ["websocket"] });
+      for (const name of ["/control", "/bulk"]) sockets.of(name);
+      front = https.listen(0, "127.0.0.1");
+      await once(front, "listening");
+      const port = (front.address() as AddressInfo).port;
+      proxy = createServer();
+      proxy.on("connect", (request, client, head) => {
+        const authorization = request.headers["proxy-authorization"] ?? "";
+        connects.push(Buffer.from(authorization.replace("Basic ", ""), "base64").toString());
+        if (connects.at(-1) !== "site:secret") {
+          client.end("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+          return;
+        }
+        const target = connect(port, "127.0.0.1", () => {
+          client.write("HTTP/1.1 200 OK\r\n\r\n");
+          target.write(head);
+          target.pipe(client).pipe(target);
+        });
+        for (const end of [client, target]) end.on("error", () => undefined);
       });
-      for (const end of [client, target]) end.on("error", () => undefined);
+      proxy.listen(0, "127.0.0.1");
+      await once(proxy, "listening");
     });
-    proxy.listen(0, "127.0.0.1");
-    await once(proxy, "listening");
-  });
-  afterAll(async () => {
-    await sockets.close();
-    proxy.close();
-    await rm(folder, { recursive: true });
-  });
-
-  const url = () => `https://localhost:${(front.address() as AddressInfo).port}/`;
-  const through = (user: string, given: NetworkTls) =>
-    openNetwork(url(), {
-      env: { HTTPS_PROXY: `http://${user}@127.0.0.1:${(proxy.address() as AddressInfo).port}` },
-      tls: given,
-      direct: fetch,
+    afterAll(async () => {
+      await sockets.close();
+      proxy.close();
+      await rm(folder, { recursive: true });
     });
 
-  it("is reached by requests and by both sockets", async () => {
-    const network = through("site:secret", tls);
-    const response = await network.fetch(url());
-    expect(await response.text()).toBe("hello");
-    const signal = new AbortController().signal;
-    const link = await connectLink(url(), "session", () => undefined, signal, network.sockets);
-    link.close();
-    await network.close();
-    expect(connects).toEqual(["site:secret", "site:secret", "site:secret"]);
-  });
+    const url = () => `https://localhost:${(front.address() as AddressInfo).port}/`;
+    const through = (user: string, given: NetworkTls) =>
+      openNetwork(url(), {
+        env: { HTTPS_PROXY: `http://${user}@127.0.0.1:${(proxy.address() as AddressInfo).port}` },
+        tls: given,
+        direct: fetch,
+      });
 
-  it("is reached without a proxy as well", async () => {
-    const before = connects.length;
-    const network = openNetwork(url(), { env: {}, tls, direct: fetch });
-    expect(await (await network.fetch(url())).text()).toBe("hello");
-    expect(connects).toHaveLength(before);
-    await network.close();
-  });
-
-  it("is not reached without the authority, the certificate or the password", async () => {
-    const ways: [string, NetworkTls][] = [
-      ["site:secret", { cert: tls.cert, key: tls.key }],
-      ["site:secret", { ca: tls.ca }],
-      ["site:wrong", tls],
-    ];
-    for (const [user, given] of ways) {
-      const network = through(user, given);
-      await expect(network.fetch(url()).then((response) => response.text())).rejects.toThrow();
-      const signal = AbortSignal.timeout(5_000);
-      await expect(
-        connectLink(url(), "session", () => undefined, signal, network.sockets),
-      ).rejects.toMatchObject({ code: "coordinator.unreachable" });
+    it("is reached by requests and by both sockets", async () => {
+      const network = through("site:secret", tls);
+      const response = await network.fetch(url());
+      expect(await response.text()).toBe("hello");
+      const signal = new AbortController().signal;
+      const link = await connectLink(url(), "session", () => undefined, signal, network.sockets);
+      link.close();
       await network.close();
-    }
-  });
+      expect(connects).toEqual(["site:secret", "site:secret", "site:secret"]);
+    });
 
-});
+    it("is reached without a proxy as well", async () => {
+      const before = connects.length;
+      const network = openNetwork(url(), { env: {}, tls, direct: fetch });
+      expect(await (await network.fetch(url())).text()).toBe("hello");
+      expect(connects).toHaveLength(before);
+      await network.close();
+    });
+
+    it("is not reached without the authority, the certificate or the password", async () => {
+      const ways: [string, NetworkTls][] = [
+        ["site:secret", { cert: tls.cert, key: tls.key }],
+        ["site:secret", { ca: tls.ca }],
+        ["site:wrong", tls],
+      ];
+      for (const [user, given] of ways) {
+        const network = through(user, given);
+        await expect(network.fetch(url()).then((response) => response.text())).rejects.toThrow();
+        const signal = AbortSignal.timeout(5_000);
+        await expect(
+          connectLink(url(), "session", () => undefined, signal, network.sockets),
+        ).rejects.toMatchObject({ code: "coordinator.unreachable" });
+        await network.close();
+      }
+    });
+  },
+);

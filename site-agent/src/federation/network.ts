@@ -61,7 +61,8 @@ export function openNetwork(
 function fetchThrough(dispatcher: Dispatcher): Fetch {
   return async (input, init = {}) => {
     const { method = "GET", headers, body, signal, redirect } = init;
-    if (body !== undefined && typeof body !== "string") throw new TypeError("text is all that is sent by HTTP");
+    if (body !== undefined && typeof body !== "string")
+      throw new TypeError("text is all that is sent by HTTP");
     const response = await fetchBy(input instanceof Request ? input.url : input, {
       method,
       headers: [...new Headers(headers)],

@@ -46,6 +46,7 @@ export class Sending {
       receipts.add({ ...about, at: new Date(nowMs()).toISOString(), federation, state, bytes });
     await record("sending", about.bytes);
     const startedMs = nowMs();
+    const chunkBytes = chunkBytesFor(this.#bytesPerSecond);
     let firstDone: number | null = null;
     let lastDone = 0;
     const onProgress = (done: number, total: number): void => {
@@ -61,7 +62,7 @@ export class Sending {
         source,
         onProgress,
         signal,
-        chunkBytes: chunkBytesFor(this.#bytesPerSecond),
+        chunkBytes,
       });
       await record(outcome, about.bytes);
       return outcome;
@@ -71,7 +72,9 @@ export class Sending {
       throw known;
     } finally {
       const seconds = (nowMs() - startedMs) / 1000;
-      if (sentBytes() > 0 && seconds > 0) this.#bytesPerSecond = sentBytes() / seconds;
+      // When nothing at all came through, not even one chunk did: the next ones are smaller.
+      const passedBytes = sentBytes() > 0 ? sentBytes() : firstDone === about.bytes ? 0 : chunkBytes / 4;
+      if (passedBytes > 0 && seconds > 1) this.#bytesPerSecond = passedBytes / seconds;
       this.#tally.sentBytes += sentBytes();
     }
   }

@@ -15,8 +15,10 @@ import type { ByteSource } from "../home/files.ts";
 import { aborted, watchForStall } from "./stall.ts";
 import type { UploadLink } from "./transport.ts";
 
-/** Chunks under way at once: enough to keep the link busy, few enough to keep memory and delay small. */
-export const UPLOAD_WINDOW = 4;
+/** Chunks under way at once at most: enough to keep link and disk busy, few enough to keep memory small. */
+export const UPLOAD_WINDOW = 8;
+/** Before anything is known of the link. */
+const FIRST_WINDOW = 4;
 const MIN_CHUNK_BYTES = 64 * 1024;
 const FIRST_CHUNK_BYTES = 256 * 1024;
 /** What is under way should pass well within the heartbeat's patience. */
@@ -61,17 +63,17 @@ export async function uploadObject(options: UploadOptions): Promise<UploadReport
         const missing = missingChunks(begun.have, source.sizeBytes, begun.chunkBytes);
         let doneBytes = source.sizeBytes - bytesOf(missing, source.sizeBytes, begun.chunkBytes);
         onProgress(doneBytes, source.sizeBytes);
-        const sendNext = async (): Promise<void> => {
-          for (let seq = missing.shift(); seq !== undefined; seq = missing.shift()) {
-            signal.throwIfAborted();
-            const sent = await orStopped(sendChunk(link, begun.upload, source, seq, begun.chunkBytes));
-            watch.moved();
-            doneBytes += sent;
-            sentBytes += sent;
-            onProgress(doneBytes, source.sizeBytes);
-          }
+        const window = new Window(begun.chunkBytes);
+        const sendOne = async (seq: number): Promise<void> => {
+          signal.throwIfAborted();
+          const sent = await orStopped(sendChunk(link, begun.upload, source, seq, begun.chunkBytes));
+          watch.moved();
+          window.acknowledged(sent);
+          doneBytes += sent;
+          sentBytes += sent;
+          onProgress(doneBytes, source.sizeBytes);
         };
-        await allOrFirstError(Array.from({ length: UPLOAD_WINDOW }, sendNext), missing);
+        await sendAll(missing, sendOne, window);
         // The commit has a time limit of its own, and is not abandoned: what became of the update belongs on record,
         // also when the coordinator's next position overtakes the answer.
         watch.stop();
@@ -139,16 +141,44 @@ async function sendChunk(
   }
 }
 
-/** Waits for all lanes; after one has failed the others take no new chunk. */
-async function allOrFirstError(lanes: readonly Promise<void>[], missing: number[]): Promise<void> {
-  const results = await Promise.allSettled(
-    lanes.map((lane) =>
-      lane.catch((error: unknown) => {
-        missing.length = 0;
-        throw error;
-      }),
-    ),
-  );
-  const failed = results.find((result) => result.status === "rejected");
-  if (failed !== undefined) throw failed.reason;
+/** How many chunks may be under way: what passes in about ten seconds, so that a heartbeat is never late for them. */
+class Window {
+  readonly #chunkBytes: number;
+  readonly #startedMs = performance.now();
+  #bytes = 0;
+  size = FIRST_WINDOW;
+
+  constructor(chunkBytes: number) {
+    this.#chunkBytes = chunkBytes;
+  }
+
+  acknowledged(bytes: number): void {
+    this.#bytes += bytes;
+    const seconds = Math.max(1e-3, (performance.now() - this.#startedMs) / 1000);
+    const fitting = Math.floor((this.#bytes / seconds) * (WINDOW_SECONDS / this.#chunkBytes));
+    this.size = Math.min(UPLOAD_WINDOW, Math.max(1, fitting));
+  }
+}
+
+/** After the first error no chunk is begun, and those under way are waited for. */
+async function sendAll(
+  missing: number[],
+  sendOne: (seq: number) => Promise<void>,
+  window: Pick<Window, "size">,
+): Promise<void> {
+  const underWay = new Set<Promise<void>>();
+  const failures: unknown[] = [];
+  for (;;) {
+    while (failures.length === 0 && underWay.size < window.size) {
+      const seq = missing.shift();
+      if (seq === undefined) break;
+      const sent = sendOne(seq)
+        .catch((error: unknown) => void failures.push(error))
+        .finally(() => underWay.delete(sent));
+      underWay.add(sent);
+    }
+    if (underWay.size === 0) break;
+    await Promise.race(underWay);
+  }
+  if (failures.length > 0) throw failures[0];
 }
