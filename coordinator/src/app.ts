@@ -153,13 +153,15 @@ export async function prepareCoordinator({
       dashboardFolder: DASHBOARD_FOLDER,
     });
     cleanup.add(() => http.close());
-    const { maxSocketsPerAddress } = config;
+    const { maxSocketsPerAddress, maxSocketsPerSite } = config;
+    http.server.maxConnections = config.maxConnections;
     const gateway = new Gateway(http.server, {
       sessions,
       federations,
       uploads,
       logger,
       maxSocketsPerAddress,
+      maxSocketsPerSite,
     });
     sockets.gateway = gateway;
     cleanup.add(() => {

@@ -12,6 +12,10 @@ export const serveConfigSchema = z.strictObject({
   gatherMs: z.coerce.number().int().min(0).default(3_000),
   /** Sockets that one network address may hold open; a hospital's proxy may stand for several sites. */
   maxSocketsPerAddress: z.coerce.number().int().min(2).default(1_024),
+  /** Two are needed; those that a cut link left half-open count until their heartbeat fails. */
+  maxSocketsPerSite: z.coerce.number().int().min(2).default(32),
+  /** Connections of any kind, idle ones included; more are turned away before anything of them is read. */
+  maxConnections: z.coerce.number().int().min(16).default(8_192),
   /** The largest initial model that is taken, sealed. */
   maxModelBytes: z.coerce
     .number()

@@ -42,6 +42,7 @@ export const upload: Benchmark = {
     const coordinator = await startCoordinator(folder);
     try {
       const link = await coordinator.join();
+      const idleMB = (await peakBytes(coordinator.pid)) / MB;
       // In turns, so that all three meet the machine in the same state.
       for (let i = 0; i < (repeats ?? 3); i++) {
         log(`turn ${i + 1}`);
@@ -58,6 +59,7 @@ export const upload: Benchmark = {
           { label: "upload, hashed and fsynced", value: own, unit: "MB/s" },
           { label: "plain socket, same chunks", value: socket, unit: "MB/s" },
           { label: "disk, same chunks, fsynced each", value: disk, unit: "MB/s" },
+          { label: "coordinator's memory before the first", value: idleMB, unit: "MB" },
           { label: "coordinator's memory at its peak", value: peakMB, unit: "MB" },
         ],
         targets: [

@@ -60,6 +60,18 @@ export class LiveSites {
     this.#sites.set(site, { ...this.get(site), ...change });
   }
 
+  /** The clock has jumped: what was noted stands as long ago as before. */
+  shift(byMs: number): void {
+    for (const [site, { lastSeenAtMs, pace }] of this.#sites) {
+      const shifted = pace && {
+        ...pace,
+        movedAtMs: pace.movedAtMs + byMs,
+        began: { ...pace.began, atMs: pace.began.atMs + byMs },
+      };
+      this.update(site, { lastSeenAtMs: lastSeenAtMs === null ? null : lastSeenAtMs + byMs, pace: shifted });
+    }
+  }
+
   report(site: SiteId, progress: Progress, atMs: number): void {
     const { phase, done, total, loss } = progress;
     const pace = nextPace(this.get(site).pace, progress, atMs);

@@ -97,6 +97,10 @@ export class FederationService {
       stateNow: () => this.#state,
       liveOf: (site) => this.#live.get(site),
       dispatch: (event) => this.#dispatch(event),
+      onJump: (byMs) => {
+        this.#live.shift(byMs);
+        ports.logger.warn({ federation: row.federation, byMs }, "the clock jumped, or this machine slept");
+      },
     });
   }
 

@@ -7,6 +7,8 @@ import { judgeLiveness } from "./liveness.ts";
 import type { Effect, FederationState, Happening } from "./types.ts";
 
 const LOOK_EVERY_MS = 15_000;
+/** Timers are late by less than this unless the clock jumped or the machine slept. */
+const MOST_LATE_MS = 30_000;
 
 type Deadline = Extract<Effect, { effect: "await-deadline" }>;
 type Verdict = Extract<Happening, { type: "deadline.passed" | "deadline.extended" | "contribution.refused" }>;
@@ -17,6 +19,8 @@ export interface WatchPorts {
   readonly stateNow: () => FederationState;
   readonly liveOf: (site: SiteId) => LiveSite;
   readonly dispatch: (event: Verdict) => Promise<void>;
+  /** The clock went on, or back, by so much more than time did; what was noted of the sites moves with it. */
+  readonly onJump: (byMs: number) => void;
 }
 
 export class Watch {
@@ -35,8 +39,10 @@ export class Watch {
   }
 
   #lookLater(deadline: Deadline): void {
+    const { clock, errands } = this.#ports;
     const [cancelDeadline] = this.#cancels;
-    const cancelLook = this.#ports.errands.after(LOOK_EVERY_MS, () => this.#look(deadline));
+    const dueAtMs = clock.now() + LOOK_EVERY_MS;
+    const cancelLook = errands.after(LOOK_EVERY_MS, () => this.#look(deadline, dueAtMs));
     this.#cancels = [...(cancelDeadline === undefined ? [] : [cancelDeadline]), cancelLook];
   }
 
@@ -49,7 +55,10 @@ export class Watch {
     );
   }
 
-  async #look(deadline: Deadline): Promise<void> {
+  async #look(deadline: Deadline, dueAtMs: number): Promise<void> {
+    const lateMs = this.#ports.clock.now() - dueAtMs;
+    // Nobody is silent for the time in which this machine slept.
+    if (Math.abs(lateMs) > MOST_LATE_MS) this.#ports.onJump(lateMs);
     const judgement = this.#judge(deadline);
     if (judgement === null) return;
     this.#lookLater(deadline);

@@ -1,4 +1,5 @@
 /** The sockets, with real clients on 127.0.0.1. Attacks are named as sentences. */
+import { connect } from "node:net";
 import { sha256 } from "@consilium/shared/canonical";
 import { decodeCheckpoint, encodeCheckpoint, encodeUpdate } from "@consilium/shared/codec";
 import { toBase64Url } from "@consilium/shared/crypto/encoding";
@@ -306,4 +307,36 @@ it("one address cannot hold more sockets than allowed", async () => {
   site.bulk?.disconnect();
   await ended;
   await expect.poll(() => openSocket(small.url + BULK_NAMESPACE, site.session)).toBeDefined();
+});
+
+it("one site cannot hold more sockets than allowed, and another one still connects", async () => {
+  const small = await bench.start({ home: await bench.home(), maxSocketsPerSite: 2 });
+  const north = await bench.site(small, "north");
+  const south = await bench.site(small, "south");
+  await north.connect();
+  await expect(north.connect()).rejects.toThrow();
+  await south.connect();
+});
+
+it("idle connections beyond the limit are turned away, and those below it are served", async () => {
+  const small = await bench.start({ home: await bench.home(), maxConnections: 16 });
+  const port = Number(new URL(small.url).port);
+  const idle = Array.from({ length: 40 }, () => connect(port, "127.0.0.1"));
+  const refused = await Promise.all(
+    idle.map(
+      (socket) =>
+        new Promise<boolean>((resolve) => {
+          socket.on("error", () => undefined);
+          socket.on("close", () => {
+            resolve(true);
+          });
+          setTimeout(() => {
+            resolve(false);
+          }, 1_500);
+        }),
+    ),
+  );
+  expect(refused.filter((isRefused) => !isRefused).length).toBeLessThanOrEqual(16);
+  for (const socket of idle) socket.destroy();
+  await expect.poll(async () => (await fetch(`${small.url}/healthz`).catch(() => null))?.status).toBe(200);
 });

@@ -32,8 +32,9 @@ export interface GatewayPorts {
   readonly federations: Federations;
   readonly uploads: Uploads;
   readonly logger: Logger;
-  /** Sockets that one network address may hold open. */
+  /** Sockets that one network address, and one site, may hold open. */
   readonly maxSocketsPerAddress: number;
+  readonly maxSocketsPerSite: number;
 }
 
 /** A chunk, its message and the packet around them. */
@@ -49,7 +50,8 @@ export class Gateway {
   readonly #ports: GatewayPorts;
   readonly #io: Server;
   readonly #sessionOf = new WeakMap<IncomingMessage, Session>();
-  readonly #socketsByAddress = new Map<string, number>();
+  /** Open ones, by address and by site. */
+  readonly #sockets = new Tally();
   /** Control sockets that said hello, by federation and site. */
   readonly #control = new Map<string, ControlSocket>();
   readonly #unsubscribe: (() => void)[] = [];
@@ -73,7 +75,7 @@ export class Gateway {
       },
     });
     this.#io.engine.on("connection", (raw: { request: IncomingMessage; on: typeof server.on }) => {
-      this.#countAddress(raw);
+      this.#count(raw);
     });
     // Nobody has business in the root namespace.
     this.#io.use((_socket, next) => {
@@ -108,14 +110,17 @@ export class Gateway {
     request: IncomingMessage,
     decide: (problem: string | null | undefined, allowed: boolean) => void,
   ): void {
-    const { sessions, maxSocketsPerAddress, logger } = this.#ports;
+    const { sessions, maxSocketsPerAddress, maxSocketsPerSite, logger } = this.#ports;
     const session = sessions.authenticate(request.headers.authorization);
     if (session === null) {
       decide("auth.required", false);
       return;
     }
-    if ((this.#socketsByAddress.get(addressOf(request)) ?? 0) >= maxSocketsPerAddress) {
-      logger.warn({ site: session.site }, "too many sockets from one address");
+    const isFull =
+      this.#sockets.of(addressOf(request)) >= maxSocketsPerAddress ||
+      this.#sockets.of(siteKey(session)) >= maxSocketsPerSite;
+    if (isFull) {
+      logger.warn({ site: session.site }, "too many sockets of one address or site");
       decide("too many sockets", false);
       return;
     }
@@ -123,13 +128,12 @@ export class Gateway {
     decide(null, true);
   }
 
-  #countAddress(raw: { request: IncomingMessage; on(event: "close", listener: () => void): unknown }): void {
-    const address = addressOf(raw.request);
-    this.#socketsByAddress.set(address, (this.#socketsByAddress.get(address) ?? 0) + 1);
+  #count(raw: { request: IncomingMessage; on(event: "close", listener: () => void): unknown }): void {
+    const session = this.#sessionOf.get(raw.request);
+    const keys = [addressOf(raw.request), ...(session === undefined ? [] : [siteKey(session)])];
+    for (const key of keys) this.#sockets.add(key, 1);
     raw.on("close", () => {
-      const left = (this.#socketsByAddress.get(address) ?? 1) - 1;
-      if (left > 0) this.#socketsByAddress.set(address, left);
-      else this.#socketsByAddress.delete(address);
+      for (const key of keys) this.#sockets.add(key, -1);
     });
   }
 
@@ -264,3 +268,18 @@ function toldKey(position: FederationPosition): string {
 }
 
 const addressOf = (request: IncomingMessage): string => request.socket.remoteAddress ?? "unknown";
+const siteKey = ({ federation, site }: Session): string => `${federation}/${site}`;
+
+class Tally {
+  readonly #counts = new Map<string, number>();
+
+  of(key: string): number {
+    return this.#counts.get(key) ?? 0;
+  }
+
+  add(key: string, change: number): void {
+    const count = this.of(key) + change;
+    if (count > 0) this.#counts.set(key, count);
+    else this.#counts.delete(key);
+  }
+}

@@ -1,0 +1,114 @@
+import type { Attempt, Round, SiteId } from "@consilium/shared/ids";
+import { describe, expect, it } from "vitest";
+import type { Clock } from "../clock.ts";
+import { hashOf } from "../testing/values.ts";
+import { Errands } from "./errands.ts";
+import { LiveSites } from "./live.ts";
+import { initialState } from "./state.ts";
+import type { FederationState } from "./types.ts";
+import { Watch } from "./watch.ts";
+
+const MINUTE = 60_000;
+const [north, south] = ["north", "south"] as [SiteId, SiteId];
+const place = { round: 1 as Round, attempt: 1 as Attempt };
+
+/** Timers that fire when told, beside a clock that may be set to anything. */
+class Skewed implements Clock {
+  nowMs = 0;
+  readonly #due: { readonly delayMs: number; readonly action: () => void }[] = [];
+
+  now(): number {
+    return this.nowMs;
+  }
+
+  after(delayMs: number, action: () => void): () => void {
+    const timer = { delayMs, action };
+    this.#due.push(timer);
+    return () => void this.#due.splice(this.#due.indexOf(timer), 1);
+  }
+
+  /** Fires the shortest timer; the clock shows its time, and `jumpMs` more. */
+  async fire(jumpMs = 0): Promise<void> {
+    const next = this.#due.toSorted((a, b) => a.delayMs - b.delayMs)[0];
+    if (next === undefined) throw new Error("nothing is awaited");
+    this.#due.splice(this.#due.indexOf(next), 1);
+    this.nowMs += next.delayMs + jumpMs;
+    next.action();
+    await new Promise(setImmediate);
+  }
+}
+
+function watching() {
+  const clock = new Skewed();
+  const live = new LiveSites();
+  const rules = {
+    rounds: 2,
+    minSites: 1,
+    roundDeadlineMs: 30 * MINUTE,
+    gatherMs: 0,
+    secure: "plain",
+  } as const;
+  const contribution = { site: north, examples: 1, metrics: null, sealedSha256: hashOf("u"), sealedBytes: 1 };
+  const state: FederationState = {
+    ...initialState(rules),
+    connected: [north, south],
+    position: {
+      phase: "open",
+      ...place,
+      base: hashOf("base"),
+      cohort: [north, south],
+      openedAtMs: 0,
+      deadlineAtMs: rules.roundDeadlineMs,
+      contributions: [contribution],
+      refused: [],
+      masking: null,
+    },
+  };
+  const said: string[] = [];
+  const jumps: number[] = [];
+  const watch = new Watch({
+    clock,
+    errands: new Errands(clock, () => undefined),
+    stateNow: () => state,
+    liveOf: (site) => live.get(site),
+    dispatch: (event) => {
+      said.push(event.type);
+      return Promise.resolve();
+    },
+    onJump: (byMs) => {
+      jumps.push(byMs);
+      live.shift(byMs);
+    },
+  });
+  watch.await({ effect: "await-deadline", ...place, afterMs: 30 * MINUTE });
+  const report = (done: number): void => {
+    live.report(south, { ...place, phase: "training", done, total: 100, loss: null }, clock.now());
+  };
+  return { clock, said, jumps, report };
+}
+
+describe("a coordinator's clock", () => {
+  it.each([
+    ["is set an hour ahead", 60 * MINUTE],
+    ["is set an hour back", -60 * MINUTE],
+    ["stood still while the machine slept for a night", 10 * 60 * MINUTE],
+  ])("that %s makes nobody silent", async (_what, jumpMs) => {
+    const { clock, said, jumps, report } = watching();
+    report(1);
+    await clock.fire();
+    report(2);
+    await clock.fire(jumpMs);
+    expect(jumps).toEqual([jumpMs]);
+    for (let look = 0; look < 6; look++) await clock.fire();
+    expect(said).toEqual([]);
+    expect(jumps).toEqual([jumpMs]);
+  });
+
+  it("that goes on as it should tells who is silent", async () => {
+    const { clock, said, jumps, report } = watching();
+    report(1);
+    for (let look = 0; look < 9; look++) await clock.fire();
+    expect(said).toEqual(["contribution.refused"]);
+    expect(jumps).toEqual([]);
+  });
+});
