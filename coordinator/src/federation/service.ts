@@ -95,10 +95,9 @@ export class FederationService {
       clock: ports.clock,
       errands: this.#errands,
       stateNow: () => this.#state,
-      liveOf: (site) => this.#live.get(site),
+      live: this.#live,
       dispatch: (event) => this.#dispatch(event),
       onJump: (byMs) => {
-        this.#live.shift(byMs);
         ports.logger.warn({ federation: row.federation, byMs }, "the clock jumped, or this machine slept");
       },
     });

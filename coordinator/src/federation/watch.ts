@@ -1,8 +1,7 @@
 /** Looks now and then at who gets on in the round that is open, and decides what a deadline means when it passes. */
-import type { SiteId } from "@consilium/shared/ids";
 import type { Clock } from "../clock.ts";
 import type { Errands } from "./errands.ts";
-import type { LiveSite } from "./live.ts";
+import type { LiveSites } from "./live.ts";
 import { judgeLiveness } from "./liveness.ts";
 import type { Effect, FederationState, Happening } from "./types.ts";
 
@@ -17,9 +16,9 @@ export interface WatchPorts {
   readonly clock: Clock;
   readonly errands: Errands;
   readonly stateNow: () => FederationState;
-  readonly liveOf: (site: SiteId) => LiveSite;
+  readonly live: LiveSites;
   readonly dispatch: (event: Verdict) => Promise<void>;
-  /** The clock went on, or back, by so much more than time did; what was noted of the sites moves with it. */
+  /** The clock went on, or back, by so much more than time did. */
   readonly onJump: (byMs: number) => void;
 }
 
@@ -58,7 +57,10 @@ export class Watch {
   async #look(deadline: Deadline, dueAtMs: number): Promise<void> {
     const lateMs = this.#ports.clock.now() - dueAtMs;
     // Nobody is silent for the time in which this machine slept.
-    if (Math.abs(lateMs) > MOST_LATE_MS) this.#ports.onJump(lateMs);
+    if (Math.abs(lateMs) > MOST_LATE_MS) {
+      this.#ports.live.shift(lateMs);
+      this.#ports.onJump(lateMs);
+    }
     const judgement = this.#judge(deadline);
     if (judgement === null) return;
     this.#lookLater(deadline);
@@ -74,11 +76,11 @@ export class Watch {
     attempt,
     step,
   }: Pick<Deadline, "round" | "attempt"> & { step?: Deadline["step"] | undefined }) {
-    const { stateNow, liveOf, clock } = this.#ports;
+    const { stateNow, live, clock } = this.#ports;
     const state = stateNow();
     const { position } = state;
     if (position.phase !== "open" || position.round !== round || position.attempt !== attempt) return null;
     if (position.masking !== null && position.masking.step !== step) return null;
-    return judgeLiveness(state, position, liveOf, clock.now());
+    return judgeLiveness(state, position, (site) => live.get(site), clock.now());
   }
 }

@@ -8,6 +8,7 @@ import {
   type ChainHead,
 } from "@consilium/shared/audit/chain";
 import type { Json } from "@consilium/shared/canonical";
+import { chunkRows } from "./chunk-rows.ts";
 import { signedSchema } from "@consilium/shared/crypto/signed";
 import { ConsiliumError } from "@consilium/shared/errors";
 import {
@@ -393,22 +394,3 @@ function writeCheckpoint(
 }
 
 const json = (value: Json | object): string => JSON.stringify(value);
-
-/** Chunks that became durable together are recorded together: a commit costs a flush, during which nothing else runs. */
-function chunkRows(db: SqlDatabase): Store["addChunk"] {
-  let waiting: (readonly [upload: string, seq: number])[] = [];
-  let recorded: Promise<void> | null = null;
-  return (upload, seq) => {
-    waiting.push([upload, seq]);
-    recorded ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
-      const rows = waiting;
-      waiting = [];
-      recorded = null;
-      db.transaction(() => {
-        for (const row of rows)
-          db.run("INSERT OR IGNORE INTO upload_chunks (upload, seq) VALUES (?, ?)", row);
-      });
-    });
-    return recorded;
-  };
-}

@@ -9,9 +9,15 @@ export type NetworkCliOptions = TlsFileOptions;
 export function withNetworkOptions(command: Command): Command {
   return command
     .option("--ca <file>", "authority that signed the coordinator's certificate (PEM)")
-    .option("--cert <file>", "this site's client certificate, where the coordinator's front asks for one (PEM)")
+    .option(
+      "--cert <file>",
+      "this site's client certificate, where the coordinator's front asks for one (PEM)",
+    )
     .option("--key <file>", "its key (PEM)")
-    .addHelpText("after", "\nHTTPS_PROXY, HTTP_PROXY and NO_PROXY are followed: http://user:password@proxy.example:3128");
+    .addHelpText(
+      "after",
+      "\nHTTPS_PROXY, HTTP_PROXY and NO_PROXY are followed: http://user:password@proxy.example:3128",
+    );
 }
 
 /** @throws config.invalid, naming the option and not the file */
