@@ -82,7 +82,9 @@ async function checkAcknowledged(world: World, audit: readonly AuditLine[], fail
   }
   for (const [key, times] of counted) if (times > 1 || times < 0) fail(`${key} was counted ${times} times`);
 
-  const aggregated = of(audit, "round.aggregated");
+  // What the images are like is summed in a round of its own, before the first.
+  const summed = of(audit, "cohort.summed").map((data) => ({ ...data, round: 0 }));
+  const aggregated: readonly Data[] = [...of(audit, "round.aggregated"), ...summed];
   const closed = of(audit, "round.closed", "round.abandoned");
   for (const { name, home } of world.sites) {
     const receipts = await receiptsFile(path.join(home, "receipts.jsonl"))

@@ -80,7 +80,7 @@ async function main(): Promise<number> {
   const log = (line: string): void => {
     console.error(line);
   };
-  const { stormMs, rounds } = options.ci ? { stormMs: 30_000, rounds: 6 } : options;
+  const { stormMs, rounds } = options.ci ? { stormMs: 20_000, rounds: 4 } : options;
   const endsMs = performance.now() + options.minutes * 60_000;
   const episodes: Episode[] = [];
   const run = async (seed: number, secure: Plan["aggregation"]["secure"]): Promise<void> => {

@@ -6,6 +6,7 @@ import { errorBody, toConsiliumError } from "@consilium/shared/errors";
 import { FINGERPRINT_LENGTH } from "@consilium/shared/fingerprint/layout";
 import { runAgent } from "../../site-agent/src/federation/agent.ts";
 import { checkpointFolder } from "../../site-agent/src/federation/checkpoints.ts";
+import { cohortFile } from "../../site-agent/src/federation/cohort-file.ts";
 import { httpClient } from "../../site-agent/src/federation/http.ts";
 import { maskingFolder } from "../../site-agent/src/federation/masking/kept.ts";
 import { pinsFile } from "../../site-agent/src/federation/masking/roster.ts";
@@ -57,6 +58,7 @@ try {
       },
       fingerprint: () => Promise.resolve(new Uint32Array(FINGERPRINT_LENGTH)),
       onCohort: () => undefined,
+      cohortFile: cohortFile(home.federationFolder),
       storeGlobalModel: (checkpoint, record) =>
         storeGlobalModel(home, checkpoint, record, enrolment.coordinator),
     },

@@ -12,6 +12,7 @@ const rules: Rules = {
   minSites: 2,
   roundDeadlineMs: 30 * MINUTE,
   gatherMs: 0,
+  acceptance: null,
   secure: "plain",
 };
 

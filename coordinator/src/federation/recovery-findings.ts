@@ -44,7 +44,8 @@ export async function findings(
   const { phase } = position;
   if (phase === "finished") return { ...NOTHING_FOUND, phase, checkpoints };
   const { round, attempt } = position;
-  if (phase === "waiting") return { ...NOTHING_FOUND, phase, round, attempt, checkpoints };
+  if (phase === "waiting" || phase === "paused")
+    return { ...NOTHING_FOUND, phase, round, attempt, checkpoints };
   const { contributions, cohort } = position;
   const lost: LostContribution[] = [];
   for (const { site, sealedSha256, sealedBytes } of contributions) {

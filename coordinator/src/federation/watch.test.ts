@@ -46,6 +46,7 @@ function watching() {
     minSites: 1,
     roundDeadlineMs: 30 * MINUTE,
     gatherMs: 0,
+    acceptance: null,
     secure: "plain",
   } as const;
   const contribution = { site: north, examples: 1, metrics: null, sealedSha256: hashOf("u"), sealedBytes: 1 };

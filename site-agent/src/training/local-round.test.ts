@@ -107,7 +107,7 @@ describe("a local round", () => {
       everyMs: 0,
       read: () => Promise.resolve(kept.point),
       write: (point) => {
-        kept.point = { ...point, losses: [...point.losses] };
+        kept.point = structuredClone(point); // The arrays are the step's own, and are written over.
         return Promise.resolve();
       },
     };
