@@ -97,9 +97,7 @@ export class FederationService {
       stateNow: () => this.#state,
       live: this.#live,
       dispatch: (event) => this.#dispatch(event),
-      onJump: (byMs) => {
-        ports.logger.warn({ federation: row.federation, byMs }, "the clock jumped, or this machine slept");
-      },
+      logger: ports.logger.child({ federation: row.federation }),
     });
   }
 

@@ -1,4 +1,5 @@
 import type { Attempt, Round, SiteId } from "@consilium/shared/ids";
+import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import type { Clock } from "../clock.ts";
 import { hashOf } from "../testing/values.ts";
@@ -76,9 +77,10 @@ function watching() {
       said.push(event.type);
       return Promise.resolve();
     },
-    onJump: (byMs) => {
-      jumps.push(byMs);
-    },
+    logger: pino(
+      { level: "warn" },
+      { write: (line: string) => jumps.push((JSON.parse(line) as { byMs: number }).byMs) },
+    ),
   });
   watch.await({ effect: "await-deadline", ...place, afterMs: 30 * MINUTE });
   const report = (done: number): void => {

@@ -1,4 +1,5 @@
 /** Looks now and then at who gets on in the round that is open, and decides what a deadline means when it passes. */
+import type { Logger } from "pino";
 import type { Clock } from "../clock.ts";
 import type { Errands } from "./errands.ts";
 import type { LiveSites } from "./live.ts";
@@ -18,8 +19,7 @@ export interface WatchPorts {
   readonly stateNow: () => FederationState;
   readonly live: LiveSites;
   readonly dispatch: (event: Verdict) => Promise<void>;
-  /** The clock went on, or back, by so much more than time did. */
-  readonly onJump: (byMs: number) => void;
+  readonly logger: Logger;
 }
 
 export class Watch {
@@ -59,7 +59,7 @@ export class Watch {
     // Nobody is silent for the time in which this machine slept.
     if (Math.abs(lateMs) > MOST_LATE_MS) {
       this.#ports.live.shift(lateMs);
-      this.#ports.onJump(lateMs);
+      this.#ports.logger.warn({ byMs: lateMs }, "the clock jumped, or this machine slept");
     }
     const judgement = this.#judge(deadline);
     if (judgement === null) return;
