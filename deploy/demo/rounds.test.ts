@@ -15,6 +15,7 @@ function attemptOf(round: number, attempt: number, loss: number | null): RoundSt
     closedAt: `2026-01-01T00:00:0${attempt}.000Z`,
     loss,
     totals: null,
+    health: null,
     contributions: loss === null ? [] : [{ site: SITE, examples: 32, metrics }],
     excluded: [],
     checkpoint: null,

@@ -1,7 +1,9 @@
 /** The plan's shape and defaults, importable by a browser. See plan.ts for what is done with one. */
 import { z } from "zod";
+import { healthPlanSchema } from "./health/schema.ts";
 import { greySchema, volumeSchema } from "./grey-schema.ts";
 import { federationIdSchema } from "./ids.ts";
+import { comparesImages, FEWEST_COMPARED, pretextSchema } from "./pretext-schema.ts";
 import { fewestSites, needsEachUpdate, strategySchema } from "./strategy-schema.ts";
 
 const fraction = z.number().min(0).max(1);
@@ -30,25 +32,6 @@ const modelSchema = z
     ({ dimensions, depthPx }) => (dimensions === 3 ? depthPx > 1 : depthPx === 1),
     "depthPx is for dimensions 3 alone, and needed there",
   );
-
-const maeSchema = z.strictObject({
-  task: z.literal("mae"),
-  /** Share of the patches that is hidden from the encoder. */
-  maskRatio: z.number().min(0.1).max(0.95).default(0.75),
-  /** Regress patches standardised by their own mean and variance (He et al. 2022, section 4.1). */
-  normPixLoss: z.boolean().default(true),
-  decoder: z
-    .strictObject({
-      width: z.int().min(16).max(1024).default(128),
-      depth: z.int().min(1).max(16).default(2),
-      heads: z.int().min(1).max(16).default(4),
-    })
-    .prefault({}),
-  /** Random resized crop: share of the image's area that is kept. */
-  cropMinArea: fraction.default(0.5),
-  cropMaxArea: fraction.default(1),
-  flip: z.boolean().default(true),
-});
 
 const trainingSchema = z.strictObject({
   localEpochs: z.int().min(1).max(100).default(1),
@@ -156,8 +139,10 @@ export const planSchema = z
     /** The grid of volumes (model.dimensions 3), or null for images. */
     volume: volumeSchema.nullable().default(null),
     model: modelSchema.prefault({}),
-    pretext: z.discriminatedUnion("task", [maeSchema]).prefault({ task: "mae" }),
+    pretext: pretextSchema.prefault({ task: "mae" }),
     training: trainingSchema.prefault({}),
+    /** What is looked at after each round's training, or null for nothing. */
+    health: healthPlanSchema.nullable().prefault({}),
     privacy: privacySchema.prefault({ unit: "none" }),
     aggregation: aggregationSchema.prefault({}),
     acceptance: acceptanceSchema.nullable().default(null),
@@ -197,6 +182,15 @@ export const planSchema = z
         "masked updates need a bound: weightDecay moves weights without one in a round of examplesCap images",
     },
   )
+  .refine(({ pretext, training }) => !comparesImages(pretext.task) || training.batchSize >= FEWEST_COMPARED, {
+    path: ["training", "batchSize"],
+    message: `a task that compares images needs at least ${FEWEST_COMPARED} in a batch, and does better with 64 or more`,
+  })
+  .refine(({ pretext, privacy }) => !comparesImages(pretext.task) || privacy.unit !== "patient", {
+    path: ["privacy", "unit"],
+    message:
+      "patients cannot be protected one by one where the loss compares their images; take pretext.task mae or restoration",
+  })
   .refine(
     ({ aggregation: { secure, linkBits }, privacy }) =>
       privacy.unit !== "site" || (secure === "masked" && linkBits === 32),

@@ -1,14 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { parsePlan, planHash } from "./plan.ts";
+import { pretextInWords } from "./pretext-words.ts";
 
 const minimal = { federation: "lungs", title: "Lungs", rounds: 5 };
 
 describe("plan", () => {
   it("fills in every default and is frozen to the last member", () => {
     const plan = parsePlan(minimal);
-    expect(plan.pretext.decoder.width).toBe(128);
+    expect(plan.pretext).toMatchObject({ task: "mae", decoder: { width: 128 } });
     expect(Object.isFrozen(plan)).toBe(true);
-    expect(Object.isFrozen(plan.pretext.decoder)).toBe(true);
+    expect(Object.isFrozen(plan.model)).toBe(true);
+    for (const member of Object.values(plan.pretext)) expect(Object.isFrozen(member)).toBe(true);
   });
 
   it("has one hash however it is written down, and another for every change", () => {
@@ -56,6 +58,42 @@ describe("plan", () => {
       expect(() => parsePlan({ ...minimal, ...wrong })).toThrow(
         expect.objectContaining({ code: "plan.invalid" }) as Error,
       );
+  });
+});
+
+describe("the pretext task", () => {
+  it("has settings of its own, and refuses those of another", () => {
+    const training = { batchSize: 64 };
+    expect(parsePlan({ ...minimal, training, pretext: { task: "mocov3" } }).pretext).toMatchObject({
+      momentum: 0.99,
+      temperature: 0.2,
+      freezePatchProjection: true,
+    });
+    for (const pretext of [
+      { task: "simclr", maskRatio: 0.5 },
+      { task: "rotation" },
+      { task: "mae", cropMinArea: 0.9, cropMaxArea: 0.5 },
+    ])
+      expect(() => parsePlan({ ...minimal, training, pretext })).toThrow(
+        expect.objectContaining({ code: "plan.invalid" }) as Error,
+      );
+  });
+
+  it("that compares images needs some to compare, and cannot protect them one by one", () => {
+    for (const [change, field] of [
+      [{ training: { batchSize: 4 } }, "training.batchSize"],
+      [{ privacy: { unit: "patient", targetEpsilon: 8 } }, "privacy.unit"],
+    ] as const)
+      expect(() => parsePlan({ ...minimal, ...change, pretext: { task: "simclr" } })).toThrow(
+        expect.objectContaining({ code: "plan.invalid", culprits: [field] }) as Error,
+      );
+  });
+
+  it("is said in words", () => {
+    for (const task of ["mae", "simclr", "mocov3", "vicreg", "restoration"] as const) {
+      const { pretext } = parsePlan({ ...minimal, pretext: { task } });
+      expect(pretextInWords(pretext).endsWith(".")).toBe(true);
+    }
   });
 });
 

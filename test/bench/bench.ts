@@ -27,6 +27,8 @@ export interface Options {
   readonly threads: number;
   readonly batch: number | null;
   readonly repeats: number | null;
+  readonly tasks: readonly string[] | null;
+  readonly epochs: number | null;
 }
 
 export interface Benchmark {

@@ -15,6 +15,7 @@ import { loader } from "./loader.ts";
 import { memory } from "./memory.ts";
 import { pacs } from "./pacs.ts";
 import { parallel } from "./parallel.ts";
+import { pretexts } from "./pretexts.ts";
 import { profile } from "./profile.ts";
 import { secagg } from "./secagg.ts";
 import { step } from "./step.ts";
@@ -37,6 +38,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   dp,
   secagg,
   upload,
+  pretexts,
 ];
 
 const machine = {
@@ -78,6 +80,8 @@ function readCommandLine(args: readonly string[]) {
         threads: { type: "string" },
         batch: { type: "string" },
         repeats: { type: "string" },
+        tasks: { type: "string" },
+        epochs: { type: "string" },
       },
     });
   } catch (error) {
@@ -86,7 +90,7 @@ function readCommandLine(args: readonly string[]) {
 }
 
 function readOptions(values: ReturnType<typeof readCommandLine>["values"]): Options {
-  const count = (name: "threads" | "batch" | "repeats"): number | null => {
+  const count = (name: "threads" | "batch" | "repeats" | "epochs"): number | null => {
     const text = values[name];
     if (text === undefined) return null;
     if (!/^[1-9]\d*$/.test(text)) throw new UsageError(`--${name} wants a whole number from 1, not ${text}`);
@@ -98,6 +102,8 @@ function readOptions(values: ReturnType<typeof readCommandLine>["values"]): Opti
     threads: count("threads") ?? 2,
     batch: count("batch"),
     repeats: count("repeats"),
+    tasks: values.tasks?.split(",") ?? null,
+    epochs: count("epochs"),
   };
 }
 

@@ -1,5 +1,6 @@
 /** The plan in a clinician's words. Pure. */
 import type { Plan } from "@consilium/shared/plan-schema";
+import { pretextInWords } from "@consilium/shared/pretext-words";
 import { describeStrategy } from "@consilium/shared/strategy-schema";
 import { formatBytes, formatDurationMs } from "@consilium/shared/units";
 import { formatCount } from "./derive.ts";
@@ -26,8 +27,6 @@ const PROTECTION = {
     "encrypted for the coordinator and signed; with them the number of images, the loss, timings and progress.",
 };
 
-const percent = (share: number): string => `${Math.round(share * 100)} %`;
-
 /** A limit that someone chose, so mostly whole minutes. */
 function limit(durationMs: number): string {
   const minutes = durationMs / 60_000;
@@ -52,7 +51,7 @@ export function describePlan(plan: Plan, parameters: number | null): readonly Pl
     },
     {
       label: "What it learns",
-      text: `Masked autoencoding: ${percent(pretext.maskRatio)} of each image is hidden and the model draws it again. No label is used.`,
+      text: `${pretextInWords(pretext)} No label is used.`,
     },
     {
       label: "At each site",

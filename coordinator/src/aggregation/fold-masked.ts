@@ -3,6 +3,7 @@
  * there are: the sum, the masks that are left in it, and the mean that they give.
  */
 import { ConsiliumError } from "@consilium/shared/errors";
+import { healthOfMeans } from "@consilium/shared/health/extras";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
 import type { RoundTotals } from "@consilium/shared/protocol/round";
 import type { Attempt } from "@consilium/shared/secagg/attempt";
@@ -116,8 +117,10 @@ async function addFrame(
 
 function toRoundTotals({ examples, clipped, extras }: TailTotals): RoundTotals {
   const first = (name: string): number => extras[name]?.[0] ?? NaN;
+  const health = healthOfMeans(extras);
   const heldOutSites = extras["metric:heldOutSites"]?.[0] ?? 0;
   return {
+    ...(health && { health }),
     ...(heldOutSites === 0 ? {} : { heldOutLoss: first("metric:heldOutLoss") / heldOutSites }),
     examples,
     clipped,

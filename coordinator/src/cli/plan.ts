@@ -2,6 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { parsePlan, planHash } from "@consilium/shared/plan";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { USUAL_BATCH } from "@consilium/shared/pretext-schema";
 import { PLAIN_WARNING, say, type Terminal } from "./terminal.ts";
 
 export interface PlanOptions {
@@ -25,6 +26,7 @@ export interface PlanOptions {
   readonly batchSize?: number;
   readonly learningRate?: number;
   readonly warmupRounds?: number;
+  readonly pretext?: string;
   readonly maskRatio?: number;
   readonly targetEpsilon?: number;
   readonly delta?: number;
@@ -65,10 +67,10 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
         depthPx: options.depthPx,
         patchDepthPx: options.patchDepthPx,
       }),
-      pretext: withoutUndefined({ task: "mae", maskRatio: options.maskRatio }),
+      pretext: withoutUndefined({ task: options.pretext ?? "mae", maskRatio: options.maskRatio }),
       training: withoutUndefined({
         localEpochs: options.localEpochs,
-        batchSize: options.batchSize,
+        batchSize: options.batchSize ?? usualBatch(options.pretext),
         learningRate: options.learningRate,
         warmupRounds: options.warmupRounds ?? Math.min(1, options.rounds),
         proximalMu: options.proximalMu,
@@ -128,6 +130,10 @@ function volumePart({ depthPx, cacheDepthPx, sliceSpacingMm, pixelSpacingMm }: P
   });
   return Object.keys(volume).length === 0 ? {} : { volume };
 }
+
+/** An unknown task is left to the plan's own check. */
+const usualBatch = (task: string | undefined): number | undefined =>
+  Object.entries(USUAL_BATCH).find(([name]) => name === task)?.[1];
 
 /** Without a target, a delta or unit alone is a plan that parsing refuses. */
 function privacyOf({ targetEpsilon, delta, privacyUnit }: PlanOptions): object | undefined {

@@ -71,7 +71,7 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
       await status(options, terminalOf(options));
     });
 
-  command("resume", "let training go on that paused because models got worse")
+  command("resume", "let training go on that an alarm has paused")
     .option("--federation <name>", "which one, if there are several")
     .addHelpText("after", examples("resume", "resume --federation lungs --json"))
     .action(async (options: OperatorOptions & Common) => {
@@ -113,7 +113,8 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
     .option("--cache-depth-px <n>", "volumes: slices that are cached (default: --depth-px)", number)
     .option("--slice-spacing-mm <mm>", "volumes: from slice to slice", number)
     .option("--pixel-spacing-mm <mm>", "volumes: from voxel to voxel within a slice", number)
-    .option("--mask-ratio <f>", "share of hidden patches", number)
+    .option("--pretext <name>", "what is learnt: mae, simclr, mocov3, vicreg or restoration (default: mae)")
+    .option("--mask-ratio <f>", "mae: share of hidden patches", number)
     .option("--local-epochs <n>", "passes over a site's images in a round", number)
     .option("--batch-size <n>", "images in a step", number)
     .option("--learning-rate <f>", "peak of the schedule", number)
@@ -155,6 +156,7 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
       "after",
       examples(
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --out plan.json",
+        "plan --federation chest --title 'Chest radiographs' --rounds 25 --pretext mocov3 --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy fedavgm --held-out-share .1 --out plan.json",
         "plan --federation ct --title 'Chest CT' --rounds 25 --channels 3 --image-px 96 --cache-px 112 --depth-px 32 --patch-depth-px 4 --cache-depth-px 40 --slice-spacing-mm 5 --pixel-spacing-mm 3 --out plan.json",
       ),

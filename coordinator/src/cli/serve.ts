@@ -115,7 +115,7 @@ function describeFact(fact: Fact, cohort: number | null): string | null {
     case "trial.ended":
       return "The last model was tried and is good.";
     case "federation.paused":
-      return `PAUSED before round ${fact.round}: too many models in a row got worse. Look at who took part, then consilium-coordinator resume.`;
+      return `PAUSED before round ${fact.round}: consilium-coordinator status says why. Look at it, then consilium-coordinator resume.`;
     case "federation.resumed":
       return `Round ${fact.round}: resumed by the operator.`;
     case "federation.finished":

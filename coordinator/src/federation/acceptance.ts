@@ -63,7 +63,16 @@ function goOn(
   const facts = [...before, aggregated];
   const updated = { ...state, checkpoint: event.record.body.sha256 };
   if (round === rules.rounds && rules.acceptance === null) return finish(updated, facts);
-  return withFacts(openNext(updated, (round + 1) as Round, FIRST_ATTEMPT, event.atMs), facts);
+  const next = (round + 1) as Round;
+  if (event.alarm === undefined || round === rules.rounds) {
+    return withFacts(openNext(updated, next, FIRST_ATTEMPT, event.atMs), facts);
+  }
+  const place = { round: next, attempt: FIRST_ATTEMPT };
+  return {
+    state: withPosition(updated, { phase: "paused", ...place, alarm: event.alarm }),
+    facts: [...facts, { fact: "federation.paused", ...place }],
+    effects: [{ effect: "discard-spent" }],
+  };
 }
 
 /** The aggregate was trained from a model that is no good, and goes with it. */

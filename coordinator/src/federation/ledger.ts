@@ -225,8 +225,8 @@ export class Ledger {
 }
 
 export function toContribution(header: ContributionHeader): Contribution {
-  const { site, examples, metrics, sealedSha256, sealedBytes } = header;
-  return { site, examples, metrics, sealedSha256, sealedBytes };
+  const { site, examples, metrics, health, sealedSha256, sealedBytes } = header;
+  return { site, examples, metrics, ...(health && { health }), sealedSha256, sealedBytes };
 }
 
 /** The coordinator learns neither examples nor metrics of a masked one. */

@@ -4,6 +4,7 @@ import { isFingerprintRound, type CheckpointRecord } from "@consilium/shared/pro
 import type { Blobs } from "../blobs/blobs.ts";
 import { RosterBook } from "../governance/roster-book.ts";
 import type { CohortRow, FederationRow, RoundRow, Store } from "../store/store.ts";
+import { alarmAfter } from "./health.ts";
 import { readLayout, type ModelLayout } from "./layout.ts";
 import { Ledger } from "./ledger.ts";
 import { restoreMasking } from "./masking-steps.ts";
@@ -16,6 +17,8 @@ export interface StoredFederation {
   readonly checkpoints: readonly CheckpointRecord[];
   /** Ordered by round and attempt. */
   readonly rounds: readonly RoundRow[];
+  /** Why a person was to look after the newest of them. */
+  readonly alarm?: string | undefined;
   /** What became of the round before the first. */
   readonly cohort: CohortRow | null;
 }
@@ -50,6 +53,7 @@ export async function recoverFederation(
     rounds: attempts,
     checkpoints: checkpoints.map(({ body }) => body),
     cohort,
+    alarm: alarmAfter(plan.body, attempts),
   });
   const totals = await store.contributionTotals(federation);
   const ledger = new Ledger(attempts, checkpoints, totals, cohort);
@@ -60,7 +64,7 @@ export async function recoverFederation(
 /** As it was after the last commit; follow with the event `coordinator.recovered`. */
 export function restoreState(
   rules: Rules,
-  { roster, checkpoints, rounds, cohort }: StoredFederation,
+  { roster, checkpoints, rounds, cohort, alarm }: StoredFederation,
 ): FederationState {
   const trials = restoreTrials(rounds);
   const newest = checkpoints.at(-1)?.sha256 ?? null;
@@ -71,7 +75,7 @@ export function restoreState(
     checkpoint: trials.restored ?? newest,
     accepted: trials.accepted,
     rollbacks: trials.rollbacks,
-    position: restorePosition(rules, rounds.at(-1), { images: cohort, rollbacks: trials.rollbacks }),
+    position: restorePosition(rules, rounds.at(-1), { images: cohort, rollbacks: trials.rollbacks, alarm }),
   };
 }
 
@@ -99,7 +103,15 @@ function restoreTrials(rounds: readonly RoundRow[]): Trials {
 function restorePosition(
   rules: Rules,
   last: RoundRow | undefined,
-  { images, rollbacks }: { readonly images: CohortRow | null; readonly rollbacks: number },
+  {
+    images,
+    rollbacks,
+    alarm,
+  }: {
+    readonly images: CohortRow | null;
+    readonly rollbacks: number;
+    readonly alarm: string | undefined;
+  },
 ): Position {
   if (last === undefined) return initialState(rules).position;
   const { round, attempt, base, cohort, openedAtMs, contributions, excluded, masking } = last;
@@ -135,6 +147,9 @@ function restorePosition(
       return { phase: "waiting", ...next, gathering: false };
     }
     case "aggregated":
+      if (alarm !== undefined && round < rules.rounds && !last.resumed) {
+        return { phase: "paused", round: (round + 1) as Round, attempt: FIRST_ATTEMPT, alarm };
+      }
       return round >= rules.rounds + (rules.acceptance === null ? 0 : 1)
         ? { phase: "finished" }
         : { phase: "waiting", round: (round + 1) as Round, attempt: FIRST_ATTEMPT, gathering: false };

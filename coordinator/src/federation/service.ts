@@ -20,6 +20,7 @@ import { admitGenesis, admitHello, admitSender, admitSize } from "./admission.ts
 import { aggregateRound } from "./aggregate.ts";
 import { Errands } from "./errands.ts";
 import { Fingerprints } from "./fingerprints.ts";
+import { withAlarm } from "./health.ts";
 import { readLayout, type ModelLayout } from "./layout.ts";
 import { Journal } from "./journal.ts";
 import type { Ledger } from "./ledger.ts";
@@ -377,16 +378,15 @@ export class FederationService {
 
   async #aggregate(position: AggregatingPosition): Promise<void> {
     if (this.#state.position !== position) return;
-    await this.#dispatch(
-      await aggregateRound(position, {
-        aggregator: this.#ports.aggregator,
-        identity: this.#ports.identity,
-        row: this.#row,
-        serverState: this.#ledger.serverStateOf(position.base),
-        maskedRound: () => this.maskedRound(position),
-        record: (record) => this.#record(record),
-      }),
-    );
+    const aggregated = await aggregateRound(position, {
+      aggregator: this.#ports.aggregator,
+      identity: this.#ports.identity,
+      row: this.#row,
+      serverState: this.#ledger.serverStateOf(position.base),
+      maskedRound: () => this.maskedRound(position),
+      record: (record) => this.#record(record),
+    });
+    await this.#dispatch(withAlarm(aggregated, this.plan.body, this.#ledger.rounds));
   }
 
   /** Sealed updates are kept until the aggregate they went into is committed, and no longer. */

@@ -9,6 +9,7 @@ import type { FederationStatus, RoundStatus, SiteStatus } from "@consilium/share
 import { isFingerprintRound, type MaskingStep } from "@consilium/shared/protocol/round";
 import { isoTime } from "../clock.ts";
 import type { RoundRow, SiteTotals } from "../store/store.ts";
+import { healthOf } from "./health.ts";
 import type { LiveSite } from "./live.ts";
 import { awaited, outlookOf } from "./liveness.ts";
 import type { Masking } from "./masking-steps.ts";
@@ -124,6 +125,7 @@ function roundStatus(row: RoundRow, position: Position, { rounds }: Plan): Round
     // In the round after the last one nobody trains.
     loss: row.round > rounds ? null : (row.totals?.loss ?? weightedLoss(row.contributions)),
     totals: row.totals,
+    health: healthOf(row),
     contributions: row.contributions.map(({ site, examples, metrics }) => ({ site, examples, metrics })),
     excluded: excluded.map(({ site, reason }) => ({ site, reason })),
     checkpoint: row.checkpoint,
@@ -203,6 +205,9 @@ export function summarise(
         : `Round ${round}: adding up ${contributions.length} of ${cohort.length} updates${rest}.`;
     }
     case "paused":
+      if (position.alarm !== undefined) {
+        return `Paused before round ${position.round}: ${position.alarm}. Goes on with consilium-coordinator resume.`;
+      }
       return `Paused: ${state.rollbacks} models in a row were worse on held-out images than the one before. Look at who took part (consilium-coordinator status and audit log), then consilium-coordinator resume.`;
     case "finished":
       return `Finished after ${rules.rounds} rounds.`;

@@ -5,6 +5,7 @@
 import type { Signed } from "@consilium/shared/crypto/signed";
 import type { Attempt, Round, Sha256, SiteId } from "@consilium/shared/ids";
 import type { CohortRecord } from "@consilium/shared/protocol/fingerprint";
+import type { RoundHealth } from "@consilium/shared/health/schema";
 import type { MaskingMessage } from "@consilium/shared/protocol/masking";
 import type {
   CheckpointRecord,
@@ -48,6 +49,7 @@ export interface Contribution {
   /** Null for a masked one, like its metrics. */
   readonly examples: number | null;
   readonly metrics: ContributionMetrics | null;
+  readonly health?: RoundHealth;
   readonly sealedSha256: Sha256;
   readonly sealedBytes: number;
 }
@@ -98,6 +100,8 @@ export interface AggregatingPosition {
 /** Too many models in a row were worse than the one before: a person has to look. */
 export interface PausedPosition {
   readonly phase: "paused";
+  /** In words, if it is another reason. */
+  readonly alarm?: string;
   /** The round and attempt that open next. */
   readonly round: Round;
   readonly attempt: Attempt;
@@ -198,6 +202,8 @@ export type FederationEvent = { readonly atMs: number } & (
       readonly record: Signed<CheckpointRecord>;
       /** Of a masked round. */
       readonly totals?: RoundTotals | undefined;
+      /** Why the next round is to wait for a person. */
+      readonly alarm?: string | undefined;
       /** What the strategy goes on with from this model. */
       readonly serverState?: Sha256 | null;
       /** Mean held-out loss of the round's base; null if no site has tried it. */

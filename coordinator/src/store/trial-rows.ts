@@ -32,8 +32,12 @@ export function writeTrial(db: SqlDatabase, federation: FederationId, fact: Tria
       // It follows from the verdicts.
       return;
     case "federation.resumed":
-      // The attempt that paused it: the fact names the one that follows.
-      set("resumed = 1", [], fact.attempt - 1);
+      // The attempt that paused it: the fact names the one that follows, which may be of the next round.
+      db.run(
+        `UPDATE rounds SET resumed = 1 WHERE federation = ? AND (round, attempt) =
+         (SELECT round, attempt FROM rounds WHERE federation = ? ORDER BY round DESC, attempt DESC LIMIT 1)`,
+        [federation, federation],
+      );
       return;
   }
 }

@@ -1,5 +1,6 @@
 /** The report's sections about how it was done: hospitals, what left them, checks, machine and plan. */
 import { ERRORS } from "@consilium/shared/errors";
+import { pretextInWords } from "@consilium/shared/pretext-words";
 import { describeStrategy } from "@consilium/shared/strategy-schema";
 import { formatBytes, formatDurationMs } from "@consilium/shared/units";
 import { markup, type Markup } from "@consilium/shared/page/markup";
@@ -108,7 +109,7 @@ export function recordSection(report: DemoReport): Markup {
     ["System", `${machine.platform}, Node.js ${machine.node}`],
     ["Model", `ViT ${plan.model.size}, ${plan.model.imagePx} px in patches of ${plan.model.patchPx} px`],
     ["Weights", report.parameters === null ? "–" : count(report.parameters)],
-    ["Pretext task", `masked autoencoder, ${Math.round(plan.pretext.maskRatio * 100)} % hidden`],
+    ["Pretext task", pretextInWords(plan.pretext)],
     [
       "Local training",
       `${plan.training.localEpochs} × ${plan.training.batchSize}, rate ${plan.training.learningRate}`,

@@ -162,7 +162,7 @@ export function percent(change: number): string {
 
 export function picturesSection({ reconstructions, plan }: DemoReport): Markup | null {
   const shown = reconstructions.filter(({ images }) => images.length > 0);
-  if (shown.length === 0) return null;
+  if (shown.length === 0 || plan.pretext.task !== "mae") return null;
   const hidden = Math.round(plan.pretext.maskRatio * 100);
   return section(
     "What the model has learned to see",

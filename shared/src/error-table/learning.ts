@@ -81,6 +81,12 @@ export const LEARNING_ERRORS = {
     "Too many of this site's files were set aside for training to begin.",
     "Look at the reasons that consilium-site ingest counts; mend the files and ingest again, or accept it with consilium-site approve.",
   ),
+  "pretext.not-mae": entry(
+    422,
+    false,
+    "The plan's pretext task is not masked autoencoding, so there is nothing hidden to restore.",
+    "Leave this out, or use a plan with pretext.task mae.",
+  ),
 
   // Models that come and go
   "model.of-volumes": entry(

@@ -1,6 +1,7 @@
 /** Bodies of the HTTP routes. Importable by a browser: nothing here needs Node. */
 import { z } from "zod";
 import { bytesSchema, publicIdentitySchema, signedSchema } from "../crypto/signed.ts";
+import { roundHealthSchema } from "../health/schema.ts";
 import { federationIdSchema, sha256Schema, siteIdSchema } from "../ids.ts";
 import { planSchema } from "../plan-schema.ts";
 import { cohortStatusSchema, imageComparisonSchema } from "./fingerprint.ts";
@@ -118,6 +119,8 @@ export const roundStatusSchema = z.strictObject({
   loss: z.number().nullable(),
   /** Of a masked round, once its sum is open. */
   totals: roundTotalsSchema.nullable(),
+  /** What the encoder's features are like; null where nobody looked. */
+  health: roundHealthSchema.nullable(),
   /** Examples and metrics are null where the plan masks. */
   contributions: z
     .array(

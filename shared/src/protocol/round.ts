@@ -1,5 +1,6 @@
 /** What the coordinator says about a round, and what a site answers with. */
 import { z } from "zod";
+import { roundHealthSchema } from "../health/schema.ts";
 import {
   attemptSchema,
   federationIdSchema,
@@ -55,6 +56,8 @@ export const contributionHeaderSchema = z.strictObject({
   /** Images that the local epochs went over; the weight in federated averaging. */
   examples: z.int().min(1),
   metrics: contributionMetricsSchema,
+  /** Of this site's features, where the plan looks at them. */
+  health: roundHealthSchema.optional(),
   sealedSha256: sha256Schema,
   sealedBytes: z.int().min(1),
 });
@@ -91,6 +94,7 @@ export const roundTotalsSchema = z.strictObject({
   finalLoss: z.number(),
   updateNorm: z.number(),
   steps: z.int().min(0),
+  health: roundHealthSchema.optional(),
   /** Mean held-out loss of the round's base, each site counting alike; absent if none has tried it. */
   heldOutLoss: z.number().optional(),
 });

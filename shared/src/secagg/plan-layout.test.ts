@@ -1,7 +1,11 @@
-import { expect, it } from "vitest";
-import { parsePlan } from "../plan.ts";
-import { layoutHash } from "./layout.ts";
-import { roundLayout } from "./plan-layout.ts";
+import { describe, expect, it } from "vitest";
+import { parsePlan, type Plan } from "../plan.ts";
+import { healthOfMeans, type SiteHealth } from "../health/extras.ts";
+import { featureHealth, MomentSums } from "../health/moments.ts";
+import { decodeTail } from "./decode.ts";
+import { encoder } from "./encode.ts";
+import { geometryOf, layoutHash } from "./layout.ts";
+import { roundExtras, roundLayout } from "./plan-layout.ts";
 
 const plan = (aggregation: object = {}) =>
   parsePlan({ federation: "lungs", title: "Lungs", rounds: 10, aggregation });
@@ -33,4 +37,63 @@ it("refuses a cohort that a narrow link has no room for", () => {
   expect(() => roundLayout(plan({ linkBits: 16 }), 2, 3000, magnitudes)).toThrow(
     expect.objectContaining({ code: "plan.invalid" }) as Error,
   );
+});
+
+describe("health", () => {
+  const metrics = { loss: 1, finalLoss: 1, updateNorm: 1, steps: 3, trainingMs: 1 };
+  const WIDTH = 128;
+  const featureOf = (image: number): number[] =>
+    Array.from({ length: WIDTH }, (_, i) => Math.sin((image + 1) * (i + 1)) + 0.3);
+
+  /** Of images first .. first + count - 1. */
+  function site(first: number, count: number, others: Partial<SiteHealth> = {}) {
+    const sums = new MomentSums(WIDTH);
+    for (let image = first; image < first + count; image++) sums.add(featureOf(image), featureOf(image + 1));
+    const health: SiteHealth = { moments: sums.means(), heldOut: null, labelled: null, ...others };
+    return { examples: count, health };
+  }
+
+  function summed(sites: readonly { examples: number; health: SiteHealth | null }[], p = plan()) {
+    const layout = roundLayout(p, 1, sites.length, magnitudes);
+    const geometry = geometryOf(layout);
+    const sum = new Int32Array(geometry.tailWords);
+    for (const [i, { examples, health }] of sites.entries()) {
+      const { tail } = encoder(layout, {
+        update: new Float32Array(3),
+        examples,
+        extras: roundExtras(p, metrics, health),
+        roundingKey: new Uint8Array(32).fill(i + 1),
+      });
+      for (const [at, word] of new Int32Array(tail(0).buffer).entries()) sum[at] = (sum[at] ?? 0) + word;
+    }
+    return healthOfMeans(decodeTail(layout, sites.length, new Uint8Array(sum.buffer)).extras);
+  }
+
+  it("out of the masked sum is that of all images together, and of those that were looked at alone", () => {
+    const heldOut = { loss: 0.5, meanAnswerLoss: 1 };
+    const labelled = { neighbours: 0.9, probe: 0.8, commonest: 0.6 };
+    const blind = { examples: 500, health: null };
+    const found = summed([site(0, 300, { heldOut }), site(300, 100, { labelled }), blind]);
+    const together = new MomentSums(WIDTH);
+    for (let image = 0; image < 400; image++) together.add(featureOf(image), featureOf(image + 1));
+    const exact = featureHealth(together.means());
+    for (const name of ["rankMe", "participationRatio", "featureStdDev", "alignment"] as const) {
+      expect((found?.[name] ?? NaN) / exact[name], name).toBeCloseTo(1, 3);
+    }
+    for (const [name, value] of Object.entries({ ...labelled, heldOutLoss: 0.5, meanAnswerLoss: 1 })) {
+      expect(found?.[name as "probe"], name).toBeCloseTo(value, 5);
+    }
+  });
+
+  it("is none where nobody looked, and no field at all where the plan or its privacy forbids", () => {
+    const blind = { examples: 10, health: null };
+    expect(summed([blind, blind, blind])).toBeNull();
+    const names = (p: Plan) => roundLayout(p, 1, 3, magnitudes).extras.map(({ name }) => name);
+    expect(names(plan()).some((name) => name.startsWith("health:"))).toBe(true);
+    const forbidding = [{ health: null }, { privacy: { unit: "patient", targetEpsilon: 8 } }];
+    for (const change of forbidding) {
+      const p = parsePlan({ ...plan(), ...change });
+      expect(names(p).some((name) => name.startsWith("health:"))).toBe(false);
+    }
+  });
 });

@@ -1,5 +1,6 @@
 /** What a round's masked vector holds, as plan, base checkpoint and cohort say; the same at all sites and the coordinator. */
 import { ConsiliumError } from "../errors.ts";
+import { healthFields, healthValues, type SiteHealth } from "../health/extras.ts";
 import type { Plan } from "../plan-schema.ts";
 import { withSiteNoise } from "../privacy/site-noise.ts";
 import type { ContributionMetrics } from "../protocol/round.ts";
@@ -58,7 +59,7 @@ export function roundLayout(
     // Sites that are protected count alike.
     examplesCap: isNoisy ? 1 : aggregation.examplesCap,
     ...(isNoisy ? withSiteNoise(ranges, sites, { ...plan, privacy }) : { tensors: ranges }),
-    extras: acceptance === null ? METRIC_EXTRAS : [...METRIC_EXTRAS, ...TRIAL_EXTRAS],
+    extras: [...METRIC_EXTRAS, ...(acceptance === null ? [] : TRIAL_EXTRAS), ...healthFields(plan)],
   });
   if (parsed.success) return parsed.data;
   const reasons = parsed.error.issues.map(({ message }) => message).join("; ");
@@ -66,8 +67,13 @@ export function roundLayout(
 }
 
 /** By the names of the layout's extras. */
-export function metricExtras({ loss, finalLoss, updateNorm, steps, heldOutLoss }: ContributionMetrics) {
+export function roundExtras(
+  plan: Plan,
+  { loss, finalLoss, updateNorm, steps, heldOutLoss }: ContributionMetrics,
+  health: SiteHealth | null = null,
+) {
   return {
+    ...healthValues(plan, health),
     "metric:loss": [loss],
     "metric:finalLoss": [finalLoss],
     "metric:updateNorm": [updateNorm],

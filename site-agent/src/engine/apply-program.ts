@@ -1,7 +1,8 @@
 /**
  * The second half of a training step: clipping and AdamW, on gradients that `gradientProgram` left in resident arrays.
  */
-import { layOut, trainableSlots } from "./layout.ts";
+import { followed } from "./followed.ts";
+import { followingSlots, layOut, trainableSlots } from "./layout.ts";
 import { gradientFactor, globalNorm, learningRateScales, readSchedule, scheduleLength } from "./optimizer.ts";
 import {
   GRADIENT_NORM,
@@ -22,7 +23,8 @@ import type { InputSpecs, TrainStepDefinition } from "./types.ts";
 import { updatedSlots } from "./updated-slots.ts";
 
 /**
- * Inputs: `weightsName`, `firstName`, `secondName` and `gradientName` of the trainable slots, and `SCHEDULE`. Outputs:
+ * Inputs: `weightsName`, `firstName`, `secondName` and `gradientName` of the trainable slots, and `SCHEDULE`; the weights
+ * of the other slots too where some follow. Outputs:
  * `GRADIENT_NORM` of the mean gradient before clipping, and `nextName` of the weights and both moments.
  * @param parts the gradients are sums over this many equal parts of the batch (micro-batches, devices), or examples
  * @param noise whether `noiseName` of the trainable slots, as more inputs, is added to the sums
@@ -40,7 +42,7 @@ export function applyProgram<I extends InputSpecs>(
     trainable,
     scales,
     inputs: {
-      ...slotInputs(trainable, weightsName),
+      ...slotInputs(followingSlots(layout).length === 0 ? trainable : layout.slots, weightsName),
       ...slotInputs(trainable, firstName),
       ...slotInputs(trainable, secondName),
       ...anchorInputs(trainable, optimizer),
@@ -59,10 +61,8 @@ export function applyProgram<I extends InputSpecs>(
       const norm = tf.div(globalNorm([...gradients.values()]), parts);
       const factor = tf.div(gradientFactor(norm, optimizer), parts);
       const schedule = readSchedule(named(tensors, SCHEDULE), scales);
-      return {
-        [GRADIENT_NORM]: norm,
-        ...updatedSlots({ gradients, factor, checks: [norm] }, schedule, optimizer, tensors),
-      };
+      const updated = updatedSlots({ gradients, factor, checks: [norm] }, schedule, optimizer, tensors);
+      return { [GRADIENT_NORM]: norm, ...updated, ...followed(layout, updated, [norm], tensors) };
     },
   };
 }

@@ -41,7 +41,8 @@ export function layOut(parameters: readonly Parameter[]): Layout {
   for (const parameter of parameters) {
     const member = { parameter, length: sizeOf(parameter.shape), flatOffset: length };
     length += member.length;
-    const kind = `${String(parameter.decay)} ${parameter.learningRateScale}`;
+    const { decay, learningRateScale, follows } = parameter;
+    const kind = `${String(decay)} ${learningRateScale} ${follows?.momentum ?? ""}`;
     const key = member.length < SMALL_ELEMENTS ? kind : `${kind} ${member.flatOffset}`;
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [member]);
@@ -53,6 +54,10 @@ export function layOut(parameters: readonly Parameter[]): Layout {
 /** Slots that training changes. */
 export const trainableSlots = ({ slots }: Layout): readonly Slot[] =>
   slots.filter((slot) => slot.learningRateScale !== 0);
+
+/** Slots whose weights follow others. */
+export const followingSlots = ({ slots }: Layout): readonly Slot[] =>
+  slots.filter(({ members: [first] }) => first?.parameter.follows !== undefined);
 
 function toSlot(group: readonly Omit<Member, "offset">[], index: number): Slot {
   let length = 0;

@@ -1,5 +1,6 @@
 /** A whole training step in one program: forward, backward, clipping and AdamW. */
 import { differentiate } from "./differentiate.ts";
+import { followed } from "./followed.ts";
 import { layOut, trainableSlots, type Slot } from "./layout.ts";
 import { metricOutputs } from "./metrics.ts";
 import { gradientFactor, globalNorm, learningRateScales, readSchedule, scheduleLength } from "./optimizer.ts";
@@ -57,10 +58,13 @@ export function stepProgram<I extends InputSpecs>(
       const norm = globalNorm([...gradients.values()]);
       const factor = gradientFactor(norm, optimizer);
       const schedule = readSchedule(named(tensors, SCHEDULE), scales);
+      const checks = [loss, norm];
+      const updated = updatedSlots({ gradients, factor, checks }, schedule, optimizer, tensors);
       return {
         [LOSS]: loss,
         [GRADIENT_NORM]: norm,
-        ...updatedSlots({ gradients, factor, checks: [loss, norm] }, schedule, optimizer, tensors),
+        ...updated,
+        ...followed(layout, updated, checks, tensors),
         ...metricOutputs(metrics),
       };
     },

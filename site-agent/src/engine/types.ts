@@ -28,6 +28,15 @@ export interface Parameter {
   readonly decay: boolean;
   /** Factor on the learning rate (layer decay); 0 freezes the parameter. */
   readonly learningRateScale: number;
+  /** Of one that is not trained (learningRateScale 0) but follows another one that is. */
+  readonly follows?: Following;
+}
+
+/** After each step: momentum * itself + (1 - momentum) * the other parameter, which has the same shape. */
+export interface Following {
+  /** Name of the other. */
+  readonly parameter: string;
+  readonly momentum: number;
 }
 
 export type ParameterTensors = ReadonlyMap<string, Tensor>;

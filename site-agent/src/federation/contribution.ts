@@ -5,6 +5,7 @@ import { seal } from "@consilium/shared/crypto/envelope";
 import { sign, type RandomBytes } from "@consilium/shared/crypto/identity";
 import type { Signed } from "@consilium/shared/crypto/signed";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { healthOfSite } from "@consilium/shared/health/extras";
 import type { Sha256 } from "@consilium/shared/ids";
 import { manifestHash, type Manifest } from "@consilium/shared/manifest";
 import type { ContributionHeader, RoundOpening } from "@consilium/shared/protocol/round";
@@ -17,7 +18,12 @@ export function sealContribution(
   { federation, site, identity, coordinator }: Membership,
   manifest: Manifest,
   { round, attempt, base, planHash }: RoundOpening,
-  { delta, examples, metrics }: Pick<LocalRoundResult, "delta" | "examples" | "metrics">,
+  {
+    delta,
+    examples,
+    metrics,
+    health: found = null,
+  }: Pick<LocalRoundResult, "delta" | "examples" | "metrics" | "health">,
   random: RandomBytes,
 ): { readonly header: Signed<ContributionHeader>; readonly sealed: Uint8Array } {
   assertFinite(manifest, delta);
@@ -27,6 +33,7 @@ export function sealContribution(
     context: { kind: "update", federation, round, attempt, site },
     random,
   });
+  const health = found && healthOfSite(found);
   const header: ContributionHeader = {
     federation,
     site,
@@ -37,6 +44,7 @@ export function sealContribution(
     manifestHash: manifestHash(manifest),
     examples,
     metrics,
+    ...(health && { health }),
     sealedSha256: sha256(sealed),
     sealedBytes: sealed.length,
   };

@@ -14,7 +14,7 @@ import {
   type RoundOpening,
 } from "@consilium/shared/protocol/round";
 import type { VectorLayout } from "@consilium/shared/secagg/layout";
-import { metricExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
+import { roundExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
 import { magnitudesOf } from "@consilium/shared/secagg/ranges";
 import { assertFinite } from "@consilium/shared/vector";
 import { removeFile, type ByteSource } from "../home/files.ts";
@@ -260,12 +260,12 @@ export class Tasks {
   async #mask(opening: RoundOpening): Promise<void> {
     if (isFingerprintRound(opening.round)) return this.#maskFingerprint(opening);
     if (this.#trained?.opening !== opening) throw new Error("sealing comes after training");
-    const { delta, examples, metrics, optimizerState } = this.#trained.result;
+    const { delta, examples, metrics, health, optimizerState } = this.#trained.result;
     if (!Object.values(metrics).every(Number.isFinite)) throw new ConsiliumError("training.diverged");
     assertFinite(this.#genesis.manifest, delta);
     const keep = this.#plan.training.optimizerState === "keep";
     await this.#ports.outbox.keepMoments(opening, keep ? optimizerState : null);
-    const summand = { update: delta, examples, extras: metricExtras(metrics) };
+    const summand = { update: delta, examples, extras: roundExtras(this.#plan, metrics, health) };
     await this.#masking.seal(opening, this.#layout(opening), summand);
   }
 

@@ -1,26 +1,44 @@
 /** The plan's pretext task. */
 import type { Plan } from "@consilium/shared/plan";
 import type { InputSpecs, InputTensors } from "../engine/types.ts";
+import { vitConfig, type VitConfig } from "../model/sizes.ts";
 import { maeTask } from "./mae.ts";
+import { mocov3Task } from "./mocov3.ts";
+import { restorationTask } from "./restoration.ts";
+import { simclrTask } from "./simclr.ts";
 import type { PretextTask } from "./types.ts";
+import { vicregTask } from "./vicreg.ts";
 
-const TASKS: Readonly<Record<Plan["pretext"]["task"], (plan: Plan) => PretextTask>> = {
-  mae: (plan) => withoutInputNames(maeTask(plan)),
-};
-
-/** @throws plan.invalid if the model cannot be built as the plan asks */
-export function pretextTask(plan: Plan): PretextTask {
-  return TASKS[plan.pretext.task](plan);
+/**
+ * @param encoder only tests give another than the plan's
+ * @throws plan.invalid if the model cannot be built as the plan asks
+ */
+export function pretextTask(plan: Plan, encoder: VitConfig = vitConfig(plan.model)): PretextTask {
+  const { pretext } = plan;
+  switch (pretext.task) {
+    case "mae":
+      return withoutInputNames(maeTask(plan, encoder));
+    case "simclr":
+      return withoutInputNames(simclrTask(plan, pretext, encoder));
+    case "mocov3":
+      return withoutInputNames(mocov3Task(plan, pretext, encoder));
+    case "vicreg":
+      return withoutInputNames(vicregTask(plan, pretext, encoder));
+    case "restoration":
+      return withoutInputNames(restorationTask(plan, pretext, encoder));
+  }
 }
 
 /** Training handles all tasks alike; a task's `loss` only ever gets what its own `prepare` and `inputs` name. */
 function withoutInputNames<I extends InputSpecs>(task: PretextTask<I>): PretextTask {
+  const { judge } = task;
   return {
     name: task.name,
     parameters: task.parameters,
     inputs: (examples) => task.inputs(examples),
     separable: task.separable,
     loss: (parameters, inputs) => task.loss(parameters, inputs as InputTensors<I>),
+    ...(judge && { judge: (parameters, inputs) => judge(parameters, inputs as InputTensors<I>) }),
     initialWeights: (seed) => task.initialWeights(seed),
     prepare: (images, random) => task.prepare(images, random),
   };

@@ -9,16 +9,17 @@
  *
  * Letters in shapes: N images or volumes, L patches, V visible, M masked, P numbers in a patch, D encoder width, W decoder width.
  */
+import { ConsiliumError } from "@consilium/shared/errors";
 import type { Plan } from "@consilium/shared/plan";
 import type { Tensor } from "@tensorflow/tfjs-core";
-import { cropMatrices, randomCrop, type Crop } from "../dataset/crops.ts";
+import type { Crop } from "../dataset/crops.ts";
 import type { Random } from "../dataset/random.ts";
-import { recordBytes, type RecordShape } from "../dataset/types.ts";
-import { randomVolumeCrop, volumeCropMatrices, type VolumeCrop } from "../dataset/volume-crops.ts";
+import { recordBytes } from "../dataset/types.ts";
+import type { VolumeCrop } from "../dataset/volume-crops.ts";
 import { addToken, layerNorm, linear } from "../engine/nn.ts";
 import * as tf from "../engine/tf.ts";
-import type { InputArrays, InputDtype, InputTensors, Parameter, ParameterTensors } from "../engine/types.ts";
-import { cropImages, cropVolumes, standardise } from "../model/images.ts";
+import type { InputArrays, InputTensors, Parameter, ParameterTensors } from "../engine/types.ts";
+import { standardise } from "../model/images.ts";
 import { initialWeights } from "../model/initial-weights.ts";
 import { assertTransformer, patchCount, patchLength, vitConfig, type VitConfig } from "../model/sizes.ts";
 import {
@@ -38,6 +39,17 @@ import {
   token,
   vitParameters,
 } from "../model/vit.ts";
+import {
+  cropArrays,
+  cropInputs,
+  randomCrops,
+  seen,
+  type CachedBox,
+  type CropInputs,
+  type Input,
+  type VolumeCropInputs,
+} from "./crop-inputs.ts";
+import { allShared } from "./sharing.ts";
 import type { PretextTask } from "./types.ts";
 
 export interface MaeConfig {
@@ -48,28 +60,19 @@ export interface MaeConfig {
   readonly normPixLoss: boolean;
 }
 
-interface Input<Dtype extends InputDtype> {
-  readonly shape: readonly number[];
-  readonly dtype: Dtype;
-}
+/** Each image's patches, shuffled: the first V are visible. */
+type PatchOrder = { readonly patchOrder: Input<"int32"> };
+export type MaeInputs = CropInputs & PatchOrder;
+export type MaeVolumeInputs = VolumeCropInputs & PatchOrder;
 
-// An interface would lack the index signature of InputSpecs.
-export type MaeInputs = {
-  readonly images: Input<"uint8">;
-  readonly cropRows: Input<"float32">;
-  readonly cropColumns: Input<"float32">;
-  /** Each image's patches, shuffled: the first V are visible. */
-  readonly patchOrder: Input<"int32">;
-};
-
-export type MaeVolumeInputs = MaeInputs & { readonly cropSlices: Input<"float32"> };
+export type MaeSettings = Extract<Plan["pretext"], { readonly task: "mae" }>;
 
 /** Keeps a patch without any contrast at zero (the paper's code, `forward_loss`). */
 export const PATCH_VARIANCE_FLOOR = 1e-6;
 
-/** @throws plan.invalid if a width does not fit its heads */
-export function maeConfig({ model, pretext }: Plan): MaeConfig {
-  const encoder = vitConfig(model);
+/** @throws pretext.not-mae if the plan has another task, plan.invalid if a width does not fit its heads */
+export function maeConfig({ model, pretext }: Plan, encoder = vitConfig(model)): MaeConfig {
+  if (pretext.task !== "mae") throw new ConsiliumError("pretext.not-mae", { culprits: [pretext.task] });
   assertTransformer("model", encoder);
   assertTransformer("pretext.decoder", pretext.decoder);
   const patches = patchCount(encoder);
@@ -79,25 +82,24 @@ export function maeConfig({ model, pretext }: Plan): MaeConfig {
   return { encoder, decoder: pretext.decoder, visible, normPixLoss: pretext.normPixLoss };
 }
 
-/** @throws plan.invalid */
-export function maeTask(plan: Plan): PretextTask<MaeInputs> {
-  const config = maeConfig(plan);
-  const parameters = maeParameters(config);
-  const { cachePx, volume, model, pretext } = plan;
-  const cache = { sizePx: cachePx, depthPx: volume?.depthPx ?? 1 };
+/** @throws pretext.not-mae, plan.invalid */
+export function maeTask(plan: Plan, encoder = vitConfig(plan.model)): PretextTask<MaeInputs> {
+  const config = maeConfig(plan, encoder);
+  const parameters = allShared(maeParameters(config));
+  const cache = { sizePx: plan.cachePx, depthPx: plan.volume?.depthPx ?? 1 };
+  const bytes = recordBytes({ ...cache, channels: encoder.channels });
   return {
     name: "mae",
     parameters,
     inputs: (examples) => maeInputs(config, cache, examples),
     loss: (weights, inputs) => ({ loss: maeLoss(maeForward(weights, inputs, config)) }),
+    judge: (weights, inputs) => judged(maeForward(weights, inputs, config)),
     // Every image has as many masked patches, so the mean over all of them is the mean over images.
     separable: true,
     initialWeights: (seed) => initialWeights(parameters, seed),
-    prepare(images, random) {
-      const length = images.length / recordBytes({ ...cache, channels: model.channels });
-      const randomOne = (): Crop | VolumeCrop =>
-        volume === null ? randomCrop(cachePx, pretext, random) : randomVolumeCrop(cache, pretext, random);
-      return maeArrays(config, cache, images, Array.from({ length }, randomOne), random);
+    prepare: (images, random) => {
+      const crops = randomCrops(encoder, cache, plan.pretext, images.length / bytes, random);
+      return maeArrays(config, cache, images, crops, random);
     },
   };
 }
@@ -116,28 +118,15 @@ export function maeParameters({ encoder, decoder }: MaeConfig): readonly Paramet
   ];
 }
 
-/** What is cached of an image or volume, but for its channels. */
-export type CachedBox = Pick<RecordShape, "sizePx" | "depthPx">;
-
 /** Of volumes one more, `cropSlices`. */
 export function maeInputs(
   { encoder }: MaeConfig,
-  { sizePx, depthPx }: CachedBox,
+  cache: CachedBox,
   batch: number,
 ): MaeInputs | MaeVolumeInputs {
-  const { imagePx, channels, volume } = encoder;
-  const crops = {
-    cropRows: { shape: [batch, imagePx, sizePx], dtype: "float32" },
-    cropColumns: { shape: [batch, imagePx, sizePx], dtype: "float32" },
-    patchOrder: { shape: [batch, patchCount(encoder)], dtype: "int32" },
-  } as const;
-  // A volume's slices lie below each other.
-  const images = { shape: [batch, depthPx * sizePx, sizePx, channels], dtype: "uint8" } as const;
-  if (volume === undefined) return { images, ...crops };
   return {
-    images,
-    ...crops,
-    cropSlices: { shape: [batch, volume.depthPx, depthPx], dtype: "float32" },
+    ...cropInputs(encoder, cache, batch),
+    patchOrder: { shape: [batch, patchCount(encoder)], dtype: "int32" },
   };
 }
 
@@ -155,25 +144,6 @@ export function maeArrays(
     patchOrder.set(random.permutation(patches), image * patches);
   }
   return { images, ...cropArrays(encoder, cache, crops), patchOrder };
-}
-
-type CropArrays = Pick<InputArrays<MaeInputs>, "cropRows" | "cropColumns">;
-type VolumeCropArrays = Pick<InputArrays<MaeVolumeInputs>, "cropRows" | "cropColumns" | "cropSlices">;
-
-function cropArrays(
-  { imagePx, volume }: VitConfig,
-  cache: CachedBox,
-  crops: readonly (Crop | VolumeCrop)[],
-): CropArrays | VolumeCropArrays {
-  if (volume === undefined) {
-    const { rows, columns } = cropMatrices(crops, cache.sizePx, imagePx);
-    return { cropRows: rows, cropColumns: columns };
-  }
-  const whole = { front: 0, depth: cache.depthPx };
-  const boxes = crops.map((crop) => ({ ...whole, ...crop }));
-  const target = { sizePx: imagePx, depthPx: volume.depthPx };
-  const { rows, columns, slices } = volumeCropMatrices(boxes, cache, target);
-  return { cropRows: rows, cropColumns: columns, cropSlices: slices };
 }
 
 export interface MaeForward {
@@ -202,16 +172,15 @@ export function maeForward(
   return { prediction, target, patches, imageMean: mean, imageStdDev: stdDev };
 }
 
-/** The crops, [N, S, S, channels], of volumes [N, D S, S, channels]. */
-function seen(inputs: InputTensors<MaeInputs> | InputTensors<MaeVolumeInputs>): Tensor {
-  const { images, cropRows, cropColumns } = inputs;
-  if ("cropSlices" in inputs) return cropVolumes(images, inputs.cropSlices, cropRows, cropColumns);
-  return cropImages(images, cropRows, cropColumns);
-}
-
 /** Mean squared error on masked patches only. */
 export function maeLoss({ prediction, target }: Pick<MaeForward, "prediction" | "target">): Tensor {
   return tf.mean(tf.square(tf.sub(prediction, target)));
+}
+
+/** The loss, and that of always answering with the mean masked patch. */
+export function judged(forward: Pick<MaeForward, "prediction" | "target">): Record<string, Tensor> {
+  const mean = tf.mean(forward.target, [0, 1], true); // [1, 1, P]
+  return { loss: maeLoss(forward), meanAnswerLoss: tf.mean(tf.square(tf.sub(forward.target, mean))) };
 }
 
 /** [N, L, P] in each image's own order. Pixels are no weights: nothing is differentiated through the gather. */

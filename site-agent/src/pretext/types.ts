@@ -1,22 +1,44 @@
 /** What every pretext task offers to training. */
-import type { InputArrays, InputSpecs, Parameter, TrainStepDefinition } from "../engine/types.ts";
+import type {
+  InferenceDefinition,
+  InputArrays,
+  InputSpecs,
+  Parameter,
+  TrainStepDefinition,
+} from "../engine/types.ts";
 import type { Random } from "../dataset/random.ts";
+
+/**
+ * What becomes of a parameter between rounds, which the task says and nobody guesses:
+ * `shared` ones start from the global model, and what training changed in them is sent and averaged;
+ * `rebuilt` ones start each round as copies of those that they follow, and never leave the site.
+ */
+export type Sharing = "shared" | "rebuilt";
+
+export interface PretextParameter extends Parameter {
+  readonly sharing: Sharing;
+}
 
 export interface PretextTask<I extends InputSpecs = InputSpecs> {
   readonly name: string;
   /** Encoder first, then the task's own heads. */
-  readonly parameters: readonly Parameter[];
+  readonly parameters: readonly PretextParameter[];
   /** What the loss takes for so many examples, along axis 0 of every input. */
   inputs(examples: number): I;
   readonly loss: TrainStepDefinition<I>["loss"];
+  /**
+   * Of tasks with an answer to restore: outputs `loss`, and `meanAnswerLoss`, that of always giving the mean of the answers
+   * wanted. For images that training did not see.
+   */
+  readonly judge?: InferenceDefinition<I>["forward"];
   /** Whether a batch may be cut into parts, see `TrainStepDefinition`: a contrastive loss may not. */
   readonly separable: boolean;
   /** Initial weights, flat, in parameter order: the same bits on every machine for the same seed. */
   initialWeights(seed: number): Float32Array;
   /**
    * The step's inputs for one batch.
-   * @param images uint8 [examples, cachePx, cachePx, channels]
-   * @param random decides crops, flips and masks
+   * @param images uint8 [examples, cachePx, cachePx, channels], of volumes [examples, depthPx, cachePx, cachePx, channels]
+   * @param random decides crops, flips, masks and all other distortions
    */
   prepare(images: Uint8Array, random: Random): InputArrays<I>;
 }

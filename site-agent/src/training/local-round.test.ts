@@ -1,10 +1,12 @@
 import { sha256 } from "@consilium/shared/canonical";
+import { elementCount } from "@consilium/shared/manifest";
 import { parsePlan } from "@consilium/shared/plan";
 import { MOST_LOSS } from "@consilium/shared/secagg/plan-layout";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { holdOut } from "../dataset/held-out.ts";
 import { createEngine } from "../engine/engine.ts";
 import type { OptimizerState } from "../engine/types.ts";
+import { sharedWeights } from "../pretext/sharing.ts";
 import { genesis } from "./genesis.ts";
 import { runToEnd, trainLocally } from "./local-round.ts";
 import { roundBatches } from "./round-batches.ts";
@@ -126,6 +128,41 @@ describe("a local round", () => {
     expect(sameBits(resumed.delta, whole.delta)).toBe(true);
     expect(resumed.metrics.loss).toBe(whole.metrics.loss);
     expect(sameBits(resumed.optimizerState.secondMoment, whole.optimizerState.secondMoment)).toBe(true);
+  });
+
+  it("sends nothing of a teacher, which begins as the global model and stays here", async () => {
+    const own = { task: "mocov3", projector: { hidden: 16, width: 8 } };
+    const plan = parsePlan({ ...toyPlan(), pretext: own });
+    const { manifest, values: base } = genesis(plan);
+    expect(manifest.tensors.some(({ name }) => name.startsWith("teacher."))).toBe(false);
+    const teaching = await compilePretextStep(await createEngine({ threads: 1, device: "cpu" }), plan);
+    const cache = toyCache(16);
+    const work = trainLocally(
+      { plan, round: 1, base, optimizerState: null },
+      {
+        compiled: teaching,
+        cache,
+        batches: roundBatches({ plan, round: 1, seed: 1 }, teaching.task, cache),
+        now: () => 0,
+      },
+    );
+    const { delta } = await runToEnd(work, () => undefined);
+    expect(delta).toHaveLength(base.length);
+    const after = await teaching.step.readWeights();
+    const teacherOf = (name: string) => {
+      const { parameters } = teaching.task;
+      const at = parameters.findIndex((parameter) => parameter.name === name);
+      const offset = parameters.slice(0, at).reduce((sum, { shape }) => sum + elementCount(shape), 0);
+      return after.subarray(offset, offset + elementCount(parameters[at]?.shape ?? []));
+    };
+    // Two steps of momentum .99 behind.
+    const [student, teacher] = [teacherOf("projector.fc2.weight"), teacherOf("teacher.projector.fc2.weight")];
+    const start = sharedWeights(teaching.task, teaching.task.initialWeights(plan.seed));
+    expect(sameBits(start, base)).toBe(true);
+    const moved = student.reduce((sum, w, i) => sum + Math.abs(w - (teacher[i] ?? NaN)), 0) / student.length;
+    expect(moved).toBeGreaterThan(1e-5);
+    expect(moved).toBeLessThan(0.02);
+    await teaching.step.dispose();
   });
 
   it("uses all images of a set that is smaller than a batch", async () => {

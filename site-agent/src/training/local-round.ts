@@ -10,6 +10,7 @@ import { describeShape, type ImageCache } from "../dataset/types.ts";
 import { MOST_LOSS } from "@consilium/shared/secagg/plan-layout";
 import { holdOut } from "../dataset/held-out.ts";
 import { tryModel } from "./trial.ts";
+import { sharedWeights, weightsAtSite } from "../pretext/sharing.ts";
 import type { PretextStep } from "./pretext-step.ts";
 import type { Resume, TrainingPoint } from "./resume.ts";
 import { stepsPerRound, type Batch } from "./round-batches.ts";
@@ -38,7 +39,7 @@ const LARGEST_SAVING_SHARE = 0.05;
  */
 export async function* trainLocally(
   request: Pick<LocalRoundRequest, "plan" | "round" | "base" | "optimizerState" | "privacy">,
-  { compiled: { step }, cache, batches, trial = [], now, resume = null }: LocalRoundSurroundings,
+  { compiled: { task, step }, cache, batches, trial = [], now, resume = null }: LocalRoundSurroundings,
 ): AsyncGenerator<LocalRoundProgress, LocalRoundResult> {
   const { plan, round, base, privacy = null } = request;
   assertPaid(plan, privacy);
@@ -46,7 +47,7 @@ export async function* trainLocally(
   const images = holdOut(cache, plan).trained.length;
 
   const kept = plan.training.optimizerState === "keep" ? request.optimizerState : null;
-  await step.writeWeights(base);
+  await step.writeWeights(weightsAtSite(task, base));
   const triedAt = now();
   const heldOutLoss = await tryModel(step, trial);
   await step.writeOptimizerState(kept);
@@ -99,7 +100,7 @@ export async function* trainLocally(
     }
   }
 
-  const delta = subtract(await step.readWeights(), base);
+  const delta = subtract(sharedWeights(task, await step.readWeights()), base);
   return {
     delta,
     examples: images,

@@ -1,4 +1,5 @@
 /** Local training of one round, as the federation side sees it. It runs in a worker thread. */
+import type { SiteHealth } from "@consilium/shared/health/extras";
 import type { Plan } from "@consilium/shared/plan";
 import type { Manifest } from "@consilium/shared/manifest";
 import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
@@ -44,6 +45,8 @@ export interface LocalRoundResult {
   readonly examples: number;
   readonly metrics: ContributionMetrics;
   readonly optimizerState: OptimizerState;
+  /** What the trained encoder's features are like, where the plan looks. */
+  readonly health?: SiteHealth | null;
 }
 
 /** The port through which the agent trains; the real one is a worker. */

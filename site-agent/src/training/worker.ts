@@ -3,8 +3,11 @@ import { setImmediate } from "node:timers/promises";
 import { parentPort, type Transferable } from "node:worker_threads";
 import { canonicalJson } from "@consilium/shared/canonical";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { looksAtHealth, type SiteHealth } from "@consilium/shared/health/extras";
 import { packError } from "@consilium/shared/packed-error";
 import { openImageCache, type CachedImages } from "../dataset/cache.ts";
+import { readLabels } from "../dataset/labels.ts";
+import { openHealthCheck, type HealthCheck } from "./health-check.ts";
 import { genesis } from "./genesis.ts";
 import { createLoader } from "./loader.ts";
 import { assertPaid, assertUsable, runToEnd, trainLocally } from "./local-round.ts";
@@ -24,22 +27,24 @@ const send = (message: FromWorker, transfer: readonly Transferable[] = []): void
 };
 
 /** Tracing and compiling take longer than a small round, so both happen once. */
-let latest: { readonly key: string; readonly compiled: PretextStep } | null = null;
+let latest: { readonly key: string; readonly compiled: PretextStep; health: HealthCheck | null } | null =
+  null;
 
 async function compiledFor({ plan, engine, privacy = null }: LocalRoundRequest): Promise<PretextStep> {
-  const { cachePx, volume, model, pretext, training } = plan;
+  const { cachePx, volume, model, pretext, training, health } = plan;
   const key =
-    canonicalJson({ cachePx, volume, model, pretext, training }) + JSON.stringify([engine, privacy]);
+    canonicalJson({ cachePx, volume, model, pretext, training, health }) + JSON.stringify([engine, privacy]);
   if (latest?.key === key) return latest.compiled;
   await forgetCompiled();
   const compiled = await openPretextStep(engine, plan, privacy);
-  latest = { key, compiled };
+  latest = { key, compiled, health: null };
   return compiled;
 }
 
 async function forgetCompiled(): Promise<void> {
   const old = latest;
   latest = null;
+  await old?.health?.dispose();
   await old?.compiled.step.dispose();
 }
 
@@ -60,6 +65,17 @@ async function withCache<T>(dir: string, use: (cache: CachedImages) => T | Promi
   }
 }
 
+/** Before training, so that all sites look at the same model. */
+async function look(
+  { plan, engine, base, cacheDir }: LocalRoundRequest,
+  cache: CachedImages,
+  signal: AbortSignal,
+): Promise<SiteHealth | null> {
+  if (!looksAtHealth(plan) || latest === null) return null;
+  latest.health ??= await openHealthCheck(engine, plan);
+  return latest.health.look(base, { cache, labels: await readLabels(cacheDir), signal });
+}
+
 function train(
   request: LocalRoundRequest,
   id: number,
@@ -70,6 +86,7 @@ function train(
     assertPaid(request.plan, request.privacy ?? null);
     const batches = loader.load(request); // Starts now, and works while the step compiles.
     const compiled = await compiledFor(request);
+    const health = await look(request, cache, signal);
     const round = trainLocally(request, {
       compiled,
       cache,
@@ -79,7 +96,7 @@ function train(
       resume: resumeOf(request, cache),
     });
     try {
-      return await runToEnd(
+      const result = await runToEnd(
         round,
         async (progress) => {
           send({ id, progress });
@@ -89,6 +106,7 @@ function train(
         },
         signal,
       );
+      return { ...result, health };
     } catch (error) {
       // The next round starts all devices anew.
       if (error instanceof ConsiliumError && error.code === "engine.replica-lost") await forgetCompiled();

@@ -7,6 +7,7 @@ import { useFederation, type LiveFederation } from "../use-federation.ts";
 import { useNow } from "../use-now.ts";
 import { FailureNotice } from "./failure-notice.tsx";
 import { Header } from "./header.tsx";
+import { HealthCard } from "./health-card.tsx";
 import { ImagesCard } from "./images-card.tsx";
 import { LossCard } from "./loss-card.tsx";
 import { Overview } from "./overview.tsx";
@@ -59,6 +60,7 @@ function StatusView({
         </div>
         <PlanCard status={status} />
       </div>
+      <HealthCard status={status} />
       <ImagesCard status={status} />
       <RoundsCard status={status} />
     </>

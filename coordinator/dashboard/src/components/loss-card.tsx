@@ -5,6 +5,15 @@ import { formatLoss, formatPercentChange, lossChange, lossCurves } from "../deri
 import { siteLine } from "../theme.ts";
 import { LossChart } from "./loss-chart.tsx";
 
+/** What the curve is of. */
+const LOSS_TITLES = {
+  mae: "Reconstruction loss",
+  restoration: "Restoration loss",
+  simclr: "Contrastive loss",
+  mocov3: "Contrastive loss",
+  vicreg: "VICReg loss",
+} as const satisfies Record<FederationStatus["plan"]["pretext"]["task"], string>;
+
 export function LossCard({ status }: { readonly status: FederationStatus }): ReactNode {
   const scheme = useComputedColorScheme("light");
   const curves = useMemo(() => lossCurves(status), [status]);
@@ -16,7 +25,7 @@ export function LossCard({ status }: { readonly status: FederationStatus }): Rea
   return (
     <section className="card loss" aria-labelledby="loss-title">
       <div className="card-head">
-        <h2 id="loss-title">Reconstruction loss</h2>
+        <h2 id="loss-title">{LOSS_TITLES[status.plan.pretext.task]}</h2>
         <ul className="legend">
           <li>
             <span className="swatch swatch-global" aria-hidden />

@@ -30,7 +30,7 @@ export function Overview({ status, nowMs }: OverviewProps): ReactNode {
       <div className="overview-title">
         <p className="eyebrow">{status.plan.title}</p>
         <h1 data-testid="phase">{phaseTitle(status)}</h1>
-        <p className="summary" role="status">
+        <p className={status.phase === "paused" ? "summary alarm" : "summary"} role="status">
           {status.summary}
         </p>
       </div>

@@ -116,6 +116,37 @@ export function describeTrainStep(name: string, get: () => Engine): void {
       await step.dispose();
     });
 
+    it("lets parameters follow others, large and small, at a distance, and stays where a step has no effect", async () => {
+      const momentum = 0.75;
+      const following = (name: string, shape: number[], of: string) =>
+        parameter(name, shape, { decay: false, learningRateScale: 0, follows: { parameter: of, momentum } });
+      const parameters = [
+        parameter("matrix", [70, 60]),
+        parameter("bias", [3]),
+        parameter("frozen", [2], { learningRateScale: 0 }),
+        following("slow matrix", [70, 60], "matrix"),
+        following("slow bias", [3], "bias"),
+        following("slow frozen", [2], "frozen"),
+      ];
+      const length = 4200 + 3 + 2;
+      const random = new Random(4);
+      const weights = values(random, 2 * length);
+      const step = await get().compileTrainStep(definition(parameters));
+      await step.writeWeights(weights);
+      const slow = Float64Array.from(weights.subarray(length));
+      for (let i = 0; i < 3; i++) {
+        await step.run({ g: values(random, 2 * length) }, 0.05);
+        const now = await step.readWeights();
+        for (const [j, own] of slow.entries()) slow[j] = momentum * own + (1 - momentum) * (now[j] ?? NaN);
+        expectClose(now.subarray(length), slow);
+      }
+      const before = await step.readWeights();
+      const broken = values(random, 2 * length).fill(NaN, 0, 1);
+      await expect(step.run({ g: broken }, 0.05)).rejects.toMatchObject({ code: "training.diverged" });
+      expect(await step.readWeights()).toEqual(before);
+      await step.dispose();
+    });
+
     it("clips by the global norm, and reports the norm before", async () => {
       const optimizer = { ...ADAMW, clipGlobalNorm: 0.5 };
       const step = await get().compileTrainStep(

@@ -19,6 +19,8 @@ export function toyPlan(training: object = {}, rounds = 3): Plan {
     pretext: { task: "mae", maskRatio: 0.5, decoder: { width: 32, depth: 1, heads: 2 }, cropMinArea: 0.8 },
     training: { batchSize: 8, warmupRounds: 0, ...training },
     aggregation: { examplesCap: 256 },
+    // Compiles two more graphs; what is about them switches it on.
+    health: null,
   });
 }
 

@@ -1,0 +1,146 @@
+import type { RoundHealth } from "@consilium/shared/health/schema";
+import type { Attempt, Round } from "@consilium/shared/ids";
+import { parsePlan } from "@consilium/shared/plan";
+import { expect, it } from "vitest";
+import type { RoundRow } from "../store/store.ts";
+import { hashOf, header, record, siteId } from "../testing/values.ts";
+import { alarmAfter, alarmOf, healthOf, withAlarm } from "./health.ts";
+import { Ledger } from "./ledger.ts";
+import { restoreState } from "./recovery.ts";
+import { transition } from "./reducer.ts";
+import { initialState } from "./state.ts";
+import { summarise } from "./status.ts";
+import type { FederationEvent, FederationState } from "./types.ts";
+
+const rules = {
+  rounds: 3,
+  minSites: 2,
+  roundDeadlineMs: 1000,
+  gatherMs: 50,
+  secure: "plain",
+  acceptance: null,
+} as const;
+const genesis = hashOf("checkpoint 0");
+const north = siteId("north");
+const south = siteId("south");
+const atMs = 0;
+
+function after(state: FederationState, ledger: Ledger, ...events: readonly FederationEvent[]) {
+  const facts: string[] = [];
+  for (const event of events) {
+    const next = transition(state, event);
+    state = next.state;
+    for (const fact of next.facts) {
+      ledger.apply(fact, atMs);
+      facts.push(fact.fact);
+    }
+  }
+  return { state, facts };
+}
+
+const roundOf = (round: number, alarm?: string): FederationEvent[] => [
+  { type: "contribution.received", header: header("north", round, 1), atMs },
+  { type: "contribution.received", header: header("south", round, 1), atMs },
+  { type: "round.aggregated", attempt: 1 as Attempt, record: record(round), alarm, atMs },
+];
+const beginning: FederationEvent[] = [
+  { type: "site.enrolled", site: north, atMs },
+  { type: "site.enrolled", site: south, atMs },
+  { type: "site.connected", site: north, genesis, atMs },
+  { type: "site.connected", site: south, genesis, atMs },
+  { type: "genesis.uploaded", record: record(0), atMs },
+];
+const newLedger = (): Ledger => new Ledger([], [], [], null);
+
+it("keeps the model of an alarming round, and opens no other until a person says so, also after a restart", () => {
+  const ledger = newLedger();
+  const stopped = after(initialState(rules), ledger, ...beginning, ...roundOf(1, "all alike"));
+  expect(stopped.facts.slice(-2)).toEqual(["round.aggregated", "federation.paused"]);
+  expect(stopped.state).toMatchObject({
+    checkpoint: hashOf("checkpoint 1"),
+    position: { phase: "paused", round: 2, attempt: 1 },
+  });
+  expect(summarise(stopped.state)).toContain("Paused before round 2: all alike");
+
+  const restored = (alarm?: string) =>
+    restoreState(rules, {
+      roster: [north, south],
+      checkpoints: ledger.checkpoints.map(({ body }) => body),
+      rounds: ledger.rounds,
+      cohort: null,
+      alarm,
+    }).position;
+  expect(restored("all alike")).toEqual(stopped.state.position);
+
+  const resumed = after(stopped.state, ledger, { type: "operator.resumed", atMs });
+  expect(resumed.facts).toEqual(["federation.resumed", "round.opened"]);
+  expect(resumed.state.position).toMatchObject({ phase: "open", round: 2, attempt: 1 });
+});
+
+it("finishes a last round that alarms", () => {
+  const events = [...beginning, ...roundOf(1, "all alike")];
+  expect(after(initialState({ ...rules, rounds: 1 }), newLedger(), ...events).state.position.phase).toBe(
+    "finished",
+  );
+});
+
+const healthy: RoundHealth = {
+  width: 100,
+  rankMe: 40,
+  participationRatio: 8,
+  featureStdDev: 0.05,
+  alignment: 0.1,
+  heldOutLoss: 0.7,
+  meanAnswerLoss: 1,
+  neighbours: null,
+  probe: null,
+  commonest: null,
+};
+const collapsed: RoundHealth = { ...healthy, featureStdDev: 1e-4, rankMe: 1.2 };
+
+const row = (round: number, health: RoundHealth, outcome: RoundRow["outcome"] = "aggregated"): RoundRow => ({
+  round: round as Round,
+  attempt: 1 as Attempt,
+  base: genesis,
+  cohort: [north, south],
+  outcome,
+  openedAtMs: 0,
+  closedAtMs: 1,
+  excluded: [],
+  checkpoint: genesis,
+  masking: null,
+  totals: null,
+  serverState: null,
+  verdict: null,
+  resumed: false,
+  contributions: [
+    { site: north, examples: 10, metrics: null, health, sealedSha256: genesis, sealedBytes: 1 },
+  ],
+});
+
+it("alarms when features have lost their spread twice in a row, as far as the plan wants to know", () => {
+  const plan = parsePlan({ federation: "chest", title: "Chest", rounds: 3 });
+  const of = (health: RoundHealth) => row(2, health);
+  expect(alarmOf(plan, [row(1, collapsed)], of(collapsed))).toContain("nearly the same of every image");
+  expect(alarmOf(plan, [], of(collapsed))).toBeUndefined();
+  expect(alarmOf(plan, [row(1, healthy)], of(collapsed))).toBeUndefined();
+  expect(alarmOf(plan, [row(1, collapsed)], of(healthy))).toBeUndefined();
+  const deaf = { ...plan, health: { images: 64, leastSpread: 0 } };
+  expect(alarmOf(deaf, [row(1, collapsed)], of(collapsed))).toBeUndefined();
+
+  // The same before the round is on record as after it.
+  const rounds = [row(1, collapsed), row(2, collapsed, "closed")];
+  const event = { type: "round.aggregated", attempt: 1 as Attempt, record: record(2) } as const;
+  expect(withAlarm(event, plan, rounds)).toMatchObject({
+    alarm: alarmAfter(plan, [row(1, collapsed), row(2, collapsed)]),
+  });
+});
+
+it("averages by images what sites say where nothing is masked, and takes what is null for unsaid", () => {
+  const { contributions } = row(1, healthy);
+  const other = { site: south, examples: 30, metrics: null, sealedSha256: genesis, sealedBytes: 1 };
+  const health = { ...healthy, rankMe: 80, heldOutLoss: null };
+  const mean = healthOf({ contributions: [...contributions, { ...other, health }], totals: null });
+  expect(mean).toMatchObject({ rankMe: 70, heldOutLoss: 0.7, probe: null });
+  expect(healthOf({ contributions: [other], totals: null })).toBeNull();
+});

@@ -1,0 +1,34 @@
+/** What the plan says about the encoder's health, and what a round's sites found of it together. Importable by a browser. */
+import { z } from "zod";
+
+export const healthPlanSchema = z.strictObject({
+  /** Images of a site, at most, that its features are looked at on. */
+  images: z.int().min(16).max(4096).default(256),
+  /**
+   * The federation pauses when features are spread less than this, as a share of what evenly spread ones are, in two
+   * rounds that follow each other. 0 never pauses.
+   */
+  leastSpread: z.number().min(0).max(1).default(0.02),
+});
+export type HealthPlan = z.infer<typeof healthPlanSchema>;
+
+/** Means over the images of all sites that looked; null where none could. */
+export const roundHealthSchema = z.strictObject({
+  /** Numbers in a feature, D. */
+  width: z.int().min(1),
+  rankMe: z.number(),
+  participationRatio: z.number(),
+  /** Mean standard deviation of unit features' numbers. */
+  featureStdDev: z.number(),
+  /** Mean squared distance of two views of an image. */
+  alignment: z.number(),
+  /** The pretext loss on images set aside, and that of always answering with the mean; of tasks that restore images. */
+  heldOutLoss: z.number().nullable(),
+  meanAnswerLoss: z.number().nullable(),
+  /** Shares of labelled images that a look at their nearest neighbours, and a linear probe, gets right. */
+  neighbours: z.number().nullable(),
+  probe: z.number().nullable(),
+  /** What always saying the commonest class gets right. */
+  commonest: z.number().nullable(),
+});
+export type RoundHealth = z.infer<typeof roundHealthSchema>;

@@ -1,0 +1,117 @@
+/** The plan's pretext task: what is learnt without labels, and its settings. */
+import { z } from "zod";
+
+const fraction = z.number().min(0).max(1);
+
+/** Random resized crop, as every task takes it. `cropMinArea` and `cropMaxArea` are shares of the image or volume. */
+const cropFields = (minArea: number) => ({
+  cropMinArea: z.number().min(0.01).max(1).default(minArea),
+  cropMaxArea: z.number().min(0.01).max(1).default(1),
+  /** Mirrors every second image, by chance. */
+  flip: z.boolean().default(true),
+});
+
+const decoderSchema = z
+  .strictObject({
+    width: z.int().min(16).max(1024).default(128),
+    depth: z.int().min(1).max(16).default(2),
+    heads: z.int().min(1).max(16).default(4),
+  })
+  .prefault({});
+
+const maeSchema = z.strictObject({
+  task: z.literal("mae"),
+  /** Share of the patches that is hidden from the encoder. */
+  maskRatio: z.number().min(0.1).max(0.95).default(0.75),
+  /** Regress patches standardised by their own mean and variance (He et al. 2022, section 4.1). */
+  normPixLoss: z.boolean().default(true),
+  decoder: decoderSchema,
+  ...cropFields(0.5),
+});
+
+/** What makes two views of a grey image differ beside their crops. Affine jitter is left out: standardising undoes it. */
+const viewFields = {
+  ...cropFields(0.3),
+  /** Brightness is bent by x^gamma, gamma log-uniform in 1 / gammaMax .. gammaMax. */
+  gammaMax: z.number().min(1).max(4).default(1.5),
+  /** Every second view is blurred, with a Gaussian of up to so many pixels of what the network sees. */
+  blurMaxPx: z.number().min(0).max(8).default(1),
+  /** Of white noise, at most, in units of the image's own standard deviation. */
+  noiseMaxStdDev: z.number().min(0).max(1).default(0.1),
+};
+
+const temperature = z.number().min(0.01).max(1).default(0.2);
+
+/** Perceptron between encoder and loss, normalised by layer: statistics of a batch would tell of the site. */
+const projectorSchema = (hidden: number, width: number) =>
+  z
+    .strictObject({
+      hidden: z.int().min(8).max(8192).default(hidden),
+      width: z.int().min(8).max(8192).default(width),
+    })
+    .prefault({});
+
+const simclrSchema = z.strictObject({
+  task: z.literal("simclr"),
+  temperature,
+  projector: projectorSchema(256, 128),
+  ...viewFields,
+});
+
+const mocov3Schema = z.strictObject({
+  task: z.literal("mocov3"),
+  temperature,
+  projector: projectorSchema(256, 128),
+  /** Of the teacher, which follows the trained weights at the site and never leaves it. */
+  momentum: z.number().min(0.5).max(0.9999).default(0.99),
+  /** The patch projection stays as it was drawn: what Chen et al. 2021, section 4.3, found to keep training stable. */
+  freezePatchProjection: z.boolean().default(true),
+  ...viewFields,
+});
+
+const vicregSchema = z.strictObject({
+  task: z.literal("vicreg"),
+  projector: projectorSchema(512, 512),
+  invariance: z.number().positive().max(1000).default(25),
+  variance: z.number().positive().max(1000).default(25),
+  covariance: z.number().positive().max(1000).default(1),
+  ...viewFields,
+});
+
+const restorationSchema = z.strictObject({
+  task: z.literal("restoration"),
+  decoder: decoderSchema,
+  /** How often each distortion is met (Zhou et al. 2021, table 1). */
+  curveRate: fraction.default(0.9),
+  shuffleRate: fraction.default(0.5),
+  paintRate: fraction.default(0.9),
+  /** Of the painted images, those with holes inside; the others are painted over but for some windows. */
+  inpaintShare: fraction.default(0.2),
+  ...cropFields(0.5),
+});
+
+export const pretextSchema = z
+  .discriminatedUnion("task", [maeSchema, simclrSchema, mocov3Schema, vicregSchema, restorationSchema])
+  .refine(({ cropMinArea, cropMaxArea }) => cropMinArea <= cropMaxArea, {
+    path: ["cropMinArea"],
+    message: "cropMinArea exceeds cropMaxArea",
+  });
+
+export type PretextName = z.infer<typeof pretextSchema>["task"];
+
+/** Tasks whose loss compares the images of a batch with each other. */
+const COMPARING: ReadonlySet<PretextName> = new Set(["simclr", "mocov3", "vicreg"]);
+
+export const comparesImages = (task: PretextName): boolean => COMPARING.has(task);
+
+/** Fewer images say too little of each other. */
+export const FEWEST_COMPARED = 8;
+
+/** What a plan gets that names the task and no batch size (learning rates and batches of the papers, on small encoders). */
+export const USUAL_BATCH: Readonly<Record<PretextName, number>> = {
+  mae: 32,
+  simclr: 128,
+  mocov3: 128,
+  vicreg: 64,
+  restoration: 32,
+};

@@ -1,0 +1,151 @@
+/**
+ * A look at the global model that a round starts from, on this site's images: what leaves are sums over features, never a
+ * feature. All sites look at the same model, so that their sums are those of all images together.
+ */
+import type { SiteHealth } from "@consilium/shared/health/extras";
+import { MomentSums } from "@consilium/shared/health/moments";
+import { vectorLength } from "@consilium/shared/manifest";
+import type { Plan } from "@consilium/shared/plan";
+import { readImages } from "../dataset/batches.ts";
+import { holdOut } from "../dataset/held-out.ts";
+import type { Labels } from "../dataset/labels.ts";
+import { Random } from "../dataset/random.ts";
+import type { ImageCache } from "../dataset/types.ts";
+import { labelScores, type LabelledFeature } from "../downstream/label-scores.ts";
+import { createEngine } from "../engine/engine.ts";
+import type { Engine, Inference } from "../engine/types.ts";
+import { manifestOf } from "../model/manifest.ts";
+import { vitConfig } from "../model/sizes.ts";
+import { vitParameters } from "../model/vit.ts";
+import { featureArrays, featureDefinition } from "../pretext/features.ts";
+import { pretextTask } from "../pretext/index.ts";
+import { weightsAtSite } from "../pretext/sharing.ts";
+import type { PretextTask } from "../pretext/types.ts";
+import { replicaEngines } from "./replica-engines.ts";
+import type { TrainingEngine } from "./types.ts";
+
+/** Images at once. */
+const BATCH = 16;
+/** Of the crops and masks, in every round: what changes is the model. */
+const SEED = 0x4ea1;
+
+interface Looked {
+  readonly cache: ImageCache;
+  readonly labels: Labels;
+  readonly signal: AbortSignal;
+}
+
+/** Compiled once, used in every round. */
+export class HealthCheck {
+  readonly #plan: Plan;
+  readonly #task: PretextTask;
+  readonly #features: Inference;
+  /** Null where the task has no answer to judge. */
+  readonly #judge: Inference | null;
+
+  private constructor(plan: Plan, task: PretextTask, features: Inference, judge: Inference | null) {
+    this.#plan = plan;
+    this.#task = task;
+    this.#features = features;
+    this.#judge = judge;
+  }
+
+  /** @throws plan.invalid, engine.* */
+  static async compile(engine: Engine, plan: Plan): Promise<HealthCheck> {
+    const task = pretextTask(plan);
+    const { parameters, judge } = task;
+    const features = await engine.compileInference(featureDefinition(plan, BATCH));
+    const judging =
+      judge === undefined
+        ? null
+        : await engine.compileInference({ parameters, inputs: task.inputs(BATCH), forward: judge });
+    return new HealthCheck(plan, task, features, judging);
+  }
+
+  /**
+   * @param base the weights that travel
+   * @throws engine.run-failed, cache.corrupt; the signal's reason between two batches
+   */
+  async look(base: Float32Array, looked: Looked): Promise<SiteHealth> {
+    const { width } = vitConfig(this.#plan.model);
+    const found = await this.#featuresOf(base, looked);
+    if (found.length < 2) return { moments: null, heldOut: null, labelled: null };
+    const sums = new MomentSums(width);
+    for (const { feature, other } of found) sums.add(feature, other);
+    const labelled = found.flatMap(({ index, feature }): LabelledFeature[] => {
+      const record = looked.cache.records[index];
+      const label = record === undefined ? undefined : looked.labels.get(record.image);
+      return record === undefined || label === undefined ? [] : [{ patient: record.patient, label, feature }];
+    });
+    return {
+      moments: sums.means(),
+      heldOut: await this.#judged(base, looked),
+      labelled: labelScores(labelled),
+    };
+  }
+
+  /** Of images evenly spread over the cache. */
+  async #featuresOf(base: Float32Array, { cache, signal }: Looked) {
+    const config = vitConfig(this.#plan.model);
+    const { width } = config;
+    const count = Math.min(this.#plan.health?.images ?? 0, cache.records.length);
+    const indices = Array.from({ length: count }, (_, i) => Math.floor((i * cache.records.length) / count));
+    // Every task has the encoder's weights first.
+    await this.#features.writeWeights(base.subarray(0, vectorLength(manifestOf(vitParameters(config)))));
+    const random = new Random(SEED);
+    const found: { readonly index: number; readonly feature: Float32Array; readonly other: Float32Array }[] =
+      [];
+    for (const chosen of batches(indices)) {
+      signal.throwIfAborted();
+      const images = readImages(cache, filled(chosen), this.#plan.model.channels);
+      const { features = new Float32Array() } = await this.#features.run(
+        featureArrays(this.#plan, images, BATCH, random),
+      );
+      const row = (at: number): Float32Array => features.slice(at * width, (at + 1) * width);
+      for (const [i, index] of chosen.entries()) {
+        found.push({ index, feature: row(i), other: row(BATCH + i) });
+      }
+    }
+    return found;
+  }
+
+  /** Of the images held out, in whole batches; those left over are left out, so that none counts twice. */
+  async #judged(base: Float32Array, { cache, signal }: Looked): Promise<SiteHealth["heldOut"]> {
+    const { heldOut } = holdOut(cache, this.#plan);
+    const most = Math.min(heldOut.length, this.#plan.health?.images ?? 0);
+    if (this.#judge === null || most === 0) return null;
+    await this.#judge.writeWeights(weightsAtSite(this.#task, base));
+    const random = new Random(SEED);
+    const whole = Math.max(1, Math.floor(most / BATCH));
+    let [loss, meanAnswerLoss] = [0, 0];
+    for (const chosen of [...batches(heldOut.slice(0, most))].slice(0, whole)) {
+      signal.throwIfAborted();
+      const images = readImages(cache, filled(chosen), this.#plan.model.channels);
+      const judged = await this.#judge.run(this.#task.prepare(images, random));
+      loss += (judged["loss"]?.[0] ?? NaN) / whole;
+      meanAnswerLoss += (judged["meanAnswerLoss"]?.[0] ?? NaN) / whole;
+    }
+    return { loss, meanAnswerLoss };
+  }
+
+  async dispose(): Promise<void> {
+    await this.#features.dispose();
+    await this.#judge?.dispose();
+  }
+}
+
+function* batches(indices: ArrayLike<number>): Generator<readonly number[], void> {
+  for (let start = 0; start < indices.length; start += BATCH) {
+    yield Array.from(indices).slice(start, start + BATCH);
+  }
+}
+
+/** On the first of the devices that the settings name. @throws plan.invalid, engine.* */
+export async function openHealthCheck(settings: TrainingEngine, plan: Plan): Promise<HealthCheck> {
+  const [engine] = await replicaEngines(settings);
+  return HealthCheck.compile(await createEngine(engine), plan);
+}
+
+/** To a whole batch, with images from its beginning. */
+const filled = (chosen: readonly number[]): Int32Array =>
+  Int32Array.from({ length: BATCH }, (_, i) => chosen[i % chosen.length] ?? 0);
