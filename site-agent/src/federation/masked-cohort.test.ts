@@ -1,5 +1,5 @@
 /** The fingerprints of a masked federation, added up before round 1 by real agents and a real coordinator. */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import {
   emptyCounts,
@@ -75,12 +75,17 @@ function copiesOf(vector: Uint32Array): Buffer[] {
   ]);
 }
 
-/** At once, so that nothing comes or goes meanwhile. */
+/** What lies below a folder; a file that goes meanwhile is not there. */
 function filesOf(folder: string): Buffer[] {
-  return readdirSync(folder, { recursive: true, encoding: "utf8" })
-    .map((name) => path.join(folder, name))
-    .filter((file) => statSync(file).isFile())
-    .map((file) => readFileSync(file));
+  return readdirSync(folder, { recursive: true, encoding: "utf8" }).flatMap((name) => {
+    try {
+      return [readFileSync(path.join(folder, name))];
+    } catch (error) {
+      if (error instanceof Error && "code" in error && ["ENOENT", "EISDIR"].includes(String(error.code)))
+        return [];
+      throw error;
+    }
+  });
 }
 
 const coordinatorOf = ({ folder }: TestFederation): string => path.join(folder, "coordinator");
