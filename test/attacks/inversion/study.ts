@@ -1,0 +1,81 @@
+/** One patient's image, looked for in sums of more and more images. */
+import type { MaeConfig } from "../../../site-agent/src/pretext/mae.ts";
+import { craftedWeights, invert, lastLayerGradient, patchOrders } from "./invert.ts";
+import { phantom } from "./phantoms.ts";
+import { asImage, contactSheet, hiddenPatches } from "./pictures.ts";
+import { psnr } from "./psnr.ts";
+
+export const CONFIG: MaeConfig = {
+  encoder: { imagePx: 64, patchPx: 8, channels: 1, width: 32, depth: 1, heads: 2 },
+  decoder: { width: 64, depth: 1, heads: 2 },
+  visible: 16,
+  normPixLoss: false,
+};
+
+/** Images in one site's step, and sites in the sum. */
+export const BATCH = 4;
+export const SITES = 10;
+
+export interface Found {
+  readonly what: string;
+  /** Of the hidden patches of the first image, mean over victims, dB. */
+  readonly psnr: number;
+}
+
+export interface Inversions {
+  readonly found: readonly Found[];
+  /** PNG: each row one victim: the hidden patches as they are, then as found, in the order of `found`. */
+  readonly sheet: Uint8Array;
+}
+
+/** @param victims patients who are looked for */
+export function inversions(victims: number): Inversions {
+  const { imagePx } = CONFIG.encoder;
+  const weights = craftedWeights(CONFIG, 3);
+  const sums = [
+    { what: "one site, one image", images: 1 },
+    { what: `one site, a batch of ${BATCH}`, images: BATCH },
+    { what: `the sum of ${SITES} sites, ${BATCH} images each`, images: SITES * BATCH },
+  ];
+  const rows: Uint8Array[][] = [];
+  const levels = sums.map((): number[] => []);
+  const adam: number[] = [];
+  const others: number[] = [];
+  for (let victim = 0; victim < victims; victim++) {
+    const images = Array.from({ length: SITES * BATCH }, (_, i) => phantom(1000 * victim + i, imagePx));
+    const orders = patchOrders(CONFIG, images.length, 11 + victim);
+    const patches = orders.length / images.length;
+    const order = orders.slice(0, patches);
+    const [image = new Float32Array(0)] = images;
+    const truth = hiddenPatches(image, order, CONFIG);
+    const row = [asImage(truth, order, CONFIG)];
+    for (const [i, { images: count }] of sums.entries()) {
+      const summed = orders.slice(0, count * patches);
+      const gradient = lastLayerGradient(CONFIG, weights, images.slice(0, count), summed);
+      const guess = invert(CONFIG, weights, gradient, order);
+      levels[i]?.push(psnr(guess, truth));
+      row.push(asImage(standardised(guess), order, CONFIG));
+      if (count === 1) adam.push(psnr(invert(CONFIG, weights, gradient.map(Math.sign), order), truth));
+    }
+    others.push(psnr(hiddenPatches(phantom(5000 + victim, imagePx), order, CONFIG), truth));
+    rows.push(row);
+  }
+  return {
+    found: [
+      ...sums.map(({ what }, i) => ({ what, psnr: mean(levels[i] ?? []) })),
+      { what: "one image, after one step of AdamW (the gradient's signs)", psnr: mean(adam) },
+      { what: "another patient's image instead", psnr: mean(others) },
+    ],
+    sheet: contactSheet(rows, imagePx),
+  };
+}
+
+/** For the eye: a sum is shown with the contrast of an image. */
+function standardised(patches: Float32Array): Float32Array {
+  const centre = mean(patches);
+  const deviation = Math.sqrt(mean(patches.map((value) => (value - centre) ** 2)));
+  return patches.map((value) => (value - centre) / deviation);
+}
+
+const mean = (values: ArrayLike<number>): number =>
+  Array.from(values).reduce((sum, value) => sum + value, 0) / values.length;
