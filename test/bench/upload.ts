@@ -18,6 +18,7 @@ import { PROTOCOL_VERSION } from "@consilium/shared/protocol/version";
 import { parseToken } from "@consilium/shared/protocol/token";
 import { enrol } from "../../site-agent/src/federation/enrol.ts";
 import { httpClient } from "../../site-agent/src/federation/http.ts";
+import { receiptsFile } from "../../site-agent/src/federation/receipts.ts";
 import { openSession } from "../../site-agent/src/federation/session.ts";
 import { connectLink, type Link } from "../../site-agent/src/federation/transport.ts";
 import { uploadObject, UPLOAD_WINDOW } from "../../site-agent/src/federation/upload.ts";
@@ -186,7 +187,9 @@ async function startCoordinator(folder: string) {
     const request = { site: SITE, identity, coordinatorUrl, token: parseToken(token), fetch, signal };
     const { coordinator } = await enrol(request).send();
     const membership = { federation: plan.federation, site: SITE, identity, coordinator };
-    const session = await openSession(httpClient(coordinatorUrl, fetch), membership, random);
+    const receipts = receiptsFile(path.join(home, "receipts.jsonl"));
+    const http = httpClient(coordinatorUrl, fetch);
+    const session = await openSession({ http, random, receipts, nowMs: Date.now }, membership);
     const link = await connectLink(coordinatorUrl, session, () => undefined, signal);
     const hello = {
       protocol: PROTOCOL_VERSION,

@@ -6,9 +6,9 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { parseLine, verifyChain, type AuditLine } from "@consilium/shared/audit/chain";
 import { decodeCheckpoint, encodeCheckpoint } from "@consilium/shared/codec";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
-import { parseLine, verifyChain, type AuditLine } from "../../coordinator/src/audit/chain.ts";
 import { receiptsFile, type Receipt } from "../../site-agent/src/federation/receipts.ts";
 import { ELEMENTS, examplesOf, genesisName, initialValues, MANIFEST, updateOf } from "./synthetic.ts";
 import type { World } from "./world.ts";

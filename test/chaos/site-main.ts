@@ -9,9 +9,11 @@ import { checkpointFolder } from "../../site-agent/src/federation/checkpoints.ts
 import { cohortFile } from "../../site-agent/src/federation/cohort-file.ts";
 import { httpClient } from "../../site-agent/src/federation/http.ts";
 import { maskingFolder } from "../../site-agent/src/federation/masking/kept.ts";
-import { pinsFile } from "../../site-agent/src/federation/masking/roster.ts";
 import { outboxFolder } from "../../site-agent/src/federation/outbox.ts";
 import { receiptsFile } from "../../site-agent/src/federation/receipts.ts";
+import { witnessedHeads } from "../../site-agent/src/governance/audit-witness.ts";
+import { Gate } from "../../site-agent/src/governance/gate.ts";
+import { pinsFile } from "../../site-agent/src/governance/pins.ts";
 import { openHome } from "../../site-agent/src/home/home.ts";
 import { storeGlobalModel } from "../../site-agent/src/home/models.ts";
 import { privacyGuard } from "../../site-agent/src/privacy/guard.ts";
@@ -29,17 +31,18 @@ const say = (line: object): void => {
 try {
   const home = await openHome(folder);
   const { site, enrolment, plan } = await home.joined();
+  const receipts = receiptsFile(home.receiptsFile);
   const result = await runAgent(
     {
       http: httpClient(enrolment.coordinatorUrl, fetch),
       checkpoints: checkpointFolder(path.join(home.federationFolder, "checkpoints")),
       outbox: outboxFolder(home.federationFolder),
-      receipts: receiptsFile(home.receiptsFile),
-      masking: {
-        folder: maskingFolder(home.federationFolder),
-        pins: pinsFile(home.rosterFile),
-        onNewSites: () => undefined,
-      },
+      receipts,
+      masking: { folder: maskingFolder(home.federationFolder) },
+      pins: pinsFile(home.rosterFile),
+      onRoster: () => undefined,
+      auditHeads: witnessedHeads(home.auditHeadsFile),
+      gate: new Gate({ policy: () => home.policy(), receipts, nowMs: Date.now }, plan),
       trainer: syntheticTrainer(site, Number(trainingMs)),
       privacy: privacyGuard(
         {

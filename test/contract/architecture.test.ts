@@ -89,7 +89,8 @@ describe("imports", () => {
   });
 
   it("the dashboard imports only the browser-safe part of shared", () => {
-    const safe = /^shared\/src\/(protocol\/|plan-schema|strategy-schema|pretext-words|health\/|units|ids|crypto\/signed)/;
+    const safe =
+      /^shared\/src\/(protocol\/|plan-schema|strategy-schema|pretext-words|health\/|units|ids|crypto\/signed)/;
     expect(violations(dashboard, (name) => name.startsWith("shared/") && !safe.test(name))).toEqual([]);
     const reachable =
       /^shared\/src\/(protocol\/(http|round|version)|plan-schema|strategy-schema|pretext-\w+|health\/\w+|units|ids|crypto\/signed)\.ts$/;
