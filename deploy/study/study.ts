@@ -71,6 +71,8 @@ export async function runStudy(options: StudyOptions, around: Surroundings): Pro
         await rm(site.home, { recursive: true, force: true });
         await site.init();
         await site.join(coordinator.url, await invite(children, home, site.site), plan);
+        // On behalf of the hospitals, as in the demo.
+        await site.approvePlan(plan);
       }).then(() => undefined),
     );
     await stage("read", "Reading DICOM into each site's cache", (say) =>

@@ -11,6 +11,7 @@ import { parsePlan, type Plan, type PlanInput } from "@consilium/shared/plan";
 import { federationStatusSchema, type FederationStatus } from "@consilium/shared/protocol/http";
 import { parseToken } from "@consilium/shared/protocol/token";
 import { enrol } from "../../site-agent/src/federation/enrol.ts";
+import { DEFAULT_POLICY } from "../../site-agent/src/policy.ts";
 import { initHome, openHome, type Home } from "../../site-agent/src/home/home.ts";
 import { FaultProxy } from "./proxy.ts";
 
@@ -229,6 +230,11 @@ export class World {
       signal: AbortSignal.timeout(30_000),
     });
     await home.enrol(await send());
+    await home.setPolicy({
+      ...DEFAULT_POLICY,
+      planApproval: "automatic",
+      requireSecureAggregation: this.plan.aggregation.secure === "masked",
+    });
   }
 }
 
