@@ -82,13 +82,9 @@ export class FederationService {
     this.images = images;
     this.#journal = new Journal(ports, row.federation, parts.ledger);
     this.#openings = new OpeningSigner(ports.identity, row.federation, row.planHash);
-    this.#maskings = new Maskings({
-      blobs: ports.blobs,
-      identity: ports.identity,
-      plan: row.plan.body,
-      ledger: parts.ledger,
-      rosterOf: (sites) => this.book.rosterOf(sites),
-    });
+    const { ledger, book } = parts;
+    const rosterOf = (sites: readonly SiteId[]) => book.rosterOf(sites);
+    this.#maskings = new Maskings({ ...ports, plan: row.plan.body, ledger, rosterOf });
     this.#errands = new Errands(ports.clock, ({ code }) => {
       ports.logger.error({ federation: row.federation, ...this.#where(), code }, "will be tried again");
     });
@@ -301,7 +297,6 @@ export class FederationService {
   }
 
   status(): FederationStatus {
-    const nowMs = this.#ports.clock.now();
     return federationStatus({
       plan: this.plan.body,
       planHash: this.planHash,
@@ -314,7 +309,7 @@ export class FederationService {
         site,
         print: printOf(this.siteRow(site).identity),
         live: this.#live.get(site),
-        hold: this.#live.holdOf(site, nowMs),
+        hold: this.#live.holdOf(site, this.#ports.clock.now()),
         totals: this.#ledger.totalsOf(site),
       })),
       candidates: this.book.candidates,

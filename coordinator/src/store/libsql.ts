@@ -10,7 +10,6 @@ import {
 import type { Json } from "@consilium/shared/canonical";
 import { chunkRows } from "./chunk-rows.ts";
 import { signedSchema } from "@consilium/shared/crypto/signed";
-import { ConsiliumError } from "@consilium/shared/errors";
 import {
   federationIdSchema,
   roundSchema,
@@ -37,11 +36,12 @@ import {
   writeFingerprint,
 } from "./fingerprints.ts";
 import { dropVector, readMaskings, writeMasking } from "./masking-rows.ts";
+import { enrolmentRows } from "./enrolment-rows.ts";
 import { roundRow } from "./round-rows.ts";
 import { governanceRows } from "./governance-rows.ts";
 import { formRoster } from "./roster-rows.ts";
 import { writeTrial } from "./trial-rows.ts";
-import type { FederationRow, InvitationRow, SiteRow, Store, UploadRow } from "./store.ts";
+import type { FederationRow, Store, UploadRow } from "./store.ts";
 
 const federationRow = z
   .object({
@@ -50,39 +50,6 @@ const federationRow = z
     plan_hash: sha256Schema,
   })
   .transform(({ federation, plan, plan_hash }): FederationRow => ({ federation, plan, planHash: plan_hash }));
-
-const invitationRow = z
-  .object({
-    secret_hash: sha256Schema,
-    federation: federationIdSchema,
-    site: siteIdSchema,
-    expires_at_ms: z.int(),
-    used_at_ms: z.int().nullable(),
-  })
-  .transform((row): InvitationRow => ({
-    secretHash: row.secret_hash,
-    federation: row.federation,
-    site: row.site,
-    expiresAtMs: row.expires_at_ms,
-    usedAtMs: row.used_at_ms,
-  }));
-
-const siteRow = z
-  .object({
-    federation: federationIdSchema,
-    site: siteIdSchema,
-    signing_key: z.string(),
-    sealing_key: z.string(),
-    enrolled_at_ms: z.int(),
-    removed_at_ms: z.int().nullable(),
-  })
-  .transform((row): SiteRow => ({
-    federation: row.federation,
-    site: row.site,
-    identity: { signingKey: row.signing_key, sealingKey: row.sealing_key },
-    enrolledAtMs: row.enrolled_at_ms,
-    removedAtMs: row.removed_at_ms,
-  }));
 
 /** A masked vector's header says who sent it and how long it is, and no more. */
 const headerRow = z.object({
@@ -143,37 +110,7 @@ export function openLibsqlStore(file: string): Store {
       }),
     federations: () => read(() => db.all(federationRow, "SELECT * FROM federations ORDER BY federation")),
 
-    createInvitation: (row, audit) =>
-      written(() => {
-        db.run(
-          "INSERT INTO invitations (secret_hash, federation, site, expires_at_ms, used_at_ms) VALUES (?, ?, ?, ?, ?)",
-          [row.secretHash, row.federation, row.site, row.expiresAtMs, row.usedAtMs],
-        );
-        append([audit]);
-      }),
-    invitation: (secretHash) =>
-      read(() => db.first(invitationRow, "SELECT * FROM invitations WHERE secret_hash = ?", [secretHash])),
-    enrol: ({ federation, site, identity, enrolledAtMs }, secretHash, audit) =>
-      written(() => {
-        const used = db.run(
-          "UPDATE invitations SET used_at_ms = ? WHERE secret_hash = ? AND used_at_ms IS NULL",
-          [enrolledAtMs, secretHash],
-        );
-        if (used !== 1) throw new ConsiliumError("enrolment.token-used", { culprits: [site] });
-        const added = db.run(
-          `INSERT INTO sites (federation, site, signing_key, sealing_key, enrolled_at_ms) VALUES (?, ?, ?, ?, ?)
-           ON CONFLICT (federation, site) DO UPDATE SET
-             signing_key = excluded.signing_key, sealing_key = excluded.sealing_key,
-             enrolled_at_ms = excluded.enrolled_at_ms, removed_at_ms = NULL
-           WHERE removed_at_ms IS NOT NULL`,
-          [federation, site, identity.signingKey, identity.sealingKey, enrolledAtMs],
-        );
-        if (added !== 1) throw new ConsiliumError("enrolment.site-taken", { culprits: [site] });
-        append([audit]);
-      }),
-    sites: (federation) =>
-      read(() => db.all(siteRow, "SELECT * FROM sites WHERE federation = ? ORDER BY site", [federation])),
-
+    ...enrolmentRows({ db, append, written, read }),
     ...governanceRows({ db, append, written, read }),
 
     commit: (federation, facts, atMs, audit) =>

@@ -344,7 +344,12 @@ class Agent {
     );
     const sites = culprits.flatMap((culprit) => siteIdSchema.safeParse(culprit).data ?? []);
     // Where it is not heard, the next position asks again for this site's part.
-    await this.#link?.sitOut({ round, attempt, reason, culprits: sites }).catch(() => undefined);
+    const message = { round, attempt, reason, culprits: sites };
+    const link = this.#link;
+    if (link === null) return;
+    const record = recorder(this.#ports, this.#options.membership.federation);
+    const about = { kind: "sit-out", round, attempt } as const;
+    await record(about, JSON.stringify(message), () => link.sitOut(message)).catch(() => undefined);
   }
 
   async #compare(link: Link): Promise<void> {

@@ -33,6 +33,8 @@ const receiptSchema = z.strictObject({
     "progress",
     /** Proof of this site's key. */
     "session",
+    /** That and why the site takes no further part in an attempt. */
+    "sit-out",
     /** Why the site waits. */
     "hold",
     /** A signature for a site that joins. */

@@ -17,13 +17,9 @@ import type { VectorLayout } from "@consilium/shared/secagg/layout";
 import { roundExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
 import { magnitudesOf } from "@consilium/shared/secagg/ranges";
 import { assertFinite } from "@consilium/shared/vector";
-import { removeFile, type ByteSource } from "../home/files.ts";
-import { checkOpening, type OpeningChecks } from "../governance/opening.ts";
-import { AuditWitness, type WitnessedHeads } from "../governance/audit-witness.ts";
-import type { Gate } from "../governance/gate.ts";
+import { memorySource, removeFile } from "../home/files.ts";
 import type { Holding } from "../governance/holding.ts";
-import type { Pins } from "../governance/pins.ts";
-import { RosterKeeper, type RosterPorts } from "../governance/roster-keeper.ts";
+import { checkOpening, openingChecks, type OpeningChecks, type OpeningPorts } from "../governance/opening.ts";
 import type { PrivacyGuard } from "../privacy/guard.ts";
 import { Pause } from "../training/pause.ts";
 import type { LocalRoundProgress, LocalRoundResult, Trainer, TrainingEngine } from "../training/types.ts";
@@ -31,35 +27,25 @@ import type { Checkpoints } from "./checkpoints.ts";
 import type { CohortFile } from "./cohort-file.ts";
 import { sealContribution, sealGenesis } from "./contribution.ts";
 import { fetchCheckpoint } from "./download.ts";
-import type { Http } from "./http.ts";
 import type { Task } from "./machine.ts";
 import { SiteMasking, type MaskingPorts } from "./masking/driver.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Receipts } from "./receipts.ts";
 import { Sending } from "./sending.ts";
 import type { Membership } from "./session.ts";
 import { anotherSeed } from "./training-seed.ts";
 import type { Link } from "./transport.ts";
 
-export interface TaskPorts {
-  readonly http: Http;
+export interface TaskPorts extends OpeningPorts {
   readonly checkpoints: Checkpoints;
   readonly outbox: Outbox;
-  readonly receipts: Receipts;
   readonly trainer: Trainer;
   /** Asked before each training. */
   readonly privacy: PrivacyGuard;
-  readonly gate: Gate;
   readonly masking: Pick<MaskingPorts, "folder">;
-  readonly pins: Pins;
-  readonly onRoster: RosterPorts["onRoster"];
-  /** Heads of the coordinator's audit log that this site has countersigned. */
-  readonly auditHeads: WitnessedHeads;
   /** Of the images that this site trains on. */
   readonly fingerprint: () => Promise<Uint32Array>;
   readonly cohortFile: CohortFile;
   readonly random: RandomBytes;
-  readonly nowMs: () => number;
   /** Keeps the global model for use at the site. */
   readonly storeGlobalModel: (checkpoint: Uint8Array, record: Signed<CheckpointRecord>) => Promise<void>;
 }
@@ -121,15 +107,10 @@ export class Tasks {
     this.#plan = plan;
     this.#training = training;
     this.#sending = new Sending(ports, membership, this.tally);
-    const roster = new RosterKeeper(ports, membership);
+    this.#opening = openingChecks(ports, membership, holding);
+    const { roster } = this.#opening;
     const { folder } = ports.masking;
     this.#masking = new SiteMasking({ folder, roster, random: ports.random }, membership, plan.minSites);
-    this.#opening = {
-      gate: ports.gate,
-      holding,
-      roster,
-      witness: new AuditWitness({ ...ports, heads: ports.auditHeads }, membership),
-    };
     this.#genesis = genesis;
     this.#genesisFrame = encodeCheckpoint(genesis);
     this.genesisName = sha256(this.#genesisFrame);
@@ -215,7 +196,6 @@ export class Tasks {
     }
     const moments = await this.#ports.outbox.prepare(opening);
     const { cacheDir, engine, resumeFile = null } = this.#training;
-    const pause = this.pause;
     const seed = (await this.#masking.hasReleasedIn(opening.round))
       ? anotherSeed(this.#training.seed, opening)
       : this.#training.seed;
@@ -236,7 +216,7 @@ export class Tasks {
         onProgress({ done: step, total: steps, loss, imagesPerSecond });
       },
       signal,
-      pause,
+      this.pause,
     );
     this.#trained = { opening, result };
   }
@@ -416,12 +396,4 @@ export class Tasks {
 function online(link: MaybeLink): Link {
   if (link === null) throw new ConsiliumError("coordinator.unreachable");
   return link;
-}
-
-function memorySource(bytes: Uint8Array): ByteSource {
-  return {
-    sizeBytes: bytes.length,
-    read: (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
-    close: () => Promise.resolve(),
-  };
 }

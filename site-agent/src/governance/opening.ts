@@ -1,15 +1,36 @@
 /** What a site looks at before it takes part in a round, while nothing of the round has left it. */
 import type { RoundOpening, MaskingStep } from "@consilium/shared/protocol/round";
-import type { AuditWitness } from "./audit-witness.ts";
+import type { Http } from "../federation/http.ts";
+import type { Receipts } from "../federation/receipts.ts";
+import type { Membership } from "../federation/session.ts";
+import { AuditWitness, type WitnessedHeads } from "./audit-witness.ts";
 import type { Gate } from "./gate.ts";
 import type { Holding } from "./holding.ts";
-import type { RosterKeeper } from "./roster-keeper.ts";
+import { RosterKeeper, type RosterPorts } from "./roster-keeper.ts";
+
+export interface OpeningPorts extends RosterPorts {
+  readonly http: Http;
+  readonly receipts: Receipts;
+  readonly nowMs: () => number;
+  readonly gate: Gate;
+  /** Heads of the coordinator's audit log that this site has countersigned. */
+  readonly auditHeads: WitnessedHeads;
+}
 
 export interface OpeningChecks {
-  readonly gate: Pick<Gate, "assertCohort">;
-  readonly holding: Pick<Holding, "assertFree">;
-  readonly roster: Pick<RosterKeeper, "assertKnown">;
-  readonly witness: Pick<AuditWitness, "countersign">;
+  readonly gate: Gate;
+  readonly holding: Holding;
+  readonly roster: RosterKeeper;
+  readonly witness: AuditWitness;
+}
+
+export function openingChecks(ports: OpeningPorts, membership: Membership, holding: Holding): OpeningChecks {
+  return {
+    gate: ports.gate,
+    holding,
+    roster: new RosterKeeper(ports, membership),
+    witness: new AuditWitness({ ...ports, heads: ports.auditHeads }, membership),
+  };
 }
 
 /**

@@ -178,6 +178,15 @@ export async function openSource(file: string): Promise<ByteSource> {
   };
 }
 
+/** An object that is in memory. */
+export function memorySource(bytes: Uint8Array): ByteSource {
+  return {
+    sizeBytes: bytes.length,
+    read: (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
+    close: () => Promise.resolve(),
+  };
+}
+
 /** Bytes that may still be written to the file system that holds `folder` (or the nearest folder above it). */
 export async function freeBytes(folder: string): Promise<number> {
   for (let at = path.resolve(folder); ; at = path.dirname(at)) {
