@@ -68,6 +68,68 @@ export function storeContract(name: string, makeHarness: () => Promise<StoreHarn
       cohort: [siteId("a")],
     } as const;
 
+    it("makes the first roster of those who are enrolled when the first round opens, and drops what was signed", async () => {
+      await enrol("a");
+      await enrol("b");
+      expect(await store.rosterChanges(federation)).toEqual([]);
+      const opened = {
+        fact: "round.opened",
+        ...round1,
+        base: hashOf("model"),
+        cohort: [siteId("a")],
+      } as const;
+      await commit(opened);
+      await enrol("late");
+      const [formed, ...later] = await store.rosterChanges(federation);
+      expect(formed).toMatchObject({ change: "formed", version: 1 });
+      expect(formed?.change === "formed" && formed.members.map(({ site }) => site)).toEqual(["a", "b"]);
+      expect(later).toEqual([]);
+
+      const { identity } = row("late");
+      const body = {
+        federation,
+        endorser: siteId("a"),
+        version: 1,
+        roster: hashOf("roster"),
+        site: siteId("late"),
+        identity,
+      };
+      const signed = { body, signature: "A".repeat(86) };
+      await store.endorse(federation, signed, audit);
+      await store.endorse(federation, signed, audit);
+      expect(await store.endorsements(federation)).toEqual([signed]);
+      const change = {
+        change: "added",
+        version: 2,
+        site: siteId("late"),
+        identity,
+        endorsements: [signed],
+      } as const;
+      await store.changeRoster(federation, change, 8, [audit]);
+      expect(await store.endorsements(federation)).toEqual([]);
+      store = await harness.reopen();
+      expect((await store.rosterChanges(federation)).at(-1)).toEqual(change);
+    });
+
+    it("enrols a site anew that was removed, with other keys", async () => {
+      await enrol("a");
+      await store.removeSite(federation, siteId("a"), 9, audit);
+      expect(await store.sites(federation)).toMatchObject([{ site: "a", removedAtMs: 9 }]);
+      const again = row("a");
+      const secretHash = sha256("another secret");
+      const invitation = { secretHash, federation, site: siteId("a"), expiresAtMs: 10, usedAtMs: null };
+      await store.createInvitation(invitation, audit);
+      await store.enrol(again, secretHash, audit);
+      expect(await store.sites(federation)).toEqual([again]);
+    });
+
+    it("finds the newest audit lines of an event", async () => {
+      const line = await store.addAudit(auditEvent(federation, "audit.signed", { round: 1 }, 3));
+      await store.addAudit(audit);
+      expect(await store.newestAudit(federation, "audit.signed", 1)).toEqual([line]);
+      expect(await store.newestAudit(federation, "nothing", 1)).toEqual([]);
+    });
+
     it("gives a federation's plan back as it was signed", async () => {
       const [kept] = await (await harness.reopen()).federations();
       expect(kept?.plan.body).toEqual(testPlan());

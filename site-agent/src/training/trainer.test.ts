@@ -1,9 +1,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { manifestHash, vectorLength } from "@consilium/shared/manifest";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { genesis } from "./genesis.ts";
+import { Pause } from "./pause.ts";
 import { pretrainAlone, withRounds, type AloneProgress } from "./pretrain-alone.ts";
 import { sameBits, toyPlan, writeToyCache } from "./testing/toy.ts";
 import { createTrainer } from "./trainer.ts";
@@ -51,6 +53,26 @@ describe("the training thread", () => {
 
   it("counts the images of a cache", async () => {
     expect(await trainer.countImages(cacheDir)).toBe(IMAGES);
+  });
+
+  it("rests at the border of a step while it is paused, and ends there when it is aborted", async () => {
+    const pause = new Pause();
+    pause.set(true);
+    const steps: number[] = [];
+    const first = trainer.train(request(), ({ step }) => steps.push(step), never, pause);
+    await expect.poll(() => steps).toEqual([1]);
+    await delay(100);
+    expect(steps).toEqual([1]);
+    pause.set(false);
+    await first;
+    expect(steps).toEqual([1, 2, 3]);
+    pause.set(true);
+    const controller = new AbortController();
+    const abort = (): void => {
+      controller.abort();
+    };
+    const second = trainer.train(request(), abort, controller.signal, pause);
+    await expect(second).rejects.toMatchObject({ name: "AbortError" });
   });
 
   it("trains, reports progress, repeats itself bit by bit, and leaves the caller's weights alone", async () => {

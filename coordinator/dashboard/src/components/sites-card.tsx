@@ -59,6 +59,7 @@ export function SitesCard({ status, nowMs }: SitesCardProps): ReactNode {
           </tbody>
         </table>
       )}
+      <Candidates candidates={status.candidates} />
     </section>
   );
 }
@@ -93,11 +94,8 @@ function SiteRow({ site, color, nowMs, finished, ofEach }: SiteRowProps): ReactN
         <span className={site.connected ? "link link-up" : "link link-down"}>
           {site.connected ? "connected" : lastSeen(site, nowMs)}
         </span>
-        {open && (
-          <span className="fingerprint">
-            Fingerprint <code>{site.fingerprint}</code>
-          </span>
-        )}
+        {site.hold !== null && <span className="link link-down">{holdText(site.hold)}</span>}
+        {open && <Fingerprint print={site} />}
       </th>
       <td role="cell" className="progress-cell">
         <StageBar site={site} finished={finished} inSteps={ofEach} />
@@ -108,6 +106,27 @@ function SiteRow({ site, color, nowMs, finished, ofEach }: SiteRowProps): ReactN
       <Number label="Received">{formatBytes(site.receivedBytes)}</Number>
     </tr>
   );
+}
+
+/** For the telephone: both sides read the words to each other. */
+function Fingerprint({ print }: { readonly print: Pick<SiteStatus, "fingerprint" | "words"> }): ReactNode {
+  return (
+    <span className="fingerprint">
+      Fingerprint <code>{print.words}</code> <code>{print.fingerprint}</code>
+    </span>
+  );
+}
+
+/** Sites that wait for the signatures of those on the roster. */
+function Candidates({ candidates }: Pick<FederationStatus, "candidates">): ReactNode {
+  return candidates.map((candidate) => (
+    <p key={candidate.site} data-testid={`candidate-${candidate.site}`}>
+      <strong>{candidate.site}</strong> waits to be on the roster: {candidate.endorsers.length} of{" "}
+      {candidate.needed} sites have approved it. Each types{" "}
+      <code>consilium-site roster approve {candidate.site}</code> once it has compared:
+      <Fingerprint print={candidate} />
+    </p>
+  ));
 }
 
 function Number({ label, children }: { readonly label: string; readonly children: string }): ReactNode {
@@ -170,6 +189,16 @@ function amount({ phase, done, total }: SiteStatus, inSteps: boolean): string {
   const percent = `${Math.round((100 * done) / total)} %`;
   if (phase !== "training") return `${percent} of ${formatBytes(total)}`;
   return inSteps ? `step ${formatCount(done)} of ${formatCount(total)}` : percent;
+}
+
+const HOLDS: Readonly<Record<NonNullable<SiteStatus["hold"]>["reason"], string>> = {
+  "plan-approval": "waits for approval of the plan",
+  hours: "outside its hours of work",
+  bytes: "no more bytes today",
+};
+
+function holdText({ reason, until }: NonNullable<SiteStatus["hold"]>): string {
+  return until === null ? HOLDS[reason] : `${HOLDS[reason]}, until ${new Date(until).toLocaleString()}`;
 }
 
 function lastSeen({ lastSeenAt }: SiteStatus, nowMs: number): string {
