@@ -47,14 +47,13 @@ export class Sending {
     await record("sending", about.bytes);
     const startedMs = nowMs();
     const chunkBytes = chunkBytesFor(this.#bytesPerSecond);
-    let firstDone: number | null = null;
-    let lastDone = 0;
+    const seen: { first: number | null; last: number } = { first: null, last: 0 };
     const onProgress = (done: number, total: number): void => {
-      firstDone ??= done;
-      lastDone = done;
+      seen.first ??= done;
+      seen.last = done;
       onBytes(done, total);
     };
-    const sentBytes = (): number => lastDone - (firstDone ?? 0);
+    const sentBytes = (): number => seen.last - (seen.first ?? 0);
     try {
       const { outcome } = await uploadObject({
         link,
@@ -73,7 +72,7 @@ export class Sending {
     } finally {
       const seconds = (nowMs() - startedMs) / 1000;
       // When nothing at all came through, not even one chunk did: the next ones are smaller.
-      const passedBytes = sentBytes() > 0 ? sentBytes() : firstDone === about.bytes ? 0 : chunkBytes / 4;
+      const passedBytes = sentBytes() > 0 ? sentBytes() : seen.first === about.bytes ? 0 : chunkBytes / 4;
       if (passedBytes > 0 && seconds > 1) this.#bytesPerSecond = passedBytes / seconds;
       this.#tally.sentBytes += sentBytes();
     }
