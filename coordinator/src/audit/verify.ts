@@ -2,6 +2,7 @@
 import { parseLine, verifyChain, type AuditLine } from "@consilium/shared/audit/chain";
 import { verify } from "@consilium/shared/crypto/identity";
 import { publicIdentitySchema, signedSchema, type PublicIdentity } from "@consilium/shared/crypto/signed";
+import { siteIdSchema } from "@consilium/shared/ids";
 import { auditHeadSchema, signedCountersignatureSchema } from "@consilium/shared/protocol/governance";
 import { COUNTERSIGNATURE_EVENT, HEAD_EVENT } from "./heads.ts";
 
@@ -70,5 +71,5 @@ function assertInLog(
   }
 }
 
-const keyOf = ({ federation, data }: AuditLine): string => `${federation}/${String(data["site"])}`;
+const keyOf = ({ federation, data }: AuditLine): string => `${federation}/${siteIdSchema.parse(data["site"])}`;
 const enrolledKey = ({ data }: AuditLine): PublicIdentity => publicIdentitySchema.parse(data["identity"]);

@@ -5,7 +5,7 @@ import type { FederationId, Sha256, SiteId } from "@consilium/shared/ids";
 import type { FederationPosition } from "@consilium/shared/protocol/events";
 import type { CheckpointRecord, RoundOpening } from "@consilium/shared/protocol/round";
 import { judgeAnswer } from "./masking-steps.ts";
-import type { FederationState, OpenPosition } from "./types.ts";
+import type { FederationState, OpenPosition, Position } from "./types.ts";
 
 /** Signs each opening once; all sites of the cohort are shown the same bytes. */
 export class OpeningSigner {
@@ -80,4 +80,9 @@ export function positionFor(
       if (newest === undefined) throw new Error("a finished federation has a global model");
       return { phase: "finished", checkpoint: newest };
   }
+}
+
+/** Phase, round and attempt, for a log line. */
+export function placeIn({ phase, ...rest }: Position) {
+  return "round" in rest ? { phase, round: rest.round, attempt: rest.attempt } : { phase };
 }

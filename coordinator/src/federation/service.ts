@@ -25,7 +25,7 @@ import { readLayout, type ModelLayout } from "./layout.ts";
 import { Journal } from "./journal.ts";
 import type { Ledger } from "./ledger.ts";
 import { LiveSites } from "./live.ts";
-import { OpeningSigner, positionFor } from "./position.ts";
+import { OpeningSigner, placeIn, positionFor } from "./position.ts";
 import { findings, NOTHING_FOUND, type RecoveryFindings } from "./recovery-findings.ts";
 import { MaskedImages } from "./masked-images.ts";
 import type { Change, ChangeListener, FederationPorts } from "./ports.ts";
@@ -86,7 +86,10 @@ export class FederationService {
     const rosterOf = (sites: readonly SiteId[]) => book.rosterOf(sites);
     this.#maskings = new Maskings({ ...ports, plan: row.plan.body, ledger, rosterOf });
     this.#errands = new Errands(ports.clock, ({ code }) => {
-      ports.logger.error({ federation: row.federation, ...this.#where(), code }, "will be tried again");
+      ports.logger.error(
+        { federation: row.federation, ...placeIn(this.#state.position), code },
+        "will be tried again",
+      );
     });
     this.#watch = new Watch({
       clock: ports.clock,
@@ -393,10 +396,5 @@ export class FederationService {
   #record(record: Omit<CheckpointRecord, "federation" | "planHash">): Signed<CheckpointRecord> {
     const { federation, planHash } = this;
     return sign("checkpoint", { federation, planHash, ...record }, this.#ports.identity);
-  }
-
-  #where() {
-    const { phase, ...rest } = this.#state.position;
-    return "round" in rest ? { phase, round: rest.round, attempt: rest.attempt } : { phase };
   }
 }

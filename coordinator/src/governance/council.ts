@@ -107,7 +107,7 @@ export class Council {
       const { book, federation } = this.#service;
       const row = this.#service.siteRow(site);
       const isMember = book.newest !== null && book.isMember(row);
-      const version = isMember ? (book.newest?.version ?? 0) + 1 : null;
+      const version = isMember ? book.newest.version + 1 : null;
       const { fingerprint } = printOf(row.identity);
       const event = this.#event("site.removed", { site, fingerprint, version });
       const atMs = this.#ports.clock.now();

@@ -1,7 +1,7 @@
 /** The agent: runs the state machine's effects against the coordinator, the trainer and the disk. */
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { siteIdSchema, type Sha256 } from "@consilium/shared/ids";
-import { planHash as hashOf, type Plan } from "@consilium/shared/plan";
+import { planHash, type Plan } from "@consilium/shared/plan";
 import type { FederationPosition } from "@consilium/shared/protocol/events";
 import { PROTOCOL_VERSION } from "@consilium/shared/protocol/version";
 import { vectorLength } from "@consilium/shared/manifest";
@@ -10,6 +10,7 @@ import type { Trainer } from "../training/types.ts";
 import { asPercent, NO_PROGRESS, waitingFor, type AgentReport } from "./agent-report.ts";
 import { backoffMs } from "./backoff.ts";
 import { mayHaveSum, PlainCohort, type Cohort, type CohortPorts } from "./cohort.ts";
+import { leftReady } from "./left-ready.ts";
 import {
   initialState,
   transition,
@@ -21,7 +22,6 @@ import {
 } from "./machine.ts";
 import { SummedCohort } from "./masked-cohort.ts";
 import type { SocketSettings } from "./network.ts";
-import type { RoundKey } from "./outbox.ts";
 import { phaseOf, SITE_PHASE } from "./phase.ts";
 import { ProgressRecord } from "./progress-record.ts";
 import { recorder } from "./recorded.ts";
@@ -85,18 +85,6 @@ export async function runAgent(ports: AgentPorts, options: AgentOptions): Promis
   }
 }
 
-/** What an earlier run left ready to be sent. */
-async function leftReady(
-  { outbox }: AgentPorts,
-  tasks: Tasks,
-  { plan, membership }: AgentOptions,
-): Promise<RoundKey | null> {
-  if (plan.aggregation.secure === "masked") return tasks.maskedReady();
-  const left = await outbox.read();
-  const ours = left?.body.planHash === hashOf(plan) && left.body.site === membership.site;
-  return ours ? left.body : null;
-}
-
 class Agent {
   readonly #ports: AgentPorts;
   readonly #options: AgentOptions;
@@ -124,7 +112,7 @@ class Agent {
     this.#holding = holding;
     this.#progress = new ProgressRecord(ports, options.membership.federation);
     this.#examples = examples;
-    this.#planHash = hashOf(options.plan);
+    this.#planHash = planHash(options.plan);
     const { membership } = options;
     this.#cohort = new (this.#isMasked ? SummedCohort : PlainCohort)(ports, membership, this.#planHash);
   }
