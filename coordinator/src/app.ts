@@ -9,32 +9,30 @@ import pino, { type Logger } from "pino";
 import type { z } from "zod";
 import { startAggregationThread } from "./aggregation/thread.ts";
 import { AuditFile } from "./audit/file.ts";
-import { openFileBlobs } from "./blobs/fs.ts";
-import { removeOrphans } from "./blobs/orphans.ts";
 import { Cleanup } from "./cleanup.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { parseConfig, type ServeConfig, type serveConfigSchema } from "./config.ts";
 import { Federations } from "./federation/registry.ts";
-import type { FederationPorts } from "./federation/ports.ts";
 import type { RecoveredStorage } from "./federation/recovery-findings.ts";
-import { FederationService } from "./federation/service.ts";
 import type { Fact } from "./federation/types.ts";
-import { Council } from "./governance/council.ts";
 import { Enrolment } from "./governance/enrolment.ts";
 import { Operators } from "./governance/operator.ts";
-import { adoptPlan } from "./governance/plan.ts";
+import { adoptPlans } from "./governance/plan.ts";
 import { Sessions } from "./governance/sessions.ts";
 import { openHome, removeAddress, writeAddress } from "./home.ts";
 import { createHttp } from "./http.ts";
 import { Gateway } from "./realtime/gateway.ts";
+import { Running, type RunningPorts } from "./running.ts";
 import { Uploads } from "./realtime/uploads.ts";
 import { createMetrics } from "./routes/metrics.ts";
-import { openLibsqlStore } from "./store/libsql.ts";
+import { Forwarder } from "./replicas/forwarding.ts";
+import { replicaOf } from "./replicas/replica.ts";
+import { assertSameIdentity, clearBlobs, openStorage } from "./storage.ts";
 import { lockHome } from "./store/lock.ts";
 
 export interface CoordinatorOptions extends z.input<typeof serveConfigSchema> {
-  /** Needed at the first start; later it may be left out, and must be the same if given. */
-  readonly plan?: Plan | undefined;
+  /** Needed at the first start; later they may be left out, and must be the same if given. One federation for each. */
+  readonly plan?: Plan | readonly Plan[] | undefined;
   readonly clock?: Clock;
   readonly random?: RandomBytes;
   readonly logger?: Logger;
@@ -50,6 +48,8 @@ export interface PreparedCoordinator {
   readonly config: ServeConfig;
   readonly cleanup: Cleanup;
   readonly recovered: RecoveredStorage;
+  /** Begins to run federations that nobody runs; null where they run from the start. */
+  readonly joinReplicas: ((url: string) => void) | null;
 }
 
 export interface Coordinator {
@@ -71,11 +71,12 @@ const DASHBOARD_FOLDER = path.resolve(import.meta.dirname, "../dashboard/dist");
 /** @throws config.invalid, home.in-use, plan.mismatch, port.in-use, disk.full */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const prepared = await prepareCoordinator(options);
-  const { http, operatorToken, federations, config, cleanup, recovered } = prepared;
+  const { http, operatorToken, federations, config, cleanup, recovered, joinReplicas } = prepared;
   try {
     const url = await listen(http, config);
     await writeAddress(config.home, url);
     cleanup.add(() => removeAddress(config.home));
+    joinReplicas?.((config.advertise ?? url).replace(/\/+$/, ""));
     const dashboardUrl = `${url}/?token=${operatorToken}`;
     return { url, dashboardUrl, operatorToken, federations, recovered, close: () => cleanup.run() };
   } catch (error) {
@@ -99,39 +100,32 @@ export async function prepareCoordinator({
     const home = await openHome(config.home, random);
     const { identity, operatorToken } = home;
     cleanup.add(lockHome(home.lockFile));
-    const store = openLibsqlStore(home.databaseFile);
-    cleanup.add(() => {
-      store.close();
+    const { store, blobs, blobsLocation, leases } = await openStorage(config, home, {
+      random,
+      logger,
+      cleanup,
     });
-    await adoptPlan(plan, { store, identity, clock });
-    const blobs = await openFileBlobs(home.blobsFolder);
+    await assertSameIdentity(store, identity);
+    await adoptPlans(plan, { store, identity, clock });
     const auditFile = await AuditFile.open(home.auditFile, store, logger);
     const followAudit = () => auditFile.follow();
-    const aggregator = startAggregationThread(home.blobsFolder, identity);
+    const aggregator = startAggregationThread(blobsLocation, identity);
     cleanup.add(() => aggregator.close());
 
     const { gatherMs } = config;
     const ports = { store, blobs, aggregator, clock, identity, random, logger, followAudit, gatherMs };
-    const federations = await openFederations(ports, cleanup);
-    const councils = await openCouncils(ports, federations, cleanup);
+    const federations = new Federations((name) => leases?.mayHave(name) ?? false);
     const sessions = new Sessions({ ...ports, federations });
     const uploads = new Uploads({ ...ports, federations, maxGenesisBytes: config.maxModelBytes });
-    const swept = await uploads.sweep();
-    const promised = new Set([
-      ...(await uploads.promisedBlobs()),
-      ...federations.all().flatMap((service) => service.neededBlobs()),
-    ]);
-    const removed = await removeOrphans(
-      blobs,
-      async (sha256) => promised.has(sha256) || (await store.isCheckpoint(sha256, null)),
-    );
-    if (removed > 0) logger.info({ removed }, "objects without a row removed");
-    const recovered = {
-      uploadsKept: swept.kept,
-      uploadsRemoved: swept.removed,
-      orphansRemoved: removed + swept.strays,
-    };
+    const running = new Running(ports, federations);
+    const { councils } = running;
+    cleanup.add(() => running.close());
     follow(federations, uploads, logger, onFact);
+    const recovered = leases === null ? await recover(ports, running, uploads) : NOTHING_BESIDE;
+    const forwarder =
+      leases === null
+        ? null
+        : new Forwarder({ leases: () => leases.views(), federations, identity, operatorToken });
 
     const sockets: { gateway: Gateway | null } = { gateway: null };
     const metrics = createMetrics(
@@ -148,6 +142,7 @@ export async function prepareCoordinator({
       councils,
       sessions,
       metrics,
+      forwarder,
       enrolment: new Enrolment({ ...ports, councils, federations }),
       operators: new Operators(operatorToken),
       dashboardFolder: DASHBOARD_FOLDER,
@@ -155,7 +150,8 @@ export async function prepareCoordinator({
     cleanup.add(() => http.close());
     const { maxSocketsPerAddress, maxSocketsPerSite } = config;
     http.server.maxConnections = config.maxConnections;
-    const gateway = new Gateway(http.server, {
+    const gateway = new Gateway(forwarder?.upgradesOf(http.server) ?? http.server, {
+      addressOf: (request) => forwarder?.addressOf(request) ?? request.socket.remoteAddress ?? "unknown",
       sessions,
       federations,
       uploads,
@@ -167,42 +163,43 @@ export async function prepareCoordinator({
     cleanup.add(() => {
       gateway.close();
     });
-    return { http, operatorToken, federations, config, cleanup, recovered };
+    if (forwarder !== null) {
+      cleanup.add(() => {
+        forwarder.close();
+      });
+    }
+    const joinReplicas =
+      leases === null || forwarder === null
+        ? null
+        : (url: string) => {
+            const run = replicaOf(leases, { store, logger, running, uploads });
+            leases.start(url, {
+              ...run,
+              looked: () => {
+                forwarder.endMoved();
+              },
+            });
+          };
+    return { http, operatorToken, federations, config, cleanup, recovered, joinReplicas };
   } catch (error) {
     await cleanup.run();
     throw error;
   }
 }
 
-async function openFederations(ports: FederationPorts, cleanup: Cleanup): Promise<Federations> {
-  const services: FederationService[] = [];
-  for (const row of await ports.store.federations()) {
-    const service = await FederationService.open(ports, row);
-    cleanup.add(() => service.close());
-    services.push(service);
-  }
-  return new Federations(services);
-}
+/** Where each federation says by itself what was found of it. */
+const NOTHING_BESIDE: RecoveredStorage = { uploadsKept: 0, uploadsRemoved: 0, orphansRemoved: 0 };
 
-async function openCouncils(
-  ports: FederationPorts & { readonly logger: Logger },
-  federations: Federations,
-  cleanup: Cleanup,
-): Promise<ReadonlyMap<string, Council>> {
-  const councils = new Map<string, Council>();
-  for (const service of federations.all()) {
-    const onTrouble = (error: unknown): void => {
-      const { code } = toConsiliumError(error);
-      ports.logger.error(
-        { federation: service.federation, code },
-        "will be tried again after the next round",
-      );
-    };
-    const council = await Council.open({ ...ports, onTrouble }, service);
-    cleanup.add(() => council.close());
-    councils.set(service.federation, council);
-  }
-  return councils;
+/** Runs everything that the store holds, and clears up. */
+async function recover(
+  { store, blobs, logger }: RunningPorts,
+  running: Running,
+  uploads: Uploads,
+): Promise<RecoveredStorage> {
+  for (const row of await store.federations()) await running.start(row);
+  const { kept, removed, strays } = await uploads.sweep();
+  const orphans = await clearBlobs(store, blobs, logger);
+  return { uploadsKept: kept, uploadsRemoved: removed, orphansRemoved: orphans + strays };
 }
 
 /** Passes facts on, and clears away the uploads that a change has made pointless. */
@@ -212,15 +209,15 @@ function follow(
   logger: Logger,
   onFact: CoordinatorOptions["onFact"],
 ): void {
-  for (const service of federations.all()) {
+  federations.follow((service) =>
     service.subscribe(({ facts }) => {
       for (const fact of facts) onFact?.(service.federation, fact);
       if (!facts.some(({ fact }) => fact === "round.aggregated" || fact === "round.abandoned")) return;
       uploads.sweep().catch((error: unknown) => {
         logger.warn({ code: toConsiliumError(error).code }, "old uploads are still on the disk");
       });
-    });
-  }
+    }),
+  );
 }
 
 /** @throws port.in-use, config.invalid */

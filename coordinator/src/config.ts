@@ -7,6 +7,19 @@ export const serveConfigSchema = z.strictObject({
   host: z.string().min(1).default("127.0.0.1"),
   /** 0 takes a free one. */
   port: z.coerce.number().int().min(0).max(65_535).default(8470),
+  /** A PostgreSQL address; null for a file in the home folder. */
+  database: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, "expected postgres://...")
+    .nullable()
+    .default(null),
+  /** `s3://...`; null for files in the home folder. */
+  blobs: z.string().nullable().default(null),
+  /** Where other coordinators on the same database reach this one; null for the address that it listens on. */
+  advertise: z
+    .url({ protocol: /^https?$/ })
+    .nullable()
+    .default(null),
   logLevel: z.enum(["silent", "fatal", "error", "warn", "info", "debug", "trace"]).default("info"),
   /** When enough sites are there but not all of the roster, how long the others are waited for. */
   gatherMs: z.coerce.number().int().min(0).default(3_000),

@@ -1,6 +1,7 @@
 /**
  * The coordinator's home folder: coordinator.db, blobs/, audit.jsonl, identity.json and operator.token (both 0600, made at
- * the first start), address.json (where the running coordinator listens), lock.db (held while it runs).
+ * the first start), address.json (where the running coordinator listens), lock.db (held while it runs), spool/ (objects on
+ * their way to S3).
  */
 import { access, constants, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -30,6 +31,7 @@ export interface Home {
   readonly lockFile: string;
   readonly auditFile: string;
   readonly blobsFolder: string;
+  readonly spoolFolder: string;
 }
 
 /** Makes what is missing. @throws config.invalid if a file is damaged */
@@ -57,6 +59,7 @@ export function homePaths(folder: string) {
     lockFile: path.join(folder, "lock.db"),
     auditFile: path.join(folder, "audit.jsonl"),
     blobsFolder: path.join(folder, "blobs"),
+    spoolFolder: path.join(folder, "spool"),
   };
 }
 

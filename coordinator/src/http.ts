@@ -10,6 +10,7 @@ import type { Council } from "./governance/council.ts";
 import type { Enrolment } from "./governance/enrolment.ts";
 import type { Operators } from "./governance/operator.ts";
 import type { Sessions } from "./governance/sessions.ts";
+import type { Forwarder } from "./replicas/forwarding.ts";
 import { Access } from "./routes/access.ts";
 import { blobRoutes } from "./routes/blobs.ts";
 import { handleErrors } from "./routes/errors.ts";
@@ -29,6 +30,8 @@ export interface HttpPorts {
   readonly sessions: Sessions;
   readonly operators: Operators;
   readonly metrics: Metrics;
+  /** Where other coordinators run federations, too. */
+  readonly forwarder: Forwarder | null;
   readonly clock: Clock;
   readonly logger: FastifyBaseLogger;
   readonly dashboardFolder: string;
@@ -78,10 +81,13 @@ export async function createHttp(ports: HttpPorts): Promise<FastifyInstance> {
     },
     transform: jsonSchemaTransform,
   });
+  await ports.forwarder?.register(app);
   const access = new Access(ports.operators, ports.sessions);
   metricsRoutes(app, ports.metrics, access);
   await app.register(siteRoutes(ports));
-  await app.register(operatorRoutes({ ...ports, access }));
+  const { forwarder, federations } = ports;
+  const statuses = () => forwarder?.statuses() ?? federations.all().map((service) => service.status());
+  await app.register(operatorRoutes({ ...ports, access, statuses }));
   await app.register(governanceRoutes({ ...ports, access }));
   await app.register(blobRoutes({ ...ports, access }));
   app.get("/api/openapi.json", { schema: { hide: true } }, () => app.swagger());

@@ -29,6 +29,7 @@ export interface Options {
   readonly repeats: number | null;
   readonly tasks: readonly string[] | null;
   readonly epochs: number | null;
+  readonly sites: number | null;
 }
 
 export interface Benchmark {

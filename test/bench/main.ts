@@ -7,6 +7,7 @@ import os from "node:os";
 import { parseArgs } from "node:util";
 import { UsageError, type Benchmark, type Findings, type Options } from "./bench.ts";
 import { dp } from "./dp.ts";
+import { emptyRound } from "./empty-round.ts";
 import { endurance } from "./endurance.ts";
 import { gpu } from "./gpu.ts";
 import { graph } from "./graph.ts";
@@ -17,6 +18,7 @@ import { pacs } from "./pacs.ts";
 import { parallel } from "./parallel.ts";
 import { pretexts } from "./pretexts.ts";
 import { profile } from "./profile.ts";
+import { scale } from "./scale.ts";
 import { secagg } from "./secagg.ts";
 import { step } from "./step.ts";
 import { upload } from "./upload.ts";
@@ -39,6 +41,8 @@ const BENCHMARKS: readonly Benchmark[] = [
   secagg,
   upload,
   pretexts,
+  scale,
+  emptyRound,
 ];
 
 const machine = {
@@ -82,6 +86,7 @@ function readCommandLine(args: readonly string[]) {
         repeats: { type: "string" },
         tasks: { type: "string" },
         epochs: { type: "string" },
+        sites: { type: "string" },
       },
     });
   } catch (error) {
@@ -90,7 +95,7 @@ function readCommandLine(args: readonly string[]) {
 }
 
 function readOptions(values: ReturnType<typeof readCommandLine>["values"]): Options {
-  const count = (name: "threads" | "batch" | "repeats" | "epochs"): number | null => {
+  const count = (name: "threads" | "batch" | "repeats" | "epochs" | "sites"): number | null => {
     const text = values[name];
     if (text === undefined) return null;
     if (!/^[1-9]\d*$/.test(text)) throw new UsageError(`--${name} wants a whole number from 1, not ${text}`);
@@ -104,6 +109,7 @@ function readOptions(values: ReturnType<typeof readCommandLine>["values"]): Opti
     repeats: count("repeats"),
     tasks: values.tasks?.split(",") ?? null,
     epochs: count("epochs"),
+    sites: count("sites"),
   };
 }
 

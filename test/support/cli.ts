@@ -52,6 +52,10 @@ export class Cli {
     return this.exited;
   }
 
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
   /** The first line, of those so far and those to come, that matches. */
   async waitFor(matches: (line: JsonLine) => boolean): Promise<JsonLine> {
     for (;;) {

@@ -104,6 +104,8 @@ export interface RunOptions {
   readonly onRoster?: (news: RosterNews) => void;
   /** A clock of its own. */
   readonly nowMs?: () => number;
+  /** Of the waits between tries, how much is waited. */
+  readonly patience?: number;
   /** Called at the very moment of a report; may stop the agent. */
   readonly onReport?: (report: AgentReport, stop: AbortController) => void;
 }
@@ -257,6 +259,7 @@ export class TestSite {
     trainer: Trainer,
     {
       pinned,
+      patience = 0.1,
       fingerprint = new Uint32Array(FINGERPRINT_LENGTH),
       onRoster = () => undefined,
       nowMs = Date.now,
@@ -295,7 +298,7 @@ export class TestSite {
         nowMs,
         // Patience is for people: a tenth of it is enough here.
         sleep: (durationMs, until) =>
-          delay(durationMs / 10, undefined, { signal: until }).catch(() => undefined),
+          delay(durationMs * patience, undefined, { signal: until }).catch(() => undefined),
         report,
         fingerprint: typeof fingerprint === "function" ? fingerprint : () => Promise.resolve(fingerprint),
         cohortFile: cohortFile(home.federationFolder),

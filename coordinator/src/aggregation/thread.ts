@@ -3,10 +3,11 @@ import type { Worker } from "node:worker_threads";
 import type { Identity } from "@consilium/shared/crypto/identity";
 import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import { startThread } from "@consilium/shared/threads";
+import type { BlobsLocation } from "../blobs/location.ts";
 import type { Aggregator, Task, TaskResult } from "./tasks.ts";
 
 export interface AggregationThreadData {
-  readonly blobsRoot: string;
+  readonly blobs: BlobsLocation;
   readonly signingSeed: Uint8Array;
   readonly sealingSecret: Uint8Array;
 }
@@ -31,9 +32,9 @@ interface Pending {
   readonly reject: (error: unknown) => void;
 }
 
-export function startAggregationThread(blobsRoot: string, identity: Identity): Aggregator {
+export function startAggregationThread(blobs: BlobsLocation, identity: Identity): Aggregator {
   const data: AggregationThreadData = {
-    blobsRoot,
+    blobs,
     signingSeed: identity.signingSeed,
     sealingSecret: identity.sealingSecret,
   };

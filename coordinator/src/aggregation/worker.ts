@@ -2,13 +2,13 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { identityFromSecrets } from "@consilium/shared/crypto/identity";
 import { toConsiliumError } from "@consilium/shared/errors";
-import { attachFileBlobs } from "../blobs/fs.ts";
+import { attachBlobs } from "../blobs/location.ts";
 import { runTask } from "./tasks.ts";
 import type { AggregationThreadData, TaskRequest, TaskResponse } from "./thread.ts";
 
-const { blobsRoot, signingSeed, sealingSecret } = workerData as AggregationThreadData;
+const { blobs, signingSeed, sealingSecret } = workerData as AggregationThreadData;
 const ports = {
-  blobs: attachFileBlobs(blobsRoot),
+  blobs: await attachBlobs(blobs),
   reader: identityFromSecrets(signingSeed, sealingSecret),
 };
 

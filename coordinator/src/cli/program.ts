@@ -1,7 +1,7 @@
 /** The command line: names, options, help. What a command does is loaded when it is run. */
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { misuse } from "@consilium/shared/misuse";
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { OperatorOptions } from "./operator.ts";
 import type { PlanOptions } from "./plan.ts";
 import type { ServeOptions } from "./serve.ts";
@@ -44,9 +44,40 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
   command("serve", "run the coordinator")
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <number>", "port to listen on; 0 takes a free one", "8470")
-    .option("--plan <file>", "the federation plan; needed at the first start only")
+    .option(
+      "--plan <file>",
+      "the federation plan; needed at the first start only; again for more federations",
+      each,
+    )
     .option("--gather-ms <ms>", "how long to wait for the rest of the roster once enough sites are there")
-    .addHelpText("after", examples("serve --plan plan.json", "serve --host 0.0.0.0 --port 8470"))
+    .addOption(
+      new Option(
+        "--database <url>",
+        "PostgreSQL instead of a file in the home folder: postgres://USER:PASSWORD@HOST/NAME",
+      ).env("CONSILIUM_DATABASE_URL"),
+    )
+    .addOption(
+      new Option(
+        "--blobs <url>",
+        "S3 instead of files in the home folder: s3://BUCKET/PREFIX?endpoint=URL&region=NAME; keys as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+      ).env("CONSILIUM_BLOBS_URL"),
+    )
+    .option("--advertise <url>", "where other coordinators on this database reach this one")
+    .addHelpText(
+      "after",
+      examples(
+        "serve --plan plan.json",
+        "serve --host 0.0.0.0 --port 8470",
+        "serve --plan chest.json --plan knee.json",
+      ) +
+        `
+With --database and --blobs s3://..., several coordinators share the work behind any TCP balancer: each federation is run
+by one of them, and by another one seconds after that one is gone. All need the same identity.json and operator.token in
+their home folders, and --advertise. See docs/scaling.md.
+  $ CONSILIUM_DATABASE_URL=postgres://consilium:SECRET@db/consilium consilium-coordinator serve \\
+      --host 0.0.0.0 --blobs 's3://consilium/prod?region=eu-central-1' --advertise http://10.0.0.5:8470
+`,
+    )
     .action(({ json, ...options }: ServeOptions & Common) =>
       serve(options, terminalOf(json === undefined ? {} : { json })),
     );
@@ -195,6 +226,8 @@ function number(text: string): number {
   if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("Expected a number.");
   return value;
 }
+
+const each = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
 function examples(...lines: readonly string[]): string {
   return `\nExamples:\n${lines.map((line) => `  $ consilium-coordinator ${line}`).join("\n")}\n`;

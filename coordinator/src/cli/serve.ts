@@ -15,13 +15,16 @@ export interface ServeOptions {
   readonly home: string;
   readonly host: string;
   readonly port: string;
-  /** A file. */
-  readonly plan?: string;
+  /** Files, one for each federation. */
+  readonly plan?: readonly string[];
+  readonly database?: string;
+  readonly blobs?: string;
+  readonly advertise?: string;
   readonly gatherMs?: string;
 }
 
 export async function serve(
-  { plan: planFile, ...settings }: ServeOptions,
+  { plan: planFiles = [], ...settings }: ServeOptions,
   logger: Logger,
   terminal: Terminal,
 ): Promise<Coordinator> {
@@ -29,7 +32,7 @@ export async function serve(
   const coordinator = await startCoordinator({
     ...settings,
     logger,
-    plan: planFile === undefined ? undefined : await readPlan(planFile),
+    plan: await Promise.all(planFiles.map(readPlan)),
     onFact: (federation, fact) => {
       if (fact.fact === "round.opened") cohorts.set(federation, fact.cohort.length);
       const text = describeFact(fact, cohorts.get(federation) ?? null);
@@ -47,11 +50,15 @@ export async function serve(
     { event: "listening", url, dashboardUrl },
     `Listening on ${url}\nDashboard: ${dashboardUrl}\nInvite a site: consilium-coordinator invite --site NAME`,
   );
-  for (const { federation, plan } of coordinator.federations.all()) {
-    if (plan.body.aggregation.secure !== "plain") continue;
-    logger.warn({ federation }, "updates are not masked");
-    say(terminal, { event: "not-masked", federation }, PLAIN_WARNING);
-  }
+  coordinator.federations.follow(({ federation, plan }) => {
+    if (plan.body.aggregation.secure === "plain") {
+      logger.warn({ federation }, "updates are not masked");
+      say(terminal, { event: "not-masked", federation }, PLAIN_WARNING);
+    }
+    return () => {
+      say(terminal, { event: "moved", federation }, `${federation}: another coordinator runs it now.`);
+    };
+  });
   return coordinator;
 }
 

@@ -9,7 +9,7 @@ import { pino } from "pino";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import path from "node:path";
 import { parseMessage } from "../realtime/handlers.ts";
-import { openLibsqlStore } from "../store/libsql.ts";
+import { openLibsqlStore } from "../store/libsql-store.ts";
 import type { FederationRow, SiteRow, Store } from "../store/store.ts";
 import { auditEvent } from "../audit/events.ts";
 import { Bench, testPlan } from "../testing/coordinator.ts";
@@ -46,7 +46,7 @@ beforeEach(async () => {
   }
 });
 afterEach(async () => {
-  store.close();
+  await store.close();
   await bench.end();
 });
 

@@ -10,6 +10,7 @@ import type { MaskedSumJob } from "../aggregation/fold-masked.ts";
 import { OWN } from "../aggregation/next-checkpoint.ts";
 import type { Aggregator } from "../aggregation/tasks.ts";
 import type { FederationRow } from "../store/store.ts";
+import { isOwnFault } from "../faults.ts";
 import type { MaskedRound } from "./masked-round.ts";
 import type { AggregatingPosition, Happening } from "./types.ts";
 
@@ -76,7 +77,7 @@ async function openMaskedSum<T>(
     return { opened, sites: unmasking.survivors };
   } catch (error) {
     const { code, culprits } = toConsiliumError(error);
-    if (code === "internal" || code === "disk.full" || culprits.includes(OWN)) throw error;
+    if (isOwnFault(code) || culprits.includes(OWN)) throw error;
     return { failure: { reason: code, culprits } };
   }
 }

@@ -328,11 +328,6 @@ export class FederationService {
     await this.#dispatch({ type: "operator.resumed" });
   }
 
-  /** Sealed updates that may still be averaged, and what the strategy goes on with. */
-  neededBlobs(): readonly Sha256[] {
-    return [...this.#ledger.neededUpdates(), ...this.#ledger.neededStates(this.#state)];
-  }
-
   /** Nothing is written any more; what was committed is all there is. */
   async close(): Promise<void> {
     this.#errands.close();

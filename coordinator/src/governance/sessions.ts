@@ -59,13 +59,14 @@ export class Sessions {
     return toBase64Url(Buffer.concat([stamp, this.#mac(stamp, federation, site)]));
   }
 
-  /** Uses up the challenge. @throws federation.unknown, auth.failed */
+  /** Uses up the challenge. @throws federation.unknown, auth.required (for an old challenge), auth.failed */
   open(request: Signed<z.infer<typeof sessionRequestSchema>>): z.infer<typeof sessionReplySchema> {
     const { federations, identity, clock, random } = this.#ports;
     const { federation, site, challenge, siteNonce } = request.body;
     const service = federations.get(federation);
     if (!this.#isFresh(challenge, federation, site)) {
-      throw new ConsiliumError("auth.failed", { detail: "(unknown or old challenge)", culprits: [site] });
+      // Nobody's fault: another coordinator, or this one before a restart, gave it.
+      throw new ConsiliumError("auth.required", { detail: "(unknown or old challenge)", culprits: [site] });
     }
     try {
       verify("session", request, service.siteRow(site).identity);
@@ -74,7 +75,7 @@ export class Sessions {
     }
     this.#spend(challenge);
     this.#makeRoom(federation, site);
-    const session = toBase64Url(random(32));
+    const session = toBase64Url(Buffer.concat([random(SECRET_BYTES), tagOf(federation)]));
     const expiresAtMs = clock.now() + SESSION_MS;
     this.#sessions.set(sha256(session), { federation, site, expiresAtMs });
     return { session, proof: sign("coordinator-proof", { federation, site, siteNonce }, identity) };
@@ -122,6 +123,26 @@ export class Sessions {
       this.#sessions.delete(hash);
     }
   }
+}
+
+/**
+ * A session ends with a tag of its federation, so that a coordinator which does not run it knows who does. The rest is the
+ * secret.
+ */
+const SECRET_BYTES = 24;
+const TAG_BYTES = 8;
+
+const tagOf = (federation: string): Buffer => Buffer.from(sha256(federation), "hex").subarray(0, TAG_BYTES);
+
+/** Which of these federations an `authorization` header's session is for, valid or not. */
+export function federationOf<Name extends string>(
+  authorization: string | undefined,
+  federations: readonly Name[],
+): Name | undefined {
+  const bytes = Buffer.from(bearerOf(authorization) ?? "", "base64url");
+  if (bytes.length !== SECRET_BYTES + TAG_BYTES) return undefined;
+  const tag = bytes.subarray(SECRET_BYTES);
+  return federations.find((federation) => tagOf(federation).equals(tag));
 }
 
 /** The credential of `Bearer CREDENTIAL`. */

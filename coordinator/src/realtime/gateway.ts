@@ -32,6 +32,8 @@ export interface GatewayPorts {
   readonly federations: Federations;
   readonly uploads: Uploads;
   readonly logger: Logger;
+  /** Where a request comes from. */
+  readonly addressOf: (request: IncomingMessage) => string;
   /** Sockets that one network address, and one site, may hold open. */
   readonly maxSocketsPerAddress: number;
   readonly maxSocketsPerSite: number;
@@ -54,7 +56,6 @@ export class Gateway {
   readonly #sockets = new Tally();
   /** Control sockets that said hello, by federation and site. */
   readonly #control = new Map<string, ControlSocket>();
-  readonly #unsubscribe: (() => void)[] = [];
 
   /** @param server not listening yet */
   constructor(server: HttpServer, ports: GatewayPorts) {
@@ -87,13 +88,15 @@ export class Gateway {
     this.#serve(BULK_NAMESPACE, (socket, session) => {
       this.#serveBulk(socket, session);
     });
-    for (const service of ports.federations.all()) {
-      this.#unsubscribe.push(
-        service.subscribe(({ ofState }) => {
-          if (ofState) this.#pushPositions(service);
-        }),
-      );
-    }
+    ports.federations.follow((service) => {
+      const unsubscribe = service.subscribe(({ ofState }) => {
+        if (ofState) this.#pushPositions(service);
+      });
+      return () => {
+        unsubscribe();
+        this.#hangUp(service);
+      };
+    });
   }
 
   get connections(): number {
@@ -101,7 +104,6 @@ export class Gateway {
   }
 
   close(): void {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.#io.disconnectSockets(true);
     this.#io.engine.close();
   }
@@ -110,7 +112,7 @@ export class Gateway {
     request: IncomingMessage,
     decide: (problem: string | null | undefined, allowed: boolean) => void,
   ): void {
-    const { sessions, maxSocketsPerAddress, maxSocketsPerSite, logger } = this.#ports;
+    const { sessions, maxSocketsPerAddress, maxSocketsPerSite, logger, addressOf } = this.#ports;
     const session = sessions.authenticate(request.headers.authorization);
     if (session === null) {
       decide("auth.required", false);
@@ -130,7 +132,7 @@ export class Gateway {
 
   #count(raw: { request: IncomingMessage; on(event: "close", listener: () => void): unknown }): void {
     const session = this.#sessionOf.get(raw.request);
-    const keys = [addressOf(raw.request), ...(session === undefined ? [] : [siteKey(session)])];
+    const keys = [this.#ports.addressOf(raw.request), ...(session === undefined ? [] : [siteKey(session)])];
     for (const key of keys) this.#sockets.add(key, 1);
     raw.on("close", () => {
       for (const key of keys) this.#sockets.add(key, -1);
@@ -140,7 +142,7 @@ export class Gateway {
   #serve(namespace: string, serve: (socket: Socket, session: Session) => void): Namespace {
     return this.#io.of(namespace).on("connection", (socket) => {
       const session = this.#sessionOf.get(socket.request);
-      if (session === undefined) socket.disconnect(true);
+      if (session === undefined || !this.#ports.federations.has(session.federation)) socket.disconnect(true);
       else serve(socket, session);
     });
   }
@@ -237,6 +239,15 @@ export class Gateway {
     });
   }
 
+  /** Its sites come back, and find whoever runs it now. */
+  #hangUp({ federation }: FederationService): void {
+    for (const namespace of [CONTROL_NAMESPACE, BULK_NAMESPACE]) {
+      for (const socket of this.#io.of(namespace).sockets.values()) {
+        if (this.#sessionOf.get(socket.request)?.federation === federation) socket.disconnect(true);
+      }
+    }
+  }
+
   #pushPositions(service: FederationService): void {
     for (const [key, control] of this.#control) {
       const [federation, site] = key.split("/");
@@ -267,7 +278,6 @@ function toldKey(position: FederationPosition): string {
   }
 }
 
-const addressOf = (request: IncomingMessage): string => request.socket.remoteAddress ?? "unknown";
 const siteKey = ({ federation, site }: Session): string => `${federation}/${site}`;
 
 class Tally {

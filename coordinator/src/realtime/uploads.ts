@@ -7,7 +7,7 @@ import { sha256 } from "@consilium/shared/canonical";
 import { toBase64Url } from "@consilium/shared/crypto/encoding";
 import type { RandomBytes } from "@consilium/shared/crypto/identity";
 import { ConsiliumError, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
-import type { Sha256, SiteId, UploadId } from "@consilium/shared/ids";
+import type { FederationId, SiteId, UploadId } from "@consilium/shared/ids";
 import type { UploadBegin, UploadChunk, UploadOutcome } from "@consilium/shared/protocol/events";
 import type { MaskingAnswer } from "@consilium/shared/protocol/masking";
 import type { Logger } from "pino";
@@ -16,7 +16,9 @@ import type { Blobs, Staged } from "../blobs/blobs.ts";
 import type { Federations } from "../federation/registry.ts";
 import type { FederationService } from "../federation/service.ts";
 import type { Session } from "../governance/sessions.ts";
+import { isOwnFault } from "../faults.ts";
 import type { Store, UploadRow } from "../store/store.ts";
+import { sealedOf } from "./sealed.ts";
 
 export interface UploadPorts {
   readonly store: Store;
@@ -53,8 +55,8 @@ interface ActiveUpload {
 export class Uploads {
   readonly #ports: UploadPorts;
   readonly #active = new Map<UploadId, Promise<ActiveUpload>>();
-  /** Begin calls, one at a time: they look for an upload of the same object before making one. */
-  #beginning: Promise<unknown> = Promise.resolve();
+  /** A site's begin calls, one at a time: they look for an upload of the same object before making one. */
+  readonly #beginning = new Map<string, Promise<unknown>>();
 
   constructor(ports: UploadPorts) {
     this.#ports = ports;
@@ -65,8 +67,14 @@ export class Uploads {
    * @throws as FederationService.admit and admitGenesis, disk.full
    */
   begin(message: UploadBegin, session: Session): Promise<BegunUpload> {
-    const result = this.#beginning.then(() => this.#begin(message, session));
-    this.#beginning = result.catch(() => undefined);
+    const site = `${session.federation}/${session.site}`;
+    const result = (this.#beginning.get(site) ?? Promise.resolve()).then(() => this.#begin(message, session));
+    const settled = result
+      .catch(() => undefined)
+      .finally(() => {
+        if (this.#beginning.get(site) === settled) this.#beginning.delete(site);
+      });
+    this.#beginning.set(site, settled);
     return result;
   }
 
@@ -139,12 +147,22 @@ export class Uploads {
     return active.commit;
   }
 
+  /** What another coordinator goes on with. */
+  forget(federation: FederationId): void {
+    for (const [upload, active] of this.#active) {
+      void active.then(({ row }) => {
+        if (row.federation === federation) this.#active.delete(upload);
+      });
+    }
+  }
+
   /** Forgets uploads of rounds that are over, and bytes without a row. */
   async sweep(): Promise<{ readonly kept: number; readonly removed: number; readonly strays: number }> {
     const { store, blobs, federations } = this.#ports;
     const rows = await store.uploads();
     const counts = { kept: rows.length, removed: 0, strays: 0 };
     for (const row of rows) {
+      if (!federations.has(row.federation)) continue;
       const service = federations.get(row.federation);
       if (await this.#mayGoOn(row, service)) continue;
       await this.#remove(row.upload);
@@ -158,11 +176,6 @@ export class Uploads {
       counts.strays += 1;
     }
     return counts;
-  }
-
-  /** Objects that a crash may have left between their file and their row. */
-  async promisedBlobs(): Promise<readonly Sha256[]> {
-    return (await this.#ports.store.uploads()).map(({ object }) => sealedOf(object).sealedSha256);
   }
 
   async #admit(
@@ -253,7 +266,7 @@ export class Uploads {
   /** What was looked at and found wrong is not kept; what failed for a reason of this machine is. */
   async #refuse(row: UploadRow, service: FederationService, error: unknown): Promise<void> {
     const { code } = toConsiliumError(error);
-    if (code === "internal" || code === "disk.full") return;
+    if (isOwnFault(code)) return;
     this.#ports.logger.warn({ federation: row.federation, site: row.site, code }, "upload refused");
     await this.#remove(row.upload);
     const { object, site } = row;
@@ -305,15 +318,6 @@ export class Uploads {
     await staged.discard();
   }
 }
-
-const sealedOf = (
-  object: UploadBegin["object"],
-): { readonly sealedSha256: Sha256; readonly sealedBytes: number } => {
-  if (object.kind === "genesis") return object;
-  if (object.kind === "contribution") return object.header.body;
-  const { sha256: sealedSha256, bytes: sealedBytes } = object.masked.body;
-  return { sealedSha256, sealedBytes };
-};
 
 async function tellLate(
   object: UploadBegin["object"],

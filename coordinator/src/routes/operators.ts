@@ -4,6 +4,7 @@ import {
   federationStatusSchema,
   invitationReplySchema,
   invitationRequestSchema,
+  type FederationStatus,
 } from "@consilium/shared/protocol/http";
 import type { FastifyPluginCallbackZod } from "@fastify/type-provider-zod";
 import { z } from "zod";
@@ -20,8 +21,10 @@ export function operatorRoutes(ports: {
   readonly federations: Federations;
   readonly access: Access;
   readonly clock: Clock;
+  /** Of all federations, wherever they run. */
+  readonly statuses: () => Promise<FederationStatus[]> | FederationStatus[];
 }): FastifyPluginCallbackZod {
-  const { enrolment, federations, access, clock } = ports;
+  const { enrolment, federations, access, clock, statuses } = ports;
   return (app, _options, done) => {
     app.addHook("onRequest", access.operatorsOnly);
     app.post(
@@ -49,7 +52,7 @@ export function operatorRoutes(ports: {
           response: { 200: z.array(federationStatusSchema) },
         },
       },
-      () => federations.all().map((service) => service.status()),
+      () => statuses(),
     );
     app.get(
       "/api/federations/:federation",

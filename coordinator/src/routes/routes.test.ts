@@ -147,12 +147,12 @@ describe("sessions", () => {
   it("need a challenge of this coordinator, for this site, that is fresh and was not used", async () => {
     const challenge = await challengeFor(site);
     expect((await open(challenge)).statusCode).toBe(200);
-    expectError(await open(challenge), 401, "auth.failed");
-    expectError(await open(toBase64Url(random(32))), 401, "auth.failed");
-    expectError(await open(await challengeFor("other-site")), 401, "auth.failed");
+    expectError(await open(challenge), 401, "auth.required");
+    expectError(await open(toBase64Url(random(32))), 401, "auth.required");
+    expectError(await open(await challengeFor("other-site")), 401, "auth.required");
     const old = await challengeFor(site);
     aheadMs = 61_000;
-    expectError(await open(old), 401, "auth.failed");
+    expectError(await open(old), 401, "auth.required");
     aheadMs = 0;
   });
 

@@ -8,7 +8,7 @@ import {
 } from "@consilium/shared/protocol/fingerprint";
 import { z } from "zod";
 import type { CohortFact } from "../federation/types.ts";
-import { jsonColumn, type SqlDatabase } from "./database.ts";
+import { jsonColumn, type SqlReader, type SqlTransaction } from "./database.ts";
 import { writeMasking } from "./masking-rows.ts";
 import type { CohortRow, DistancesRow, FingerprintRow } from "./store.ts";
 
@@ -31,9 +31,9 @@ const distancesRow = z.object({
 });
 
 /** Inside a transaction. Takes the place of an older one of the site. */
-export function writeFingerprint(db: SqlDatabase, row: FingerprintRow): void {
+export async function writeFingerprint(db: SqlTransaction, row: FingerprintRow): Promise<void> {
   const { federation, site, message, receivedAtMs } = row;
-  db.run(
+  await db.run(
     `INSERT INTO fingerprints (federation, site, header, sealed, received_at_ms) VALUES (?, ?, ?, ?, ?)
      ON CONFLICT (federation, site) DO UPDATE SET
        header = excluded.header, sealed = excluded.sealed, received_at_ms = excluded.received_at_ms`,
@@ -42,41 +42,52 @@ export function writeFingerprint(db: SqlDatabase, row: FingerprintRow): void {
 }
 
 /** Ordered by site. */
-export function readFingerprints(db: SqlDatabase, federation: FederationId): readonly FingerprintRow[] {
-  return db
-    .all(fingerprintRow, "SELECT * FROM fingerprints WHERE federation = ? ORDER BY site", [federation])
-    .map(({ site, header, sealed, received_at_ms }) => ({
+export async function readFingerprints(
+  db: SqlReader,
+  federation: FederationId,
+): Promise<readonly FingerprintRow[]> {
+  const sql = "SELECT * FROM fingerprints WHERE federation = ? ORDER BY site";
+  return (await db.all(fingerprintRow, sql, [federation])).map(
+    ({ site, header, sealed, received_at_ms }) => ({
       federation,
       site,
       message: { header, sealed },
       receivedAtMs: received_at_ms,
-    }));
+    }),
+  );
 }
 
 /** Inside a transaction. */
-export function writeCohort(db: SqlDatabase, federation: FederationId, fact: CohortFact, atMs: number): void {
+export async function writeCohort(
+  db: SqlTransaction,
+  federation: FederationId,
+  fact: CohortFact,
+  atMs: number,
+): Promise<void> {
   const insert = "INSERT INTO cohorts (federation, record, given_up) VALUES (?, ?, ?)";
   if (fact.fact === "cohort.given-up") {
-    db.run(insert, [federation, null, fact.reason]);
+    await db.run(insert, [federation, null, fact.reason]);
     return;
   }
-  db.run(insert, [federation, JSON.stringify(fact.record), null]);
-  db.run(
+  await db.run(insert, [federation, JSON.stringify(fact.record), null]);
+  await db.run(
     "UPDATE rounds SET outcome = 'aggregated', closed_at_ms = ? WHERE federation = ? AND round = ? AND attempt = ?",
     [atMs, federation, fact.round, fact.attempt],
   );
-  writeMasking(db, federation, fact);
+  await writeMasking(db, federation, fact);
 }
 
-export function readCohort(db: SqlDatabase, federation: FederationId): CohortRow | null {
-  const row = db.first(cohortRow, "SELECT record, given_up FROM cohorts WHERE federation = ?", [federation]);
+export async function readCohort(db: SqlReader, federation: FederationId): Promise<CohortRow | null> {
+  const row = await db.first(cohortRow, "SELECT record, given_up FROM cohorts WHERE federation = ?", [
+    federation,
+  ]);
   return row === null ? null : { record: row.record, givenUp: row.given_up };
 }
 
 /** Inside a transaction. Takes the place of older ones of the site. */
-export function writeDistances(db: SqlDatabase, row: DistancesRow): void {
+export async function writeDistances(db: SqlTransaction, row: DistancesRow): Promise<void> {
   const { federation, site, message, receivedAtMs } = row;
-  db.run(
+  await db.run(
     `INSERT INTO image_distances (federation, site, message, received_at_ms) VALUES (?, ?, ?, ?)
      ON CONFLICT (federation, site) DO UPDATE SET
        message = excluded.message, received_at_ms = excluded.received_at_ms`,
@@ -85,13 +96,15 @@ export function writeDistances(db: SqlDatabase, row: DistancesRow): void {
 }
 
 /** Ordered by site. */
-export function readDistances(db: SqlDatabase, federation: FederationId): readonly DistancesRow[] {
-  return db
-    .all(distancesRow, "SELECT * FROM image_distances WHERE federation = ? ORDER BY site", [federation])
-    .map(({ site, message, received_at_ms }) => ({
-      federation,
-      site,
-      message,
-      receivedAtMs: received_at_ms,
-    }));
+export async function readDistances(
+  db: SqlReader,
+  federation: FederationId,
+): Promise<readonly DistancesRow[]> {
+  const sql = "SELECT * FROM image_distances WHERE federation = ? ORDER BY site";
+  return (await db.all(distancesRow, sql, [federation])).map(({ site, message, received_at_ms }) => ({
+    federation,
+    site,
+    message,
+    receivedAtMs: received_at_ms,
+  }));
 }

@@ -1,7 +1,8 @@
 /** The part of the store that is about the roster and the audit log. */
 import { auditLineSchema, type AuditEvent, type AuditLine } from "@consilium/shared/audit/chain";
+import { federationIdSchema, type FederationId } from "@consilium/shared/ids";
 import { z } from "zod";
-import { jsonColumn, type SqlDatabase } from "./database.ts";
+import { jsonColumn, type SqlDatabase, type SqlTransaction } from "./database.ts";
 import {
   markRemoved,
   readEndorsements,
@@ -18,54 +19,46 @@ type GovernanceRows = Pick<
   "changeRoster" | "rosterChanges" | "removeSite" | "endorse" | "endorsements" | "addAudit" | "newestAudit"
 >;
 
-export function governanceRows({
-  db,
-  append,
-  written,
-  read,
-}: {
-  readonly db: SqlDatabase;
-  /** Adds to the audit log, inside a transaction. */
-  readonly append: (events: readonly AuditEvent[]) => readonly AuditLine[];
-  readonly written: <T>(write: () => T) => Promise<T>;
-  readonly read: <T>(query: () => T) => Promise<T>;
-}): GovernanceRows {
+/** @param append adds to the audit log, inside a transaction */
+export function governanceRows(
+  db: SqlDatabase,
+  written: <T>(federation: FederationId, write: (db: SqlTransaction) => Promise<T>) => Promise<T>,
+  append: (db: SqlTransaction, events: readonly AuditEvent[]) => Promise<readonly AuditLine[]>,
+): GovernanceRows {
   return {
     changeRoster: (federation, change, atMs, audit) =>
-      written(() => {
-        writeRosterChange(db, federation, change);
-        if (change.change === "removed") markRemoved(db, federation, change.site, atMs);
-        append(audit);
+      written(federation, async (db) => {
+        await writeRosterChange(db, federation, change);
+        if (change.change === "removed") await markRemoved(db, federation, change.site, atMs);
+        await append(db, audit);
       }),
-    rosterChanges: (federation) => read(() => readRosterChanges(db, federation)),
+    rosterChanges: (federation) => readRosterChanges(db, federation),
     removeSite: (federation, site, atMs, audit) =>
-      written(() => {
-        markRemoved(db, federation, site, atMs);
-        append([audit]);
+      written(federation, async (db) => {
+        await markRemoved(db, federation, site, atMs);
+        await append(db, [audit]);
       }),
     endorse: (federation, signed, audit) =>
-      written(() => {
-        writeEndorsement(db, federation, signed);
-        append([audit]);
+      written(federation, async (db) => {
+        await writeEndorsement(db, federation, signed);
+        await append(db, [audit]);
       }),
-    endorsements: (federation) => read(() => readEndorsements(db, federation)),
+    endorsements: (federation) => readEndorsements(db, federation),
 
     addAudit: (event) =>
-      written(() => {
-        const [line] = append([event]);
+      written(federationIdSchema.parse(event.federation), async (db) => {
+        const [line] = await append(db, [event]);
         if (line === undefined) throw new Error("an event makes a line");
         return line;
       }),
-    newestAudit: (federation, event, atMost) =>
-      read(() =>
-        db
-          .all(
-            lineRow,
-            `SELECT line FROM audit WHERE line ->> 'federation' = ? AND line ->> 'event' = ?
-             ORDER BY seq DESC LIMIT ?`,
-            [federation, event, atMost],
-          )
-          .map(({ line }) => line),
-      ),
+    newestAudit: async (federation, event, atMost) => {
+      const rows = await db.all(
+        lineRow,
+        `SELECT line FROM audit WHERE line ->> 'federation' = ? AND line ->> 'event' = ?
+         ORDER BY seq DESC LIMIT ?`,
+        [federation, event, atMost],
+      );
+      return rows.map(({ line }) => line);
+    },
   };
 }

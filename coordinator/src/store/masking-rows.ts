@@ -5,7 +5,7 @@ import { maskingMessageSchema } from "@consilium/shared/protocol/masking";
 import { maskingStepSchema, roundTotalsSchema } from "@consilium/shared/protocol/round";
 import { z } from "zod";
 import type { Fact } from "../federation/types.ts";
-import { jsonColumn, type SqlDatabase } from "./database.ts";
+import { jsonColumn, type SqlReader, type SqlTransaction } from "./database.ts";
 import type { RoundRow } from "./store.ts";
 
 const maskingRow = z.object({
@@ -36,14 +36,16 @@ type MaskedFact = Extract<
 >;
 
 /** Completes attempts by what is known of their masking. */
-export function readMaskings(
-  db: SqlDatabase,
+export async function readMaskings(
+  db: SqlReader,
   federation: FederationId,
-): (row: Pick<RoundRow, "round" | "attempt" | "outcome">) => Pick<RoundRow, "masking" | "totals"> {
-  const maskings = db.all(maskingRow, "SELECT * FROM maskings WHERE federation = ?", [federation]);
-  const messages = db.all(messageRow, "SELECT * FROM masking_messages WHERE federation = ? ORDER BY rowid", [
-    federation,
-  ]);
+): Promise<(row: Pick<RoundRow, "round" | "attempt" | "outcome">) => Pick<RoundRow, "masking" | "totals">> {
+  const maskings = await db.all(maskingRow, "SELECT * FROM maskings WHERE federation = ?", [federation]);
+  const messages = await db.all(
+    messageRow,
+    "SELECT * FROM masking_messages WHERE federation = ? ORDER BY rowid",
+    [federation],
+  );
   return ({ round, attempt, outcome }) => {
     const isOurs = (row: { round: number; attempt: number }): boolean =>
       row.round === round && row.attempt === attempt;
@@ -57,52 +59,56 @@ export function readMaskings(
 }
 
 /** Inside a transaction. The messages of an attempt that is over serve nobody but who would open single updates. */
-export function writeMasking(db: SqlDatabase, federation: FederationId, fact: MaskedFact): void {
+export async function writeMasking(
+  db: SqlTransaction,
+  federation: FederationId,
+  fact: MaskedFact,
+): Promise<void> {
   const { round, attempt } = fact;
   const key = [federation, round, attempt];
   switch (fact.fact) {
     case "masking.opened":
-      db.run(
+      await db.run(
         "INSERT INTO maskings (federation, round, attempt, roster, step) VALUES (?, ?, ?, ?, 'advertise')",
         [...key, JSON.stringify(fact.roster)],
       );
       return;
     case "masking.answered":
-      db.run(
+      await db.run(
         `INSERT INTO masking_messages (federation, round, attempt, step, site, message)
          VALUES (?, ?, ?, ?, ?, ?)`,
         [...key, fact.message.step, fact.site, JSON.stringify(fact.message)],
       );
       return;
     case "masking.advanced":
-      db.run("UPDATE maskings SET step = ? WHERE federation = ? AND round = ? AND attempt = ?", [
+      await db.run("UPDATE maskings SET step = ? WHERE federation = ? AND round = ? AND attempt = ?", [
         fact.step,
         ...key,
       ]);
       return;
     case "round.aggregated":
       if (fact.totals !== undefined) {
-        db.run("UPDATE maskings SET totals = ? WHERE federation = ? AND round = ? AND attempt = ?", [
+        await db.run("UPDATE maskings SET totals = ? WHERE federation = ? AND round = ? AND attempt = ?", [
           JSON.stringify(fact.totals),
           ...key,
         ]);
       }
-      forgetMessages(db, federation, fact);
+      await forgetMessages(db, federation, fact);
       return;
     case "round.abandoned":
     case "cohort.summed":
-      forgetMessages(db, federation, fact);
+      await forgetMessages(db, federation, fact);
       return;
   }
 }
 
 /** Inside a transaction: the attempt is over. */
-export function forgetMessages(
-  db: SqlDatabase,
+export async function forgetMessages(
+  db: SqlTransaction,
   federation: FederationId,
   { round, attempt }: Pick<MaskedFact, "round" | "attempt">,
-): void {
-  db.run("DELETE FROM masking_messages WHERE federation = ? AND round = ? AND attempt = ?", [
+): Promise<void> {
+  await db.run("DELETE FROM masking_messages WHERE federation = ? AND round = ? AND attempt = ?", [
     federation,
     round,
     attempt,
@@ -110,12 +116,12 @@ export function forgetMessages(
 }
 
 /** Inside a transaction: a vector that cannot be read any more. */
-export function dropVector(
-  db: SqlDatabase,
+export async function dropVector(
+  db: SqlTransaction,
   federation: FederationId,
   { round, attempt, site }: Extract<Fact, { fact: "contribution.dropped" }>,
-): void {
-  db.run(
+): Promise<void> {
+  await db.run(
     `DELETE FROM masking_messages
      WHERE federation = ? AND round = ? AND attempt = ? AND site = ? AND step = 'mask'`,
     [federation, round, attempt, site],

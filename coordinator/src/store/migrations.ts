@@ -159,4 +159,14 @@ export const MIGRATIONS: readonly string[] = [
     FOREIGN KEY (federation, site) REFERENCES sites
   ) STRICT;
   `,
+  // Who runs a federation, where several coordinators share a database; `epoch` grows with every change of hands.
+  `
+  CREATE TABLE leases (
+    federation    TEXT PRIMARY KEY REFERENCES federations,
+    epoch         INTEGER NOT NULL,
+    holder        TEXT NOT NULL,
+    url           TEXT NOT NULL,
+    renewed_at_ms INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];

@@ -168,6 +168,23 @@ export function storeContract(name: string, makeHarness: () => Promise<StoreHarn
       expect(await store.auditAfter(0)).toEqual(before);
     });
 
+    it("keeps what comes at the same time apart: one that fails takes none of the others with it", async () => {
+      const names = ["a", "b", "c", "d"];
+      for (const site of names) await enrol(site);
+      await commit(opened);
+      const accepted = names.map((site) => ({
+        fact: "contribution.accepted" as const,
+        header: header(site, 1, 1),
+      }));
+      const twice = { fact: "contribution.accepted" as const, header: header("a", 1, 1) };
+      const results = await Promise.allSettled([...accepted, twice].map((fact) => commit(fact)));
+      expect(results.filter(({ status }) => status === "rejected")).toHaveLength(1);
+      const [round] = await store.rounds(federation);
+      expect(round?.contributions.map(({ site }) => site)).toEqual(names);
+      const lines = await store.auditAfter(0);
+      expect(verifyChain(lines.map((line) => JSON.stringify(line))).ok).toBe(true);
+    });
+
     it("holds the same rounds, checkpoints and totals as the facts say, also after a restart", async () => {
       for (const site of ["a", "b", "c"]) await enrol(site);
       const excluded = [{ site: siteId("c"), reason: "not connected" }];

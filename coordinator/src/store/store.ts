@@ -196,5 +196,6 @@ export interface Store {
   /** Lines of this event in this federation, newest first. */
   newestAudit(federation: FederationId, event: string, atMost: number): Promise<readonly AuditLine[]>;
 
-  close(): void;
+  /** What is under way is waited for. */
+  close(): Promise<void>;
 }

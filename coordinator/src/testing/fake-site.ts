@@ -123,7 +123,8 @@ export class FakeSite {
       software: "fake",
       planHash: planHash(this.#federation.plan.body),
       genesis,
-      examples: this.examples,
+      // A masked federation is not told.
+      examples: this.#federation.plan.body.aggregation.secure === "masked" ? null : this.examples,
     });
   }
 

@@ -34,6 +34,18 @@ export const RUNNING_ERRORS = {
     "Another coordinator runs on this home folder.",
     "Stop it, or choose another folder with --home.",
   ),
+  "store.unreachable": entry(
+    503,
+    true,
+    "The database or the object store does not answer.",
+    "Check that it runs and that --database and --blobs are right; the work goes on when it answers.",
+  ),
+  "lease.lost": entry(
+    503,
+    true,
+    "Another coordinator runs this federation now.",
+    "Nothing: sites find it by themselves. If it happens often, look for a coordinator that is starved of CPU or network.",
+  ),
   "audit.broken": entry(
     500,
     false,

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import Libsql from "libsql";
 import { afterEach, describe, expect, it } from "vitest";
-import { openLibsqlStore } from "./libsql.ts";
+import { openLibsqlStore } from "./libsql-store.ts";
 import { lockHome } from "./lock.ts";
 import { storeContract } from "./store.contract.ts";
 import type { Store } from "./store.ts";
@@ -11,7 +11,7 @@ import type { Store } from "./store.ts";
 const folders: string[] = [];
 const stores: Store[] = [];
 afterEach(async () => {
-  for (const store of stores.splice(0)) store.close();
+  for (const store of stores.splice(0)) await store.close();
   for (const folder of folders.splice(0)) await rm(folder, { recursive: true });
 });
 
@@ -30,8 +30,8 @@ storeContract("libsql", async () => {
   };
   return {
     open,
-    reopen: () => {
-      stores.pop()?.close();
+    reopen: async () => {
+      await stores.pop()?.close();
       return open();
     },
   };
@@ -40,7 +40,7 @@ storeContract("libsql", async () => {
 describe("the database file", () => {
   it("is not opened by a version older than the one that wrote it", async () => {
     const file = await newFile("coordinator.db");
-    openLibsqlStore(file).close();
+    await openLibsqlStore(file).close();
     const connection = new Libsql(file);
     connection.exec("INSERT INTO schema_migrations (version) VALUES (999)");
     connection.close();

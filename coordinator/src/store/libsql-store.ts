@@ -1,0 +1,178 @@
+/**
+ * The store on libsql: one file, one connection. Transactions that come at the same time become durable together, for the
+ * disk takes as long for one of them as for all; each is still made whole or not at all, by a savepoint of its own.
+ */
+import { ConsiliumError } from "@consilium/shared/errors";
+import Libsql from "libsql";
+import type { z } from "zod";
+import type { SqlDatabase, SqlTransaction, SqlValue } from "./database.ts";
+import { MIGRATIONS } from "./migrations.ts";
+import { openSqlStore } from "./sql-store.ts";
+import type { Store } from "./store.ts";
+
+/** @param file the database; made when absent */
+export function openLibsqlStore(file: string): Store {
+  return openSqlStore(new LibsqlDatabase(file));
+}
+
+interface Waiting {
+  /** @returns what tells the caller, once it is durable */
+  readonly run: () => Promise<() => void>;
+  readonly reject: (error: unknown) => void;
+}
+
+class LibsqlDatabase implements SqlDatabase {
+  readonly #connection: Libsql.Database;
+  readonly #statements: SqlTransaction;
+  #waiting: Waiting[] = [];
+  #isScheduled = false;
+  /** Resolves when the batch that is being written has ended; nobody reads what is half-written. */
+  #writing: Promise<void> | null = null;
+
+  /**
+   * WAL with synchronous=FULL: a commit that returned survives the loss of power. What is deleted is overwritten: shares
+   * of masks have no business on a disk.
+   */
+  constructor(file: string) {
+    this.#connection = guarded(() => new Libsql(file));
+    for (const pragma of [
+      "journal_mode = WAL",
+      "synchronous = FULL",
+      "foreign_keys = ON",
+      "secure_delete = ON",
+    ]) {
+      this.#exec(`PRAGMA ${pragma}`);
+    }
+    this.#migrate();
+    this.#statements = statementsOn(this.#connection);
+  }
+
+  async all<T>(row: z.ZodType<T>, sql: string, parameters?: readonly SqlValue[]): Promise<T[]> {
+    while (this.#writing !== null) await this.#writing;
+    return this.#statements.all(row, sql, parameters);
+  }
+
+  async first<T>(row: z.ZodType<T>, sql: string, parameters?: readonly SqlValue[]): Promise<T | null> {
+    return (await this.all(row, sql, parameters))[0] ?? null;
+  }
+
+  transaction<T>(write: (db: SqlTransaction) => Promise<T>): Promise<T> {
+    const result = new Promise<T>((resolve, reject) => {
+      this.#waiting.push({
+        run: async () => {
+          this.#exec("SAVEPOINT one");
+          try {
+            const value = await write(this.#statements);
+            this.#exec("RELEASE one");
+            return () => {
+              resolve(value);
+            };
+          } catch (error) {
+            this.#exec("ROLLBACK TO one");
+            this.#exec("RELEASE one");
+            return () => {
+              reject(error instanceof Error ? error : new Error("a write failed", { cause: error }));
+            };
+          }
+        },
+        reject,
+      });
+    });
+    this.#schedule();
+    return result;
+  }
+
+  async close(): Promise<void> {
+    while (this.#isScheduled) await new Promise((resolve) => setImmediate(resolve));
+    this.#connection.close();
+  }
+
+  /** Whatever else arrives until then goes with it. */
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#writing = this.#commit(this.#waiting.splice(0)).finally(() => {
+        this.#writing = null;
+        this.#isScheduled = false;
+        if (this.#waiting.length > 0) this.#schedule();
+      });
+    });
+  }
+
+  async #commit(batch: readonly Waiting[]): Promise<void> {
+    try {
+      this.#exec("BEGIN IMMEDIATE");
+      const settle: (() => void)[] = [];
+      for (const { run } of batch) settle.push(await run());
+      this.#exec("COMMIT");
+      for (const each of settle) each();
+    } catch (error) {
+      this.#rollBack();
+      for (const { reject } of batch) reject(error);
+    }
+  }
+
+  /** A full disk may have ended the transaction by itself. */
+  #rollBack(): void {
+    if (this.#connection.inTransaction) this.#exec("ROLLBACK");
+  }
+
+  #exec(sql: string): void {
+    guarded(() => this.#connection.exec(sql));
+  }
+
+  #migrate(): void {
+    this.#exec("CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY) STRICT");
+    const applied = guarded(() =>
+      this.#connection.prepare("SELECT version FROM schema_migrations").all([]),
+    ).length;
+    if (applied > MIGRATIONS.length) {
+      throw new ConsiliumError("config.invalid", {
+        detail: "(the home folder was written by a newer version)",
+        culprits: ["home"],
+      });
+    }
+    for (const [version, step] of [...MIGRATIONS.entries()].slice(applied)) {
+      const record = `INSERT INTO schema_migrations (version) VALUES (${version + 1})`;
+      try {
+        this.#exec(`BEGIN IMMEDIATE; ${step}; ${record}; COMMIT`);
+      } catch (error) {
+        this.#exec("ROLLBACK");
+        throw error;
+      }
+    }
+  }
+}
+
+/** libsql answers at once; a federation has one coordinator, the one that holds the home folder's lock. */
+function statementsOn(connection: Libsql.Database): SqlTransaction {
+  const settled = <T>(action: () => T): Promise<T> =>
+    new Promise((resolve) => {
+      resolve(guarded(action));
+    });
+  const all = <T>(row: z.ZodType<T>, sql: string, parameters: readonly SqlValue[] = []): Promise<T[]> =>
+    settled(() =>
+      connection
+        .prepare(sql)
+        .all([...parameters])
+        .map((value) => row.parse(value)),
+    );
+  return {
+    all,
+    first: async (row, sql, parameters) => (await all(row, sql, parameters))[0] ?? null,
+    run: (sql, parameters = []) => settled(() => connection.prepare(sql).run([...parameters]).changes),
+    guard: () => Promise.resolve(),
+    alone: () => Promise.resolve(),
+  };
+}
+
+function guarded<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "SQLITE_FULL") throw new ConsiliumError("disk.full", { cause: error });
+    throw error;
+  }
+}
