@@ -14,7 +14,7 @@ import { startS3Server, type S3Server } from "../../coordinator/src/testing/s3-s
 import { enrol } from "../../site-agent/src/federation/enrol.ts";
 import { initHome } from "../../site-agent/src/home/home.ts";
 import { Cli } from "../support/cli.ts";
-import { random, TestSite } from "../support/federation.ts";
+import { OPEN_POLICY, random, TestSite } from "../support/federation.ts";
 import { startBalancer, type Balancer } from "./balancer.ts";
 
 interface Parts {
@@ -108,6 +108,7 @@ export class Cluster {
       signal: new AbortController().signal,
     });
     await home.enrol(await send());
+    await home.setPolicy(OPEN_POLICY);
     return new TestSite(home);
   }
 

@@ -22,6 +22,8 @@ export class AuditFile {
   readonly #source: AuditSource;
   #written: number;
   #queue: Promise<void> = Promise.resolve();
+  /** An append that has not begun, and will find whatever is in the store by then. */
+  #next: Promise<void> | null = null;
 
   private constructor(file: string, source: AuditSource, written: number) {
     this.#file = file;
@@ -50,7 +52,13 @@ export class AuditFile {
 
   /** Appends what the store has and the file has not; on disk when the promise resolves. */
   follow(): Promise<void> {
-    this.#queue = this.#queue.catch(() => undefined).then(() => this.#append());
+    this.#next ??= this.#queue
+      .catch(() => undefined)
+      .then(() => {
+        this.#next = null;
+        return this.#append();
+      });
+    this.#queue = this.#next;
     return this.#queue;
   }
 

@@ -1,9 +1,9 @@
 /** Many simulated sites at one coordinator, brought to round 1. */
 import { encodeCheckpoint } from "@consilium/shared/codec";
-import type { RoundOpening } from "@consilium/shared/protocol/round";
+import { FINGERPRINT_ROUND, type RoundOpening } from "@consilium/shared/protocol/round";
 import { isOpen } from "../../../coordinator/src/testing/fake-site.ts";
 import type { MeasuredCoordinator } from "./coordinator.ts";
-import { SimulatedSite, type Waits } from "./simulated-site.ts";
+import { maskedRound, SimulatedSite, type Waits } from "./simulated-site.ts";
 
 /** So large that no site's update can be mistaken for another's, so small that it stays within the plan's bounds. */
 const UPDATE = 1e-6;
@@ -34,6 +34,13 @@ export async function gather(
   }
   for (const site of sites) await site.connect();
   await sites[0]?.uploadGenesis();
+  if (coordinator.plan.aggregation.secure === "masked") {
+    // Before the first round goes one about what the sites' images are like.
+    const before = await Promise.all(sites.map((site) => site.waitFor(isOpen(FINGERPRINT_ROUND))));
+    for (const { opening } of before.slice(0, 1)) {
+      await maskedRound(sites, opening.body, coordinator.plan, () => undefined);
+    }
+  }
   const positions = await Promise.all(sites.map((site) => site.waitFor(isOpen(1))));
   waits.clear();
   const [position] = positions;

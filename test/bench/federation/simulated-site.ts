@@ -5,13 +5,15 @@
 import { sha256 } from "@consilium/shared/canonical";
 import { decodeCheckpoint } from "@consilium/shared/codec";
 import { verify } from "@consilium/shared/crypto/identity";
+import { FINGERPRINT_LENGTH } from "@consilium/shared/fingerprint/layout";
+import { fingerprintLayout, fingerprintValues } from "@consilium/shared/fingerprint/masked";
 import type { MaskingShown, ShownIn } from "@consilium/shared/protocol/masking";
-import type { MaskingStep, RoundOpening } from "@consilium/shared/protocol/round";
+import { isFingerprintRound, type MaskingStep, type RoundOpening } from "@consilium/shared/protocol/round";
 import { openAttempt } from "@consilium/shared/secagg/attempt";
 import { maskedBlocks } from "@consilium/shared/secagg/encode";
 import { maskedFrameBytes, maskedHeader } from "@consilium/shared/secagg/frame";
 import type { VectorLayout } from "@consilium/shared/secagg/layout";
-import { metricExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
+import { roundExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
 import { magnitudesOf } from "@consilium/shared/secagg/ranges";
 import { advertise } from "@consilium/shared/secagg/site/advertise";
 import { consistency } from "@consilium/shared/secagg/site/consistency";
@@ -90,6 +92,7 @@ export class SimulatedSite extends FakeSite {
   }
 
   layoutOf(plan: Plan, { round, cohort }: RoundOpening): VectorLayout {
+    if (isFingerprintRound(round)) return fingerprintLayout(cohort.length);
     const { manifest, values } = decodeCheckpoint(this.#base);
     return roundLayout(plan, round, cohort.length, magnitudesOf(manifest, values));
   }
@@ -100,13 +103,14 @@ export class SimulatedSite extends FakeSite {
   }
 
   /** The frame as it is sent. */
-  prepare(opening: RoundOpening, state: Masking, layout: VectorLayout) {
+  prepare(plan: Plan, opening: RoundOpening, state: Masking, layout: VectorLayout) {
     const [own] = state.masks;
     if (own === undefined) throw new Error("a site has a mask of its own");
+    const { update, examples } = this;
     const values = {
-      update: this.update,
-      examples: this.examples,
-      extras: metricExtras(METRICS),
+      ...(isFingerprintRound(opening.round)
+        ? fingerprintValues(new Uint32Array(FINGERPRINT_LENGTH))
+        : { update, examples, extras: roundExtras(plan, METRICS) }),
       roundingKey: random(32),
     };
     const frame = new Uint8Array(maskedFrameBytes(layout));
@@ -153,7 +157,7 @@ export async function maskedRound(
   log("masked vectors");
   const ready = sites.map((site, i) => {
     const { keep } = mask(required(shared[i]).keep, site.self, required(deliveries[i]).delivery);
-    return site.prepare(opening, keep, layout);
+    return site.prepare(plan, opening, keep, layout);
   });
   log("uploads");
   await atAll(sites, (site, i) => site.sendMasked(required(ready[i])));
