@@ -114,6 +114,16 @@ describe("help", () => {
       "reconstruct",
       "export",
       "import",
+      "policy",
+      "plan",
+      "plan approve",
+      "plan refuse",
+      "roster",
+      "roster approve",
+      "receipts",
+      "receipts verify",
+      "audit",
+      "audit verify",
       "doctor",
     ];
     for (const command of commands) {

@@ -9,6 +9,7 @@ import {
 } from "@consilium/shared/fingerprint/histogram";
 import { binsOf, GROUPS } from "@consilium/shared/fingerprint/layout";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
+import { endorse } from "../../../test/support/endorse.ts";
 import { afterEach, describe, expect, it } from "vitest";
 import {
   arithmeticTrainer,
@@ -190,7 +191,8 @@ describe("before round 1 of a masked federation", () => {
       site.run(
         arithmeticTrainer(1e-5, 1000, async ({ round }) => {
           if (round !== 2) return;
-          late ??= running.site("d").then((joined) => {
+          late ??= running.site("d").then(async (joined) => {
+            for (const member of sites.slice(0, 2)) await endorse(member, "d");
             const newcomer = joined.run(arithmeticTrainer(1e-5), { fingerprint: imagesOf(4, 9) });
             void newcomer.waitFor(() => newcomer.cohorts.length > 0).then(mayEnd);
             return newcomer;

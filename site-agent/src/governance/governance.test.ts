@@ -2,25 +2,19 @@
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { sha256 } from "@consilium/shared/canonical";
-import { sign } from "@consilium/shared/crypto/identity";
 import type { SiteId } from "@consilium/shared/ids";
 import { planHash } from "@consilium/shared/plan";
-import { endorsementReplySchema } from "@consilium/shared/protocol/governance";
-import { endorsementOf } from "@consilium/shared/roster/roster";
+import { endorse } from "../../../test/support/endorse.ts";
 import { afterEach, describe, expect, it } from "vitest";
 import {
   arithmeticTrainer,
-  random,
   TestFederation,
   type AgentRun,
   type TestSite,
 } from "../../../test/support/federation.ts";
-import { httpClient } from "../federation/http.ts";
 import { receiptsFile } from "../federation/receipts.ts";
-import { bearer, openSession } from "../federation/session.ts";
 import { parseHours } from "./hours.ts";
 import { pinsFile } from "./pins.ts";
-import { RosterKeeper } from "./roster-keeper.ts";
 
 let federation: TestFederation | null = null;
 afterEach(async () => {
@@ -83,25 +77,6 @@ const never = (_: unknown, signal: AbortSignal): Promise<never> =>
       reject(new DOMException("", "AbortError"));
     });
   });
-
-/** What a person does with `consilium-site roster approve`. */
-async function endorse({ home }: TestSite, name: string) {
-  const { site, enrolment, plan } = await home.joined();
-  const { coordinator, coordinatorUrl } = enrolment;
-  const membership = { federation: plan.federation, site, identity: await home.identity(), coordinator };
-  const http = httpClient(coordinatorUrl, fetch);
-  const ports = { http, random, nowMs: Date.now, receipts: receiptsFile(home.receiptsFile) };
-  const session = await openSession(ports, membership);
-  const pins = pinsFile(home.rosterFile);
-  const keeper = new RosterKeeper({ http, pins, onRoster: () => undefined }, membership);
-  const roster = await keeper.follow(session);
-  const candidate = (await keeper.shown(session)).candidates.find((one) => one.site === name);
-  if (roster === null || candidate === undefined) throw new Error("nobody to endorse");
-  const signed = sign("roster-endorsement", endorsementOf(roster, site, candidate), membership.identity);
-  return http.post("api/federations/lungs/endorsements", signed, endorsementReplySchema, {
-    headers: bearer(session),
-  });
-}
 
 describe("a site that enrols after training has begun", () => {
   it("waits until most of the others have signed for it, and then takes part", async () => {

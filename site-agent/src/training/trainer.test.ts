@@ -59,8 +59,14 @@ describe("the training thread", () => {
     const pause = new Pause();
     pause.set(true);
     const steps: number[] = [];
-    const first = trainer.train(request(), ({ step }) => steps.push(step), never, pause);
-    await expect.poll(() => steps).toEqual([1]);
+    let stepped: () => void = () => undefined;
+    const firstStep = new Promise<void>((resolve) => (stepped = resolve));
+    const onProgress = ({ step }: { readonly step: number }): void => {
+      steps.push(step);
+      stepped();
+    };
+    const first = trainer.train(request(), onProgress, never, pause);
+    await firstStep;
     await delay(100);
     expect(steps).toEqual([1]);
     pause.set(false);
