@@ -48,7 +48,8 @@ export function handle<O>(
   return command.action(async (...received: unknown[]) => {
     // Commander passes the arguments, then the options, then the command.
     const args = received.slice(0, -2).filter((arg) => typeof arg === "string");
-    const options = command.opts<O & CommonOptions>();
+    // A command that has others below it takes their common options, wherever they stand.
+    const options = command.optsWithGlobals<O & CommonOptions>();
     const folder = homeFolder(options.home, ports.env, ports.userHome);
     const context: CommandContext<O> = {
       ports,
