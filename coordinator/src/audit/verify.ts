@@ -71,5 +71,6 @@ function assertInLog(
   }
 }
 
-const keyOf = ({ federation, data }: AuditLine): string => `${federation}/${siteIdSchema.parse(data["site"])}`;
+const keyOf = ({ federation, data }: AuditLine): string =>
+  `${federation}/${siteIdSchema.parse(data["site"])}`;
 const enrolledKey = ({ data }: AuditLine): PublicIdentity => publicIdentitySchema.parse(data["identity"]);
