@@ -1,6 +1,6 @@
 /** What went over the wire, beside what the site says of it. */
 import { sha256 } from "@consilium/shared/canonical";
-import { uploadBeginSchema, type UploadBegin } from "@consilium/shared/protocol/events";
+import { progressSchema, uploadBeginSchema, type UploadBegin } from "@consilium/shared/protocol/events";
 import { fingerprintMessageSchema } from "@consilium/shared/protocol/fingerprint";
 import { maskingAnswerSchema } from "@consilium/shared/protocol/masking";
 import { afterEach, describe, expect, it } from "vitest";
@@ -93,15 +93,14 @@ describe("everything that leaves has a receipt, and every receipt has left", () 
     }
     expect(unknown).toEqual([]);
 
-    // Progress is one line for each attempt.
-    const ofRound = (round: number): string =>
-      sha256(
-        progress
-          .filter((text) => (JSON.parse(text) as { round: number }).round === round)
-          .map((text) => `${text}\n`)
-          .join(""),
-      );
-    for (const round of [0, 1, 2]) left.add(ofRound(round));
+    // Progress is one receipt for each attempt, of all its messages.
+    const attempts = new Map<string, string>();
+    for (const text of progress) {
+      const { round, attempt } = progressSchema.parse(JSON.parse(text));
+      const key = `${round}/${attempt}`;
+      attempts.set(key, `${attempts.get(key) ?? ""}${text}\n`);
+    }
+    for (const texts of attempts.values()) left.add(sha256(texts));
     const notLeft = receipts
       .filter(({ state }) => state !== "sending")
       .filter((one) => !left.has(one.sha256));

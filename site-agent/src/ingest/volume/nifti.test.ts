@@ -105,7 +105,7 @@ describe("NIfTI", () => {
           expect(error).toBeInstanceOf(ConsiliumError);
         }
       }),
-      { numRuns: 500 },
+      { numRuns: 500, examples: [[[[115, 123]]]] },
     );
   });
 });

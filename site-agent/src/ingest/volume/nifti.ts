@@ -54,7 +54,10 @@ export function openNifti(bytes: Uint8Array): NiftiVolume {
     const values = new Float32Array(planeLength);
     let least = Infinity;
     for (let i = 0; i < planeLength; i++) {
-      const value = slope * type.read(view, from + i * type.bytes, header.littleEndian) + intercept;
+      // Rounded first, for what is beyond float32 becomes infinite.
+      const value = Math.fround(
+        slope * type.read(view, from + i * type.bytes, header.littleEndian) + intercept,
+      );
       values[i] = value;
       if (value < least) least = value;
     }
