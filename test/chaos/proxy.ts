@@ -1,7 +1,7 @@
 /**
  * A TCP proxy on 127.0.0.1 that does to a link what networks do: cuts it, delays it, makes it slow, or swallows what
  * passes while both ends believe that it stands (half-open). TCP numbers its bytes, so nothing below it can duplicate or
- * reorder what an application reads; that happens to messages, and messages.ts does it.
+ * reorder what an application reads.
  */
 import { createConnection, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
