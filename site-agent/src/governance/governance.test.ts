@@ -8,10 +8,12 @@ import { endorse } from "../../../test/support/endorse.ts";
 import { afterEach, describe, expect, it } from "vitest";
 import {
   arithmeticTrainer,
+  random,
   TestFederation,
   type AgentRun,
   type TestSite,
 } from "../../../test/support/federation.ts";
+import { runCli } from "../cli/program.ts";
 import { receiptsFile } from "../federation/receipts.ts";
 import { parseHours } from "./hours.ts";
 import { pinsFile } from "./pins.ts";
@@ -70,6 +72,29 @@ it("outside its hours a site lets no round wait for it, says until when, and tra
   await run.result;
 });
 
+/** The last line that a command prints with --json: its result, or its error. */
+async function cli({ home }: TestSite, ...args: readonly string[]): Promise<Record<string, unknown>> {
+  let printed = "";
+  const terminal = (write: (text: string) => void) => ({ write, isTTY: false, columns: 80 });
+  await runCli([...args, "--home", home.folder, "--json"], {
+    env: {},
+    userHome: home.folder,
+    nodeVersion: "20.19.0",
+    cores: 1,
+    memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
+    processId: 1,
+    isProcessAlive: () => false,
+    stdout: terminal((text) => (printed += text)),
+    stderr: terminal(() => undefined),
+    fetch,
+    random,
+    nowMs: Date.now,
+    sleep: () => Promise.resolve(),
+    signal: new AbortController().signal,
+  });
+  return JSON.parse(printed.trimEnd().split("\n").at(-1) ?? "") as Record<string, unknown>;
+}
+
 /** A training that ends with the agent. */
 const never = (_: unknown, signal: AbortSignal): Promise<never> =>
   new Promise((_resolve, reject) => {
@@ -99,7 +124,14 @@ describe("a site that enrols after training has begun", () => {
     expect(await endorse(a, "c")).toMatchObject({ endorsements: 1, needed: 2, added: false });
     expect(await endorse(a, "c")).toMatchObject({ endorsements: 1, added: false });
     expect(status().sites).toHaveLength(2);
-    expect(await endorse(b, "c")).toMatchObject({ endorsements: 2, added: true });
+    const shown = await cli(b, "roster");
+    expect(shown).toMatchObject({
+      members: [{ site: "a" }, { site: "b" }],
+      candidates: [{ site: "c", endorsers: ["a"] }],
+    });
+    const approved = await cli(b, "roster", "approve", "c");
+    expect(approved).toMatchObject({ endorsements: 2, added: true });
+    expect(approved["words"]).toBe(status().sites.at(-1)?.words);
     expect(status().sites.map(({ site }) => site)).toEqual(["a", "b", "c"]);
     await run.waitFor(({ phase }) => phase === "waiting");
     release();
@@ -150,6 +182,20 @@ describe("the coordinator's audit log", () => {
     const log = await readFile(path.join(running().folder, "coordinator", "audit.jsonl"), "utf8");
     expect(log.match(/"event":"audit.signed"/g)).toHaveLength(3);
     expect(log.match(/"event":"audit.countersigned"/g)).toHaveLength(6);
+
+    const [site] = sites;
+    const copy = path.join(running().folder, "copy.jsonl");
+    await writeFile(copy, log);
+    expect(await cli(site, "audit", "verify", copy)).toMatchObject({ heads: 3 });
+    expect(await cli(site, "receipts", "verify")).toMatchObject({ event: "result" });
+    // Cut before the last head that this site has signed; and with a line that says something else.
+    await writeFile(copy, log.slice(0, log.indexOf('"event":"audit.closed"')).replace(/[^\n]*$/, ""));
+    expect(await cli(site, "audit", "verify", copy)).toMatchObject({ code: "audit.rewritten" });
+    await writeFile(copy, log.replace("federation.created", "federation.forged"));
+    expect(await cli(site, "audit", "verify", copy)).toMatchObject({ code: "audit.broken", culprits: ["1"] });
+    const record = await readFile(site.home.receiptsFile, "utf8");
+    await writeFile(site.home.receiptsFile, record.replace('"kind":"hello"', '"kind":"hold"'));
+    expect(await cli(site, "receipts", "verify")).toMatchObject({ code: "receipts.broken" });
   });
 
   it("cannot be rewritten: a site that signed another past stops", async () => {
