@@ -38,14 +38,15 @@ function tridiagonal(a: Float64Array, n: number): Tridiagonal {
       diagonal[i] = at(i, i);
       continue;
     }
-    const norm = scale * Math.sqrt(v.reduce((sum, x) => sum + (x / scale) ** 2, 0));
+    // The reflection does not depend on the length of v; squares of tiny numbers would vanish.
+    for (const [k, x] of v.entries()) v[k] = x / scale;
+    const norm = Math.sqrt(v.reduce((sum, x) => sum + x * x, 0));
     const last = v[i - 1] ?? NaN;
     const to = last > 0 ? -norm : norm;
-    beside[i - 1] = to;
+    beside[i - 1] = to * scale;
     diagonal[i] = at(i, i);
     v[i - 1] = last - to;
     const half = v.reduce((sum, x) => sum + x * x, 0) / 2;
-    if (half === 0) continue;
     // p = A v / half, q = p - (v . p / 2 half) v, A <- A - v q' - q v'
     const p = new Float64Array(i);
     for (let j = 0; j < i; j++) {
