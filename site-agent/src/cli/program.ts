@@ -37,10 +37,11 @@ const FIRST_STEPS = `
 First steps:
   1. make this site's keys                consilium-site init --site st-mary
   2. join with a one-time token           consilium-site join --coordinator URL --token TOKEN
-  3. read DICOM into the image cache      consilium-site ingest /data/chest-xray
-  4. read what is planned, and approve it consilium-site plan
-  5. train with the others until done     consilium-site run
-  6. use the encoder on your own labels   consilium-site finetune
+  3. read what would be trained           consilium-site plan
+  4. approve it                           consilium-site plan approve HASH
+  5. read DICOM into the image cache      consilium-site ingest /data/chest-xray
+  6. train with the others until done     consilium-site run
+  7. use the encoder on your own labels   consilium-site finetune
 
 Every command explains itself: consilium-site COMMAND --help
 If something is wrong: consilium-site doctor`;
