@@ -1,23 +1,20 @@
 /** The demo's composition: the real terminal, clock, processes and disk. */
 import { join, resolve } from "node:path";
-import { describeError } from "@consilium/shared/errors";
 import { formatDurationMs } from "@consilium/shared/units";
 import { CommanderError } from "commander";
 import { assemble } from "./assemble.ts";
-import { ChildFailure, Children } from "./children.ts";
+import { Children } from "./children.ts";
 import { runDemo } from "./demo.ts";
 import { prepareFolders, removeWork, writeText } from "./folders.ts";
 import { cores, describeMachine, versions } from "./machine.ts";
 import { parseOptions, type DemoOptions } from "./options.ts";
-import { liveProgress, plainProgress } from "./progress.ts";
 import { renderReport } from "./report/render.ts";
+import { explain, supervise, write } from "./supervise.ts";
 import { renderTable } from "./table.ts";
 
 const ABOUT_PHANTOMS =
   "  Phantoms show how it works, not what it is worth: they are drawn, sick and healthy alike.\n" +
   "  For real radiographs (--data DIR) see docs/performance.md.";
-
-const write = (text: string): void => void process.stdout.write(text);
 
 function optionsOrExit(): DemoOptions {
   try {
@@ -36,64 +33,39 @@ async function main(options: DemoOptions): Promise<number> {
   const out = resolve(options.out);
   const folders = await prepareFolders(out);
   const children = new Children(folders.logs);
-  const stop = new AbortController();
-  // Whatever happens, nobody is left behind.
-  process.on("exit", () => {
-    children.killNow();
-  });
-  let closing: Promise<void> | undefined;
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => {
-      stop.abort(new Error(signal));
-      closing ??= children.close();
-    });
-  }
-
-  const progress = process.stdout.isTTY ? liveProgress(write) : plainProgress(write, nowMs);
-  try {
-    const outcome = await runDemo(options, {
-      children,
-      folders,
-      progress,
-      signal: stop.signal,
-      cores: cores(),
-      nowMs,
-    });
-    const result = await assemble(options, outcome, {
-      startedAt,
-      durationMs: nowMs() - startMs,
-      machine: describeMachine(process.versions.node),
-      versions: versions(),
-    });
-    await children.close();
-    const report = options.report === null ? join(out, "report.html") : resolve(options.report);
-    const json = options.json === null ? join(out, "demo.json") : resolve(options.json);
-    await writeText(report, renderReport(result));
-    await writeText(json, `${JSON.stringify(result, null, 2)}\n`);
-    if (!options.keep) await removeWork(folders);
-    write(`\n  ${result.question}\n\n${renderTable(result.summary)}\n\n`);
-    if (result.data === "phantom") write(`${ABOUT_PHANTOMS}\n\n`);
-    for (const { name, target, value, ok } of result.checks) {
-      write(`  ${ok ? "✔" : "✖"} ${name}: ${value} (${target})\n`);
-    }
-    write(`\n  Report   ${report}\n  Numbers  ${json}\n  Took     ${formatDurationMs(result.durationMs)}\n`);
-    return 0;
-  } catch (error) {
-    await (closing ?? children.close());
-    if (stop.signal.aborted) {
-      write(`\nStopped; no process is left.\n  logs: ${folders.logs}\n`);
-      return 130;
-    }
-    process.stderr.write(`\n${explain(error)}\n  logs: ${folders.logs}\n`);
-    return 1;
-  }
-}
-
-/** What went wrong, where, and what to do: no stack. */
-function explain(error: unknown): string {
-  if (!(error instanceof ChildFailure)) return describeError(error);
-  const { child, body } = error;
-  return `${child}: ${body.message}\n  code: ${body.code}\n  next: ${body.next}`;
+  return supervise(
+    { children, logs: folders.logs, stopped: "Stopped; no process is left." },
+    async (progress, signal) => {
+      const outcome = await runDemo(options, {
+        children,
+        folders,
+        progress,
+        signal,
+        cores: cores(),
+        nowMs,
+      });
+      const result = await assemble(options, outcome, {
+        startedAt,
+        durationMs: nowMs() - startMs,
+        machine: describeMachine(process.versions.node),
+        versions: versions(),
+      });
+      await children.close();
+      const report = options.report === null ? join(out, "report.html") : resolve(options.report);
+      const json = options.json === null ? join(out, "demo.json") : resolve(options.json);
+      await writeText(report, renderReport(result));
+      await writeText(json, `${JSON.stringify(result, null, 2)}\n`);
+      if (!options.keep) await removeWork(folders);
+      write(`\n  ${result.question}\n\n${renderTable(result.summary)}\n\n`);
+      if (result.data === "phantom") write(`${ABOUT_PHANTOMS}\n\n`);
+      for (const { name, target, value, ok } of result.checks) {
+        write(`  ${ok ? "✔" : "✖"} ${name}: ${value} (${target})\n`);
+      }
+      write(
+        `\n  Report   ${report}\n  Numbers  ${json}\n  Took     ${formatDurationMs(result.durationMs)}\n`,
+      );
+    },
+  );
 }
 
 const options = optionsOrExit();
