@@ -44,7 +44,10 @@ type Ack = (reply: unknown) => void;
 type Reply = { readonly ok: boolean } & Record<string, unknown>;
 
 export class TamperingProxy {
-  readonly #server = createServer((request, response) => void this.#forward(request, response));
+  readonly #server = createServer((request, response) => {
+    // A coordinator that closes in the middle of an answer is a link that breaks.
+    this.#forward(request, response).catch(() => response.destroy());
+  });
   readonly #io: Server;
   readonly #target: string;
   readonly #upstreams = new Set<Upstream>();
