@@ -1,7 +1,6 @@
 /** The demo's composition: the real terminal, clock, processes and disk. */
 import { join, resolve } from "node:path";
 import { formatDurationMs } from "@consilium/shared/units";
-import { CommanderError } from "commander";
 import { assemble } from "./assemble.ts";
 import { Children } from "./children.ts";
 import { runDemo } from "./demo.ts";
@@ -9,22 +8,12 @@ import { prepareFolders, removeWork, writeText } from "./folders.ts";
 import { cores, describeMachine, versions } from "./machine.ts";
 import { parseOptions, type DemoOptions } from "./options.ts";
 import { renderReport } from "./report/render.ts";
-import { explain, supervise, write } from "./supervise.ts";
+import { runProgram, supervise, write } from "./supervise.ts";
 import { renderTable } from "./table.ts";
 
 const ABOUT_PHANTOMS =
   "  Phantoms show how it works, not what it is worth: they are drawn, sick and healthy alike.\n" +
   "  For real radiographs (--data DIR) see docs/performance.md.";
-
-function optionsOrExit(): DemoOptions {
-  try {
-    return parseOptions(process.argv.slice(2));
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    // Commander has said what is wrong.
-    process.exit(error.exitCode);
-  }
-}
 
 async function main(options: DemoOptions): Promise<number> {
   const startedAt = new Date();
@@ -68,10 +57,4 @@ async function main(options: DemoOptions): Promise<number> {
   );
 }
 
-const options = optionsOrExit();
-try {
-  process.exit(await main(options));
-} catch (error) {
-  process.stderr.write(`${explain(error)}\n`);
-  process.exit(1);
-}
+await runProgram(parseOptions, main);

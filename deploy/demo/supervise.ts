@@ -1,5 +1,6 @@
 /** A run whose work is done by children: signals end it in order, and whatever happens, nobody is left behind. */
 import { describeError } from "@consilium/shared/errors";
+import { CommanderError } from "commander";
 import { ChildFailure, type Children } from "./children.ts";
 import { liveProgress, plainProgress, type Progress } from "./progress.ts";
 
@@ -44,8 +45,23 @@ export async function supervise(
   }
 }
 
+/** A program's whole life, from its command line to its exit code. */
+export async function runProgram<Options>(
+  parse: (args: readonly string[]) => Options,
+  main: (options: Options) => Promise<number>,
+): Promise<never> {
+  try {
+    process.exit(await main(parse(process.argv.slice(2))));
+  } catch (error) {
+    // Commander has said what is wrong.
+    if (error instanceof CommanderError) process.exit(error.exitCode);
+    process.stderr.write(`${explain(error)}\n`);
+    process.exit(1);
+  }
+}
+
 /** What went wrong, where, and what to do: no stack. */
-export function explain(error: unknown): string {
+function explain(error: unknown): string {
   if (!(error instanceof ChildFailure)) return describeError(error);
   const { child, body } = error;
   return `${child}: ${body.message}\n  code: ${body.code}\n  next: ${body.next}`;

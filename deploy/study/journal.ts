@@ -2,6 +2,7 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { jsonOrNull } from "@consilium/shared/json";
 import { z } from "zod";
 import { intervalSchema } from "../demo/report/types.ts";
 import type { StudyOptions } from "./options.ts";
@@ -49,7 +50,7 @@ export class Journal {
     const text = await readFile(file, "utf8").catch(() => null);
     if (text === null)
       return new Journal(file, { schemaVersion: 1, settings, stages: [], test: null, cells: [] });
-    const parsed = journalSchema.safeParse(parseOrNull(text));
+    const parsed = journalSchema.safeParse(jsonOrNull(text));
     if (!parsed.success) throw invalid("the study in --out cannot be read; start over with --fresh");
     if (parsed.data.settings !== settings)
       throw invalid("--out holds a study with other settings; give another folder, or --fresh");
@@ -99,11 +100,3 @@ export class Journal {
 
 const invalid = (detail: string): ConsiliumError =>
   new ConsiliumError("config.invalid", { detail: `(${detail})`, culprits: ["out"] });
-
-function parseOrNull(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}

@@ -2,24 +2,13 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { toConsiliumError } from "@consilium/shared/errors";
-import { CommanderError } from "commander";
 import { Children } from "../demo/children.ts";
 import { cores } from "../demo/machine.ts";
-import { explain, supervise, write } from "../demo/supervise.ts";
+import { runProgram, supervise, write } from "../demo/supervise.ts";
 import { Journal } from "./journal.ts";
 import { parseOptions, type StudyOptions } from "./options.ts";
 import { renderPage, renderTables } from "./results.ts";
 import { runStudy } from "./study.ts";
-
-function optionsOrExit(): StudyOptions {
-  try {
-    return parseOptions(process.argv.slice(2));
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    // Commander has said what is wrong.
-    process.exit(error.exitCode);
-  }
-}
 
 async function main(options: StudyOptions): Promise<number> {
   const out = resolve(options.out);
@@ -45,10 +34,4 @@ async function main(options: StudyOptions): Promise<number> {
   );
 }
 
-const options = optionsOrExit();
-try {
-  process.exit(await main(options));
-} catch (error) {
-  process.stderr.write(`${explain(error)}\n`);
-  process.exit(1);
-}
+await runProgram(parseOptions, main);

@@ -59,3 +59,10 @@ export function l2Norm(values: Float32Array): number {
   for (const value of values) sum += value * value;
   return Math.sqrt(sum);
 }
+
+/** The same memory as bytes, in the machine's order: little-endian on all that ONNX Runtime supports. */
+export const bytesOf = (values: Float32Array): Uint8Array =>
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+
+/** The way back: a copy, because bytes of a file need not be aligned. */
+export const floatsOf = (bytes: Uint8Array): Float32Array => new Float32Array(new Uint8Array(bytes).buffer);

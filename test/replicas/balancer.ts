@@ -1,4 +1,4 @@
-/** A TCP balancer as any other: in turn to whoever is healthy, and nobody is left on a server that is not. */
+/** A TCP balancer: connections go to the healthy servers in turn, and those to a server that fails are closed. */
 import net, { type AddressInfo, type Socket } from "node:net";
 
 export interface Balancer {

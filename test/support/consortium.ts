@@ -34,7 +34,12 @@ export class Consortium {
     const { url } = await coordinator.waitFor(({ event }) => event === "listening");
     const port = Number(new URL(String(url)).port);
     const consortium = new Consortium(dir, coordinator, port, await startCaptureProxy(port));
-    await Promise.all(SITES.map((site) => consortium.#enrol(site)));
+    try {
+      await Promise.all(SITES.map((site) => consortium.#enrol(site)));
+    } catch (error) {
+      await consortium.close();
+      throw error;
+    }
     return consortium;
   }
 

@@ -91,7 +91,7 @@ export function outlookOf(
   }
   const awayMs = nowMs - Math.max(openedAtMs, lastSeenAtMs ?? openedAtMs);
   const text = `not connected for ${formatDurationMs(awayMs)}`;
-  // Its training goes on without the link: until it should have ended, and as long again as anyone is waited for.
+  // Training goes on without the link: the silence counts from when it should have ended.
   const expectedMs = Math.max(0, nowMs - (finishAtMs ?? -Infinity));
   const isGone = awayMs > LEAST_SILENCE_MS && expectedMs > LEAST_SILENCE_MS;
   return isGone ? { is: "silent", text } : { is: "moving", finishAtMs, text };

@@ -291,26 +291,26 @@ it("ends an attempt with the integer sum or begins another, whoever falls silent
   expect(Math.min(outcomes.sums, outcomes.retries)).toBeGreaterThan(0);
 });
 
-it("gives an attempt up whose sum cannot be opened, and says why", () => {
-  const coordinator = begin(1);
+/** A round that came to its sum, which then cannot be opened. */
+function withGarbledSum(of: 0 | 1): ReturnType<typeof begin> {
+  const coordinator = begin(of);
   expect(runAttempt(coordinator, nobody, new Set())).toBeNull();
   const { position } = coordinator.state;
   if (position.phase !== "aggregating") throw new Error("it came to the sum");
   const { round, attempt } = position;
   const failure = { reason: "secagg.garbled", culprits: [] };
   coordinator.dispatch({ type: "attempt.failed", round, attempt, ...failure, atMs: 0 });
-  expect(coordinator.open).toMatchObject({ round: 1, attempt: 2 });
-  expect(coordinator.ledger.rounds.at(0)).toMatchObject({ outcome: "abandoned", masking: null });
+  return coordinator;
+}
+
+it("gives an attempt up whose sum cannot be opened, and says why", () => {
+  const { open, ledger } = withGarbledSum(1);
+  expect(open).toMatchObject({ round: 1, attempt: 2 });
+  expect(ledger.rounds.at(0)).toMatchObject({ outcome: "abandoned", masking: null });
 });
 
 it("goes on to round 1 without a comparison of images where their sum cannot be opened", () => {
-  const coordinator = begin(0);
-  expect(runAttempt(coordinator, nobody, new Set())).toBeNull();
-  const { position } = coordinator.state;
-  if (position.phase !== "aggregating") throw new Error("it came to the sum");
-  const { round, attempt } = position;
-  const failure = { reason: "secagg.garbled", culprits: [] };
-  coordinator.dispatch({ type: "attempt.failed", round, attempt, ...failure, atMs: 0 });
-  expect(coordinator.open).toMatchObject({ round: 1, attempt: 1 });
-  expect(coordinator.ledger.cohort).toEqual({ record: null, givenUp: "secagg.garbled" });
+  const { open, ledger } = withGarbledSum(0);
+  expect(open).toMatchObject({ round: 1, attempt: 1 });
+  expect(ledger.cohort).toEqual({ record: null, givenUp: "secagg.garbled" });
 });

@@ -1,6 +1,7 @@
 /** Small JSON files that lie beside a cache: replaced in one step, checked as they are read. */
 import { readFile } from "node:fs/promises";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { jsonOrNull } from "@consilium/shared/json";
 import { z } from "zod";
 import { errorCode, writeFileAtomic } from "./files.ts";
 
@@ -24,7 +25,7 @@ export async function readBesideCache<T>(
     if (errorCode(error) === "ENOENT") return null;
     throw error;
   }
-  const parsed = schema.safeParse(parseOrNull(text));
+  const parsed = schema.safeParse(jsonOrNull(text));
   if (!parsed.success) throw new ConsiliumError("cache.corrupt", { detail: `(${what})` });
   return parsed.data;
 }
@@ -37,12 +38,4 @@ export async function writeMapBesideCache(
 ): Promise<void> {
   const sorted = Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : 1)));
   await writeFileAtomic(path, `${JSON.stringify({ version: 1, [name]: sorted })}\n`);
-}
-
-function parseOrNull(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

@@ -5,7 +5,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import { elementCount } from "@consilium/shared/manifest";
 import type { Checkpoint } from "@consilium/shared/codec";
-import { tensorViews } from "@consilium/shared/vector";
+import { concatenate, tensorViews } from "@consilium/shared/vector";
 import { bilinear, centreAmong } from "../ingest/resize.ts";
 import { manifestOf } from "../model/manifest.ts";
 import { sinCosPositions } from "../model/positions.ts";
@@ -85,12 +85,7 @@ function joinQueryKeyValue(tensors: Map<string, NamedTensor>): void {
     const [, stem, kind] = /^(.*attn\.)query\.(weight|bias)$/.exec(name) ?? [];
     if (stem === undefined || kind === undefined) continue;
     const parts = [query, tensorOf(tensors, `${stem}key.${kind}`), tensorOf(tensors, `${stem}value.${kind}`)];
-    const values = new Float32Array(parts.reduce((length, part) => length + part.values.length, 0));
-    let offset = 0;
-    for (const part of parts) {
-      values.set(part.values, offset);
-      offset += part.values.length;
-    }
+    const values = concatenate(parts.map((part) => part.values));
     const [rows = 0, ...rest] = query.shape;
     tensors.set(`${stem}qkv.${kind}`, { shape: [3 * rows, ...rest], values });
   }

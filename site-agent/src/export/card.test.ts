@@ -36,7 +36,6 @@ const card = (changes: Partial<CardSources> = {}) =>
   modelCard({
     config: vitConfig(plan.model),
     plan,
-    planHash: hash,
     checkpoint,
     record,
     licence: "CC-BY-NC-4.0",
@@ -46,7 +45,7 @@ const card = (changes: Partial<CardSources> = {}) =>
 
 describe("a model card", () => {
   it("says how the encoder was trained, what it was tested on and where it comes from", () => {
-    const text = describeCard(card());
+    const text = describeCard(card(), "safetensors");
     expect(text).toMatch(/^---\nlicense: "CC-BY-NC-4.0"\n/);
     expect(text).toContain("at 3 hospitals together, in 12 rounds");
     expect(text).toContain("seen by nobody singly");
@@ -56,11 +55,11 @@ describe("a model card", () => {
 
   it("carries no class name, for one may say too much of a site", () => {
     const of = card();
-    expect(JSON.stringify(of) + describeCard(of)).not.toContain("CANARY");
+    expect(JSON.stringify(of) + describeCard(of, "safetensors")).not.toContain("CANARY");
   });
 
   it("says plainly what is not known", () => {
-    const text = describeCard(card({ record: null, licence: null, evaluation: null }));
+    const text = describeCard(card({ record: null, licence: null, evaluation: null }), "safetensors");
     expect(text).toContain("at one hospital");
     expect(text).toContain("made from | random weights");
     expect(text).toContain("None was given with this file.");
@@ -70,7 +69,7 @@ describe("a model card", () => {
   it("has no arguments of timm for volumes", () => {
     const config = { ...vitConfig(plan.model), volume: { depthPx: 32, patchDepthPx: 8 } };
     expect(card({ config }).timm).toBeNull();
-    expect(describeCard(card({ config }))).toContain("run the ONNX file");
+    expect(describeCard(card({ config }), "onnx")).toContain("InferenceSession");
   });
 });
 

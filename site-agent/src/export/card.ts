@@ -4,7 +4,7 @@
  */
 import { vectorLength } from "@consilium/shared/manifest";
 import type { CheckpointRecord } from "@consilium/shared/protocol/round";
-import type { Plan } from "@consilium/shared/plan";
+import { planHash, type Plan } from "@consilium/shared/plan";
 import { strategyOf, type StrategyName } from "@consilium/shared/strategy-schema";
 import { counted } from "@consilium/shared/units";
 import { manifestOf } from "../model/manifest.ts";
@@ -16,7 +16,6 @@ import { encoderCard, type EncoderCard } from "./timm.ts";
 export interface CardSources {
   readonly config: VitConfig;
   readonly plan: Plan;
-  readonly planHash: string;
   /** The checkpoint's SHA-256. */
   readonly checkpoint: string;
   /** Who vouches for it; null for an encoder that this site trained alone. */
@@ -53,8 +52,8 @@ export interface ModelCard extends Omit<EncoderCard, "timm"> {
 }
 
 export function modelCard(sources: CardSources): ModelCard {
-  const { config, plan, planHash, checkpoint, record, licence, evaluation } = sources;
-  const { timm, ...encoder } = encoderCard(config, originOf(sources));
+  const { config, plan, checkpoint, record, licence, evaluation } = sources;
+  const { timm, ...encoder } = encoderCard(config);
   return {
     schemaVersion: 1,
     title: plan.title,
@@ -74,7 +73,7 @@ export function modelCard(sources: CardSources): ModelCard {
     lineage: {
       checkpoint,
       parent: record?.parent ?? null,
-      plan: planHash,
+      plan: planHash(plan),
       federation: plan.federation,
     },
     grey: plan.grey,
@@ -92,8 +91,11 @@ export function originOf({
   return { checkpoint, trained: "by a federation", federation, round: String(round), plan: planHash };
 }
 
+/** What a card lies beside. */
+export type EncoderFormat = "safetensors" | "onnx";
+
 /** The same for people. */
-export function describeCard(card: ModelCard): string {
+export function describeCard(card: ModelCard, format: EncoderFormat): string {
   const { title, licence, training, lineage, evaluation, weights } = card;
   return [
     "---",
@@ -108,7 +110,7 @@ export function describeCard(card: ModelCard): string {
     "",
     "## Use",
     "",
-    ...howToUse(card),
+    ...howToUse(card, format),
     "",
     "It gives features, not findings: train a head on labels of your own, and test it on your own patients. It is not a medical device.",
     "",
@@ -148,23 +150,28 @@ function learned({ pretext, sites, round }: ModelCard["training"]): string {
   return `${what} at ${counted(sites, "hospital")} together, in ${counted(round, "round")}`;
 }
 
-function howToUse({ timm, input, grey }: ModelCard): readonly string[] {
-  const build =
-    timm === null
-      ? ["Of volumes: run the ONNX file."]
-      : [
-          "```python",
-          "import json, safetensors.torch, timm",
-          'card = json.load(open("encoder.safetensors.json"))',
-          'model = timm.models.vision_transformer.VisionTransformer(**card["timm"])',
-          'model.load_state_dict(safetensors.torch.load_file("encoder.safetensors"))',
-          "```",
-        ];
+const LOADING: Readonly<Record<EncoderFormat, readonly string[]>> = {
+  safetensors: [
+    "import json, safetensors.torch, timm",
+    'card = json.load(open(FILE + ".json"))',
+    'model = timm.models.vision_transformer.VisionTransformer(**card["timm"])',
+    "model.load_state_dict(safetensors.torch.load_file(FILE))",
+  ],
+  onnx: [
+    "import onnxruntime",
+    "session = onnxruntime.InferenceSession(FILE)",
+    'features, tokens = session.run(["features", "tokens"], {"pixels": PIXELS})',
+  ],
+};
+
+function howToUse({ input, grey }: ModelCard, format: EncoderFormat): readonly string[] {
   const ranges = Object.entries(grey).map(([modality, profile]) => `${modality} ${profile.range}`);
   return [
-    ...build,
+    "```python",
+    ...LOADING[format],
+    "```",
     "",
-    `Input: ${counted(input.channels, "channel")}, ${input.intensity}; ${input.normalisation}. Grey ranges by modality: ${ranges.join(", ")} (the JSON has the numbers).`,
+    `Input: ${counted(input.channels, "channel")}, ${input.intensity}; ${format === "onnx" ? "standardised inside, do not do it yourself" : input.normalisation}. Grey ranges by modality: ${ranges.join(", ")} (the JSON has the numbers).`,
   ];
 }
 

@@ -1,5 +1,6 @@
 /** The figures of a comparison (`consilium-site finetune --json`) that a model card may carry: numbers and words of our own. */
 import { ConsiliumError } from "@consilium/shared/errors";
+import { jsonOrNull } from "@consilium/shared/json";
 import { z } from "zod";
 import { DOWNSTREAM_TASKS } from "../downstream/types.ts";
 
@@ -48,7 +49,7 @@ export interface Evaluation {
  */
 export function readEvaluation(text: string): Evaluation {
   for (const line of text.trim().split("\n").toReversed()) {
-    const parsed = comparisonSchema.safeParse(parseOrNull(line));
+    const parsed = comparisonSchema.safeParse(jsonOrNull(line));
     if (!parsed.success) continue;
     const { task, labels, test, testSource, summary } = parsed.data;
     return { task, labels, test, testSource, rows: summary.map(toRow) };
@@ -69,12 +70,4 @@ function toRow({ from, mode, seeds, measures, ...beside }: z.infer<typeof rowSch
     return estimate === null ? [] : [[name, estimate] as const];
   });
   return { from, mode, seeds, measures: Object.fromEntries(known) };
-}
-
-function parseOrNull(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
-  }
 }

@@ -44,8 +44,6 @@ export interface EncoderCard {
     readonly intensity: "8-bit grey, air dark and bone bright";
     readonly normalisation: "each image: minus its mean, divided by its standard deviation";
   };
-  /** What is known of the weights' origin, for example the federation, the round and the checkpoint's hash. */
-  readonly origin: Readonly<Record<string, string>>;
 }
 
 /**
@@ -64,7 +62,7 @@ export function exportTimm(
   return encodeSafetensors({ tensors, metadata: { ...origin, format: "pt" } });
 }
 
-export function encoderCard(config: VitConfig, origin: Readonly<Record<string, string>> = {}): EncoderCard {
+export function encoderCard(config: VitConfig): EncoderCard {
   return {
     architecture: "vision_transformer",
     timm: {
@@ -86,7 +84,6 @@ export function encoderCard(config: VitConfig, origin: Readonly<Record<string, s
       intensity: "8-bit grey, air dark and bone bright",
       normalisation: "each image: minus its mean, divided by its standard deviation",
     },
-    origin,
   };
 }
 

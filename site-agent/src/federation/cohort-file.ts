@@ -8,6 +8,7 @@
 import path from "node:path";
 import { FINGERPRINT_LENGTH, byGroup } from "@consilium/shared/fingerprint/layout";
 import { attemptSchema, type Attempt } from "@consilium/shared/ids";
+import { jsonOrNull } from "@consilium/shared/json";
 import { z } from "zod";
 import { readTextIfPresent, writeFileAtomic } from "../home/files.ts";
 
@@ -40,7 +41,9 @@ export function cohortFile(folder: string): CohortFile {
   const file = path.join(folder, "cohort.json");
   const read = async (): Promise<Kept> => {
     const text = await readTextIfPresent(file);
-    return (text === null ? null : parseOrNull(text)) ?? { schemaVersion: 1, given: null, seen: null };
+    // A damaged file counts as none: the fingerprint can be made again from the images.
+    const kept = text === null ? undefined : keptSchema.safeParse(jsonOrNull(text)).data;
+    return kept ?? { schemaVersion: 1, given: null, seen: null };
   };
   const write = async (change: Partial<Kept>): Promise<void> =>
     writeFileAtomic(file, `${JSON.stringify({ ...(await read()), ...change })}\n`);
@@ -53,13 +56,4 @@ export function cohortFile(folder: string): CohortFile {
     seen: async () => (await read()).seen,
     see: (seen) => write({ seen }),
   };
-}
-
-/** Null for a damaged file: the fingerprint can be made again from the images. */
-function parseOrNull(text: string): Kept | null {
-  try {
-    return keptSchema.safeParse(JSON.parse(text)).data ?? null;
-  } catch {
-    return null;
-  }
 }

@@ -9,6 +9,8 @@
  */
 import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import { attemptSchema, roundSchema, sha256Schema } from "@consilium/shared/ids";
+import { jsonOrNull } from "@consilium/shared/json";
+import { bytesOf, floatsOf } from "@consilium/shared/vector";
 import { z } from "zod";
 import type { OptimizerState } from "../engine/types.ts";
 
@@ -41,7 +43,7 @@ export function decodeMoments(bytes: Uint8Array): KeptMoments | null {
   if (bytes.length < 4) return null;
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const start = 4 + view.readUInt32LE(0);
-  const header = headerSchema.safeParse(parseJson(view.toString("utf8", 4, start)));
+  const header = headerSchema.safeParse(jsonOrNull(view.toString("utf8", 4, start)));
   if (!header.success) return null;
   const { sha256: expected, ...fields } = header.data;
   const { planHash, round, attempt, step, elements } = fields;
@@ -57,18 +59,4 @@ export function decodeMoments(bytes: Uint8Array): KeptMoments | null {
       secondMoment: floatsOf(body.subarray(4 * elements)),
     },
   };
-}
-
-const bytesOf = (values: Float32Array): Uint8Array =>
-  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-
-/** Copies, because the file's bytes need not be aligned. */
-const floatsOf = (bytes: Uint8Array): Float32Array => new Float32Array(new Uint8Array(bytes).buffer);
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

@@ -12,6 +12,7 @@ import {
   type VersionedRoster,
 } from "@consilium/shared/roster/roster";
 import { rosterHash, rosterSchema, type Roster } from "@consilium/shared/secagg/attempt";
+import { jsonOrNull } from "@consilium/shared/json";
 import { z } from "zod";
 import { readTextIfPresent, writeFileAtomic } from "../home/files.ts";
 
@@ -50,7 +51,7 @@ export function pinsFile(file: string): Pins {
   const read = async (federation: FederationId): Promise<VersionedRoster | null> => {
     const text = await readTextIfPresent(file);
     if (text === null) return null;
-    const parsed = pinsSchema.safeParse(parseOrNull(text));
+    const parsed = pinsSchema.safeParse(jsonOrNull(text));
     // A damaged file must not look like a first meeting: that would be the way to slip other keys in.
     if (!parsed.success) throw new ConsiliumError("config.invalid", { detail: "(roster.json is damaged)" });
     const { version, members } = parsed.data;
@@ -92,12 +93,4 @@ const includes = (members: Roster, { site, identity }: Member): boolean =>
 function differing(a: Roster, b: Roster): readonly SiteId[] {
   const odd = [...a.filter((member) => !includes(b, member)), ...b.filter((member) => !includes(a, member))];
   return [...new Set(odd.map(({ site }) => site))].sort();
-}
-
-function parseOrNull(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

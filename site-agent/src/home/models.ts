@@ -11,6 +11,7 @@ import {
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
 import { checkpointRecordSchema, type CheckpointRecord } from "@consilium/shared/protocol/round";
+import { jsonOrNull } from "@consilium/shared/json";
 import { z } from "zod";
 import { fileBytes, readIfPresent, readTextIfPresent, writeFileAtomic } from "./files.ts";
 import type { Home } from "./home.ts";
@@ -68,15 +69,7 @@ export async function holdsModel(home: Home, name: ModelName): Promise<boolean> 
 
 async function readRecord(home: Home): Promise<CheckpointRecord> {
   const text = await readTextIfPresent(home.globalRecordFile);
-  const parsed = originSchema.safeParse(text === null ? null : parseOrNull(text));
+  const parsed = originSchema.safeParse(text === null ? null : jsonOrNull(text));
   if (!parsed.success) throw new ConsiliumError("crypto.bad-signature", { culprits: ["global"] });
   return verify("checkpoint", parsed.data.record, parsed.data.coordinator);
-}
-
-function parseOrNull(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

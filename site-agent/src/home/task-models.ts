@@ -7,6 +7,7 @@ import { sha256 } from "@consilium/shared/canonical";
 import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from "@consilium/shared/codec";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
+import { jsonOrNull } from "@consilium/shared/json";
 import { z } from "zod";
 import { labelTextSchema } from "../dataset/labels.ts";
 import { readIfPresent, readTextIfPresent, writeFileAtomic } from "./files.ts";
@@ -54,7 +55,7 @@ export async function readTaskModel(
   const bytes = await readIfPresent(file(home, name, "ckpt"));
   const text = await readTextIfPresent(file(home, name, "json"));
   if (bytes === null || text === null) throw new ConsiliumError("model.missing", { culprits: [name] });
-  const parsed = taskModelSchema.safeParse(parseOrNull(text));
+  const parsed = taskModelSchema.safeParse(jsonOrNull(text));
   if (!parsed.success || parsed.data.sha256 !== sha256(bytes)) {
     throw new ConsiliumError("hash.mismatch", { culprits: [name] });
   }
@@ -63,11 +64,3 @@ export async function readTaskModel(
 
 const file = ({ folder }: Pick<Home, "folder">, name: string, ending: "ckpt" | "json"): string =>
   path.join(folder, "models", "tasks", `${name}.${ending}`);
-
-function parseOrNull(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}

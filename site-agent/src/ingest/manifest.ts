@@ -7,6 +7,7 @@
 import { open, readFile, rename, truncate, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ERRORS, type ErrorCode } from "@consilium/shared/errors";
+import { jsonOrNull } from "@consilium/shared/json";
 import { z } from "zod";
 import { errorCode, syncFolder } from "../dataset/files.ts";
 import type { Verdict } from "./tally.ts";
@@ -94,7 +95,7 @@ async function dropTornLine(path: string): Promise<void> {
 
 function parseLines(text: string): { readonly key: string; readonly verdict: Verdict }[] {
   return text.split("\n").flatMap((line) => {
-    const parsed = lineSchema.safeParse(parseOrNull(line));
+    const parsed = lineSchema.safeParse(jsonOrNull(line));
     // A damaged line costs a count, and the file is counted again when it is met again.
     if (!parsed.success) return [];
     const { data } = parsed;
@@ -108,13 +109,5 @@ async function readIfThere(path: string): Promise<string> {
   } catch (error) {
     if (errorCode(error) === "ENOENT") return "";
     throw error;
-  }
-}
-
-function parseOrNull(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
   }
 }

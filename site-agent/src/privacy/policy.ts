@@ -1,5 +1,6 @@
 /** How much privacy a site lets training spend: `privacy.json` in its home. The plan has no say in it. */
 import { ConsiliumError } from "@consilium/shared/errors";
+import { jsonOrNull } from "@consilium/shared/json";
 import { z } from "zod";
 import { readTextIfPresent, writeFileAtomic } from "../home/files.ts";
 
@@ -25,19 +26,11 @@ export const DEFAULT_POLICY: PrivacyPolicy = {
 export async function readPrivacyPolicy(file: string): Promise<PrivacyPolicy> {
   const text = await readTextIfPresent(file);
   if (text === null) return DEFAULT_POLICY;
-  const parsed = privacyPolicySchema.safeParse(parseOrNull(text));
+  const parsed = privacyPolicySchema.safeParse(jsonOrNull(text));
   if (parsed.success) return parsed.data;
   throw new ConsiliumError("config.invalid", { detail: "(privacy.json)", culprits: ["privacy.json"] });
 }
 
 export async function writePrivacyPolicy(file: string, policy: PrivacyPolicy): Promise<void> {
   await writeFileAtomic(file, `${JSON.stringify(policy, null, 2)}\n`);
-}
-
-function parseOrNull(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

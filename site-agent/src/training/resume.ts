@@ -11,6 +11,8 @@ import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import type { Sha256 } from "@consilium/shared/ids";
 import { sha256Schema } from "@consilium/shared/ids";
 import { planHash } from "@consilium/shared/plan";
+import { jsonOrNull } from "@consilium/shared/json";
+import { bytesOf, floatsOf } from "@consilium/shared/vector";
 import { z } from "zod";
 import type { ImageCache } from "../dataset/types.ts";
 import type { OptimizerState } from "../engine/types.ts";
@@ -94,7 +96,7 @@ function decode(bytes: Uint8Array, key: Sha256): TrainingPoint | null {
   if (bytes.length < 4) return null;
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const start = 4 + view.readUInt32LE(0);
-  const header = headerSchema.safeParse(parseJson(view.toString("utf8", 4, start)));
+  const header = headerSchema.safeParse(jsonOrNull(view.toString("utf8", 4, start)));
   if (!header.success || header.data.key !== key) return null;
   const { sha256: expected, ...fields } = header.data;
   const { losses, elapsedMs, optimizerStep: step, elements } = fields;
@@ -104,18 +106,4 @@ function decode(bytes: Uint8Array, key: Sha256): TrainingPoint | null {
     floatsOf(body.subarray(4 * elements * which, 4 * elements * (which + 1)));
   const optimizerState = { step, firstMoment: array(1), secondMoment: array(2) };
   return { losses, elapsedMs, weights: array(0), optimizerState };
-}
-
-const bytesOf = (values: Float32Array): Uint8Array =>
-  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-
-/** Copies, because the file's bytes need not be aligned. */
-const floatsOf = (bytes: Uint8Array): Float32Array => new Float32Array(new Uint8Array(bytes).buffer);
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

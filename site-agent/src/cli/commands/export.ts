@@ -1,5 +1,4 @@
 import { ConsiliumError } from "@consilium/shared/errors";
-import { planHash } from "@consilium/shared/plan";
 import { formatBytes } from "@consilium/shared/units";
 import { Option, type Command } from "commander";
 import { readTextIfPresent, writeFileAtomic } from "../../home/files.ts";
@@ -66,14 +65,13 @@ federation's own format, byte for byte as it was signed.`,
     const card = modelCard({
       config,
       plan,
-      planHash: planHash(plan),
       ...source,
       licence: options.licence ?? null,
       evaluation: await evaluationIn(options.results),
     });
     await writeFileAtomic(out, bytes);
     await writeFileAtomic(`${out}.json`, `${JSON.stringify(card, null, 2)}\n`);
-    await writeFileAtomic(`${out}.md`, describeCard(card));
+    await writeFileAtomic(`${out}.md`, describeCard(card, format));
     output.result(
       { format, from, checkpoint: model.sha256, bytes: bytes.length, card },
       `Written: ${formatBytes(bytes.length)}, with a card beside it for programs (.json) and one for people (.md).
