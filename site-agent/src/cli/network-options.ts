@@ -1,6 +1,6 @@
 /** How the command line says by which way the coordinator is reached. */
 import type { Command } from "commander";
-import { openNetwork, type Network } from "../federation/network.ts";
+import type { Network } from "../federation/network.ts";
 import type { CliPorts } from "./ports.ts";
 import { readTlsFiles, type TlsFileOptions } from "./tls-files.ts";
 
@@ -32,5 +32,7 @@ export async function networkFor(
     ...(files.cert === undefined ? {} : { cert: files.cert.toString("utf8") }),
     ...(files.key === undefined ? {} : { key: files.key.toString("utf8") }),
   };
+  // Loaded here: most commands have no use for a way out.
+  const { openNetwork } = await import("../federation/network.ts");
   return openNetwork(coordinatorUrl, { env, tls, direct: fetch });
 }
