@@ -5,6 +5,7 @@
 import { createCipheriv, randomBytes } from "node:crypto";
 import { splitSecret, combineShares } from "@consilium/shared/secagg/shamir";
 import { encoder, maskedBlocks, type PrivateValues } from "@consilium/shared/secagg/encode";
+import { giveBack } from "@consilium/shared/secagg/give-back";
 import { geometryOf, vectorLayoutSchema } from "@consilium/shared/secagg/layout";
 import { BLOCK_BYTES, addMasks, type MaskTerm } from "@consilium/shared/secagg/masks";
 import { addToBlock } from "@consilium/shared/secagg/ring";
@@ -68,7 +69,7 @@ const valuesFor = (length: number): PrivateValues => ({
 });
 
 /** Bytes a second of the cipher, of a mask with and without the addition's share, of encoding and of a copy. */
-function streams(repeats: number) {
+export function streams(repeats: number) {
   const bytes = BLOCKS * BLOCK_BYTES;
   const wide = geometryOf(layoutFor(SITES, "wide", bytes / 4));
   const narrow = geometryOf(layoutFor(SITES, "narrow", bytes / 2));
@@ -84,7 +85,10 @@ function streams(repeats: number) {
   const terms: MaskTerm[] = [{ key, sign: -1 }];
   const tenTerms = Array.from({ length: 10 }, (): MaskTerm => ({ key: random(32), sign: 1 }));
   const seconds = interleaved(repeats, {
-    cipher: blocks(() => createCipheriv("aes-256-ctr", key, zeros.subarray(0, 16)).update(zeros)),
+    // Its blocks are given back too: left to the collector they may take twice as long, or not, from run to run.
+    cipher: blocks(() => {
+      giveBack(createCipheriv("aes-256-ctr", key, zeros.subarray(0, 16)).update(zeros));
+    }),
     mask: blocks((offset) => {
       addMasks(wide, { offset, bytes: target }, terms);
     }),
@@ -97,7 +101,9 @@ function streams(repeats: number) {
     fold: blocks((offset) => {
       addToBlock(wide, { offset, bytes: target }, zeros, 1);
     }),
-    encode: blocks((offset) => wideEncoder.body(offset, BLOCK_BYTES)),
+    encode: blocks((offset) => {
+      giveBack(wideEncoder.body(offset, BLOCK_BYTES).bytes);
+    }),
     copy: () => {
       copy.set(values.update);
     },

@@ -1,7 +1,7 @@
 /**
  * Real numbers to ring elements: x = round_stochastically(clip(value, bound) * weight * Q / bound), clamped to [-Q, Q].
- * Rounding is unbiased: floor(v + u) with u uniform in [0, 1) has expectation v. Its randomness is a keystream of a key
- * that the site draws for the attempt, so that a retry gives the same bytes. Where sites are protected the update is cut to
+ * Rounding is unbiased (rounding.ts). Its randomness is a keystream of a key that the site draws for the attempt, so that a
+ * retry gives the same bytes. Where sites are protected the update is cut to
  * its norm before, and noise in whole steps is added after.
  */
 import { createHmac } from "node:crypto";
@@ -16,7 +16,9 @@ import {
   type Geometry,
   type VectorLayout,
 } from "./layout.ts";
+import { giveBack } from "./give-back.ts";
 import { BLOCK_BYTES, addMasks, maskBlock, type MaskTerm } from "./masks.ts";
+import { roundInto, roundWeightsInto, type Scale } from "./rounding.ts";
 import { addToBlock, blockRanges, int16s, int32s, uint32s, type Block } from "./ring.ts";
 
 export interface PrivateValues {
@@ -42,8 +44,6 @@ export interface Encoder {
   readonly tail: (bodyClipped: number) => Uint8Array;
 }
 
-const UNIT = 2 ** -32;
-
 /**
  * @throws frame.wrong-length if a vector is longer or shorter than the layout says
  * @throws vector.not-finite, naming the field, as soon as a NaN or infinity is met
@@ -66,19 +66,31 @@ export function encoder(layout: VectorLayout, values: PrivateValues): Encoder {
     const bytes = new Uint8Array(length);
     const elements = geometry.bodyBits === 32 ? int32s(bytes) : int16s(bytes);
     const first = (offset * 8) / geometry.bodyBits;
-    const noise = uint32s(maskBlock(roundingKey, first * 4, elements.length * 4));
-    const secure = new SecureRandom(noiseKey(roundingKey, offset));
+    const noise = maskBlock(roundingKey, first * 4, elements.length * 4);
+    const secure = siteNoise && new SecureRandom(noiseKey(roundingKey, offset));
     let clipped = 0;
-    for (const { name, start, end, bound } of starts) {
-      const from = Math.max(start, first);
-      const to = Math.min(end, first + elements.length);
+    for (const tensor of starts) {
+      const { name, bound } = tensor;
+      const from = Math.max(tensor.start, first);
+      const to = Math.min(tensor.end, first + elements.length);
       if (from >= to) continue;
       const source = update.subarray(from, to);
       const scale: Scale = { bound, levels: geometry.bodyLevels, weight };
-      const target = elements.subarray(from - first, to - first);
-      clipped += roundInto(target, source, noise.subarray(from - first), scale, name);
-      if (siteNoise !== undefined) addNoise(target, secure, (siteNoise.stdDev * scale.levels) / bound, scale);
+      const [start, end] = [from - first, to - first];
+      const target = bytes.subarray((start * geometry.bodyBits) / 8, (end * geometry.bodyBits) / 8);
+      clipped += roundWeightsInto(
+        geometry.bodyBits,
+        target,
+        source,
+        noise.subarray(4 * start, 4 * end),
+        scale,
+        name,
+      );
+      if (siteNoise === undefined || secure === undefined) continue;
+      const stdDev = (siteNoise.stdDev * scale.levels) / bound;
+      addNoise(elements.subarray(start, end), secure, stdDev, scale);
     }
+    giveBack(noise);
     return { bytes, clipped };
   };
 
@@ -125,17 +137,12 @@ export function* maskedBlocks(
   }
 }
 
-/** Adds the encoded update to a block of `maskSum` that lies in the body. @returns how many elements were clipped */
+/** Adds the encoded update to a block of the body, where the masks may be already. @returns how many elements were clipped */
 export function addEncoded(encoding: Encoder, block: Block): number {
   const { bytes, clipped } = encoding.body(block.offset, block.bytes.length);
   addToBlock(encoding.geometry, block, bytes, 1);
+  giveBack(bytes);
   return clipped;
-}
-
-interface Scale {
-  readonly bound: number;
-  readonly levels: number;
-  readonly weight: number;
 }
 
 function tensorStarts({ tensors }: VectorLayout) {
@@ -165,32 +172,6 @@ function encodeExtra(
     const inside = Math.min(extra.most, Math.max(0, Math.round(value)));
     if (inside !== value) clipped++;
     target[i] = inside;
-  }
-  return clipped;
-}
-
-/** @returns how many elements were beyond the bound */
-function roundInto(
-  target: Int32Array | Int16Array,
-  source: Float32Array | Float64Array,
-  noise: Uint32Array,
-  { bound, levels, weight }: Scale,
-  name: string,
-): number {
-  const factor = (levels * weight) / bound;
-  const length = target.length;
-  let clipped = 0;
-  for (let i = 0; i < length; i++) {
-    let value = source[i] ?? NaN;
-    if (!(value <= bound && value >= -bound)) {
-      if (!Number.isFinite(value)) throw new ConsiliumError("vector.not-finite", { culprits: [name] });
-      value = value > 0 ? bound : -bound;
-      clipped++;
-    }
-    // Below 2^31 in magnitude, because there are at least three sites.
-    const rounded = Math.floor(value * factor + (noise[i] ?? 0) * UNIT) | 0;
-    // The product may be an ulp beyond the levels; the headroom's proof (layout.ts) rests on this clamp alone.
-    target[i] = rounded > levels ? levels : rounded < -levels ? -levels : rounded;
   }
   return clipped;
 }

@@ -1,15 +1,13 @@
 /**
  * Sums modulo 2^16 and 2^32, sixteen bytes at a time: four loops of WebAssembly SIMD (lanes-module.ts).
  * A loop in JavaScript adds at 2 GB/s and takes longer than the cipher whose output it adds; this one adds at 30 GB/s,
- * and the copies into the module's memory and back cost little more. Every Node.js that this project runs on has it,
- * and WebAssembly's memory is little-endian everywhere.
+ * and the copies into the module's memory and back cost little more.
  */
-import { TURN_BYTES, laneModule, type LaneLoop } from "./lanes-module.ts";
+import { instantiate } from "./assembler.ts";
+import { TURN_BYTES, laneLoops } from "./lanes-module.ts";
 import type { BodyBits } from "./layout.ts";
 
 export type Sign = 1 | -1;
-
-type AddLanes = (target: number, source: number, bytes: number) => void;
 
 /** A third of the memory is for a target, one for a source, one for a target that is held; all fit the second-level cache. */
 const REGION_BYTES = 64 * 1024;
@@ -52,23 +50,4 @@ export function addAllLanes(
   target.set(memory.subarray(HELD, HELD + target.length));
 }
 
-/** The part of the interface that is needed; TypeScript knows it from a browser's library only. */
-interface WebAssemblyApi {
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: LaneExports };
-}
-
-type LaneExports = { readonly memory: { readonly buffer: ArrayBuffer } } & Readonly<
-  Record<LaneLoop, AddLanes>
->;
-
-function instantiate(): {
-  readonly memory: Uint8Array;
-  readonly loops: Readonly<Record<LaneLoop, AddLanes>>;
-} {
-  const { WebAssembly } = globalThis as unknown as { readonly WebAssembly: WebAssemblyApi };
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(laneModule(3 * REGION_BYTES)));
-  return { memory: new Uint8Array(exports.memory.buffer), loops: exports };
-}
-
-const { memory, loops } = instantiate();
+const { memory, loops } = instantiate(3 * REGION_BYTES, laneLoops());

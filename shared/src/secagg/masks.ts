@@ -4,9 +4,10 @@
  * before there is an update to mask. Memory: one block and one keystream block.
  */
 import { createCipheriv } from "node:crypto";
+import { giveBack } from "./give-back.ts";
 import { addAllLanes } from "./lanes.ts";
 import { ALIGNMENT_BYTES, type Geometry } from "./layout.ts";
-import { addToBlock, blockRanges, type Block, type Sign } from "./ring.ts";
+import { addToBlock, type Block, type Sign } from "./ring.ts";
 import { assertUnspent } from "./secrets.ts";
 
 /** One mask and whether it is added or subtracted; plain data for a worker thread. */
@@ -59,22 +60,8 @@ function* keystreams(
 ): Generator<{ readonly bytes: Uint8Array; readonly sign: Sign }, void, undefined> {
   for (const { key, sign } of terms) {
     assertUnspent(key);
-    yield { bytes: maskBlock(key, offset, bytes.length), sign: signed(sign) };
-  }
-}
-
-/**
- * The sum of all masks, block by block: what can be made while the model still trains. The update's elements are added
- * to it at the end (`addToBlock`).
- */
-export function* maskSum(
-  geometry: Geometry,
-  terms: readonly MaskTerm[],
-  blockBytes = BLOCK_BYTES,
-): Generator<Block, void, undefined> {
-  for (const { offset, length } of blockRanges(geometry, blockBytes)) {
-    const block = { offset, bytes: new Uint8Array(length) };
-    addMasks(geometry, block, terms);
-    yield block;
+    const keystream = maskBlock(key, offset, bytes.length);
+    yield { bytes: keystream, sign: signed(sign) };
+    giveBack(keystream);
   }
 }

@@ -31,14 +31,25 @@ export async function ensureFolder(folder: string): Promise<void> {
 }
 
 /** @param parts are written one after the other; a large object need not be joined first */
-export async function writeFileAtomic(file: string, ...parts: (Uint8Array | string)[]): Promise<void> {
+export function writeFileAtomic(file: string, ...parts: (Uint8Array | string)[]): Promise<void> {
+  return writePartsAtomic(file, parts);
+}
+
+/** Each part is written while the next is made. */
+export async function writePartsAtomic(file: string, parts: Iterable<Uint8Array | string>): Promise<void> {
   await ensureFolder(path.dirname(file));
   const temporary = `${file}.tmp`;
   const handle = await open(temporary, "w", PRIVATE_FILE);
+  let writing: Promise<void> = Promise.resolve();
   try {
-    for (const part of parts) await handle.writeFile(part);
+    for (const part of parts) {
+      await writing;
+      writing = handle.writeFile(part);
+    }
+    await writing;
     await handle.sync();
   } finally {
+    await writing.catch(() => undefined);
     await handle.close();
   }
   await chmod(temporary, PRIVATE_FILE);

@@ -1,6 +1,6 @@
 /**
  * Round 3 at a site, first half: opens what the neighbours dealt and derives the masks (figure 4, round 2). No update is
- * needed for it, so masks can be summed while the model trains (`maskSum`).
+ * needed for it, so masks can be added up while the model trains.
  */
 import nacl from "tweetnacl";
 import { fromBase64Url } from "../../crypto/encoding.ts";

@@ -1,15 +1,15 @@
 /** Entry of the masking thread: the sum of the masks at once, the frame when there is an update. */
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { parentPort } from "node:worker_threads";
 import type { Sha256 } from "@consilium/shared/ids";
 import { packError } from "@consilium/shared/packed-error";
-import { encoder } from "@consilium/shared/secagg/encode";
-import { maskedHeader } from "@consilium/shared/secagg/frame";
+import { addEncoded, encoder, type Encoder } from "@consilium/shared/secagg/encode";
+import { MASKED_HEADER_BYTES, maskedHeader } from "@consilium/shared/secagg/frame";
 import { geometryOf } from "@consilium/shared/secagg/layout";
-import { BLOCK_BYTES, maskSum } from "@consilium/shared/secagg/masks";
+import { addMasks, BLOCK_BYTES } from "@consilium/shared/secagg/masks";
 import { addToBlock, blockRanges } from "@consilium/shared/secagg/ring";
 import { wipe } from "@consilium/shared/secagg/secrets";
-import { writeFileAtomic } from "../../home/files.ts";
+import { writePartsAtomic } from "../../home/files.ts";
 import type {
   FrameRequest,
   FrameResponse,
@@ -21,6 +21,9 @@ import type {
 interface MaskSum extends Pick<MaskedAttempt, "attempt" | "layout"> {
   readonly vector: Uint8Array;
 }
+
+/** Of the frame, written at once while the next are made. */
+const PART_BYTES = 4 * 1024 * 1024;
 
 let sum: MaskSum | null = null;
 
@@ -45,26 +48,44 @@ parentPort?.on("message", (message: ToFrameThread) => {
 function addUp({ attempt, layout, masks }: MaskedAttempt): MaskSum {
   const geometry = geometryOf(layout);
   const vector = new Uint8Array(geometry.totalBytes);
-  for (const { offset, bytes } of maskSum(geometry, masks)) vector.set(bytes, offset);
+  for (const { offset, length } of blockRanges(geometry, BLOCK_BYTES)) {
+    addMasks(geometry, { offset, bytes: vector.subarray(offset, offset + length) }, masks);
+  }
   wipe(...masks.map(({ key }) => key));
   return { attempt, layout, vector };
 }
 
 async function write(ready: MaskSum | null, { file, values }: FrameRequest): Promise<WrittenFrame> {
   if (ready === null) throw new Error("a frame is written once after its masks were added up");
-  const { attempt, layout, vector } = ready;
-  const { geometry, body, tail } = encoder(layout, values);
-  let clipped = 0;
-  for (const { offset, length } of blockRanges(geometry, BLOCK_BYTES)) {
-    const isBody = offset < geometry.bodyBytes;
-    const encoded = isBody ? body(offset, length) : { bytes: tail(clipped), clipped: 0 };
-    clipped += encoded.clipped;
-    addToBlock(geometry, { offset, bytes: vector.subarray(offset, offset + length) }, encoded.bytes, 1);
-  }
+  const encoding = encoder(ready.layout, values);
+  const hash = createHash("sha256");
+  await writePartsAtomic(file, frameParts(ready, encoding, hash));
+  const bytes = MASKED_HEADER_BYTES + ready.vector.length;
+  return { sha256: hash.digest("hex") as Sha256, bytes };
+}
+
+/** Header and vector, a few blocks at a time; each block is hashed while it lies in the cache. */
+function* frameParts(
+  { attempt, layout, vector }: MaskSum,
+  encoding: Encoder,
+  hash: Hash,
+): Generator<Uint8Array, void> {
+  const { geometry } = encoding;
   const header = maskedHeader(attempt, layout);
-  const sha256 = createHash("sha256").update(header).update(vector).digest("hex") as Sha256;
-  await writeFileAtomic(file, header, vector);
-  return { sha256, bytes: header.length + vector.length };
+  hash.update(header);
+  yield header;
+  let clipped = 0;
+  let written = 0;
+  for (const { offset, length } of blockRanges(geometry, BLOCK_BYTES)) {
+    const block = { offset, bytes: vector.subarray(offset, offset + length) };
+    if (offset < geometry.bodyBytes) clipped += addEncoded(encoding, block);
+    else addToBlock(geometry, block, encoding.tail(clipped), 1);
+    hash.update(block.bytes);
+    const end = offset + length;
+    if (end - written < PART_BYTES && end < vector.length) continue;
+    yield vector.subarray(written, end);
+    written = end;
+  }
 }
 
 function answer(response: FrameResponse): void {
