@@ -45,7 +45,7 @@ const ELEMENT_BYTES = 4;
 export async function foldMaskedRound(job: MaskedFoldJob, blobs: Blobs): Promise<MaskedFold> {
   const head = await readCheckpointHead(blobs.read(job.base));
   const { mean, ...totals } = await openMasked(job, blobs);
-  const next = await writeNext(job, blobs, head, Float64Array.from(mean));
+  const next = await writeNext(job, blobs, head, new Float64Array(mean));
   return { ...next, totals: toRoundTotals(totals) };
 }
 

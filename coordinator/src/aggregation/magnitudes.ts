@@ -2,6 +2,7 @@
 import type { Sha256 } from "@consilium/shared/ids";
 import { elementCount } from "@consilium/shared/manifest";
 import type { TensorMagnitude } from "@consilium/shared/secagg/ranges";
+import { largestMagnitude } from "@consilium/shared/vector";
 import type { Blobs } from "../blobs/blobs.ts";
 import { checkpointValues, readCheckpointHead } from "./checkpoint-stream.ts";
 
@@ -16,10 +17,14 @@ export async function readMagnitudes(blobs: Blobs, checkpoint: Sha256): Promise<
   });
   let at = 0;
   for await (const { offset, values } of checkpointValues(blobs.read(checkpoint), head)) {
-    for (const [i, value] of values.entries()) {
-      while (offset + i >= (tensors[at]?.end ?? Infinity)) at++;
+    const sliceEnd = offset + values.length;
+    for (let from = offset; from < sliceEnd;) {
+      while (from >= (tensors[at]?.end ?? Infinity)) at++;
       const tensor = tensors[at];
-      if (tensor !== undefined) tensor.largest = Math.max(tensor.largest, Math.abs(value));
+      const to = Math.min(sliceEnd, tensor?.end ?? sliceEnd);
+      const largest = largestMagnitude(values.subarray(from - offset, to - offset));
+      if (tensor !== undefined) tensor.largest = Math.max(tensor.largest, largest);
+      from = to;
     }
   }
   return tensors.map(({ name, length, largest }) => ({ name, length, largest }));

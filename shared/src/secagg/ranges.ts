@@ -6,7 +6,7 @@
  * With S = the sum of the learning rates and |w| <= |w_0| + d, a displacement d obeys d <= S (ratio + wd (|w_0| + d)).
  */
 import { ConsiliumError } from "../errors.ts";
-import { tensorViews } from "../vector.ts";
+import { largestMagnitude, tensorViews } from "../vector.ts";
 import type { Manifest } from "../manifest.ts";
 import type { TensorRange } from "./layout.ts";
 
@@ -77,11 +77,11 @@ export interface TensorMagnitude {
 
 /** @throws frame.wrong-length */
 export function magnitudesOf(manifest: Manifest, base: Float32Array): TensorMagnitude[] {
-  return [...tensorViews(manifest, base)].map(([name, view]) => {
-    let largest = 0;
-    for (const value of view) largest = Math.max(largest, Math.abs(value));
-    return { name, length: view.length, largest };
-  });
+  return [...tensorViews(manifest, base)].map(([name, view]) => ({
+    name,
+    length: view.length,
+    largest: largestMagnitude(view),
+  }));
 }
 
 /**

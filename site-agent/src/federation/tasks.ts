@@ -15,7 +15,6 @@ import {
 } from "@consilium/shared/protocol/round";
 import type { VectorLayout } from "@consilium/shared/secagg/layout";
 import { roundExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
-import { magnitudesOf } from "@consilium/shared/secagg/ranges";
 import { assertFinite } from "@consilium/shared/vector";
 import { memorySource, removeFile } from "../home/files.ts";
 import type { Holding } from "../governance/holding.ts";
@@ -27,6 +26,7 @@ import type { Checkpoints } from "./checkpoints.ts";
 import type { CohortFile } from "./cohort-file.ts";
 import { sealContribution, sealGenesis } from "./contribution.ts";
 import { fetchCheckpoint } from "./download.ts";
+import { HeldBase } from "./held-base.ts";
 import type { Task } from "./machine.ts";
 import { SiteMasking, type MaskingPorts } from "./masking/driver.ts";
 import type { Outbox } from "./outbox.ts";
@@ -90,7 +90,7 @@ export class Tasks {
   readonly pause = new Pause();
   /** Sealed once, so that a retry sends the same bytes. */
   #sealedGenesis: ReturnType<typeof sealGenesis> | null = null;
-  #base: { readonly name: Sha256; readonly values: Float32Array } | null = null;
+  #base: HeldBase | null = null;
   #trained: { readonly opening: RoundOpening; readonly result: LocalRoundResult } | null = null;
   #fingerprint: { readonly opening: RoundOpening; readonly vector: Uint32Array } | null = null;
 
@@ -180,7 +180,7 @@ export class Tasks {
       base === this.genesisName
         ? this.#genesis.values
         : this.#decode(await this.#fetch(base, link, onBytes, signal));
-    this.#base = { name: base, values };
+    this.#base = new HeldBase(base, values);
     await this.#ports.checkpoints.keepOnly([base]);
   }
 
@@ -209,7 +209,7 @@ export class Tasks {
         privacy,
         resumeFile,
         round: opening.round,
-        base: this.#heldBase(opening),
+        base: this.#heldBase(opening).values,
         optimizerState: this.#plan.training.optimizerState === "keep" ? moments : null,
       },
       ({ step, steps, loss, imagesPerSecond }: LocalRoundProgress) => {
@@ -374,7 +374,7 @@ export class Tasks {
   #layout(opening: RoundOpening): VectorLayout {
     const { round, cohort } = opening;
     if (isFingerprintRound(round)) return fingerprintLayout(cohort.length);
-    const magnitudes = magnitudesOf(this.#genesis.manifest, this.#heldBase(opening));
+    const magnitudes = this.#heldBase(opening).magnitudes(this.#genesis.manifest);
     return roundLayout(this.#plan, round, cohort.length, magnitudes);
   }
 
@@ -387,9 +387,9 @@ export class Tasks {
     await this.#masking.close();
   }
 
-  #heldBase({ base }: RoundOpening): Float32Array {
+  #heldBase({ base }: RoundOpening): HeldBase {
     if (this.#base?.name !== base) throw new Error("training comes after fetching");
-    return this.#base.values;
+    return this.#base;
   }
 }
 
