@@ -15,6 +15,7 @@ import { maskedHeader } from "@consilium/shared/secagg/frame";
 import { geometryOf, vectorLayoutSchema } from "@consilium/shared/secagg/layout";
 import type { MaskTerm } from "@consilium/shared/secagg/masks";
 import { consortium, siteNames } from "@consilium/shared/secagg/testing/consortium";
+import { ArrivedSum } from "../../coordinator/src/aggregation/arrived-sum.ts";
 import { foldMaskedRound } from "../../coordinator/src/aggregation/fold-masked.ts";
 import { MaskThreads } from "../../coordinator/src/aggregation/mask-threads.ts";
 import { openFileBlobs } from "../../coordinator/src/blobs/fs.ts";
@@ -101,6 +102,7 @@ async function inFolder(
       unmasking: { phase: "unmasking", survivors, removals },
     },
     blobs,
+    new ArrivedSum(),
   );
   const wall = (performance.now() - startMs) / 1000;
   const { user, system } = process.cpuUsage(before);

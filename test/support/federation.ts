@@ -13,6 +13,7 @@ import type { Manifest } from "@consilium/shared/manifest";
 import { parsePlan, type Plan, type PlanInput } from "@consilium/shared/plan";
 import { parseToken } from "@consilium/shared/protocol/token";
 import { startCoordinator, type Coordinator } from "../../coordinator/src/app.ts";
+import type { Fact } from "../../coordinator/src/federation/types.ts";
 import { runAgent, type AgentResult } from "../../site-agent/src/federation/agent.ts";
 import type { AgentReport } from "../../site-agent/src/federation/agent-report.ts";
 import type { CohortReport } from "../../site-agent/src/federation/cohort.ts";
@@ -192,8 +193,32 @@ export class TestFederation {
     return new TestSite(home);
   }
 
-  /** As a disk that loses every masked vector which was acknowledged. */
-  loseVectors(): void {
+  /**
+   * As a disk that loses every masked vector of a round with the first release. The coordinator starts again when they are all
+   * there, so that their sum is not in its memory either.
+   */
+  async loseVectorsOnRelease(round: number): Promise<void> {
+    await this.#committed(
+      (fact) => fact.fact === "masking.advanced" && fact.round === round && fact.step === "consistency",
+    );
+    await this.restartCoordinator();
+    await this.#committed(
+      (fact) => fact.fact === "masking.answered" && fact.round === round && fact.message.step === "unmask",
+    );
+    this.#loseVectors();
+  }
+
+  #committed(isIt: (fact: Fact) => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      for (const service of this.coordinator.federations.all()) {
+        service.subscribe(({ facts }) => {
+          if (facts.some(isIt)) resolve();
+        });
+      }
+    });
+  }
+
+  #loseVectors(): void {
     const blobs = path.join(this.folder, "coordinator", "blobs");
     for (const name of readdirSync(blobs, { recursive: true, encoding: "utf8" })) {
       const file = path.join(blobs, name);

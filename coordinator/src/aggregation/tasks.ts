@@ -4,20 +4,19 @@ import { openStream } from "@consilium/shared/crypto/envelope";
 import type { Identity } from "@consilium/shared/crypto/identity";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { FederationId, Sha256, SiteId, UploadId } from "@consilium/shared/ids";
-import type { Attempt } from "@consilium/shared/secagg/attempt";
 import type { TailTotals } from "@consilium/shared/secagg/decode";
-import type { VectorLayout } from "@consilium/shared/secagg/layout";
 import type { Blobs } from "../blobs/blobs.ts";
+import type { ArrivedSum } from "./arrived-sum.ts";
 import { checkCheckpoint, checkUpdate, fold, type CheckJob, type FoldJob } from "./fold.ts";
 import type { ByteSource } from "./float-stream.ts";
 import {
-  checkFrame,
   foldMaskedRound,
   sumMasked,
   type MaskedFold,
   type MaskedFoldJob,
   type MaskedSumJob,
 } from "./fold-masked.ts";
+import type { MaskedTerms } from "./masked-frame.ts";
 import type { NextModel } from "./next-checkpoint.ts";
 
 export type Task =
@@ -34,9 +33,7 @@ export type Task =
   | { readonly task: "check-masked"; readonly job: MaskedCheckJob };
 
 /** A masked vector that has arrived. */
-export interface MaskedCheckJob {
-  readonly attempt: Attempt;
-  readonly layout: VectorLayout;
+export interface MaskedCheckJob extends MaskedTerms {
   readonly upload: UploadId;
   readonly sha256: Sha256;
 }
@@ -63,7 +60,7 @@ export interface Aggregator {
   foldMasked(job: MaskedFoldJob): Promise<MaskedFold>;
   /** The sum of vectors without an update. @throws secagg.garbled, frame.* */
   sumMasked(job: MaskedSumJob): Promise<TailTotals>;
-  /** Whether a finished upload is what its site stands for. @throws hash.mismatch, frame.*, secagg.other-attempt */
+  /** Whether a finished upload is what its site stands for; adds it up. @throws hash.mismatch, frame.*, secagg.other-attempt */
   checkMasked(job: MaskedCheckJob): Promise<void>;
   close(): Promise<void>;
 }
@@ -71,12 +68,13 @@ export interface Aggregator {
 export interface TaskPorts {
   readonly blobs: Blobs;
   readonly reader: Identity;
+  readonly arrived: ArrivedSum;
 }
 
 export type TaskResult = NextModel | MaskedFold | TailTotals | null;
 
 /** @returns the new blob of a fold, the totals of a sum; null for checks */
-export async function runTask(task: Task, { blobs, reader }: TaskPorts): Promise<TaskResult> {
+export async function runTask(task: Task, { blobs, reader, arrived }: TaskPorts): Promise<TaskResult> {
   switch (task.task) {
     case "fold":
       return fold(task.job, blobs, reader);
@@ -90,14 +88,17 @@ export async function runTask(task: Task, { blobs, reader }: TaskPorts): Promise
       await openGenesis(task.job, blobs, reader);
       return null;
     case "fold-masked":
-      return foldMaskedRound(task.job, blobs);
+      return foldMaskedRound(task.job, blobs, arrived);
     case "sum-masked":
-      return sumMasked(task.job, blobs);
+      return sumMasked(task.job, blobs, arrived);
     case "check-masked": {
-      const { attempt, layout, upload, sha256 } = task.job;
+      const { upload, sha256 } = task.job;
       const staged = await blobs.stage(upload);
-      await assertHash(staged.read(), sha256);
-      await checkFrame(attempt, layout, staged.read());
+      await arrived.add(task.job, sha256, staged.read()).catch(async (error: unknown) => {
+        // First of all whether this is what the site sent; only then what is wrong with it.
+        await assertHash(staged.read(), sha256);
+        throw error;
+      });
       return null;
     }
   }

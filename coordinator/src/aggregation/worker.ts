@@ -3,6 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { identityFromSecrets } from "@consilium/shared/crypto/identity";
 import { toConsiliumError } from "@consilium/shared/errors";
 import { attachBlobs } from "../blobs/location.ts";
+import { ArrivedSum } from "./arrived-sum.ts";
 import { runTask } from "./tasks.ts";
 import type { AggregationThreadData, TaskRequest, TaskResponse } from "./thread.ts";
 
@@ -10,6 +11,7 @@ const { blobs, signingSeed, sealingSecret } = workerData as AggregationThreadDat
 const ports = {
   blobs: await attachBlobs(blobs),
   reader: identityFromSecrets(signingSeed, sealingSecret),
+  arrived: new ArrivedSum(),
 };
 
 parentPort?.on("message", ({ id, task }: TaskRequest) => {

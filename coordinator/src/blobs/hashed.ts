@@ -9,17 +9,26 @@ import type { Blobs } from "./blobs.ts";
  * @param culprit whom the error names
  * @throws hash.mismatch at their end if they are not what their name says; blob.unknown
  */
-export async function* readHashed(
+export function readHashed(
   blobs: Blobs,
   name: Sha256,
   culprit: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  return hashing(blobs.read(name), name, [culprit]);
+}
+
+/** The bytes as they come. @throws hash.mismatch at their end */
+export async function* hashing(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  expected: Sha256,
+  culprits: readonly string[] = [],
+): AsyncGenerator<Uint8Array, void, undefined> {
   const hash = createHash("sha256");
-  for await (const piece of blobs.read(name)) {
+  for await (const piece of source) {
     hash.update(piece);
     yield piece;
   }
-  if (hash.digest("hex") !== name) throw new ConsiliumError("hash.mismatch", { culprits: [culprit] });
+  if (hash.digest("hex") !== expected) throw new ConsiliumError("hash.mismatch", { culprits });
 }
 
 /** Whether the object is here, with every bit as it was written. */

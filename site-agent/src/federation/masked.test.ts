@@ -4,7 +4,6 @@ import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { vectorLength } from "@consilium/shared/manifest";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Fact } from "../../../coordinator/src/federation/types.ts";
 import {
   arithmeticTrainer,
   isMaskedFrame,
@@ -207,17 +206,10 @@ describe("a masked federation", () => {
     const trainers = NAMES.map((_, i) =>
       arithmeticTrainer((i + 1) * 1e-5, 1000, ({ seed }) => Promise.resolve(seeds[i]?.push(seed))),
     );
-    // With the first release the coordinator's disk loses what the sum would be made of.
-    let lost = false;
-    running.coordinator.federations.all()[0]?.subscribe(({ facts }) => {
-      const isRelease = (fact: Fact): boolean =>
-        fact.fact === "masking.answered" && fact.round === 1 && fact.message.step === "unmask";
-      if (lost || !facts.some(isRelease)) return;
-      lost = true;
-      running.loseVectors();
-    });
+    const losing = running.loseVectorsOnRelease(1);
     const runs = sites.map((site, i) => site.run(trainers[i] ?? arithmeticTrainer(0)));
     await Promise.all(runs.map(({ result }) => result));
+    await losing;
     const history = running.coordinator.federations.all()[0]?.status().history ?? [];
     expect(history.map(({ attempt, checkpoint }) => [attempt, checkpoint !== null])).toEqual([
       [1, false],

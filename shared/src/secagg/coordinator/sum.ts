@@ -33,7 +33,7 @@ export function openSum(
 ): Aggregate {
   const geometry = geometryOf(layout);
   if (accumulator.length !== geometry.totalBytes) throw new ConsiliumError("frame.wrong-length");
-  for (const { offset, length } of blockRanges(geometry, BLOCK_BYTES)) {
+  for (const { offset, length } of removals.length === 0 ? [] : blockRanges(geometry, BLOCK_BYTES)) {
     addMasks(geometry, { offset, bytes: accumulator.subarray(offset, offset + length) }, removals);
   }
   const totals = decodeTail(layout, survivors.length, accumulator.subarray(geometry.bodyBytes));
