@@ -10,7 +10,8 @@ import type { ByteSource } from "./float-stream.ts";
 import { addFrame, type MaskedTerms } from "./masked-frame.ts";
 
 export interface PartialSum {
-  readonly vector: Uint8Array;
+  /** Where threads can add masks to it. */
+  readonly vector: Uint8Array<SharedArrayBuffer>;
   /** The frames in it. */
   readonly names: ReadonlySet<Sha256>;
 }
@@ -67,6 +68,6 @@ export class ArrivedSum {
 }
 
 const startOf = ({ layout }: MaskedTerms): PartialSum => ({
-  vector: new Uint8Array(geometryOf(layout).totalBytes),
+  vector: new Uint8Array(new SharedArrayBuffer(geometryOf(layout).totalBytes)),
   names: new Set(),
 });

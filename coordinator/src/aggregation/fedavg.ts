@@ -3,5 +3,9 @@ import type { ServerStep } from "./server-step.ts";
 
 export const fedavg: ServerStep = {
   init: () => new Map(),
-  update: ({ base, mean }) => base.map((weight, i) => weight + (mean[i] ?? NaN)),
+  update({ base, mean }) {
+    const next = new Float32Array(base.length);
+    for (let i = 0; i < next.length; i++) next[i] = (base[i] ?? NaN) + (mean[i] ?? NaN);
+    return next;
+  },
 };

@@ -1,6 +1,6 @@
 /**
- * The sum of masked updates, unmasked, and the next checkpoint out of it. Memory is three vectors, however many sites
- * there are: the sum, the masks that are left in it, and the mean that they give.
+ * The sum of masked updates, unmasked, and the next checkpoint out of it. Memory is two vectors, however many sites there
+ * are: the sum, and the mean that it gives.
  */
 import { healthOfMeans } from "@consilium/shared/health/extras";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
@@ -12,7 +12,7 @@ import type { Blobs } from "../blobs/blobs.ts";
 import { readHashed } from "../blobs/hashed.ts";
 import type { ArrivedSum } from "./arrived-sum.ts";
 import { readCheckpointHead } from "./checkpoint-stream.ts";
-import { MaskThreads } from "./mask-threads.ts";
+import { addMasksInThreads } from "./mask-threads.ts";
 import { addFrame, type MaskedTerms } from "./masked-frame.ts";
 import { writeNext, type NextJob, type NextModel } from "./next-checkpoint.ts";
 
@@ -41,7 +41,7 @@ export async function foldMaskedRound(
 ): Promise<MaskedFold> {
   const head = await readCheckpointHead(blobs.read(job.base));
   const { mean, ...totals } = await openMasked(job, blobs, arrived);
-  const next = await writeNext(job, blobs, head, new Float64Array(mean));
+  const next = await writeNext(job, blobs, head, mean);
   return { ...next, totals: toRoundTotals(totals) };
 }
 
@@ -56,22 +56,17 @@ export async function sumMasked(job: MaskedSumJob, blobs: Blobs, arrived: Arrive
 
 async function openMasked(job: MaskedSumJob, blobs: Blobs, arrived: ArrivedSum): Promise<Aggregate> {
   const { layout, unmasking, frames } = job;
-  const masks = new MaskThreads(layout, unmasking.removals);
-  try {
-    const { vector, names } = arrived.take(
-      job,
-      frames.map(({ sha256 }) => sha256),
-    );
-    for (const { site, sha256 } of frames) {
-      if (names.has(sha256)) continue;
-      // Nothing in a masked vector tells that a bit of it has changed; in the sum it would be a weight somewhere else.
-      await addFrame(job, vector, readHashed(blobs, sha256, site), [site]);
-    }
-    await masks.addTo(vector);
-    return openSum(layout, { ...unmasking, removals: [] }, vector);
-  } finally {
-    await masks.close();
+  const { vector, names } = arrived.take(
+    job,
+    frames.map(({ sha256 }) => sha256),
+  );
+  for (const { site, sha256 } of frames) {
+    if (names.has(sha256)) continue;
+    // Nothing in a masked vector tells that a bit of it has changed; in the sum it would be a weight somewhere else.
+    await addFrame(job, vector, readHashed(blobs, sha256, site), [site]);
   }
+  await addMasksInThreads(layout, unmasking.removals, vector.buffer);
+  return openSum(layout, { ...unmasking, removals: [] }, vector);
 }
 
 function toRoundTotals({ examples, clipped, extras }: TailTotals): RoundTotals {

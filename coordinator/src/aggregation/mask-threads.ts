@@ -1,41 +1,38 @@
-/** The threads that add up the masks of one sum. */
+/** The threads that add masks to one sum. */
 import { availableParallelism } from "node:os";
 import type { Worker } from "node:worker_threads";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { VectorLayout } from "@consilium/shared/secagg/layout";
 import type { MaskTerm } from "@consilium/shared/secagg/masks";
 import { startThread } from "@consilium/shared/threads";
-import { addUpMasks, applyMasks, maskWork, type MaskWork } from "./mask-work.ts";
+import { addUpMasks, maskWork } from "./mask-work.ts";
 
 /** Below so many bytes of masks a thread takes longer to start than to help. */
-const WORTH_A_THREAD_BYTES = 512 * 1024 * 1024;
+const WORTH_A_THREAD_BYTES = 1024 * 1024 * 1024;
 
-export class MaskThreads {
-  readonly #work: MaskWork;
-  readonly #threads: readonly Worker[];
-  readonly #ends: readonly Promise<void>[];
-
-  /** Begins at once, beside whatever the calling thread goes on to do. @param cores of this machine */
-  constructor(layout: VectorLayout, terms: readonly MaskTerm[], cores = availableParallelism()) {
-    this.#work = maskWork(layout, terms);
-    const bytes = this.#work.masks.byteLength * terms.length;
-    const helpers = Math.min(cores - 1, Math.floor(bytes / WORTH_A_THREAD_BYTES));
-    this.#threads = Array.from({ length: helpers }, () =>
-      startThread(new URL("./mask-worker.ts", import.meta.url), this.#work),
-    );
-    this.#ends = this.#threads.map(ended);
-    for (const end of this.#ends) end.catch(() => undefined);
-  }
-
-  /** Helps until no masks are left, and adds them all to the sum. */
-  async addTo(sum: Uint8Array): Promise<void> {
-    addUpMasks(this.#work);
-    await Promise.all(this.#ends);
-    applyMasks(this.#work, sum);
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.#threads.map((thread) => thread.terminate()));
+/**
+ * sum <- sum + masks, where it lies.
+ * @param cores of this machine
+ * @throws secagg.spent
+ */
+export async function addMasksInThreads(
+  layout: VectorLayout,
+  terms: readonly MaskTerm[],
+  sum: SharedArrayBuffer,
+  cores = availableParallelism(),
+): Promise<void> {
+  const work = maskWork(layout, terms, sum);
+  const helpers = Math.min(cores - 1, Math.floor((sum.byteLength * terms.length) / WORTH_A_THREAD_BYTES));
+  const threads = Array.from({ length: helpers }, () =>
+    startThread(new URL("./mask-worker.ts", import.meta.url), work),
+  );
+  const ends = Promise.all(threads.map(ended));
+  ends.catch(() => undefined);
+  try {
+    addUpMasks(work);
+    await ends;
+  } finally {
+    await Promise.all(threads.map((thread) => thread.terminate()));
   }
 }
 

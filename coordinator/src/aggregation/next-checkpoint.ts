@@ -7,8 +7,8 @@ import type { StrategyPlan } from "@consilium/shared/strategy-schema";
 import type { Blobs, StoredBlob } from "../blobs/blobs.ts";
 import { readHashed } from "../blobs/hashed.ts";
 import { checkpointValues, readCheckpointHead, type CheckpointHead } from "./checkpoint-stream.ts";
-import { toBytes } from "./float-stream.ts";
-import type { ServerState, ServerStep } from "./server-step.ts";
+import { firstNotFinite, toBytes } from "./float-stream.ts";
+import type { ServerSlice, ServerState, ServerStep } from "./server-step.ts";
 import { strategyFor } from "./strategy.ts";
 
 /** Whom an error of the coordinator's own objects names: no site. */
@@ -35,7 +35,7 @@ export async function writeNext(
   job: NextJob,
   blobs: Blobs,
   head: CheckpointHead,
-  mean: Float64Array,
+  mean: ServerSlice["mean"],
 ): Promise<NextModel> {
   const { step } = strategyFor(job.strategy);
   const state = await readState(job.serverState, step, blobs, mean.length);
@@ -52,7 +52,7 @@ async function* nextValues(
     step,
     state,
     mean,
-  }: { readonly step: ServerStep; readonly state: ServerState; readonly mean: Float64Array },
+  }: { readonly step: ServerStep; readonly state: ServerState } & Pick<ServerSlice, "mean">,
 ) {
   yield head.header;
   for await (const { offset, values } of checkpointValues(readHashed(blobs, base, OWN), head)) {
@@ -62,7 +62,7 @@ async function* nextValues(
       mean: mean.subarray(offset, end),
       state: new Map([...state].map(([name, vector]) => [name, vector.subarray(offset, end)])),
     });
-    if (!next.every(Number.isFinite)) throw new ConsiliumError("vector.not-finite");
+    if (firstNotFinite(next) >= 0) throw new ConsiliumError("vector.not-finite");
     yield toBytes(next);
   }
 }

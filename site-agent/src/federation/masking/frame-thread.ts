@@ -61,7 +61,7 @@ export class FrameThread {
    */
   async write(request: FrameRequest): Promise<WrittenFrame> {
     const answered = new Promise<FrameResponse>((resolve) => this.#worker.once("message", resolve));
-    this.#post({ kind: "write", request });
+    this.#post({ kind: "write", request: { ...request, values: inSharedMemory(request.values) } });
     const response = await Promise.race([answered, this.#ended]);
     if (!response.ok) throw unpackError(response.error);
     return response.frame;
@@ -74,4 +74,11 @@ export class FrameThread {
   #post(message: ToFrameThread): void {
     this.#worker.postMessage(message);
   }
+}
+
+/** One copy of the update; posted as it is, it would be written, grown, read and so copied four times, here while the loop waits. */
+function inSharedMemory(values: PrivateValues): PrivateValues {
+  const update = new Float32Array(new SharedArrayBuffer(values.update.byteLength));
+  update.set(values.update);
+  return { ...values, update };
 }
