@@ -1,6 +1,5 @@
 /** Float32 values out of a stream of bytes that is cut anywhere. */
 import { ConsiliumError } from "@consilium/shared/errors";
-import { largestMagnitude } from "@consilium/shared/vector";
 
 const FLOAT_BYTES = 4;
 
@@ -46,7 +45,6 @@ export function toBytes(values: Float32Array): Uint8Array {
 
 /** Index of the first NaN or infinity, or -1. */
 export function firstNotFinite(values: Float32Array): number {
-  return Number.isFinite(largestMagnitude(values))
-    ? -1
-    : values.findIndex((value) => !Number.isFinite(value));
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
+  return -1;
 }

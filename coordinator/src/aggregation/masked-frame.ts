@@ -16,7 +16,7 @@ export interface MaskedTerms {
 }
 
 /**
- * sum <- sum + vector
+ * sum <- sum + vector; pieces of the source need be good no longer than until the next is asked for
  * @param sum as long as the layout says; where it throws, a part may have been added
  * @throws frame.bad-tag, secagg.other-attempt, frame.wrong-length
  */
@@ -32,7 +32,7 @@ export async function addFrame(
     let bytes: Uint8Array = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
     if (offset < 0) {
       if (bytes.length < MASKED_HEADER_BYTES) {
-        rest = bytes;
+        rest = new Uint8Array(bytes);
         continue;
       }
       assertMaskedHeader(attempt, layout, bytes);
@@ -43,7 +43,7 @@ export async function addFrame(
     if (offset + whole > sum.length) throw new ConsiliumError("frame.wrong-length", { culprits });
     foldMasked(layout, sum, { offset, bytes: bytes.subarray(0, whole) });
     offset += whole;
-    rest = bytes.slice(whole);
+    rest = new Uint8Array(bytes.subarray(whole));
   }
   if (offset !== sum.length || rest.length > 0) throw new ConsiliumError("frame.wrong-length", { culprits });
 }

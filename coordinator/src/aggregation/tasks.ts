@@ -5,6 +5,7 @@ import type { Identity } from "@consilium/shared/crypto/identity";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { FederationId, Sha256, SiteId, UploadId } from "@consilium/shared/ids";
 import type { TailTotals } from "@consilium/shared/secagg/decode";
+import type { TensorMagnitude } from "@consilium/shared/secagg/ranges";
 import type { Blobs } from "../blobs/blobs.ts";
 import type { ArrivedSum } from "./arrived-sum.ts";
 import { checkCheckpoint, checkUpdate, fold, type CheckJob, type FoldJob } from "./fold.ts";
@@ -16,6 +17,7 @@ import {
   type MaskedFoldJob,
   type MaskedSumJob,
 } from "./fold-masked.ts";
+import { readMagnitudes } from "./magnitudes.ts";
 import type { MaskedTerms } from "./masked-frame.ts";
 import type { NextModel } from "./next-checkpoint.ts";
 
@@ -30,7 +32,8 @@ export type Task =
   | { readonly task: "open-genesis"; readonly job: GenesisJob }
   | { readonly task: "fold-masked"; readonly job: MaskedFoldJob }
   | { readonly task: "sum-masked"; readonly job: MaskedSumJob }
-  | { readonly task: "check-masked"; readonly job: MaskedCheckJob };
+  | { readonly task: "check-masked"; readonly job: MaskedCheckJob }
+  | { readonly task: "magnitudes"; readonly base: Sha256 };
 
 /** A masked vector that has arrived. */
 export interface MaskedCheckJob extends MaskedTerms {
@@ -62,6 +65,8 @@ export interface Aggregator {
   sumMasked(job: MaskedSumJob): Promise<TailTotals>;
   /** Whether a finished upload is what its site stands for; adds it up. @throws hash.mismatch, frame.*, secagg.other-attempt */
   checkMasked(job: MaskedCheckJob): Promise<void>;
+  /** Of each tensor of a checkpoint. @throws frame.*, vector.not-finite, blob.unknown */
+  magnitudes(base: Sha256): Promise<readonly TensorMagnitude[]>;
   close(): Promise<void>;
 }
 
@@ -71,9 +76,13 @@ export interface TaskPorts {
   readonly arrived: ArrivedSum;
 }
 
-export type TaskResult = NextModel | MaskedFold | TailTotals | null;
+export type TaskResult = NextModel | MaskedFold | TailTotals | Magnitudes | null;
 
-/** @returns the new blob of a fold, the totals of a sum; null for checks */
+interface Magnitudes {
+  readonly magnitudes: readonly TensorMagnitude[];
+}
+
+/** @returns the new blob of a fold, the totals of a sum, magnitudes; null for checks */
 export async function runTask(task: Task, { blobs, reader, arrived }: TaskPorts): Promise<TaskResult> {
   switch (task.task) {
     case "fold":
@@ -91,6 +100,8 @@ export async function runTask(task: Task, { blobs, reader, arrived }: TaskPorts)
       return foldMaskedRound(task.job, blobs, arrived);
     case "sum-masked":
       return sumMasked(task.job, blobs, arrived);
+    case "magnitudes":
+      return { magnitudes: await readMagnitudes(blobs, task.base) };
     case "check-masked": {
       const { upload, sha256 } = task.job;
       const staged = await blobs.stage(upload);

@@ -97,6 +97,11 @@ export function startAggregationThread(blobs: BlobsLocation, identity: Identity)
     async checkMasked(job) {
       await request({ task: "check-masked", job });
     },
+    async magnitudes(base) {
+      const found = await request({ task: "magnitudes", base });
+      if (found === null || !("magnitudes" in found)) throw new Error("magnitudes are the answer");
+      return found.magnitudes;
+    },
     async close() {
       await worker?.terminate();
     },

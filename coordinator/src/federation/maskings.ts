@@ -8,14 +8,13 @@ import { isFingerprintRound, type RoundOpening } from "@consilium/shared/protoco
 import type { VersionedRoster } from "@consilium/shared/roster/roster";
 import { openAttempt } from "@consilium/shared/secagg/attempt";
 import { roundLayout } from "@consilium/shared/secagg/plan-layout";
-import { readMagnitudes } from "../aggregation/magnitudes.ts";
-import type { Blobs } from "../blobs/blobs.ts";
+import type { Aggregator } from "../aggregation/tasks.ts";
 import type { MaskingRow } from "../store/store.ts";
 import type { Ledger } from "./ledger.ts";
 import { MaskedRound } from "./masked-round.ts";
 
 export interface MaskingPorts {
-  readonly blobs: Blobs;
+  readonly aggregator: Pick<Aggregator, "magnitudes">;
   readonly identity: Identity;
   readonly plan: Plan;
   readonly ledger: Ledger;
@@ -43,13 +42,13 @@ export class Maskings {
   }
 
   async #make(opening: RoundOpening): Promise<MaskedRound> {
-    const { blobs, identity, plan, rosterOf } = this.#ports;
+    const { aggregator, identity, plan, rosterOf } = this.#ports;
     const { federation, round, attempt } = opening;
     const { version, members } = rosterOf(this.#row(opening).roster);
     const sites = opening.cohort.length;
     const layout = isFingerprintRound(round)
       ? fingerprintLayout(sites)
-      : roundLayout(plan, round, sites, await readMagnitudes(blobs, opening.base));
+      : roundLayout(plan, round, sites, await aggregator.magnitudes(opening.base));
     const terms = {
       attempt: openAttempt(opening, members, layout),
       layout,

@@ -345,6 +345,9 @@ export class FederationService {
     const changed = next.state !== this.#state;
     this.#state = next.state;
     for (const effect of next.effects) this.#run(effect);
+    // Made ready while its sites get ready for it; whoever asks is told what was wrong.
+    for (const fact of next.facts)
+      if (fact.fact === "masking.opened") void this.maskedRound(fact).catch(() => undefined);
     if (changed) this.#notify({ facts: next.facts, ofState: true });
   }
 
