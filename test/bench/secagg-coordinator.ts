@@ -35,6 +35,9 @@ export interface CoordinatorSeconds {
   readonly restarted: Seconds;
 }
 
+/** The fastest counts: the first ones find nothing compiled. */
+const ARRIVALS = 4;
+
 const METRICS = {
   "metric:loss": [1],
   "metric:finalLoss": [1],
@@ -98,10 +101,15 @@ async function inFolder(
   const frames = survivors.map((site, i) => ({ site, sha256: i === 0 ? full : empty }));
   // The same zeros are on the disk once, and in the sum once: it is what all of them give.
   const different = frames.slice(0, 2);
-  const arrived = new ArrivedSum();
-  const arrival = await timed(async () => {
-    for (const { sha256 } of different) await arrived.add({ attempt, layout }, sha256, blobs.read(sha256));
-  });
+  let arrived = new ArrivedSum();
+  let arrivalCore = Infinity;
+  for (let turn = 0; turn < ARRIVALS; turn++) {
+    arrived = new ArrivedSum();
+    const { core } = await timed(async () => {
+      for (const { sha256 } of different) await arrived.add({ attempt, layout }, sha256, blobs.read(sha256));
+    });
+    arrivalCore = Math.min(arrivalCore, core / different.length);
+  }
   const job: MaskedFoldJob = {
     attempt,
     layout,
@@ -120,7 +128,7 @@ async function inFolder(
     return taken;
   };
   return {
-    arrivalCore: arrival.core / different.length,
+    arrivalCore,
     opening: await folded({ ...job, frames: different }, arrived),
     restarted: await folded(job, new ArrivedSum()),
   };
