@@ -9,8 +9,8 @@ import { MessageChannel } from "node:worker_threads";
 const { port1: closed } = new MessageChannel();
 closed.close();
 
-/** The bytes are gone afterwards. @param bytes that have a buffer of their own */
-export function giveBack({ buffer }: Uint8Array): void {
+/** The bytes are gone afterwards, unless they are a part of something larger. */
+export function giveBack({ buffer, byteLength }: Uint8Array): void {
   // What is posted to a closed port is moved and dropped (HTML, 9.4.3, postMessage). Were it not, the collector would free it.
-  if (buffer instanceof ArrayBuffer) closed.postMessage(null, [buffer]);
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) closed.postMessage(null, [buffer]);
 }
