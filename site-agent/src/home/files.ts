@@ -35,7 +35,7 @@ export function writeFileAtomic(file: string, ...parts: (Uint8Array | string)[])
   return writePartsAtomic(file, parts);
 }
 
-/** Each part is written while the next is made. */
+/** Each part is written while the next is made; if one cannot be, nothing is left. */
 export async function writePartsAtomic(file: string, parts: Iterable<Uint8Array | string>): Promise<void> {
   await ensureFolder(path.dirname(file));
   const temporary = `${file}.tmp`;
@@ -48,6 +48,9 @@ export async function writePartsAtomic(file: string, parts: Iterable<Uint8Array 
     }
     await writing;
     await handle.sync();
+  } catch (error) {
+    await removeFile(temporary);
+    throw error;
   } finally {
     await writing.catch(() => undefined);
     await handle.close();
