@@ -39,7 +39,7 @@ export function assertFinite(manifest: Manifest, values: Float32Array): void {
 
 /**
  * 0 of no values; infinite or NaN if one of them is. Without their signs, floats are ordered as the integers with the same bits
- * are, infinities and NaNs last (IEEE 754, 5.10): a third of a second less for each 22 million weights than comparing numbers.
+ * are, infinities and NaNs last (IEEE 754, 5.10): 0.03 s for 22 million weights, where comparing numbers takes 0.3.
  */
 export function largestMagnitude(values: Float32Array): number {
   const bits = new Int32Array(values.buffer, values.byteOffset, values.length);

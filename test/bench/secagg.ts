@@ -69,7 +69,7 @@ const valuesFor = (length: number): PrivateValues => ({
 });
 
 /** Bytes a second of the cipher, of a mask with and without the addition's share, of encoding and of a copy. */
-export function streams(repeats: number) {
+function streams(repeats: number) {
   const bytes = BLOCKS * BLOCK_BYTES;
   const wide = geometryOf(layoutFor(SITES, "wide", bytes / 4));
   const narrow = geometryOf(layoutFor(SITES, "narrow", bytes / 2));

@@ -1,8 +1,8 @@
 /**
  * Real numbers to ring elements: x = round_stochastically(clip(value, bound) * weight * Q / bound), clamped to [-Q, Q].
  * Rounding is unbiased (rounding.ts). Its randomness is a keystream of a key that the site draws for the attempt, so that a
- * retry gives the same bytes. Where sites are protected the update is cut to
- * its norm before, and noise in whole steps is added after.
+ * retry gives the same bytes. Where sites are protected the update is cut to its norm before, and noise in whole steps is
+ * added after.
  */
 import { createHmac } from "node:crypto";
 import { ConsiliumError } from "../errors.ts";
