@@ -6,7 +6,8 @@ const FLOAT_BYTES = 4;
 export type ByteSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /**
- * Splits a stream into its first `headerBytes` bytes and little-endian float32 values after them.
+ * Splits a stream, whose pieces need be good no longer than until the next is asked for, into its first `headerBytes` bytes and little-endian float32 values after them, which
+ * are good as long.
  * @throws frame.wrong-length if the stream ends inside the header or inside a value
  */
 export async function* headerAndFloats(
@@ -19,7 +20,7 @@ export async function* headerAndFloats(
     let bytes: Uint8Array = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
     if (!headerSeen) {
       if (bytes.length < headerBytes) {
-        rest = bytes;
+        rest = new Uint8Array(bytes);
         continue;
       }
       yield { header: bytes.subarray(0, headerBytes) };
@@ -28,13 +29,15 @@ export async function* headerAndFloats(
     }
     const whole = bytes.length - (bytes.length % FLOAT_BYTES);
     if (whole > 0) yield { values: toFloats(bytes.subarray(0, whole)) };
-    rest = bytes.slice(whole);
+    rest = new Uint8Array(bytes.subarray(whole));
   }
   if (!headerSeen || rest.length > 0) throw new ConsiliumError("frame.wrong-length");
 }
 
-/** Copies, because the source need not be aligned to four bytes; not by `slice`, which shares where a Buffer comes in. */
+/** Copies where the source is not aligned to four bytes; not by `slice`, which shares where a Buffer comes in. */
 function toFloats(bytes: Uint8Array): Float32Array {
+  const { buffer, byteOffset, length } = bytes;
+  if (byteOffset % FLOAT_BYTES === 0) return new Float32Array(buffer, byteOffset, length / FLOAT_BYTES);
   return new Float32Array(new Uint8Array(bytes).buffer);
 }
 

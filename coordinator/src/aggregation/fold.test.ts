@@ -143,8 +143,8 @@ describe("the streaming fold", () => {
       let peakBytes = 0;
       const watched: Blobs = {
         ...bound(blobs),
-        async *read(name) {
-          for await (const piece of blobs.read(name)) {
+        async *scan(name) {
+          for await (const piece of blobs.scan(name)) {
             collectGarbage();
             peakBytes = Math.max(peakBytes, process.memoryUsage().arrayBuffers);
             yield piece;
@@ -222,6 +222,7 @@ function bound(target: Blobs): Blobs {
   return {
     write: (source) => target.write(source),
     read: (name, range) => target.read(name, range),
+    scan: (name) => target.scan(name),
     sizeOf: (name) => target.sizeOf(name),
     remove: (name) => target.remove(name),
     list: () => target.list(),

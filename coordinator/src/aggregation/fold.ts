@@ -61,7 +61,7 @@ async function* contributed(
   }: { readonly blobs: Blobs; readonly reader: Identity; readonly head: CheckpointHead },
 ): AsyncGenerator<Slice, void, undefined> {
   try {
-    yield* updateValues(sealedUpdate({ ...job, site }, blobs.read(sealedSha256), reader, head));
+    yield* updateValues(sealedUpdate({ ...job, site }, blobs.scan(sealedSha256), reader, head));
   } catch (error) {
     throw blaming(site, error);
   }

@@ -89,8 +89,9 @@ export async function runTask(task: Task, { blobs, reader, arrived }: TaskPorts)
       return fold(task.job, blobs, reader);
     case "check-update": {
       const staged = await blobs.stage(task.upload);
-      await assertHash(staged.read(), task.sha256);
-      await checkUpdate(task.job, staged.read(), blobs, reader);
+      await assertHashed(staged.scan(), task.sha256, (source) =>
+        checkUpdate(task.job, source, blobs, reader),
+      );
       return null;
     }
     case "open-genesis":
@@ -118,9 +119,9 @@ export async function runTask(task: Task, { blobs, reader, arrived }: TaskPorts)
 async function openGenesis(job: GenesisJob, blobs: Blobs, reader: Identity): Promise<void> {
   const { federation, site } = job;
   const staged = await blobs.stage(job.upload);
-  await assertHash(staged.read(), job.sealedSha256);
+  await assertHash(staged.scan(), job.sealedSha256);
   const context = { kind: "genesis", federation, round: 0, attempt: 0, site };
-  const frame = () => openStream(staged.read(), reader, context);
+  const frame = () => openStream(staged.scan(), reader, context);
   await checkCheckpoint(frame);
   const { sha256 } = await blobs.write(frame());
   if (sha256 !== job.sha256) {
@@ -133,4 +134,40 @@ async function assertHash(source: ByteSource, expected: Sha256): Promise<void> {
   const hash = createHash("sha256");
   for await (const piece of source) hash.update(piece);
   if (hash.digest("hex") !== expected) throw new ConsiliumError("hash.mismatch");
+}
+
+/**
+ * Hashes the object while `look` looks at it, and the rest of it afterwards: all of it is read, and once.
+ * @throws hash.mismatch, whatever else is wrong with an object of another name; or what `look` throws
+ */
+async function assertHashed(
+  object: AsyncIterable<Uint8Array>,
+  expected: Sha256,
+  look: (source: ByteSource) => Promise<void>,
+): Promise<void> {
+  const hash = createHash("sha256");
+  const pieces = object[Symbol.asyncIterator]();
+  let isUnreadable = false;
+  async function* hashed(): AsyncGenerator<Uint8Array, void, undefined> {
+    for (;;) {
+      const next = await pieces.next().catch((error: unknown) => {
+        isUnreadable = true;
+        throw error;
+      });
+      if (next.done === true) return;
+      hash.update(next.value);
+      yield next.value;
+    }
+  }
+  let failure: { readonly error: unknown } | null = null;
+  try {
+    await look(hashed());
+  } catch (error) {
+    if (isUnreadable) throw error;
+    failure = { error };
+  }
+  const rest = hashed();
+  while ((await rest.next()).done !== true);
+  if (hash.digest("hex") !== expected) throw new ConsiliumError("hash.mismatch");
+  if (failure !== null) throw failure.error;
 }

@@ -1,4 +1,5 @@
 /** What every blob store must do; run over each implementation. */
+import { createHash } from "node:crypto";
 import { sha256 } from "@consilium/shared/canonical";
 import type { UploadId } from "@consilium/shared/ids";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -38,6 +39,14 @@ export function blobsContract(name: string, makeHarness: () => Promise<BlobsHarn
       expect(await blobs.list()).toEqual([stored.sha256]);
     });
 
+    it("lend an object piece by piece, and whole", async () => {
+      const { sha256: name } = await blobs.write([new Uint8Array(1_500_000).fill(7), bytes("end")]);
+      const hash = createHash("sha256");
+      for await (const piece of blobs.scan(name)) hash.update(piece);
+      expect(hash.digest("hex")).toBe(name);
+      await expect(collect(blobs.scan(sha256("nothing")))).rejects.toMatchObject({ code: "blob.unknown" });
+    });
+
     it("read a part of an object", async () => {
       const { sha256: name } = await blobs.write([bytes("hello world")]);
       expect(await collect(blobs.read(name, { start: 6, end: 11 }))).toBe("world");
@@ -74,6 +83,7 @@ export function blobsContract(name: string, makeHarness: () => Promise<BlobsHarn
       await staged.writeAt(0, bytes("hello "));
       expect(await staged.sizeBytes()).toBe(11);
       expect(await collect(staged.read())).toBe("hello world");
+      expect(await collect(staged.scan())).toBe("hello world");
       expect(await blobs.staged()).toEqual([upload]);
       await staged.promote(sha256("hello world"));
       blobs = await harness.reopen();

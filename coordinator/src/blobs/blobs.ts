@@ -17,6 +17,11 @@ export interface Blobs {
   write(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<StoredBlob>;
   /** The object, or a part of it, piece by piece. @throws blob.unknown */
   read(sha256: Sha256, range?: ByteRange): AsyncIterable<Uint8Array>;
+  /**
+   * All of it, for whoever is done with a piece before asking for the next: its memory may be filled again then.
+   * @throws blob.unknown
+   */
+  scan(sha256: Sha256): AsyncIterable<Uint8Array>;
   /** Null if there is no such object. */
   sizeOf(sha256: Sha256): Promise<number | null>;
   /** Nothing happens if there is no such object. */
@@ -38,6 +43,8 @@ export interface Staged {
   writeAt(offset: number, bytes: Uint8Array): Promise<void>;
   sizeBytes(): Promise<number>;
   read(): AsyncIterable<Uint8Array>;
+  /** As `scan` of a blob. */
+  scan(): AsyncIterable<Uint8Array>;
   /** Becomes the blob of that name; the caller has checked that it is. Durable when the promise resolves. */
   promote(sha256: Sha256): Promise<void>;
   discard(): Promise<void>;

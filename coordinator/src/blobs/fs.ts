@@ -87,6 +87,14 @@ class FileBlobs implements Blobs {
     }
   }
 
+  async *scan(sha256: Sha256): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      yield* scanFile(this.#fileOf(sha256));
+    } catch (error) {
+      throw isMissing(error) ? new ConsiliumError("blob.unknown") : typed(error);
+    }
+  }
+
   async sizeOf(sha256: Sha256): Promise<number | null> {
     return sizeOrNull(this.#fileOf(sha256));
   }
@@ -160,6 +168,10 @@ class StagedFile implements Staged {
     return readFile(this.#file, {});
   }
 
+  scan(): AsyncIterable<Uint8Array> {
+    return scanFile(this.#file);
+  }
+
   promote(sha256: Sha256): Promise<void> {
     return this.#name(sha256);
   }
@@ -175,6 +187,22 @@ async function* readFile(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const stream = createReadStream(file, { ...bounds, highWaterMark: READ_BYTES });
   for await (const piece of stream) yield piece as Buffer;
+}
+
+/** A large object is read through one buffer: fresh memory for each piece costs more than reading it. */
+async function* scanFile(file: string): AsyncGenerator<Uint8Array, void, undefined> {
+  const handle = await open(file, "r");
+  try {
+    const buffer = new Uint8Array(READ_BYTES);
+    for (let position = 0; ;) {
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+      if (bytesRead === 0) return;
+      position += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await handle.close();
+  }
 }
 
 async function sizeOrNull(file: string): Promise<number | null> {

@@ -14,7 +14,7 @@ export function readHashed(
   name: Sha256,
   culprit: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  return hashing(blobs.read(name), name, [culprit]);
+  return hashing(blobs.scan(name), name, [culprit]);
 }
 
 /** The bytes as they come. @throws hash.mismatch at their end */

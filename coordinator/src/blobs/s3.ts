@@ -64,6 +64,10 @@ class S3Blobs implements Blobs {
     yield* this.#bucket.read(keyOf(sha256), range);
   }
 
+  scan(sha256: Sha256): AsyncIterable<Uint8Array> {
+    return this.read(sha256);
+  }
+
   sizeOf(sha256: Sha256): Promise<number | null> {
     return this.#bucket.sizeOf(keyOf(sha256));
   }
@@ -131,6 +135,10 @@ class StagedPieces implements Staged {
       yield* this.#bucket.read(key);
       end = offset + sizeBytes;
     }
+  }
+
+  scan(): AsyncIterable<Uint8Array> {
+    return this.read();
   }
 
   async promote(sha256: Sha256): Promise<void> {

@@ -90,7 +90,7 @@ export async function* openStream(
   context: EnvelopeContext,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const take = byteReader(source);
-  const header = await take(ENVELOPE_HEADER_BYTES);
+  const header = Buffer.from(await take(ENVELOPE_HEADER_BYTES));
   const { key, chunkBytes, plaintextBytes } = parseHeader(header, reader);
   const total = chunkCount(plaintextBytes, chunkBytes);
   for (let seq = 0; seq < total; seq++) {
@@ -165,34 +165,32 @@ function chunkCount(plaintextBytes: number, chunkBytes: number): number {
   return Math.max(1, Math.ceil(plaintextBytes / chunkBytes));
 }
 
-/** Reads exact lengths from a stream of arbitrary pieces. */
+/** Reads exact lengths from a stream of arbitrary pieces. What it returns is good until it is asked again. */
 function byteReader(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) {
   const iterator =
     Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
-  let pieces: Uint8Array[] = [];
-  let buffered = 0;
+  /** One memory for all, as long as the longest so far: fresh memory for each would cost more than filling it. */
+  let memory = Buffer.alloc(0);
+  let rest: Uint8Array = new Uint8Array(0);
   const take = async (length: number): Promise<Buffer> => {
-    while (buffered < length) {
+    if (memory.length < length) memory = Buffer.allocUnsafeSlow(length);
+    for (let filled = 0; ;) {
+      const piece = rest.subarray(0, length - filled);
+      memory.set(piece, filled);
+      filled += piece.length;
+      rest = rest.subarray(piece.length);
+      if (filled === length) return memory.subarray(0, length);
       const next = await iterator.next();
       if (next.done === true) throw new ConsiliumError("envelope.invalid", { detail: "(cut short)" });
-      pieces.push(next.value);
-      buffered += next.value.length;
+      rest = next.value;
     }
-    const [first] = pieces;
-    const joined =
-      pieces.length === 1 && first !== undefined
-        ? Buffer.from(first.buffer, first.byteOffset, first.byteLength)
-        : Buffer.concat(pieces);
-    pieces = [joined.subarray(length)];
-    buffered = joined.length - length;
-    return joined.subarray(0, length);
   };
   /** Nothing may follow. */
   take.end = async (): Promise<void> => {
-    while (buffered === 0) {
+    while (rest.length === 0) {
       const next = await iterator.next();
       if (next.done === true) return;
-      buffered += next.value.length;
+      rest = next.value;
     }
     throw new ConsiliumError("envelope.invalid", { detail: "(bytes after the end)" });
   };
