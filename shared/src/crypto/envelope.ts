@@ -20,6 +20,7 @@ import { ConsiliumError } from "../errors.ts";
 import { fromBase64Url } from "./encoding.ts";
 import type { Identity, RandomBytes } from "./identity.ts";
 import type { PublicIdentity } from "./signed.ts";
+import { x25519 } from "./x25519.ts";
 
 const MAGIC = "CSLE";
 const VERSION = 1;
@@ -141,11 +142,18 @@ function parseHeader(header: Buffer, reader: Identity) {
 }
 
 function contentKey(secret: Uint8Array, peer: Uint8Array, ephemeral: Uint8Array, reader: Uint8Array): Buffer {
-  const shared = nacl.scalarMult(secret, peer);
-  if (shared.every((byte) => byte === 0)) throw new ConsiliumError("crypto.weak-key");
+  const shared = agreed(secret, peer);
   return Buffer.from(
     hkdfSync("sha256", shared, Buffer.concat([ephemeral, reader]), "consilium/1 envelope", 32),
   );
+}
+
+function agreed(secret: Uint8Array, peer: Uint8Array): Uint8Array {
+  try {
+    return x25519(secret)(peer);
+  } catch (cause) {
+    throw new ConsiliumError("crypto.weak-key", { cause });
+  }
 }
 
 function nonce(header: Buffer, seq: number): Buffer {

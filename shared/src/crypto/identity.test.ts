@@ -2,6 +2,7 @@ import nacl from "tweetnacl";
 import { describe, expect, it } from "vitest";
 import { fromBase64Url, toBase64Url } from "./encoding.ts";
 import { fingerprint, identityFromSecrets, sign, verify } from "./identity.ts";
+import { x25519 } from "./x25519.ts";
 
 const site = identityFromSecrets(new Uint8Array(32).fill(1), new Uint8Array(32).fill(2));
 const other = identityFromSecrets(new Uint8Array(32).fill(3), new Uint8Array(32).fill(4));
@@ -13,6 +14,13 @@ describe("signatures", () => {
     expect(verify("contribution", { ...signed, body: { site: "a", round: 1 } }, site.public)).toEqual(
       signed.body,
     );
+  });
+
+  it("are the bytes that tweetnacl makes of the same seed", () => {
+    const { body, signature } = sign("contribution", { round: 1, site: "a" }, site);
+    const message = new TextEncoder().encode(`consilium/1 contribution\n${JSON.stringify(body)}`);
+    const { secretKey } = nacl.sign.keyPair.fromSeed(site.signingSeed);
+    expect(signature).toBe(toBase64Url(nacl.sign.detached(message, secretKey)));
   });
 
   it("do not verify with another key, for another purpose or another body", () => {
@@ -35,6 +43,19 @@ describe("signatures", () => {
     expect(() => verify("session", { ...signed, signature: toBase64Url(bytes) }, site.public)).toThrow(
       badSignature,
     );
+  });
+});
+
+describe("x25519", () => {
+  it("refuses keys of low order", () => {
+    for (const point of [new Uint8Array(32), Uint8Array.of(1, ...new Uint8Array(31))]) {
+      expect(() => x25519(site.sealingSecret)(point)).toThrow();
+    }
+  });
+
+  it("agrees as tweetnacl does", () => {
+    const publicKey = fromBase64Url(other.public.sealingKey);
+    expect(x25519(site.sealingSecret)(publicKey)).toEqual(nacl.scalarMult(site.sealingSecret, publicKey));
   });
 });
 

@@ -18,7 +18,13 @@ export interface Print {
   readonly words: string;
 }
 
-export const printOf = (identity: PublicIdentity): Print => ({
-  fingerprint: fingerprint(identity),
-  words: fingerprintWords(identity),
-});
+/** A status shows the prints of all sites, and looking a word up checks the whole list. */
+const prints = new WeakMap<PublicIdentity, Print>();
+
+export function printOf(identity: PublicIdentity): Print {
+  const known = prints.get(identity);
+  if (known !== undefined) return known;
+  const print = { fingerprint: fingerprint(identity), words: fingerprintWords(identity) };
+  prints.set(identity, print);
+  return print;
+}
