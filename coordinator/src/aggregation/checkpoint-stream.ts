@@ -16,13 +16,15 @@ export interface CheckpointHead {
 
 /** Reads no further than the header. @throws frame.bad-tag, frame.wrong-length */
 export async function readCheckpointHead(source: ByteSource): Promise<CheckpointHead> {
-  let bytes: Uint8Array = new Uint8Array(0);
+  let rest: Uint8Array = new Uint8Array(0);
   for await (const piece of source) {
-    bytes = bytes.length === 0 ? piece : Buffer.concat([bytes, piece]);
-    if (bytes.length < PREFIX_BYTES) continue;
-    const headerBytes = checkpointHeaderBytes(bytes);
-    if (bytes.length < headerBytes) continue;
-    const header = bytes.slice(0, headerBytes);
+    const bytes: Uint8Array = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+    const headerBytes = bytes.length < PREFIX_BYTES ? Infinity : checkpointHeaderBytes(bytes);
+    if (bytes.length < headerBytes) {
+      rest = new Uint8Array(bytes);
+      continue;
+    }
+    const header = new Uint8Array(bytes.subarray(0, headerBytes));
     return { manifest: decodeCheckpointHeader(header).manifest, header };
   }
   throw new ConsiliumError("frame.wrong-length");

@@ -32,7 +32,7 @@ describe("envelope", () => {
           const pieces: Uint8Array[] = [];
           for (let i = 0; i < sealed.length; i += cut) pieces.push(sealed.subarray(i, i + cut));
           const opened: Uint8Array[] = [];
-          for await (const chunk of openStream(pieces, reader, context)) opened.push(chunk);
+          for await (const chunk of openStream(pieces, reader, context)) opened.push(Buffer.from(chunk));
           expect(new Uint8Array(Buffer.concat(opened))).toEqual(plaintext);
         },
       ),

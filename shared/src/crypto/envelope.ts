@@ -17,10 +17,11 @@ import { createCipheriv, createDecipheriv, hkdfSync } from "node:crypto";
 import nacl from "tweetnacl";
 import { canonicalJson, type Json } from "../canonical.ts";
 import { ConsiliumError } from "../errors.ts";
+import { giveBack } from "../secagg/give-back.ts";
 import { fromBase64Url } from "./encoding.ts";
 import type { Identity, RandomBytes } from "./identity.ts";
 import type { PublicIdentity } from "./signed.ts";
-import { x25519 } from "./x25519.ts";
+import { x25519, type KeyPair } from "./x25519.ts";
 
 const MAGIC = "CSLE";
 const VERSION = 1;
@@ -28,6 +29,8 @@ const TAG_BYTES = 16;
 export const ENVELOPE_HEADER_BYTES = 56;
 const DEFAULT_CHUNK_BYTES = 1024 * 1024;
 const MAX_CHUNK_BYTES = 16 * 1024 * 1024;
+/** Deciphered at a time: memory that an allocator keeps at hand. */
+const OPENED_BYTES = 256 * 1024;
 
 /** What the sealed object is and where it belongs; both sides know it without being told. */
 export interface EnvelopeContext {
@@ -54,7 +57,7 @@ export interface SealOptions {
 /** @throws crypto.weak-key */
 export function seal(plaintext: Uint8Array, options: SealOptions): Uint8Array {
   const { reader, context, random, chunkBytes = DEFAULT_CHUNK_BYTES } = options;
-  const ephemeral = nacl.box.keyPair.fromSecretKey(random(32));
+  const ephemeral: KeyPair = nacl.box.keyPair.fromSecretKey(random(32));
   const readerKey = fromBase64Url(reader.sealingKey);
   const sealed = Buffer.alloc(sealedBytes(plaintext.length, chunkBytes));
   sealed.write(MAGIC, 0, "latin1");
@@ -64,7 +67,7 @@ export function seal(plaintext: Uint8Array, options: SealOptions): Uint8Array {
   sealed.writeUInt32LE(chunkBytes, 44);
   sealed.writeBigUInt64LE(BigInt(plaintext.length), 48);
   const header = sealed.subarray(0, ENVELOPE_HEADER_BYTES);
-  const key = contentKey(ephemeral.secretKey, readerKey, ephemeral.publicKey, readerKey);
+  const key = contentKey(ephemeral, readerKey, ephemeral.publicKey, readerKey);
 
   const total = chunkCount(plaintext.length, chunkBytes);
   let offset = ENVELOPE_HEADER_BYTES;
@@ -81,8 +84,8 @@ export function seal(plaintext: Uint8Array, options: SealOptions): Uint8Array {
 }
 
 /**
- * Yields the plaintext chunk by chunk; memory stays near one chunk. A chunk that is yielded is authentic, but only a
- * generator that ends without throwing has seen the whole object.
+ * Yields the plaintext chunk by chunk; memory stays near two chunks, and each is good until the next is asked for. A chunk
+ * that is yielded is authentic, but only a generator that ends without throwing has seen the whole object.
  * @throws envelope.invalid, crypto.weak-key
  */
 export async function* openStream(
@@ -91,24 +94,34 @@ export async function* openStream(
   context: EnvelopeContext,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const take = byteReader(source);
-  const header = Buffer.from(await take(ENVELOPE_HEADER_BYTES));
-  const { key, chunkBytes, plaintextBytes } = parseHeader(header, reader);
-  const total = chunkCount(plaintextBytes, chunkBytes);
-  for (let seq = 0; seq < total; seq++) {
-    const length = seq === total - 1 ? plaintextBytes - seq * chunkBytes : chunkBytes;
-    const sealed = await take(length + TAG_BYTES);
-    const decipher = createDecipheriv("aes-256-gcm", key, nonce(header, seq), { authTagLength: TAG_BYTES });
-    decipher.setAAD(associatedData(header, context, seq, total));
-    decipher.setAuthTag(sealed.subarray(length));
-    const chunk = decipher.update(sealed.subarray(0, length));
-    try {
-      decipher.final();
-    } catch (cause) {
-      throw new ConsiliumError("envelope.invalid", { cause });
+  try {
+    const header = Buffer.from(await take(ENVELOPE_HEADER_BYTES));
+    const { key, chunkBytes, plaintextBytes } = parseHeader(header, reader);
+    const total = chunkCount(plaintextBytes, chunkBytes);
+    let memory = Buffer.alloc(0);
+    for (let seq = 0; seq < total; seq++) {
+      const length = seq === total - 1 ? plaintextBytes - seq * chunkBytes : chunkBytes;
+      const sealed = await take(length + TAG_BYTES);
+      const decipher = createDecipheriv("aes-256-gcm", key, nonce(header, seq), { authTagLength: TAG_BYTES });
+      decipher.setAAD(associatedData(header, context, seq, total));
+      decipher.setAuthTag(sealed.subarray(length));
+      if (memory.length < length) memory = Buffer.allocUnsafeSlow(length);
+      for (let offset = 0; offset < length; offset += OPENED_BYTES) {
+        const part = decipher.update(sealed.subarray(offset, Math.min(offset + OPENED_BYTES, length)));
+        memory.set(part, offset);
+        giveBack(part);
+      }
+      try {
+        decipher.final();
+      } catch (cause) {
+        throw new ConsiliumError("envelope.invalid", { cause });
+      }
+      yield memory.subarray(0, length);
     }
-    yield chunk;
+    await take.end();
+  } finally {
+    await take.close();
   }
-  await take.end();
 }
 
 /** The whole object at once. @throws envelope.invalid, crypto.weak-key */
@@ -117,8 +130,8 @@ export async function open(
   reader: Identity,
   context: EnvelopeContext,
 ): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of openStream([sealed], reader, context)) chunks.push(chunk);
+  const chunks: Buffer[] = [];
+  for await (const chunk of openStream([sealed], reader, context)) chunks.push(Buffer.from(chunk));
   return new Uint8Array(Buffer.concat(chunks));
 }
 
@@ -134,23 +147,24 @@ function parseHeader(header: Buffer, reader: Identity) {
   if (!wellFormed) throw new ConsiliumError("envelope.invalid");
   const ephemeralKey = new Uint8Array(header.subarray(8, 40));
   const readerKey = fromBase64Url(reader.public.sealingKey);
+  const own = { secretKey: reader.sealingSecret, publicKey: readerKey };
   return {
-    key: contentKey(reader.sealingSecret, ephemeralKey, ephemeralKey, readerKey),
+    key: contentKey(own, ephemeralKey, ephemeralKey, readerKey),
     chunkBytes,
     plaintextBytes,
   };
 }
 
-function contentKey(secret: Uint8Array, peer: Uint8Array, ephemeral: Uint8Array, reader: Uint8Array): Buffer {
-  const shared = agreed(secret, peer);
+function contentKey(own: KeyPair, peer: Uint8Array, ephemeral: Uint8Array, reader: Uint8Array): Buffer {
+  const shared = agreed(own, peer);
   return Buffer.from(
     hkdfSync("sha256", shared, Buffer.concat([ephemeral, reader]), "consilium/1 envelope", 32),
   );
 }
 
-function agreed(secret: Uint8Array, peer: Uint8Array): Uint8Array {
+function agreed(own: KeyPair, peer: Uint8Array): Uint8Array {
   try {
-    return x25519(secret)(peer);
+    return x25519(own, peer);
   } catch (cause) {
     throw new ConsiliumError("crypto.weak-key", { cause });
   }
@@ -201,6 +215,10 @@ function byteReader(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) {
       rest = next.value;
     }
     throw new ConsiliumError("envelope.invalid", { detail: "(bytes after the end)" });
+  };
+  /** Nothing more is asked of the source. */
+  take.close = async (): Promise<void> => {
+    await iterator.return?.();
   };
   return take;
 }
