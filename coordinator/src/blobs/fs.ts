@@ -172,11 +172,13 @@ class StagedFile implements Staged {
     return scanFile(this.#file);
   }
 
-  promote(sha256: Sha256): Promise<void> {
-    return this.#name(sha256);
+  async promote(sha256: Sha256): Promise<void> {
+    await this.#writer.release();
+    await this.#name(sha256);
   }
 
   async discard(): Promise<void> {
+    await this.#writer.release();
     await rm(this.#file, { force: true });
   }
 }

@@ -4,8 +4,12 @@
  */
 import { open, type FileHandle } from "node:fs/promises";
 
+/** After a chunk, for the next one. */
+const HELD_OPEN_MS = 1000;
+
 export class StagedWriter {
   readonly #file: string;
+  #idle: NodeJS.Timeout | undefined;
   #handle: Promise<FileHandle> | null = null;
   #writing = 0;
   #flushing: Promise<void> = Promise.resolve();
@@ -19,15 +23,22 @@ export class StagedWriter {
   /** On disk when the promise resolves. @throws what the file system throws */
   async writeAt(offset: number, bytes: Uint8Array): Promise<void> {
     this.#writing += 1;
+    clearTimeout(this.#idle);
     try {
-      this.#handle ??= open(this.#file, "r+");
-      const handle = await this.#handle;
+      const handle = await (this.#handle ??= this.#open());
       await writeFully(handle, bytes, offset);
       await this.#flush(handle);
     } finally {
       this.#writing -= 1;
-      if (this.#writing === 0) await this.#close();
+      if (this.#writing === 0) this.#closeSoon();
     }
+  }
+
+  #open(): Promise<FileHandle> {
+    const opening = open(this.#file, "r+");
+    // Tried again by the next chunk.
+    opening.catch(() => (this.#handle = null));
+    return opening;
   }
 
   #flush(handle: FileHandle): Promise<void> {
@@ -40,8 +51,21 @@ export class StagedWriter {
     return this.#nextFlush;
   }
 
+  /** The file gets another name, or none: it is not held open for further chunks. */
+  async release(): Promise<void> {
+    if (this.#writing === 0) await this.#close();
+  }
+
   /** Nothing is held open between uploads' bursts: an upload may rest for days. */
+  #closeSoon(): void {
+    this.#idle = setTimeout(() => {
+      // What matters of it is on disk.
+      this.#close().catch(() => undefined);
+    }, HELD_OPEN_MS).unref();
+  }
+
   async #close(): Promise<void> {
+    clearTimeout(this.#idle);
     const handle = this.#handle;
     this.#handle = null;
     await (await handle?.catch(() => null))?.close();

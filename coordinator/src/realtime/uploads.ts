@@ -9,6 +9,7 @@ import type { RandomBytes } from "@consilium/shared/crypto/identity";
 import { ConsiliumError, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import type { FederationId, SiteId, UploadId } from "@consilium/shared/ids";
 import type { UploadBegin, UploadChunk, UploadOutcome } from "@consilium/shared/protocol/events";
+import { giveBack } from "@consilium/shared/secagg/give-back";
 import type { MaskingAnswer } from "@consilium/shared/protocol/masking";
 import type { Logger } from "pino";
 import type { Aggregator } from "../aggregation/tasks.ts";
@@ -108,7 +109,7 @@ export class Uploads {
     return { upload: row.upload, chunkBytes: row.chunkBytes, have: bitmap };
   }
 
-  /** Idempotent. @throws upload.unknown, upload.bad-chunk, disk.full */
+  /** Idempotent. The bytes may be gone afterwards. @throws upload.unknown, upload.bad-chunk, disk.full */
   async chunk(
     { upload, seq, sha256: expected }: UploadChunk,
     bytes: Uint8Array,
@@ -130,6 +131,8 @@ export class Uploads {
     active.writing.add(written);
     try {
       await written;
+      // A message's memory is its own, unless it came in one piece with others.
+      if (bytes.length === bytes.buffer.byteLength) giveBack(bytes);
     } finally {
       active.writing.delete(written);
     }

@@ -151,17 +151,23 @@ function statementsOn(connection: Libsql.Database): SqlTransaction {
     new Promise((resolve) => {
       resolve(guarded(action));
     });
+  // The program's own few; the parameters are never part of their text.
+  const prepared = new Map<string, Libsql.Statement>();
+  const prepare = (sql: string): Libsql.Statement => {
+    const statement = prepared.get(sql) ?? connection.prepare(sql);
+    prepared.set(sql, statement);
+    return statement;
+  };
   const all = <T>(row: z.ZodType<T>, sql: string, parameters: readonly SqlValue[] = []): Promise<T[]> =>
     settled(() =>
-      connection
-        .prepare(sql)
+      prepare(sql)
         .all([...parameters])
         .map((value) => row.parse(value)),
     );
   return {
     all,
     first: async (row, sql, parameters) => (await all(row, sql, parameters))[0] ?? null,
-    run: (sql, parameters = []) => settled(() => connection.prepare(sql).run([...parameters]).changes),
+    run: (sql, parameters = []) => settled(() => prepare(sql).run([...parameters]).changes),
     guard: () => Promise.resolve(),
     alone: () => Promise.resolve(),
   };
