@@ -147,11 +147,11 @@ async function assertHashed(
 ): Promise<void> {
   const hash = createHash("sha256");
   const pieces = object[Symbol.asyncIterator]();
-  let isUnreadable = false;
+  const seen = { isUnreadable: false };
   async function* hashed(): AsyncGenerator<Uint8Array, void, undefined> {
     for (;;) {
       const next = await pieces.next().catch((error: unknown) => {
-        isUnreadable = true;
+        seen.isUnreadable = true;
         throw error;
       });
       if (next.done === true) return;
@@ -163,7 +163,8 @@ async function assertHashed(
   try {
     await look(hashed());
   } catch (error) {
-    if (isUnreadable) throw error;
+    // What the disk says of itself is no fault of the object.
+    if (seen.isUnreadable) throw error;
     failure = { error };
   }
   const rest = hashed();
