@@ -106,9 +106,9 @@ export async function runTask(task: Task, { blobs, reader, arrived }: TaskPorts)
     case "check-masked": {
       const { upload, sha256 } = task.job;
       const staged = await blobs.stage(upload);
-      await arrived.add(task.job, sha256, staged.read()).catch(async (error: unknown) => {
+      await arrived.add(task.job, sha256, staged.scan()).catch(async (error: unknown) => {
         // First of all whether this is what the site sent; only then what is wrong with it.
-        await assertHash(staged.read(), sha256);
+        await assertHash(staged.scan(), sha256);
         throw error;
       });
       return null;

@@ -131,8 +131,7 @@ export class Uploads {
     active.writing.add(written);
     try {
       await written;
-      // A message's memory is its own, unless it came in one piece with others.
-      if (bytes.length === bytes.buffer.byteLength) giveBack(bytes);
+      giveBack(bytes);
     } finally {
       active.writing.delete(written);
     }
