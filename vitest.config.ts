@@ -67,8 +67,8 @@ export default defineConfig({
         test: {
           name: "system",
           include: ["test/**/*.test.ts"],
-          // Commands of their own: npm run attacks.
-          exclude: ["test/attacks/**"],
+          // Commands of their own: npm run attacks, npm run abuse.
+          exclude: ["test/attacks/**", "test/abuse/**"],
           testTimeout: 180_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },

@@ -21,6 +21,7 @@ import { adoptPlans } from "./governance/plan.ts";
 import { Sessions } from "./governance/sessions.ts";
 import { openHome, removeAddress, writeAddress } from "./home.ts";
 import { createHttp } from "./http.ts";
+import { Connections } from "./realtime/connections.ts";
 import { Gateway } from "./realtime/gateway.ts";
 import { Running, type RunningPorts } from "./running.ts";
 import { Uploads } from "./realtime/uploads.ts";
@@ -136,28 +137,31 @@ export async function prepareCoordinator({
     cleanup.add(() => {
       metrics.close();
     });
+    const { maxSocketsPerAddress, maxSocketsPerSite, maxConnections, heartbeatTimeoutMs } = config;
+    const connections = new Connections({ max: maxConnections, maxHoldsPerSite: maxSocketsPerSite });
     const http = await createHttp({
       ...ports,
       federations,
       councils,
       sessions,
       metrics,
+      connections,
       forwarder,
       enrolment: new Enrolment({ ...ports, councils, federations }),
       operators: new Operators(operatorToken),
       dashboardFolder: DASHBOARD_FOLDER,
     });
     cleanup.add(() => http.close());
-    const { maxSocketsPerAddress, maxSocketsPerSite } = config;
-    http.server.maxConnections = config.maxConnections;
-    const gateway = new Gateway(forwarder?.upgradesOf(http.server) ?? http.server, {
+    const gateway = new Gateway(forwarder?.upgradesOf(http.server, connections) ?? http.server, {
       addressOf: (request) => forwarder?.addressOf(request) ?? request.socket.remoteAddress ?? "unknown",
       sessions,
       federations,
       uploads,
       logger,
+      connections,
       maxSocketsPerAddress,
       maxSocketsPerSite,
+      heartbeatTimeoutMs,
     });
     sockets.gateway = gateway;
     cleanup.add(() => {

@@ -27,7 +27,9 @@ export const serveConfigSchema = z.strictObject({
   maxSocketsPerAddress: z.coerce.number().int().min(2).default(1_024),
   /** Two are needed; those that a cut link left half-open count until their heartbeat fails. */
   maxSocketsPerSite: z.coerce.number().int().min(2).default(32),
-  /** Connections of any kind, idle ones included; more are turned away before anything of them is read. */
+  /** A site's socket that does not answer for so long is let go, in the middle of a message, too. */
+  heartbeatTimeoutMs: z.coerce.number().int().min(100).default(60_000),
+  /** Connections of any kind, idle ones included; when there are more, those of strangers make room. */
   maxConnections: z.coerce.number().int().min(16).default(8_192),
   /** The largest initial model that is taken, sealed. */
   maxModelBytes: z.coerce

@@ -10,6 +10,7 @@ import type { Council } from "./governance/council.ts";
 import type { Enrolment } from "./governance/enrolment.ts";
 import type { Operators } from "./governance/operator.ts";
 import type { Sessions } from "./governance/sessions.ts";
+import type { Connections } from "./realtime/connections.ts";
 import type { Forwarder } from "./replicas/forwarding.ts";
 import { Access } from "./routes/access.ts";
 import { blobRoutes } from "./routes/blobs.ts";
@@ -30,6 +31,7 @@ export interface HttpPorts {
   readonly sessions: Sessions;
   readonly operators: Operators;
   readonly metrics: Metrics;
+  readonly connections: Connections;
   /** Where other coordinators run federations, too. */
   readonly forwarder: Forwarder | null;
   readonly clock: Clock;
@@ -39,6 +41,9 @@ export interface HttpPorts {
 
 /** The largest message is a signed header of about a kilobyte. */
 const MAX_BODY_BYTES = 64 * 1024;
+
+/** From the beginning of a connection; one that says nothing at all is let go as well. */
+const HEADERS_TIMEOUT_MS = 10_000;
 
 /** Mantine sets styles on elements; scripts come from here alone. */
 const SECURITY_HEADERS = {
@@ -61,8 +66,9 @@ export async function createHttp(ports: HttpPorts): Promise<FastifyInstance> {
     forceCloseConnections: true,
     // Slow senders of headers and bodies are let go.
     requestTimeout: 30_000,
-    http: { headersTimeout: 10_000 },
+    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 4 },
   });
+  ports.connections.watch(app.server);
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   handleErrors(app);
@@ -83,6 +89,7 @@ export async function createHttp(ports: HttpPorts): Promise<FastifyInstance> {
   });
   await ports.forwarder?.register(app);
   const access = new Access(ports.operators, ports.sessions);
+  keepConnections(app, ports.connections, access);
   metricsRoutes(app, ports.metrics, access);
   await app.register(siteRoutes(ports));
   const { forwarder, federations } = ports;
@@ -95,4 +102,12 @@ export async function createHttp(ports: HttpPorts): Promise<FastifyInstance> {
     await servePage(scope, { operators: ports.operators, folder: ports.dashboardFolder });
   });
   return app;
+}
+
+/** A connection stays while it answers somebody who is known. */
+function keepConnections(app: FastifyInstance, connections: Connections, access: Access): void {
+  app.addHook("onRequest", async (request, reply) => {
+    const caller = access.callerOf(request);
+    if (caller !== null) reply.raw.once("close", connections.keep(request.raw.socket, caller.site));
+  });
 }

@@ -23,8 +23,10 @@ import { Server, type Namespace, type Socket } from "socket.io";
 import type { Federations } from "../federation/registry.ts";
 import type { FederationService } from "../federation/service.ts";
 import type { Session, Sessions } from "../governance/sessions.ts";
+import type { Connections } from "./connections.ts";
 import { answer, parseMessage } from "./handlers.ts";
 import { limitedParser } from "./parser.ts";
+import { Tally } from "./tally.ts";
 import type { Uploads } from "./uploads.ts";
 
 export interface GatewayPorts {
@@ -37,10 +39,15 @@ export interface GatewayPorts {
   /** Sockets that one network address, and one site, may hold open. */
   readonly maxSocketsPerAddress: number;
   readonly maxSocketsPerSite: number;
+  /** A socket that does not answer for so long is let go. */
+  readonly heartbeatTimeoutMs: number;
+  readonly connections: Connections;
 }
 
 /** A chunk, its message and the packet around them. */
 const MAX_MESSAGE_BYTES = MAX_UPLOAD_CHUNK_BYTES + 64 * 1024;
+
+const GOODBYE_MS = 1_000;
 
 interface ControlSocket {
   readonly socket: Socket;
@@ -67,8 +74,8 @@ export class Gateway {
       httpCompression: false,
       serveClient: false,
       connectTimeout: 5_000,
-      pingInterval: 25_000,
-      pingTimeout: 60_000,
+      pingInterval: Math.min(25_000, ports.heartbeatTimeoutMs),
+      pingTimeout: ports.heartbeatTimeoutMs,
       maxHttpBufferSize: MAX_MESSAGE_BYTES,
       parser: limitedParser,
       allowRequest: (request, decide) => {
@@ -134,7 +141,11 @@ export class Gateway {
     const session = this.#sessionOf.get(raw.request);
     const keys = [this.#ports.addressOf(raw.request), ...(session === undefined ? [] : [siteKey(session)])];
     for (const key of keys) this.#sockets.add(key, 1);
+    const letGo = this.#ports.connections.keep(raw.request.socket, null);
     raw.on("close", () => {
+      letGo();
+      // Whoever does not say goodbye as well is not waited for.
+      setTimeout(() => raw.request.socket.destroy(), GOODBYE_MS).unref();
       for (const key of keys) this.#sockets.add(key, -1);
     });
   }
@@ -279,17 +290,3 @@ function toldKey(position: FederationPosition): string {
 }
 
 const siteKey = ({ federation, site }: Session): string => `${federation}/${site}`;
-
-class Tally {
-  readonly #counts = new Map<string, number>();
-
-  of(key: string): number {
-    return this.#counts.get(key) ?? 0;
-  }
-
-  add(key: string, change: number): void {
-    const count = this.of(key) + change;
-    if (count > 0) this.#counts.set(key, count);
-    else this.#counts.delete(key);
-  }
-}

@@ -3,7 +3,7 @@
  * once; whoever gets one that it cannot answer says so, and the caller tries again.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
-import http, { createServer, type IncomingMessage, type Server } from "node:http";
+import http, { createServer, type ClientRequest, type IncomingMessage, type Server } from "node:http";
 import https from "node:https";
 import type { Duplex } from "node:stream";
 import replyFrom from "@fastify/reply-from";
@@ -14,6 +14,7 @@ import { federationStatusSchema, type FederationStatus } from "@consilium/shared
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Federations } from "../federation/registry.ts";
 import { federationOf } from "../governance/sessions.ts";
+import type { Connections } from "../realtime/connections.ts";
 import type { LeaseView } from "./leases.ts";
 
 /** The address of whoever called first, and proof that a coordinator says so. */
@@ -65,7 +66,7 @@ export class Forwarder {
   }
 
   /** Sockets of federations that run elsewhere go there. @returns what the others are to be served with */
-  upgradesOf(server: Server): Server {
+  upgradesOf(server: Server, connections: Connections): Server {
     const own = createServer();
     server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       const federation = federationOf(request.headers.authorization, this.#names());
@@ -77,7 +78,11 @@ export class Forwarder {
         return;
       }
       if (url === null || federation === undefined) own.emit("upgrade", request, socket, head);
-      else this.#pipe(federation, url, request, socket, head);
+      else
+        this.#pipe(federation, url, request, socket, head).on("upgrade", () => {
+          // Whoever runs the federation knows this site.
+          connections.keep(request.socket, null);
+        });
     });
     return own;
   }
@@ -147,7 +152,13 @@ export class Forwarder {
     return url;
   }
 
-  #pipe(federation: FederationId, url: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #pipe(
+    federation: FederationId,
+    url: string,
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+  ): ClientRequest {
     const address = request.socket.remoteAddress ?? "unknown";
     const headers = { ...request.headers, [FORWARDED]: this.#sign(address) };
     const { request: send } = url.startsWith("https:") ? https : http;
@@ -177,7 +188,7 @@ export class Forwarder {
       far.setNoDelay(true);
       far.pipe(socket).pipe(far);
     });
-    upstream.end();
+    return upstream.end();
   }
 
   #sign(address: string): string {

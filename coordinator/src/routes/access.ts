@@ -18,6 +18,13 @@ export class Access {
     return this.#operators.isOperator(request.headers.authorization, cookie);
   }
 
+  /** Null for a stranger; `site` is null for an operator. */
+  callerOf(request: FastifyRequest): { readonly site: string | null } | null {
+    const session = this.#sessions.authenticate(request.headers.authorization);
+    if (session !== null) return { site: `${session.federation}/${session.site}` };
+    return this.isOperator(request) ? { site: null } : null;
+  }
+
   /** For `onRequest`. @throws auth.required */
   readonly operatorsOnly = (request: FastifyRequest): Promise<void> =>
     this.isOperator(request)

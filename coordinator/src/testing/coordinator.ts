@@ -86,7 +86,10 @@ export class Bench {
   }
 }
 
-export async function inviteSite(coordinator: Coordinator, site: string): Promise<string> {
+export async function inviteSite(
+  coordinator: Pick<Coordinator, "url" | "operatorToken">,
+  site: string,
+): Promise<string> {
   const response = await fetch(`${coordinator.url}/api/federations/chest/invitations`, {
     method: "POST",
     headers: {
