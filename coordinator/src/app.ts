@@ -25,11 +25,13 @@ import { Connections } from "./realtime/connections.ts";
 import { Gateway } from "./realtime/gateway.ts";
 import { Running, type RunningPorts } from "./running.ts";
 import { Uploads } from "./realtime/uploads.ts";
+import { listenForOperator } from "./operator-server.ts";
 import { createMetrics } from "./routes/metrics.ts";
 import { Forwarder } from "./replicas/forwarding.ts";
 import { replicaOf } from "./replicas/replica.ts";
 import { assertSameIdentity, clearBlobs, openStorage } from "./storage.ts";
 import { lockHome } from "./store/lock.ts";
+import { Certificates, type CertificatePorts } from "./tls.ts";
 
 export interface CoordinatorOptions extends z.input<typeof serveConfigSchema> {
   /** Needed at the first start; later they may be left out, and must be the same if given. One federation for each. */
@@ -49,6 +51,7 @@ export interface PreparedCoordinator {
   readonly config: ServeConfig;
   readonly cleanup: Cleanup;
   readonly recovered: RecoveredStorage;
+  readonly certificates: Certificates | null;
   /** Begins to run federations that nobody runs; null where they run from the start. */
   readonly joinReplicas: ((url: string) => void) | null;
 }
@@ -61,6 +64,8 @@ export interface Coordinator {
   readonly federations: Federations;
   /** What the start found beside the federations themselves. */
   readonly recovered: RecoveredStorage;
+  /** Of its own TLS; null where it speaks plain HTTP. */
+  readonly certificates: Certificates | null;
   /** Ends every connection. Nothing is written: what was committed is all there is, as after a kill. */
   close(): Promise<void>;
 }
@@ -69,17 +74,20 @@ const systemRandom: RandomBytes = (length) => new Uint8Array(randomBytes(length)
 
 const DASHBOARD_FOLDER = path.resolve(import.meta.dirname, "../dashboard/dist");
 
-/** @throws config.invalid, home.in-use, plan.mismatch, port.in-use, disk.full */
+/** @throws config.invalid, tls.unusable, home.in-use, plan.mismatch, port.in-use, disk.full */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const prepared = await prepareCoordinator(options);
-  const { http, operatorToken, federations, config, cleanup, recovered, joinReplicas } = prepared;
+  const { http, operatorToken, federations, config, cleanup, recovered, certificates, joinReplicas } =
+    prepared;
   try {
-    const url = await listen(http, config);
-    await writeAddress(config.home, url);
+    const plainUrl = await listen(http, config);
+    const url = certificates === null ? plainUrl : plainUrl.replace(/^http:/, "https:");
+    await writeAddress(config.home, certificates === null ? url : await listenForOperator(http, cleanup));
     cleanup.add(() => removeAddress(config.home));
     joinReplicas?.((config.advertise ?? url).replace(/\/+$/, ""));
     const dashboardUrl = `${url}/?token=${operatorToken}`;
-    return { url, dashboardUrl, operatorToken, federations, recovered, close: () => cleanup.run() };
+    const close = () => cleanup.run();
+    return { url, dashboardUrl, operatorToken, federations, recovered, certificates, close };
   } catch (error) {
     await cleanup.run();
     throw error;
@@ -98,6 +106,8 @@ export async function prepareCoordinator({
   const config = parseConfig(settings);
   const cleanup = new Cleanup(logger);
   try {
+    const certificates = await openCertificates(config, { clock, logger });
+    cleanup.add(() => certificates?.close());
     const home = await openHome(config.home, random);
     const { identity, operatorToken } = home;
     cleanup.add(lockHome(home.lockFile));
@@ -133,6 +143,7 @@ export async function prepareCoordinator({
       federations,
       () => sockets.gateway?.connections ?? 0,
       async () => (await blobs.freeBytes?.()) ?? null,
+      certificates,
     );
     cleanup.add(() => {
       metrics.close();
@@ -146,6 +157,7 @@ export async function prepareCoordinator({
       sessions,
       metrics,
       connections,
+      certificates,
       forwarder,
       enrolment: new Enrolment({ ...ports, councils, federations }),
       operators: new Operators(operatorToken),
@@ -184,7 +196,7 @@ export async function prepareCoordinator({
               },
             });
           };
-    return { http, operatorToken, federations, config, cleanup, recovered, joinReplicas };
+    return { http, operatorToken, federations, config, cleanup, recovered, certificates, joinReplicas };
   } catch (error) {
     await cleanup.run();
     throw error;
@@ -222,6 +234,15 @@ function follow(
       });
     }),
   );
+}
+
+/** @throws tls.unusable, config.invalid */
+async function openCertificates(config: ServeConfig, ports: CertificatePorts): Promise<Certificates | null> {
+  const certificates = await Certificates.open(config, ports);
+  if (certificates === null || config.database === null) return certificates;
+  certificates.close();
+  const detail = "(several coordinators talk to each other in plain HTTP: let TLS end at the balancer)";
+  throw new ConsiliumError("config.invalid", { detail, culprits: ["tlsCert", "database"] });
 }
 
 /** @throws port.in-use, config.invalid */

@@ -20,6 +20,11 @@ export const serveConfigSchema = z.strictObject({
     .url({ protocol: /^https?$/ })
     .nullable()
     .default(null),
+  /** PEM files: the server's certificate with its chain, and its key; null for plain HTTP. */
+  tlsCert: z.string().min(1).nullable().default(null),
+  tlsKey: z.string().min(1).nullable().default(null),
+  /** A PEM file: the authority whose certificate every client has to show one of; null where they need none. */
+  tlsClientCa: z.string().min(1).nullable().default(null),
   logLevel: z.enum(["silent", "fatal", "error", "warn", "info", "debug", "trace"]).default("info"),
   /** When enough sites are there but not all of the roster, how long the others are waited for. */
   gatherMs: z.coerce.number().int().min(0).default(3_000),

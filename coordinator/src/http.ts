@@ -20,7 +20,9 @@ import { metricsRoutes, type Metrics } from "./routes/metrics.ts";
 import { operatorRoutes } from "./routes/operators.ts";
 import { servePage } from "./routes/page.ts";
 import { siteRoutes } from "./routes/sites.ts";
+import { createServer } from "./server.ts";
 import type { Store } from "./store/store.ts";
+import type { Certificates } from "./tls.ts";
 
 export interface HttpPorts {
   readonly store: Store;
@@ -32,6 +34,8 @@ export interface HttpPorts {
   readonly operators: Operators;
   readonly metrics: Metrics;
   readonly connections: Connections;
+  /** Null for plain HTTP. */
+  readonly certificates: Certificates | null;
   /** Where other coordinators run federations, too. */
   readonly forwarder: Forwarder | null;
   readonly clock: Clock;
@@ -41,9 +45,6 @@ export interface HttpPorts {
 
 /** The largest message is a signed header of about a kilobyte. */
 const MAX_BODY_BYTES = 64 * 1024;
-
-/** From the beginning of a connection; one that says nothing at all is let go as well. */
-const HEADERS_TIMEOUT_MS = 10_000;
 
 /** Mantine sets styles on elements; scripts come from here alone. */
 const SECURITY_HEADERS = {
@@ -64,9 +65,7 @@ export async function createHttp(ports: HttpPorts): Promise<FastifyInstance> {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BODY_BYTES,
     forceCloseConnections: true,
-    // Slow senders of headers and bodies are let go.
-    requestTimeout: 30_000,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 4 },
+    serverFactory: (handler) => createServer(handler, ports.certificates),
   });
   ports.connections.watch(app.server);
   app.setValidatorCompiler(validatorCompiler);

@@ -25,6 +25,8 @@ async function serveUntilStopped(options: ServeOptions, terminal: Terminal): Pro
     void coordinator.close();
   };
   process.once("SIGTERM", stop).once("SIGINT", stop);
+  const { certificates } = coordinator;
+  if (certificates !== null) process.on("SIGHUP", () => void certificates.reload());
 }
 
 /** A crash is an ordinary way to stop: everything that was acknowledged is on the disk. */

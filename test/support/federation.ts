@@ -12,8 +12,9 @@ import type { SiteId } from "@consilium/shared/ids";
 import type { Manifest } from "@consilium/shared/manifest";
 import { parsePlan, type Plan, type PlanInput } from "@consilium/shared/plan";
 import { parseToken } from "@consilium/shared/protocol/token";
-import { startCoordinator, type Coordinator } from "../../coordinator/src/app.ts";
 import type { Fact } from "../../coordinator/src/federation/types.ts";
+import { startCoordinator, type Coordinator, type CoordinatorOptions } from "../../coordinator/src/app.ts";
+import { readOperatorAccess } from "../../coordinator/src/home.ts";
 import { runAgent, type AgentResult } from "../../site-agent/src/federation/agent.ts";
 import type { AgentReport } from "../../site-agent/src/federation/agent-report.ts";
 import type { CohortReport } from "../../site-agent/src/federation/cohort.ts";
@@ -22,6 +23,7 @@ import { checkpointFolder } from "../../site-agent/src/federation/checkpoints.ts
 import { enrol } from "../../site-agent/src/federation/enrol.ts";
 import { httpClient } from "../../site-agent/src/federation/http.ts";
 import { maskingFolder } from "../../site-agent/src/federation/masking/kept.ts";
+import { openNetwork, type NetworkTls } from "../../site-agent/src/federation/network.ts";
 import { outboxFolder } from "../../site-agent/src/federation/outbox.ts";
 import { receiptsFile } from "../../site-agent/src/federation/receipts.ts";
 import { witnessedHeads } from "../../site-agent/src/governance/audit-witness.ts";
@@ -123,16 +125,24 @@ export class TestFederation {
   readonly folder: string;
   readonly plan: Plan;
   coordinator: Coordinator;
+  readonly #settings: Partial<CoordinatorOptions>;
 
-  private constructor(folder: string, plan: Plan, coordinator: Coordinator) {
+  private constructor(
+    folder: string,
+    plan: Plan,
+    coordinator: Coordinator,
+    settings: Partial<CoordinatorOptions>,
+  ) {
     this.folder = folder;
     this.plan = plan;
     this.coordinator = coordinator;
+    this.#settings = settings;
   }
 
   /** Updates are not masked unless the plan says so. */
   static async start(
     plan: Partial<PlanInput> & Pick<PlanInput, "rounds" | "minSites">,
+    settings: Partial<CoordinatorOptions> = {},
   ): Promise<TestFederation> {
     const folder = await mkdtemp(path.join(tmpdir(), "consilium-agent-"));
     const parsed = parsePlan({
@@ -142,7 +152,7 @@ export class TestFederation {
       aggregation: { secure: "plain" },
       ...plan,
     });
-    return new TestFederation(folder, parsed, await coordinatorIn(folder, parsed, 0));
+    return new TestFederation(folder, parsed, await coordinatorIn(folder, parsed, 0, settings), settings);
   }
 
   get port(): number {
@@ -153,21 +163,19 @@ export class TestFederation {
   async restartCoordinator(): Promise<void> {
     const { port } = this;
     await this.coordinator.close();
-    this.coordinator = await coordinatorIn(this.folder, this.plan, port);
+    this.coordinator = await coordinatorIn(this.folder, this.plan, port, this.#settings);
   }
 
   async invite(site: string): Promise<string> {
-    const response = await fetch(
-      new URL(`api/federations/${this.plan.federation}/invitations`, this.coordinator.url),
-      {
-        method: "POST",
-        headers: {
-          authorization: `Bearer ${this.coordinator.operatorToken}`,
-          "content-type": "application/json",
-        },
-        body: JSON.stringify({ site }),
+    const { url } = await readOperatorAccess(path.join(this.folder, "coordinator"));
+    const response = await fetch(new URL(`api/federations/${this.plan.federation}/invitations`, url), {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${this.coordinator.operatorToken}`,
+        "content-type": "application/json",
       },
-    );
+      body: JSON.stringify({ site }),
+    });
     const { token } = (await response.json()) as { token: string };
     return token;
   }
@@ -176,7 +184,12 @@ export class TestFederation {
    * A site with a new home that has joined; its policy asks nobody unless told otherwise.
    * @param url where it finds the coordinator, for example a proxy
    */
-  async site(name: string, url = this.coordinator.url, policy: Partial<Policy> = {}): Promise<TestSite> {
+  async site(
+    name: string,
+    url = this.coordinator.url,
+    policy: Partial<Policy> = {},
+    tls: NetworkTls = {},
+  ): Promise<TestSite> {
     const site = name as SiteId;
     const { home, identity } = await initHome(path.join(this.folder, name), site, random, false);
     const token = parseToken(await this.invite(name));
@@ -185,12 +198,12 @@ export class TestFederation {
       identity,
       coordinatorUrl: `${url}/`,
       token,
-      fetch,
+      fetch: openNetwork(url, { env: {}, tls, direct: fetch }).fetch,
       signal: new AbortController().signal,
     });
     await home.enrol(await send());
     await home.setPolicy({ ...OPEN_POLICY, ...policy });
-    return new TestSite(home);
+    return new TestSite(home, tls);
   }
 
   /**
@@ -235,9 +248,11 @@ export class TestFederation {
 
 export class TestSite {
   readonly home: Home;
+  readonly #tls: NetworkTls;
 
-  constructor(home: Home) {
+  constructor(home: Home, tls: NetworkTls = {}) {
     this.home = home;
+    this.#tls = tls;
   }
 
   run(trainer: Trainer, options: RunOptions = {}): AgentRun {
@@ -296,9 +311,11 @@ export class TestSite {
     const { home } = this;
     const { site, enrolment, plan } = await home.joined();
     const coordinator = pinned ?? enrolment.coordinator;
+    const network = openNetwork(enrolment.coordinatorUrl, { env: {}, tls: this.#tls, direct: fetch });
     return runAgent(
       {
-        http: httpClient(enrolment.coordinatorUrl, fetch),
+        http: httpClient(enrolment.coordinatorUrl, network.fetch),
+        sockets: network.sockets,
         checkpoints: checkpointFolder(path.join(home.federationFolder, "checkpoints")),
         outbox: outboxFolder(home.federationFolder),
         receipts: receiptsFile(home.receiptsFile),
@@ -344,6 +361,12 @@ export class TestSite {
 
 export const isMaskedFrame = (bytes: Buffer): boolean => bytes.toString("latin1", 0, 4) === "CSLS";
 
-function coordinatorIn(folder: string, plan: Plan, port: number): Promise<Coordinator> {
-  return startCoordinator({ home: path.join(folder, "coordinator"), port, plan, random, gatherMs: 100 });
+function coordinatorIn(
+  folder: string,
+  plan: Plan,
+  port: number,
+  settings: Partial<CoordinatorOptions>,
+): Promise<Coordinator> {
+  const home = path.join(folder, "coordinator");
+  return startCoordinator({ home, port, plan, random, gatherMs: 100, ...settings });
 }

@@ -5,7 +5,7 @@ import type { Sha256 } from "@consilium/shared/ids";
 import type { Blobs } from "./blobs.ts";
 
 /**
- * The object's bytes as they come.
+ * The object's bytes as they come; each piece is good until the next is asked for.
  * @param culprit whom the error names
  * @throws hash.mismatch at their end if they are not what their name says; blob.unknown
  */

@@ -62,15 +62,29 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
         "S3 instead of files in the home folder: s3://BUCKET/PREFIX?endpoint=URL&region=NAME; keys as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
       ).env("CONSILIUM_BLOBS_URL"),
     )
+    .addOption(
+      new Option("--tls-cert <file>", "speak TLS: the certificate and its chain, PEM").env(
+        "CONSILIUM_TLS_CERT",
+      ),
+    )
+    .addOption(new Option("--tls-key <file>", "its key, PEM").env("CONSILIUM_TLS_KEY"))
+    .addOption(
+      new Option("--tls-client-ca <file>", "every site has to show a certificate of this authority, PEM").env(
+        "CONSILIUM_TLS_CLIENT_CA",
+      ),
+    )
     .option("--advertise <url>", "where other coordinators on this database reach this one")
     .addHelpText(
       "after",
       examples(
         "serve --plan plan.json",
         "serve --host 0.0.0.0 --port 8470",
+        "serve --host 0.0.0.0 --tls-cert server.pem --tls-key server.key --tls-client-ca hospitals.pem",
         "serve --plan chest.json --plan knee.json",
       ) +
         `
+Renewed certificates are taken up from the same files within a minute, or at once on SIGHUP; no connection is dropped.
+
 With --database and --blobs s3://..., several coordinators share the work behind any TCP balancer: each federation is run
 by one of them, and by another one seconds after that one is gone. All need the same identity.json and operator.token in
 their home folders, and --advertise. See docs/scaling.md.

@@ -9,6 +9,7 @@ import { factData } from "../audit/events.ts";
 import { describeRecovery } from "../federation/recovery-findings.ts";
 import { roundTitle, without } from "../federation/status.ts";
 import type { Exclusion, Fact, Verdict } from "../federation/types.ts";
+import { endOf } from "../tls.ts";
 import { PLAIN_WARNING, say, type Terminal } from "./terminal.ts";
 
 export interface ServeOptions {
@@ -20,6 +21,9 @@ export interface ServeOptions {
   readonly database?: string;
   readonly blobs?: string;
   readonly advertise?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsClientCa?: string;
   readonly gatherMs?: string;
 }
 
@@ -50,6 +54,9 @@ export async function serve(
     { event: "listening", url, dashboardUrl },
     `Listening on ${url}\nDashboard: ${dashboardUrl}\nInvite a site: consilium-coordinator invite --site NAME`,
   );
+  const { certificates } = coordinator;
+  const ending = certificates === null ? null : endOf(certificates.material, Date.now());
+  if (ending !== null) say(terminal, { event: "tls.expiring" }, ending);
   coordinator.federations.follow(({ federation, plan }) => {
     if (plan.body.aggregation.secure === "plain") {
       logger.warn({ federation }, "updates are not masked");

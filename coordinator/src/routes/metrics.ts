@@ -2,6 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import { collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Federations } from "../federation/registry.ts";
+import type { Certificates } from "../tls.ts";
 import type { Access } from "./access.ts";
 
 const PHASES = ["waiting", "open", "aggregating", "finished"] as const;
@@ -16,6 +17,7 @@ export function createMetrics(
   federations: Federations,
   connections: () => number,
   freeBytes: () => Promise<number | null>,
+  certificates: Certificates | null,
 ): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: "consilium_coordinator_" });
@@ -62,6 +64,16 @@ export function createMetrics(
     const free = await freeBytes();
     if (free !== null) metric.set(free);
   });
+  if (certificates !== null) {
+    gauge(
+      "tls_certificate_expiry_timestamp_seconds",
+      "When the TLS certificate in use ends.",
+      [],
+      (metric) => {
+        metric.set(certificates.material.expiresAtMs / 1000);
+      },
+    );
+  }
   gauge("attempts_abandoned", "Attempts at rounds that were given up.", ["federation"], (metric) => {
     for (const { federation, history } of statuses(federations)) {
       const abandoned = history.filter(

@@ -26,6 +26,7 @@ export async function servePage(
         path: "/",
         httpOnly: true,
         sameSite: "strict",
+        secure: request.protocol === "https",
         maxAge: COOKIE_SECONDS,
       })
       // Out of the address bar, the history and the referrer.

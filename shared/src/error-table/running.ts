@@ -16,6 +16,12 @@ export const RUNNING_ERRORS = {
     "Another program listens on that port.",
     "Stop it, or choose another with --port.",
   ),
+  "tls.unusable": entry(
+    400,
+    false,
+    "The coordinator's TLS certificate or key cannot be used.",
+    "Give PEM files that this user can read: --tls-cert the server's certificate and then its chain, --tls-key its key without a password, --tls-client-ca the authority of the sites' certificates.",
+  ),
   "disk.full": entry(
     507,
     true,
