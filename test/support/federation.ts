@@ -159,10 +159,18 @@ export class TestFederation {
     return Number(new URL(this.coordinator.url).port);
   }
 
-  /** As a service manager would after a crash: the same home, the same port. */
-  async restartCoordinator(): Promise<void> {
+  get coordinatorHome(): string {
+    return path.join(this.folder, "coordinator");
+  }
+
+  /**
+   * As a service manager would after a crash: the same home, the same port.
+   * @param between what happens to the home before
+   */
+  async restartCoordinator(between: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     const { port } = this;
     await this.coordinator.close();
+    await between();
     this.coordinator = await coordinatorIn(this.folder, this.plan, port, this.#settings);
   }
 
