@@ -6,11 +6,13 @@ import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import type { Plan } from "@consilium/shared/plan";
 import type { FastifyInstance } from "fastify";
 import pino, { type Logger } from "pino";
+import { Registry } from "prom-client";
 import type { z } from "zod";
 import { startAggregationThread } from "./aggregation/thread.ts";
 import { AuditFile } from "./audit/file.ts";
 import { Cleanup } from "./cleanup.ts";
 import { systemClock, type Clock } from "./clock.ts";
+import { countIn } from "./counted.ts";
 import { parseConfig, type ServeConfig, type serveConfigSchema } from "./config.ts";
 import { Federations } from "./federation/registry.ts";
 import type { RecoveredStorage } from "./federation/recovery-findings.ts";
@@ -124,7 +126,20 @@ export async function prepareCoordinator({
     cleanup.add(() => aggregator.close());
 
     const { gatherMs } = config;
-    const ports = { store, blobs, aggregator, clock, identity, random, logger, followAudit, gatherMs };
+    const registry = new Registry();
+    const counted = countIn(registry);
+    const ports = {
+      store,
+      blobs,
+      aggregator,
+      clock,
+      identity,
+      random,
+      logger,
+      followAudit,
+      gatherMs,
+      counted,
+    };
     const federations = new Federations((name) => leases?.mayHave(name) ?? false);
     const sessions = new Sessions({ ...ports, federations });
     const uploads = new Uploads({ ...ports, federations, maxGenesisBytes: config.maxModelBytes });
@@ -139,17 +154,19 @@ export async function prepareCoordinator({
         : new Forwarder({ leases: () => leases.views(), federations, identity, operatorToken });
 
     const sockets: { gateway: Gateway | null } = { gateway: null };
-    const metrics = createMetrics(
+    const { maxSocketsPerAddress, maxSocketsPerSite, maxConnections, heartbeatTimeoutMs } = config;
+    const connections = new Connections({ max: maxConnections, maxHoldsPerSite: maxSocketsPerSite });
+    const metrics = createMetrics({
+      registry,
       federations,
-      () => sockets.gateway?.connections ?? 0,
-      async () => (await blobs.freeBytes?.()) ?? null,
+      connections,
+      sockets: () => sockets.gateway?.connections ?? 0,
+      freeBytes: async () => (await blobs.freeBytes?.()) ?? null,
       certificates,
-    );
+    });
     cleanup.add(() => {
       metrics.close();
     });
-    const { maxSocketsPerAddress, maxSocketsPerSite, maxConnections, heartbeatTimeoutMs } = config;
-    const connections = new Connections({ max: maxConnections, maxHoldsPerSite: maxSocketsPerSite });
     const http = await createHttp({
       ...ports,
       federations,
@@ -169,6 +186,7 @@ export async function prepareCoordinator({
       sessions,
       federations,
       uploads,
+      counted,
       logger,
       connections,
       maxSocketsPerAddress,

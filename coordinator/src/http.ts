@@ -5,6 +5,7 @@ import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from "@fas
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import type { Blobs } from "./blobs/blobs.ts";
 import type { Clock } from "./clock.ts";
+import type { Counted } from "./counted.ts";
 import type { Federations } from "./federation/registry.ts";
 import type { Council } from "./governance/council.ts";
 import type { Enrolment } from "./governance/enrolment.ts";
@@ -33,6 +34,7 @@ export interface HttpPorts {
   readonly sessions: Sessions;
   readonly operators: Operators;
   readonly metrics: Metrics;
+  readonly counted: Counted;
   readonly connections: Connections;
   /** Null for plain HTTP. */
   readonly certificates: Certificates | null;
@@ -70,7 +72,7 @@ export async function createHttp(ports: HttpPorts): Promise<FastifyInstance> {
   ports.connections.watch(app.server);
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
-  handleErrors(app);
+  handleErrors(app, ports.counted);
   app.addHook("onRequest", async (_request, reply) => {
     reply.headers(SECURITY_HEADERS);
   });

@@ -20,6 +20,9 @@ export class Connections {
   /** Those that make room for others, oldest first, by address. */
   readonly #strangers = new Map<string, Set<Connection>>();
   readonly #holds = new Tally();
+  /** Of connections that have ended. */
+  #received = 0;
+  #sent = 0;
 
   constructor({ max, maxHoldsPerSite }: { readonly max: number; readonly maxHoldsPerSite: number }) {
     this.#max = max;
@@ -51,6 +54,20 @@ export class Connections {
     };
   }
 
+  /** Since the start, of all connections: on the wire, TLS included. */
+  get bytes(): { readonly received: number; readonly sent: number } {
+    let [received, sent] = [this.#received, this.#sent];
+    for (const { socket } of this.#all.values()) {
+      received += socket.bytesRead;
+      sent += socket.bytesWritten;
+    }
+    return { received, sent };
+  }
+
+  get open(): number {
+    return this.#all.size;
+  }
+
   #admit(socket: Socket): void {
     if (this.#all.size >= this.#max && !this.#makeRoom()) {
       socket.destroy();
@@ -61,6 +78,8 @@ export class Connections {
     this.#all.set(name, connection);
     this.#addStranger(connection);
     socket.once("close", () => {
+      this.#received += socket.bytesRead;
+      this.#sent += socket.bytesWritten;
       this.#forgetStranger(connection);
       if (this.#all.get(name) === connection) this.#all.delete(name);
     });

@@ -20,6 +20,7 @@ import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { maskingAnswerSchema, maskingQuerySchema, sitOutSchema } from "@consilium/shared/protocol/masking";
 import type { Logger } from "pino";
 import { Server, type Namespace, type Socket } from "socket.io";
+import type { Counted } from "../counted.ts";
 import type { Federations } from "../federation/registry.ts";
 import type { FederationService } from "../federation/service.ts";
 import type { Session, Sessions } from "../governance/sessions.ts";
@@ -33,6 +34,7 @@ export interface GatewayPorts {
   readonly sessions: Sessions;
   readonly federations: Federations;
   readonly uploads: Uploads;
+  readonly counted: Counted;
   readonly logger: Logger;
   /** Where a request comes from. */
   readonly addressOf: (request: IncomingMessage) => string;
@@ -119,9 +121,10 @@ export class Gateway {
     request: IncomingMessage,
     decide: (problem: string | null | undefined, allowed: boolean) => void,
   ): void {
-    const { sessions, maxSocketsPerAddress, maxSocketsPerSite, logger, addressOf } = this.#ports;
+    const { sessions, maxSocketsPerAddress, maxSocketsPerSite, counted, logger, addressOf } = this.#ports;
     const session = sessions.authenticate(request.headers.authorization);
     if (session === null) {
+      counted.refused("socket", "auth.required");
       decide("auth.required", false);
       return;
     }
@@ -159,14 +162,15 @@ export class Gateway {
   }
 
   #serveControl(socket: Socket, session: Session): void {
-    const { federations, logger } = this.#ports;
+    const { federations, logger, counted } = this.#ports;
     const { site } = session;
     const service = federations.get(session.federation);
     const key = `${session.federation}/${site}`;
     const log = logger.child({ federation: session.federation, site });
+    const told = { logger: log, counted };
 
     socket.on("hello", (message: unknown, ack: unknown) => {
-      answer(ack, log, async () => {
+      answer(ack, told, async () => {
         const hello = parseMessage(helloSchema, message);
         const position = await service.hello(site, hello);
         const previous = this.#control.get(key);
@@ -178,30 +182,30 @@ export class Gateway {
       });
     });
     socket.on("fingerprint", (message: unknown, ack: unknown) => {
-      answer(ack, log, async () => {
+      answer(ack, told, async () => {
         await service.fingerprint(site, parseMessage(fingerprintMessageSchema, message));
         return {};
       });
     });
     socket.on("cohort", (ack: unknown) => {
-      answer(ack, log, () => ({ cohort: service.images.cohort() }));
+      answer(ack, told, () => ({ cohort: service.images.cohort() }));
     });
     socket.on("distances", (message: unknown, ack: unknown) => {
-      answer(ack, log, async () => {
+      answer(ack, told, async () => {
         await service.distances(site, parseMessage(signedDistancesSchema, message));
         return {};
       });
     });
     socket.on("position", (ack: unknown) => {
-      answer(ack, log, () => ({ position: service.position(site) }));
+      answer(ack, told, () => ({ position: service.position(site) }));
     });
     socket.on("masking.show", (message: unknown, ack: unknown) => {
-      answer(ack, log, async () => ({
+      answer(ack, told, async () => ({
         shown: await service.showMasking(site, parseMessage(maskingQuerySchema, message)),
       }));
     });
     socket.on("masking.answer", (message: unknown, ack: unknown) => {
-      answer(ack, log, async () => {
+      answer(ack, told, async () => {
         const given = parseMessage(maskingAnswerSchema, message);
         // A vector counts once it is uploaded.
         if (given.message.step === "mask") throw new ConsiliumError("protocol.invalid-message");
@@ -209,7 +213,7 @@ export class Gateway {
       });
     });
     socket.on("masking.sit-out", (message: unknown, ack: unknown) => {
-      answer(ack, log, async () => {
+      answer(ack, told, async () => {
         await service.sitOut(site, parseMessage(sitOutSchema, message));
         return {};
       });
@@ -229,21 +233,21 @@ export class Gateway {
   }
 
   #serveBulk(socket: Socket, session: Session): void {
-    const { uploads, logger } = this.#ports;
-    const log = logger.child({ federation: session.federation, site: session.site });
+    const { uploads, logger, counted } = this.#ports;
+    const told = { logger: logger.child({ federation: session.federation, site: session.site }), counted };
 
     socket.on("upload.begin", (message: unknown, ack: unknown) => {
-      answer(ack, log, () => uploads.begin(parseMessage(uploadBeginSchema, message), session));
+      answer(ack, told, () => uploads.begin(parseMessage(uploadBeginSchema, message), session));
     });
     socket.on("upload.chunk", (message: unknown, bytes: unknown, ack: unknown) => {
-      answer(ack, log, async () => {
+      answer(ack, told, async () => {
         const chunk = parseMessage(uploadChunkSchema, message);
         await uploads.chunk(chunk, bytes instanceof Uint8Array ? bytes : new Uint8Array(0), session);
         return {};
       });
     });
     socket.on("upload.commit", (message: unknown, ack: unknown) => {
-      answer(ack, log, async () => {
+      answer(ack, told, async () => {
         const { upload } = parseMessage(uploadCommitSchema, message);
         return { outcome: await uploads.commit(upload, session) };
       });

@@ -3,6 +3,7 @@ import { ConsiliumError, errorBody, toConsiliumError } from "@consilium/shared/e
 import type { Ack } from "@consilium/shared/protocol/events";
 import type { Logger } from "pino";
 import type { z } from "zod";
+import type { Counted } from "../counted.ts";
 
 /** @throws protocol.invalid-message, naming the fields and none of their values */
 export function parseMessage<T extends z.ZodType>(schema: T, message: unknown): z.infer<T> {
@@ -12,8 +13,18 @@ export function parseMessage<T extends z.ZodType>(schema: T, message: unknown): 
   throw new ConsiliumError("protocol.invalid-message", { culprits });
 }
 
+/** Where refusals are told. */
+export interface RefusalPorts {
+  readonly logger: Logger;
+  readonly counted: Pick<Counted, "refused">;
+}
+
 /** Answers through the acknowledgement; a message that cannot be answered is not acted on. */
-export function answer<T extends object>(ack: unknown, logger: Logger, action: () => Promise<T> | T): void {
+export function answer<T extends object>(
+  ack: unknown,
+  { logger, counted }: RefusalPorts,
+  action: () => Promise<T> | T,
+): void {
   if (!isAck<T>(ack)) return;
   void (async () => {
     try {
@@ -22,6 +33,7 @@ export function answer<T extends object>(ack: unknown, logger: Logger, action: (
       const known = toConsiliumError(error);
       const level = known.code === "internal" ? "error" : "info";
       logger[level]({ code: known.code, culprits: known.culprits, ...stackOf(known) }, "message refused");
+      counted.refused("socket", known.code);
       ack({ ok: false, error: errorBody(known) });
     }
   })();

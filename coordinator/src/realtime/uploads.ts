@@ -14,6 +14,7 @@ import type { MaskingAnswer } from "@consilium/shared/protocol/masking";
 import type { Logger } from "pino";
 import type { Aggregator } from "../aggregation/tasks.ts";
 import type { Blobs, Staged } from "../blobs/blobs.ts";
+import type { Counted } from "../counted.ts";
 import type { Federations } from "../federation/registry.ts";
 import type { FederationService } from "../federation/service.ts";
 import type { Session } from "../governance/sessions.ts";
@@ -27,6 +28,7 @@ export interface UploadPorts {
   readonly aggregator: Aggregator;
   readonly federations: Federations;
   readonly random: RandomBytes;
+  readonly counted: Pick<Counted, "resumed" | "committed">;
   readonly logger: Logger;
   /** The initial model's size is not known before it is here. */
   readonly maxGenesisBytes: number;
@@ -101,7 +103,7 @@ export class Uploads {
         chunkBytes,
       };
       await this.#ports.store.createUpload(row);
-    }
+    } else this.#ports.counted.resumed();
     if (chunkBytes < row.chunkBytes) row = await this.#cutSmaller(row, chunkBytes);
     const { have, promoted } = await this.#activate(row);
     const total = chunkCount(row);
@@ -143,7 +145,7 @@ export class Uploads {
    */
   async commit(upload: UploadId, session: Session): Promise<UploadOutcome> {
     const active = await this.#find(upload, session);
-    active.commit ??= this.#commit(active, session).finally(() => {
+    active.commit ??= this.#timed(active, session).finally(() => {
       active.commit = null;
     });
     return active.commit;
@@ -219,6 +221,17 @@ export class Uploads {
     // Right after a restart no site is connected yet that could be asked for the initial model.
     if (row.object.kind === "genesis") return service.lacksGenesis;
     return (await this.#admit(row.object, service, row).catch(() => "stale")) === "wanted";
+  }
+
+  async #timed(active: ActiveUpload, session: Session): Promise<UploadOutcome> {
+    const startedMs = performance.now();
+    let outcome: UploadOutcome | "refused" = "refused";
+    try {
+      outcome = await this.#commit(active, session);
+      return outcome;
+    } finally {
+      this.#ports.counted.committed(active.row.object.kind, outcome, performance.now() - startedMs);
+    }
   }
 
   async #commit(active: ActiveUpload, session: Session): Promise<UploadOutcome> {

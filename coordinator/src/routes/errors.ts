@@ -1,14 +1,16 @@
 /** Errors on their way out: from the table, and never with the text of an unexpected one. */
 import { ConsiliumError, errorBody, toConsiliumError } from "@consilium/shared/errors";
 import type { FastifyError, FastifyInstance } from "fastify";
+import type { Counted } from "../counted.ts";
 import { stackOf } from "../realtime/handlers.ts";
 
-export function handleErrors(app: FastifyInstance): void {
+export function handleErrors(app: FastifyInstance, counted: Pick<Counted, "refused">): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const known = classify(error);
     if (known.code === "internal") {
       request.log.error({ route: request.routeOptions.url, ...stackOf(known) }, "unexpected error");
     }
+    counted.refused("http", known.code);
     return reply.status(known.status).send(errorBody(known));
   });
   app.setNotFoundHandler((_request, reply) =>

@@ -1,25 +1,41 @@
 /** GET /metrics for Prometheus, GET /healthz for whoever restarts processes. */
+import type { FederationStatus } from "@consilium/shared/protocol/http";
+import { sitePhaseSchema } from "@consilium/shared/protocol/round";
 import type { FastifyInstance } from "fastify";
-import { collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { collectDefaultMetrics, Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Federations } from "../federation/registry.ts";
+import type { Connections } from "../realtime/connections.ts";
 import type { Certificates } from "../tls.ts";
 import type { Access } from "./access.ts";
 
-const PHASES = ["waiting", "open", "aggregating", "finished"] as const;
+const PHASES = ["waiting", "open", "aggregating", "paused", "finished"] as const;
+
+const OUTCOMES = ["open", "aggregated", "abandoned"] as const;
+const SITE_STATES = [...sitePhaseSchema.options, "disconnected"] as const;
 
 export interface Metrics {
   readonly registry: Registry;
   close(): void;
 }
 
-/** @param freeBytes that are left for objects; null where there is no such number */
-export function createMetrics(
-  federations: Federations,
-  connections: () => number,
-  freeBytes: () => Promise<number | null>,
-  certificates: Certificates | null,
-): Metrics {
-  const registry = new Registry();
+export interface MetricsPorts {
+  readonly registry: Registry;
+  readonly federations: Federations;
+  readonly connections: Connections;
+  readonly sockets: () => number;
+  /** That are left for objects; null where there is no such number. */
+  readonly freeBytes: () => Promise<number | null>;
+  readonly certificates: Certificates | null;
+}
+
+export function createMetrics({
+  registry,
+  federations,
+  connections,
+  sockets,
+  freeBytes,
+  certificates,
+}: MetricsPorts): Metrics {
   collectDefaultMetrics({ register: registry, prefix: "consilium_coordinator_" });
   const gauge = (
     name: string,
@@ -39,7 +55,37 @@ export function createMetrics(
     });
 
   gauge("sockets", "Open site sockets.", [], (metric) => {
-    metric.set(connections());
+    metric.set(sockets());
+  });
+  gauge("connections", "Open connections of any kind.", [], (metric) => {
+    metric.set(connections.open);
+  });
+  new Counter({
+    name: "consilium_network_bytes_total",
+    help: "Bytes on the wire, since the start.",
+    labelNames: ["direction"],
+    registers: [registry],
+    collect() {
+      const { received, sent } = connections.bytes;
+      this.reset();
+      this.inc({ direction: "in" }, received);
+      this.inc({ direction: "out" }, sent);
+    },
+  });
+  gauge("rounds", "Attempts at rounds, by what became of them.", ["federation", "outcome"], (metric) => {
+    for (const status of statuses(federations)) {
+      const { federation } = status;
+      for (const outcome of OUTCOMES) metric.set({ federation, outcome }, 0);
+      for (const outcome of outcomesOf(status)) metric.inc({ federation, outcome });
+    }
+  });
+  gauge("sites", "Sites, by what they do.", ["federation", "state"], (metric) => {
+    for (const { federation, sites } of statuses(federations)) {
+      for (const state of SITE_STATES) metric.set({ federation, state }, 0);
+      for (const { connected, phase } of sites) {
+        metric.inc({ federation, state: connected ? phase : "disconnected" });
+      }
+    }
   });
   gauge("round", "The round that a federation is in.", ["federation"], (metric) => {
     for (const { federation, round } of statuses(federations)) metric.set({ federation }, round);
@@ -75,11 +121,9 @@ export function createMetrics(
     );
   }
   gauge("attempts_abandoned", "Attempts at rounds that were given up.", ["federation"], (metric) => {
-    for (const { federation, history } of statuses(federations)) {
-      const abandoned = history.filter(
-        ({ checkpoint, closedAt }) => checkpoint === null && closedAt !== null,
-      );
-      metric.set({ federation }, abandoned.length);
+    for (const status of statuses(federations)) {
+      const abandoned = outcomesOf(status).filter((outcome) => outcome === "abandoned");
+      metric.set({ federation: status.federation }, abandoned.length);
     }
   });
   gauge("exclusions", "Attempts that went on without a site.", ["federation", "site"], (metric) => {
@@ -115,6 +159,15 @@ export function createMetrics(
       registry.clear();
     },
   };
+}
+
+/** A round that is being added up is not over. */
+function outcomesOf({ phase, round, attempt, history }: FederationStatus): (typeof OUTCOMES)[number][] {
+  return history.map((past) => {
+    if (past.checkpoint !== null) return "aggregated";
+    const isCurrent = phase === "aggregating" && past.round === round && past.attempt === attempt;
+    return past.closedAt === null || isCurrent ? "open" : "abandoned";
+  });
 }
 
 const statuses = (federations: Federations) => federations.all().map((service) => service.status());
