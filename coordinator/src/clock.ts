@@ -2,6 +2,8 @@
 export interface Clock {
   /** Milliseconds since 1970, UTC. */
   now(): number;
+  /** Milliseconds since some moment: goes on evenly whatever the clock is set to, and stands while the machine sleeps. */
+  steadyMs(): number;
   /** Calls `action` once after `delayMs`; the returned function cancels it. */
   after(delayMs: number, action: () => void): () => void;
 }
@@ -11,6 +13,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  steadyMs: () => performance.now(),
   after(delayMs, action) {
     let timer: NodeJS.Timeout;
     const wait = (remainingMs: number): void => {
@@ -26,5 +29,29 @@ export const systemClock: Clock = {
     };
   },
 };
+
+/** Less is what clocks are corrected by while they go on. */
+const LEAST_JUMP_MS = 5_000;
+
+/**
+ * The same clock; whoever reads it learns first that it was set, or that the machine slept.
+ * @param onJump is told by how much it shows more than time has passed; negative when it was set back
+ */
+export function noticingJumps(clock: Clock, onJump: (byMs: number) => void): Clock {
+  let offsetMs = clock.now() - clock.steadyMs();
+  return {
+    now() {
+      const nowMs = clock.now();
+      const byMs = nowMs - clock.steadyMs() - offsetMs;
+      if (Math.abs(byMs) >= LEAST_JUMP_MS) {
+        offsetMs += byMs;
+        onJump(byMs);
+      }
+      return nowMs;
+    },
+    steadyMs: () => clock.steadyMs(),
+    after: (delayMs, action) => clock.after(delayMs, action),
+  };
+}
 
 export const isoTime = (atMs: number): string => new Date(atMs).toISOString();

@@ -12,6 +12,10 @@ class HandClock implements Clock {
     return this.#nowMs;
   }
 
+  steadyMs(): number {
+    return this.#nowMs;
+  }
+
   after(delayMs: number, action: () => void): () => void {
     this.#due.set(action, this.#nowMs + delayMs);
     return () => this.#due.delete(action);

@@ -55,7 +55,7 @@ const open = (hasSum = true): Promise<MaskedImages> =>
     {
       store,
       logger: pino({ level: "silent" }),
-      clock: { now: () => 5, after: () => () => undefined },
+      clock: { now: () => 5, steadyMs: () => 5, after: () => () => undefined },
       identity: identities.a,
       followAudit: () => Promise.resolve(),
     },

@@ -14,6 +14,7 @@ import type { HoldMessage } from "@consilium/shared/protocol/hold";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
 import type { MaskingAnswer, MaskingQuery, MaskingShown, SitOut } from "@consilium/shared/protocol/masking";
 import type { CheckpointRecord, ContributionHeader } from "@consilium/shared/protocol/round";
+import { noticingJumps } from "../clock.ts";
 import type { RosterBook } from "../governance/roster-book.ts";
 import type { FederationRow, SiteRow } from "../store/store.ts";
 import { admitGenesis, admitHello, admitSender, admitSize } from "./admission.ts";
@@ -70,7 +71,10 @@ export class FederationService {
     parts: RecoveredFederation,
     images: SiteImages,
   ) {
-    this.#ports = ports;
+    const clock = noticingJumps(ports.clock, (byMs) => {
+      this.#watch.jumped(byMs);
+    });
+    this.#ports = { ...ports, clock };
     this.#row = row;
     this.federation = row.federation;
     this.plan = row.plan;
@@ -92,7 +96,7 @@ export class FederationService {
       );
     });
     this.#watch = new Watch({
-      clock: ports.clock,
+      clock,
       errands: this.#errands,
       stateNow: () => this.#state,
       live: this.#live,

@@ -7,13 +7,12 @@ import { judgeLiveness } from "./liveness.ts";
 import type { Effect, FederationState, Happening } from "./types.ts";
 
 const LOOK_EVERY_MS = 15_000;
-/** Timers are late by less than this unless the clock jumped or the machine slept. */
-const MOST_LATE_MS = 30_000;
 
 type Deadline = Extract<Effect, { effect: "await-deadline" }>;
 type Verdict = Extract<Happening, { type: "deadline.passed" | "deadline.extended" | "contribution.refused" }>;
 
 export interface WatchPorts {
+  /** Its jumps are told to `jumped`. */
   readonly clock: Clock;
   readonly errands: Errands;
   readonly stateNow: () => FederationState;
@@ -25,6 +24,9 @@ export interface WatchPorts {
 export class Watch {
   readonly #ports: WatchPorts;
   #cancels: (() => void)[] = [];
+  #deadline: Deadline | null = null;
+  /** By how much the clock has jumped since the attempt was opened. */
+  #jumpedMs = 0;
 
   constructor(ports: WatchPorts) {
     this.#ports = ports;
@@ -32,16 +34,35 @@ export class Watch {
 
   /** Of the deadlines that were awaited only the newest counts. */
   await(deadline: Deadline): void {
+    const { round, attempt } = this.#deadline ?? {};
+    if (round !== deadline.round || attempt !== deadline.attempt) this.#jumpedMs = 0;
+    this.#deadline = deadline;
     for (const cancel of this.#cancels) cancel();
     this.#cancels = [this.#ports.errands.after(deadline.afterMs, () => this.#passed(deadline))];
     this.#lookLater(deadline);
   }
 
+  /**
+   * The clock was set, or this machine slept: spans go on as before, what was noted stands as long ago as it did, and
+   * sites are told the time that is really left.
+   */
+  jumped(byMs: number): void {
+    const { live, logger, errands, stateNow, dispatch } = this.#ports;
+    logger.warn({ byMs }, "the clock jumped, or this machine slept");
+    live.shift(byMs);
+    this.#jumpedMs += byMs;
+    const { position } = stateNow();
+    if (position.phase !== "open") return;
+    const { round, attempt, masking, deadlineAtMs } = position;
+    const untilMs = deadlineAtMs + byMs;
+    errands.keepTrying(() =>
+      dispatch({ type: "deadline.extended", round, attempt, step: masking?.step, untilMs }),
+    );
+  }
+
   #lookLater(deadline: Deadline): void {
-    const { clock, errands } = this.#ports;
     const [cancelDeadline] = this.#cancels;
-    const dueAtMs = clock.now() + LOOK_EVERY_MS;
-    const cancelLook = errands.after(LOOK_EVERY_MS, () => this.#look(deadline, dueAtMs));
+    const cancelLook = this.#ports.errands.after(LOOK_EVERY_MS, () => this.#look(deadline));
     this.#cancels = [...(cancelDeadline === undefined ? [] : [cancelDeadline]), cancelLook];
   }
 
@@ -54,13 +75,7 @@ export class Watch {
     );
   }
 
-  async #look(deadline: Deadline, dueAtMs: number): Promise<void> {
-    const lateMs = this.#ports.clock.now() - dueAtMs;
-    // Nobody is silent for the time in which this machine slept.
-    if (Math.abs(lateMs) > MOST_LATE_MS) {
-      this.#ports.live.shift(lateMs);
-      this.#ports.logger.warn({ byMs: lateMs }, "the clock jumped, or this machine slept");
-    }
+  async #look(deadline: Deadline): Promise<void> {
     const judgement = this.#judge(deadline);
     if (judgement === null) return;
     this.#lookLater(deadline);
@@ -77,10 +92,12 @@ export class Watch {
     step,
   }: Pick<Deadline, "round" | "attempt"> & { step?: Deadline["step"] | undefined }) {
     const { stateNow, live, clock } = this.#ports;
+    const nowMs = clock.now();
     const state = stateNow();
     const { position } = state;
     if (position.phase !== "open" || position.round !== round || position.attempt !== attempt) return null;
     if (position.masking !== null && position.masking.step !== step) return null;
-    return judgeLiveness(state, position, (site) => live.get(site), clock.now());
+    const opened = { ...position, openedAtMs: position.openedAtMs + this.#jumpedMs };
+    return judgeLiveness(state, opened, (site) => live.get(site), nowMs);
   }
 }
