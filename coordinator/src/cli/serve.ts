@@ -6,6 +6,7 @@ import { isFingerprintRound } from "@consilium/shared/protocol/round";
 import type { Logger } from "pino";
 import { startCoordinator, type Coordinator } from "../app.ts";
 import { factData } from "../audit/events.ts";
+import { isoTime } from "../clock.ts";
 import { describeRecovery } from "../federation/recovery-findings.ts";
 import { roundTitle, without } from "../federation/status.ts";
 import type { Exclusion, Fact, Verdict } from "../federation/types.ts";
@@ -55,8 +56,11 @@ export async function serve(
     `Listening on ${url}\nDashboard: ${dashboardUrl}\nInvite a site: consilium-coordinator invite --site NAME`,
   );
   const { certificates } = coordinator;
-  const ending = certificates === null ? null : endOf(certificates.material, Date.now());
-  if (ending !== null) say(terminal, { event: "tls.expiring" }, ending);
+  if (certificates !== null) {
+    const ending = endOf(certificates.material, Date.now());
+    const expiresAt = isoTime(certificates.material.expiresAtMs);
+    if (ending !== null) say(terminal, { event: "tls.expiring", expiresAt }, ending);
+  }
   coordinator.federations.follow(({ federation, plan }) => {
     if (plan.body.aggregation.secure === "plain") {
       logger.warn({ federation }, "updates are not masked");
