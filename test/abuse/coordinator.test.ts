@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { BULK_NAMESPACE } from "@consilium/shared/protocol/events";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { openSocket } from "../../coordinator/src/testing/fake-site.ts";
+import { isOpen, openSocket } from "../../coordinator/src/testing/fake-site.ts";
 import type { Losses } from "./support/attacks.ts";
 import { Siege } from "./support/siege.ts";
 
@@ -50,7 +50,11 @@ describe("from before the door", () => {
       const south = await siege.site("south");
       await south.connect();
       const attackers = await siege.attack({ attack: "idle", count: 10_000, againPerSecond: 500 });
-      expect(await siege.errand("north")).toBe("accepted");
+      // Who was there goes on, who comes gets in, and their round opens.
+      expect(await south.uploadGenesis()).toBe("accepted");
+      const north = await siege.site("north");
+      await north.connect();
+      await Promise.all([north, south].map((site) => site.waitFor(isOpen(1))));
       expect([south.control?.connected, south.bulk?.connected]).toEqual([true, true]);
       const { open, opened, ended } = await attackers.losses();
       expect(opened).toBeGreaterThanOrEqual(10_000);
