@@ -205,6 +205,15 @@ export const planSchema = z
     message:
       "a held-out loss would leave the site without noise; leave acceptance out of a plan with privacy",
   })
+  .refine(
+    ({ health, aggregation, privacy }) =>
+      health?.evaluation === undefined || (aggregation.secure === "masked" && privacy.unit === "none"),
+    {
+      path: ["health", "evaluation"],
+      message:
+        'scores of patients leave a site in a masked sum alone, and without noise: it needs aggregation.secure "masked", and does not go with privacy',
+    },
+  )
   .refine(({ model, volume }) => (model.dimensions === 3) === (volume !== null), {
     message: "model.dimensions 3 and volume go together",
     path: ["volume"],

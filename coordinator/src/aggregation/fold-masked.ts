@@ -2,6 +2,8 @@
  * The sum of masked updates, unmasked, and the next checkpoint out of it. Memory is two vectors, however many sites there
  * are: the sum, and the mean that it gives.
  */
+import { ConsiliumError } from "@consilium/shared/errors";
+import { evaluationOfSums } from "@consilium/shared/evaluation/extras";
 import { healthOfMeans } from "@consilium/shared/health/extras";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
 import type { RoundTotals } from "@consilium/shared/protocol/round";
@@ -41,8 +43,9 @@ export async function foldMaskedRound(
 ): Promise<MaskedFold> {
   const head = await readCheckpointHead(blobs.read(job.base));
   const { mean, ...totals } = await openMasked(job, blobs, arrived);
+  const told = toRoundTotals(totals);
   const next = await writeNext(job, blobs, head, mean);
-  return { ...next, totals: toRoundTotals(totals) };
+  return { ...next, totals: told };
 }
 
 /**
@@ -69,12 +72,15 @@ async function openMasked(job: MaskedSumJob, blobs: Blobs, arrived: ArrivedSum):
   return openSum(layout, { ...unmasking, removals: [] }, vector);
 }
 
+/** @throws secagg.garbled */
 function toRoundTotals({ examples, clipped, extras }: TailTotals): RoundTotals {
   const first = (name: string): number => extras[name]?.[0] ?? NaN;
   const health = healthOfMeans(extras);
+  const evaluation = evaluationOfSums(extras);
   const heldOutSites = extras["metric:heldOutSites"]?.[0] ?? 0;
   return {
     ...(health && { health }),
+    ...(evaluation && { evaluation }),
     ...(heldOutSites === 0 ? {} : { heldOutLoss: first("metric:heldOutLoss") / heldOutSites }),
     examples,
     clipped,

@@ -5,6 +5,7 @@
  */
 import type { Plan } from "../plan-schema.ts";
 import { ENCODER_WIDTHS } from "../encoder-widths.ts";
+import type { SiteScores } from "../evaluation/extras.ts";
 import { featureHealth, triangleLength, type FeatureMoments } from "./moments.ts";
 import type { RoundHealth } from "./schema.ts";
 
@@ -18,6 +19,8 @@ export interface SiteHealth {
     readonly probe: number;
     readonly commonest: number;
   } | null;
+  /** Of labelled images, where the plan evaluates and there are enough; see evaluation/. */
+  readonly scores?: SiteScores | null;
 }
 
 /** As `metric:loss`. */

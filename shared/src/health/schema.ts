@@ -1,5 +1,6 @@
 /** What the plan says about the encoder's health, and what a round's sites found of it together. Importable by a browser. */
 import { z } from "zod";
+import { evaluationPlanSchema } from "../evaluation/schema.ts";
 
 export const healthPlanSchema = z.strictObject({
   /** Images of a site, at most, that its features are looked at on. */
@@ -9,6 +10,8 @@ export const healthPlanSchema = z.strictObject({
    * rounds that follow each other. 0 never pauses.
    */
   leastSpread: z.number().min(0).max(1).default(0.02),
+  /** How well the encoder serves sites' labels. Left out and not null without, so that such plans keep their hash. */
+  evaluation: evaluationPlanSchema.optional(),
 });
 export type HealthPlan = z.infer<typeof healthPlanSchema>;
 

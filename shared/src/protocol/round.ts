@@ -1,5 +1,6 @@
 /** What the coordinator says about a round, and what a site answers with. */
 import { z } from "zod";
+import { roundEvaluationSchema } from "../evaluation/schema.ts";
 import { roundHealthSchema } from "../health/schema.ts";
 import {
   attemptSchema,
@@ -95,6 +96,8 @@ export const roundTotalsSchema = z.strictObject({
   updateNorm: z.number(),
   steps: z.int().min(0),
   health: roundHealthSchema.optional(),
+  /** How well the round's base serves sites' labels; absent where the plan does not ask, or no site has enough. */
+  evaluation: roundEvaluationSchema.optional(),
   /** Mean held-out loss of the round's base, each site counting alike; absent if none has tried it. */
   heldOutLoss: z.number().optional(),
 });

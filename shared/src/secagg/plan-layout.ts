@@ -1,5 +1,6 @@
 /** What a round's masked vector holds, as plan, base checkpoint and cohort say; the same at all sites and the coordinator. */
 import { ConsiliumError } from "../errors.ts";
+import { evaluationFields, evaluationValues } from "../evaluation/extras.ts";
 import { healthFields, healthValues, type SiteHealth } from "../health/extras.ts";
 import type { Plan } from "../plan-schema.ts";
 import { withSiteNoise } from "../privacy/site-noise.ts";
@@ -59,7 +60,12 @@ export function roundLayout(
     // Sites that are protected count alike.
     examplesCap: isNoisy ? 1 : aggregation.examplesCap,
     ...(isNoisy ? withSiteNoise(ranges, sites, { ...plan, privacy }) : { tensors: ranges }),
-    extras: [...METRIC_EXTRAS, ...(acceptance === null ? [] : TRIAL_EXTRAS), ...healthFields(plan)],
+    extras: [
+      ...METRIC_EXTRAS,
+      ...(acceptance === null ? [] : TRIAL_EXTRAS),
+      ...healthFields(plan),
+      ...evaluationFields(plan),
+    ],
   });
   if (parsed.success) return parsed.data;
   const reasons = parsed.error.issues.map(({ message }) => message).join("; ");
@@ -74,6 +80,7 @@ export function roundExtras(
 ) {
   return {
     ...healthValues(plan, health),
+    ...evaluationValues(plan, health?.scores ?? null),
     "metric:loss": [loss],
     "metric:finalLoss": [finalLoss],
     "metric:updateNorm": [updateNorm],

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { imageKeySchema, readBesideCache, writeMapBesideCache } from "./beside-cache.ts";
-import { labelTextSchema } from "./labels.ts";
+import { labelTextSchema } from "@consilium/shared/label-text";
 
 const FINDINGS_FILE = "findings.json";
 

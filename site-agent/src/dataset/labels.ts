@@ -1,13 +1,11 @@
 /** Class labels of cached images, kept beside the cache as `labels.json`: image key -> label. */
 import { join } from "node:path";
+import { labelTextSchema } from "@consilium/shared/label-text";
 import { z } from "zod";
 import { imageKeySchema, readBesideCache, writeMapBesideCache } from "./beside-cache.ts";
 import type { ImageRecord } from "./types.ts";
 
 const LABELS_FILE = "labels.json";
-
-/** Letters, digits and a few signs: a name of a class, not a report. */
-export const labelTextSchema = z.string().regex(/^[A-Za-z0-9](?:[A-Za-z0-9 ._+-]{0,46}[A-Za-z0-9+])?$/);
 
 const labelsSchema = z.strictObject({
   version: z.literal(1),

@@ -12,7 +12,7 @@ import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { z } from "zod";
 import { imageKeySchema, readBesideCache } from "./beside-cache.ts";
-import { labelTextSchema } from "./labels.ts";
+import { labelTextSchema } from "@consilium/shared/label-text";
 
 export const MASKS_FILE = "masks.json";
 

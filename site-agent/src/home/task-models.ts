@@ -9,7 +9,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
 import { jsonOrNull } from "@consilium/shared/json";
 import { z } from "zod";
-import { labelTextSchema } from "../dataset/labels.ts";
+import { labelTextSchema } from "@consilium/shared/label-text";
 import { readIfPresent, readTextIfPresent, writeFileAtomic } from "./files.ts";
 import type { Home } from "./home.ts";
 

@@ -1,7 +1,7 @@
 /** DICOM objects that hold labels: which kind a file is, and the little that all kinds need to read. */
 import { readFileSync } from "node:fs";
 import { ConsiliumError } from "@consilium/shared/errors";
-import { labelTextSchema } from "../../dataset/labels.ts";
+import { labelTextSchema } from "@consilium/shared/label-text";
 import { DataSet } from "../header/data-set.ts";
 import { locateDataSet } from "../header/part10.ts";
 import { isSegmentation, SEGMENTATIONS } from "../header/terms.ts";

@@ -4,8 +4,8 @@
  */
 import { readFile } from "node:fs/promises";
 import { decode, type DecodedPng } from "fast-png";
+import { labelTextSchema } from "@consilium/shared/label-text";
 import { imageKey } from "../../dataset/keys.ts";
-import { labelTextSchema } from "../../dataset/labels.ts";
 import type { FoundFile } from "../folder.ts";
 import type { GreyImage } from "../resize.ts";
 import type { LabelItem } from "./item.ts";

@@ -7,7 +7,7 @@
 import { readFile } from "node:fs/promises";
 import { isNIFTI, readHeader } from "nifti-reader-js";
 import { imageKey } from "../../dataset/keys.ts";
-import { labelTextSchema } from "../../dataset/labels.ts";
+import { labelTextSchema } from "@consilium/shared/label-text";
 import type { FoundFile } from "../folder.ts";
 import { NIFTI_NUMBERS, unzipped } from "../nifti-file.ts";
 import { toPatient, type ImageGeometry, type ImageIndex, type Triple } from "./geometry.ts";

@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { parse } from "csv-parse";
 import { ConsiliumError } from "@consilium/shared/errors";
-import { labelTextSchema } from "../../dataset/labels.ts";
+import { labelTextSchema } from "@consilium/shared/label-text";
 
 export const UID_COLUMN = "sop_instance_uid";
 /** A column with more distinct values than this holds names or findings, not classes. */

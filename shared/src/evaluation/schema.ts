@@ -1,0 +1,45 @@
+/** What the plan says about a common evaluation, and what a round's sites found together. Importable by a browser. */
+import { z } from "zod";
+import { labelTextSchema } from "../label-text.ts";
+
+export const evaluationPlanSchema = z.strictObject({
+  /** Names of classes as sites label them; of two, the second is the positive one. Other labels are left out. */
+  classes: z
+    .array(labelTextSchema)
+    .min(2)
+    .max(32)
+    .refine((names) => new Set(names).size === names.length, "a class is named twice")
+    .readonly(),
+  /** Labelled images of a site, at most, that are looked at. */
+  images: z.int().min(32).max(100_000).default(1024),
+});
+export type EvaluationPlan = z.infer<typeof evaluationPlanSchema>;
+
+const fraction = z.number().min(0).max(1);
+
+/** Of one class against the others, over the scores of all sites. */
+export const globalAurocSchema = z.strictObject({
+  class: labelTextSchema,
+  positives: z.int().min(0),
+  negatives: z.int().min(0),
+  /** Null unless there are images of both kinds. */
+  auroc: z
+    .strictObject({
+      value: fraction,
+      /** Of 95 %, for images drawn at random (DeLong), widened by `binError`. */
+      low: fraction,
+      high: fraction,
+      /** How far the value of the scores themselves may lie from this one, at most. */
+      binError: fraction,
+    })
+    .nullable(),
+});
+export type GlobalAuroc = z.infer<typeof globalAurocSchema>;
+
+/** Of the model that the round started from. */
+export const roundEvaluationSchema = z.strictObject({
+  /** Those that had labels enough; of how many each has, nobody learns. */
+  sites: z.int().min(1),
+  classes: z.array(globalAurocSchema).min(1).readonly(),
+});
+export type RoundEvaluation = z.infer<typeof roundEvaluationSchema>;
