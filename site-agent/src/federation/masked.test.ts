@@ -2,7 +2,9 @@
 import { writeFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
+import { countScores } from "@consilium/shared/evaluation/auroc";
 import { vectorLength } from "@consilium/shared/manifest";
+import type { PlanInput } from "@consilium/shared/plan";
 import { afterEach, describe, expect, it } from "vitest";
 import {
   arithmeticTrainer,
@@ -25,11 +27,15 @@ afterEach(async () => {
 const NAMES = ["a", "b", "c"] as const;
 const CAP = 64;
 
-async function start(rounds: number): Promise<{ federation: TestFederation; sites: TestSite[] }> {
+async function start(
+  rounds: number,
+  more: Partial<PlanInput> = {},
+): Promise<{ federation: TestFederation; sites: TestSite[] }> {
   const started = await TestFederation.start({
     rounds,
     minSites: NAMES.length,
     aggregation: { examplesCap: CAP },
+    ...more,
   });
   federation = started;
   return { federation: started, sites: await Promise.all(NAMES.map((name) => started.site(name))) };
@@ -201,11 +207,17 @@ describe("a masked federation", () => {
   }, 60_000);
 
   it("sends an update that was part of an opened sum in no other attempt: those sites train again, differently", async () => {
-    const { federation: running, sites } = await start(1);
+    const evaluation = { classes: ["normal", "pneumonia"] };
+    const { federation: running, sites } = await start(1, { health: { evaluation } });
     const seeds = NAMES.map((): number[] => []);
-    const trainers = NAMES.map((_, i) =>
-      arithmeticTrainer((i + 1) * 1e-5, 1000, ({ seed }) => Promise.resolve(seeds[i]?.push(seed))),
-    );
+    const scores = [countScores([0.2, 0.7, 0.9], [0, 0, 1])];
+    const trainers = NAMES.map((_, i): Trainer => {
+      const inner = arithmeticTrainer((i + 1) * 1e-5, 1000, ({ seed }) =>
+        Promise.resolve(seeds[i]?.push(seed)),
+      );
+      const health = { moments: null, heldOut: null, labelled: null, scores };
+      return { ...inner, train: async (...args) => ({ ...(await inner.train(...args)), health }) };
+    });
     const losing = running.loseVectorsOnRelease(1);
     const runs = sites.map((site, i) => site.run(trainers[i] ?? arithmeticTrainer(0)));
     await Promise.all(runs.map(({ result }) => result));
@@ -227,6 +239,10 @@ describe("a masked federation", () => {
       expect(new Set(seeds[i]).size).toBe(wasReleased ? 2 : 1);
       expect(seeds[i]).toHaveLength(wasReleased ? 2 : 1);
     }
+    // How images score does not change with the crops, so those sites do not say it again.
+    const { totals } = history[1] ?? {};
+    const says = released.filter((wasReleased) => !wasReleased).length;
+    expect(totals?.evaluation?.sites ?? 0).toBe(says);
   });
 
   it("is tried again at once when a site says that it lost its keys, and says who and why", async () => {
