@@ -144,6 +144,16 @@ describe("what a person reads", () => {
       .join(" ");
     expect(text).toContain("cancel only in the sum");
     expect(whatTheCoordinatorCanRead(status.plan)).toMatchObject({ isWarning: false });
+    expect(text).not.toContain("AUROC");
+    const health = {
+      images: 64,
+      leastSpread: 0,
+      evaluation: { classes: ["normal", "pneumonia"], images: 64 },
+    };
+    const evaluated = describePlan({ ...status.plan, health }, null).find(
+      (line) => line.label === "Evaluation",
+    );
+    expect(evaluated?.text).toContain("labels normal, pneumonia");
     const curves = lossCurves(status);
     expect(curves.global.filter((loss) => loss !== null)).toHaveLength(2);
     expect(curves.sites.flatMap(({ losses }) => losses).every((loss) => loss === null)).toBe(true);

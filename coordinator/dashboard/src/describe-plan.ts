@@ -62,12 +62,21 @@ export function describePlan(plan: Plan, parameters: number | null): readonly Pl
       text: `${describeStrategy(aggregation.strategy)} A round needs ${plan.minSites} ${plan.minSites === 1 ? "site" : "sites"} and closes after ${limit(plan.roundDeadlineMs)} at the latest.`,
     },
     ...(plan.privacy.unit === "none" ? [] : [{ label: "Privacy", text: describePrivacy(plan.privacy) }]),
+    ...describeEvaluation(plan),
     {
       label: "What leaves a site",
       text: `Weight updates${parameters === null ? "" : ` (about ${formatBytes((parameters * aggregation.linkBits) / 8)} a round)`}, ${PROTECTION[aggregation.secure]} Once, histograms of what the images are like. Images, labels, names and headers stay.`,
     },
   ];
   return lines.map(({ label, text }) => ({ label, text: keepUnitsWithNumbers(text) }));
+}
+
+/** The one thing that follows from labels; only where the plan asks. */
+function describeEvaluation({ health }: Plan): readonly PlanLine[] {
+  const classes = health?.evaluation?.classes;
+  if (classes === undefined) return [];
+  const text = `Where a site has labels ${classes.join(", ")}, it counts how its images score; the counts travel under the same masks, and give the AUROC of all sites together.`;
+  return [{ label: "Evaluation", text }];
 }
 
 type SitePrivacy = Extract<Plan["privacy"], { readonly unit: "site" }>;

@@ -55,6 +55,9 @@ describe("consilium-coordinator", () => {
     expect(plan).toMatchObject({ privacy: { unit: "none" } });
     const protecting: unknown = JSON.parse(await run(...args, "--target-epsilon", "6", "--delta", "1e-7"));
     expect(protecting).toMatchObject({ privacy: { unit: "patient", targetEpsilon: 6, delta: 1e-7 } });
+    const evaluating = parsePlan(JSON.parse(await run(...args, "--evaluate", "normal,pneumonia")));
+    expect(evaluating.health?.evaluation?.classes).toEqual(["normal", "pneumonia"]);
+    await expect(run(...args, "--evaluate", "normal")).rejects.toMatchObject({ code: "plan.invalid" });
     await expect(run(...args, "--delta", "1e-7")).rejects.toMatchObject({ code: "plan.invalid" });
     await expect(run(...args, "--out", out)).rejects.toMatchObject({ code: "config.invalid" });
     await run(...args, "--out", out, "--force");

@@ -109,7 +109,22 @@ function describeStatus(status: FederationStatus): string {
     const images = compared === undefined ? "" : `, images ${compared.verdict}`;
     return `  ${site.connected ? "*" : " "} ${site.site.padEnd(20)} ${(site.hold?.reason ?? site.phase).padEnd(13)} ${site.contributions} updates, ${formatBytes(site.receivedBytes)}${images}`;
   });
-  return [...head, describeCohort(status), ...sites].join("\n");
+  return [...head, ...describeEvaluation(status), describeCohort(status), ...sites].join("\n");
+}
+
+/** The newest one; nothing where the plan does not ask, or nobody has labels enough. */
+function describeEvaluation({ history }: FederationStatus): readonly string[] {
+  const newest = history.findLast(({ totals }) => totals?.evaluation !== undefined);
+  const evaluation = newest?.totals?.evaluation;
+  if (newest === undefined || evaluation === undefined) return [];
+  const classes = evaluation.classes.map(({ class: name, auroc, positives, negatives }) =>
+    auroc === null
+      ? `${name} unknown`
+      : `${name} ${auroc.value.toFixed(3)} (${auroc.low.toFixed(3)} to ${auroc.high.toFixed(3)}; ${positives} against ${negatives} images)`,
+  );
+  return [
+    `  AUROC of ${evaluation.sites} sites together, of the model that round ${newest.round} started from: ${classes.join(", ")}`,
+  ];
 }
 
 /** Histograms whose bins have names that people read. */

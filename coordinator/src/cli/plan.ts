@@ -38,6 +38,7 @@ export interface PlanOptions {
   readonly proximalMu?: number;
   readonly heldOutShare?: number;
   readonly tolerance?: number;
+  readonly evaluate?: readonly string[];
   readonly plain?: boolean;
   readonly linkBits?: number;
   readonly examplesCap?: number;
@@ -83,6 +84,7 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
         examplesCap: options.examplesCap,
       }),
       acceptance: acceptanceOf(options),
+      health: options.evaluate === undefined ? undefined : { evaluation: { classes: options.evaluate } },
     }),
   );
   const text = `${JSON.stringify(plan, null, 2)}\n`;

@@ -193,6 +193,11 @@ their home folders, and --advertise. See docs/scaling.md.
       number,
     )
     .option("--tolerance <f>", "how much larger the held-out loss may be, as a share (default: .05)", number)
+    .option(
+      "--evaluate <classes>",
+      "after each round, AUROC over all sites' labelled images, without a score leaving one: normal,pneumonia",
+      names,
+    )
     .option("--link-bits <n>", "32, or 16 for narrow links: half the bytes, errors of 1e-4 to 1e-2", number)
     .option("--plain", "no masks: the coordinator can read each update; every site has to allow it")
     .option("--out <file>", "where to write it; standard output if absent")
@@ -203,6 +208,7 @@ their home folders, and --advertise. See docs/scaling.md.
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --pretext mocov3 --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy fedavgm --held-out-share .1 --out plan.json",
+        "plan --federation chest --title 'Chest radiographs' --rounds 25 --evaluate normal,pneumonia --out plan.json",
         "plan --federation ct --title 'Chest CT' --rounds 25 --channels 3 --image-px 96 --cache-px 112 --depth-px 32 --patch-depth-px 4 --cache-depth-px 40 --slice-spacing-mm 5 --pixel-spacing-mm 3 --out plan.json",
       ),
     )
@@ -234,6 +240,8 @@ their home folders, and --advertise. See docs/scaling.md.
 export function describeFailure(error: unknown): ConsiliumError {
   return error instanceof CommanderError ? misuse(error, "consilium-coordinator") : toConsiliumError(error);
 }
+
+const names = (text: string): readonly string[] => text.split(",").map((name) => name.trim());
 
 function number(text: string): number {
   const value = Number(text);

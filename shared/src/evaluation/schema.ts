@@ -38,7 +38,7 @@ export type GlobalAuroc = z.infer<typeof globalAurocSchema>;
 
 /** Of the model that the round started from. */
 export const roundEvaluationSchema = z.strictObject({
-  /** Those that had labels enough; of how many each has, nobody learns. */
+  /** Those that had labels enough. */
   sites: z.int().min(1),
   classes: z.array(globalAurocSchema).min(1).readonly(),
 });

@@ -21,21 +21,21 @@ export interface LabelScores {
 
 const NEIGHBOURS = 5;
 /** Images of a part, and of classes in it, below which a share means nothing. */
-const FEWEST = 16;
-const SPLIT_SEED = 0;
+export const FEWEST_LABELLED = 16;
+export const SPLIT_SEED = 0;
 
 /** Half of the patients name the other half. Null where there are too few. */
 export function labelScores(features: readonly LabelledFeature[]): LabelScores | null {
   const { known, asked } = splitByPatient(features, { known: 0.5, asked: 0.5 }, SPLIT_SEED);
   const classes = [...new Set(known.map(({ label }) => label))].sort();
-  if (known.length < FEWEST || asked.length < FEWEST || classes.length < 2) return null;
+  if (known.length < FEWEST_LABELLED || asked.length < FEWEST_LABELLED || classes.length < 2) return null;
   const share = (isRight: (one: LabelledFeature, index: number) => boolean): number =>
     asked.filter(isRight).length / asked.length;
   const most = commonest(known.map(({ label }) => label));
   const probabilities = probe({
-    trainFeatures: flat(known),
+    trainFeatures: flatFeatures(known),
     trainClasses: Int32Array.from(known, ({ label }) => classes.indexOf(label)),
-    testFeatures: flat(asked),
+    testFeatures: flatFeatures(asked),
     classes: classes.length,
     weights: new Float32Array(known.length).fill(1),
     l2: LOGISTIC_DEFAULTS.l2,
@@ -79,7 +79,8 @@ function commonest(labels: readonly string[]): string | undefined {
   return best;
 }
 
-function flat(features: readonly LabelledFeature[]): Float32Array {
+/** [N, D] */
+export function flatFeatures(features: readonly LabelledFeature[]): Float32Array {
   const width = features[0]?.feature.length ?? 0;
   const all = new Float32Array(features.length * width);
   for (const [i, { feature }] of features.entries()) all.set(feature, i * width);

@@ -1,4 +1,5 @@
 /** A plan as a person reads it before they approve it: what is trained, what leaves, who can see what. */
+import { evaluationOf } from "@consilium/shared/evaluation/extras";
 import type { Plan } from "@consilium/shared/plan";
 import { planHash } from "@consilium/shared/plan";
 import { shortHash } from "./gate.ts";
@@ -20,6 +21,7 @@ export function planLines(plan: Plan): readonly (readonly [string, string])[] {
       `${training.localEpochs} passes over this site's images in batches of ${training.batchSize}, on this machine`,
     ],
     ["leaves", leaves(plan)],
+    ...evaluation(plan),
     ["privacy", privacy(plan)],
     ["stays", "images, labels, patients' data and everything that names anyone"],
   ];
@@ -37,6 +39,14 @@ function leaves({ aggregation }: Plan): string {
   return aggregation.secure === "masked"
     ? "the change of the weights, masked: the coordinator learns the sum over all sites and no single one"
     : "the change of the weights, loss and number of images; NOT MASKED: the coordinator can read them";
+}
+
+/** Only where the plan asks: it is the one thing that follows from labels and leaves. */
+function evaluation(plan: Plan): readonly (readonly [string, string])[] {
+  const asked = evaluationOf(plan);
+  if (asked === null) return [];
+  const text = `how many images labelled ${asked.classes.join(", ")} score how high, masked: the coordinator learns the counts of all sites together`;
+  return [["evaluation", text]];
 }
 
 function privacy({ privacy: terms }: Plan): string {

@@ -1,10 +1,16 @@
+import { evaluationOfSums } from "@consilium/shared/evaluation/extras";
 import { healthOfSite } from "@consilium/shared/health/extras";
 import { parsePlan } from "@consilium/shared/plan";
+import { roundExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
+import { consortium } from "@consilium/shared/secagg/testing/consortium";
+import { runAttempt } from "@consilium/shared/secagg/testing/run";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { auroc, column } from "../downstream/metrics.ts";
+import { probeAnswers } from "../downstream/probe-scores.ts";
 import { createEngine } from "../engine/engine.ts";
 import { genesis } from "./genesis.ts";
 import { HealthCheck } from "./health-check.ts";
-import { toyCache, toyPlan } from "./testing/toy.ts";
+import { toyCache, toyPlan, toyRecord, TOY_CACHE_PX } from "./testing/toy.ts";
 
 const IMAGES = 240;
 const rest = toyPlan();
@@ -54,5 +60,80 @@ describe("a look at the global model", () => {
     controller.abort();
     const looked = check.look(BASE, { cache: CACHE, labels: new Map(), signal: controller.signal });
     await expect(looked).rejects.toMatchObject({ name: "AbortError" });
+  });
+});
+
+describe("a common evaluation", () => {
+  const CLASSES = ["normal", "bright"];
+  const EVALUATED = parsePlan({
+    ...rest,
+    health: { images: 64, leastSpread: 0, evaluation: { classes: CLASSES, images: 200 } },
+  });
+  /** As long as the body of the vector; what is in it does not matter here. */
+  const MAGNITUDES = [{ name: "weight", length: 3, largest: 0.5 }];
+  const METRICS = { loss: 1, finalLoss: 1, updateNorm: 1, steps: 3, trainingMs: 1 };
+  let check: HealthCheck;
+  beforeAll(async () => {
+    check = await HealthCheck.compile(await createEngine({ threads: 1, device: "cpu" }), EVALUATED);
+  });
+  afterAll(() => check.dispose());
+
+  /** Some images of the toy set; the brighter ones are of the second class, with one in ten labelled wrongly. */
+  function hospital(first: number, count: number) {
+    const indices = Array.from({ length: count }, (_, i) => first + i);
+    const cache = {
+      ...CACHE,
+      records: indices.map((index) => CACHE.records[index] ?? toyRecord(index)),
+      read: (places: Int32Array, out: Uint8Array) => {
+        CACHE.read(
+          places.map((place) => indices[place] ?? 0),
+          out,
+        );
+      },
+    };
+    const pixels = new Uint8Array(count * TOY_CACHE_PX ** 2);
+    cache.read(Int32Array.from(indices.keys()), pixels);
+    const brightness = indices.map((_, i) =>
+      pixels.subarray(i * TOY_CACHE_PX ** 2, (i + 1) * TOY_CACHE_PX ** 2).reduce((sum, v) => sum + v, 0),
+    );
+    const middle = brightness.toSorted((a, b) => a - b)[Math.floor(count / 2)] ?? NaN;
+    const labels = new Map(
+      cache.records.map(({ image }, i): [string, string] => {
+        const isBright = (brightness[i] ?? 0) > middle !== (i % 10 === 0);
+        return [image, isBright ? "bright" : "normal"];
+      }),
+    );
+    return { cache, labels, signal: never };
+  }
+
+  it("of three hospitals' masked sum is the AUROC of their pooled scores within .002; without labels a site adds nothing", async () => {
+    const hospitals = [hospital(0, 90), hospital(90, 80), hospital(170, 70)];
+    const unlabelled = { ...hospital(0, 60), labels: new Map<string, string>() };
+    const sites = [...hospitals, unlabelled];
+    const found = await Promise.all(sites.map((site) => check.look(BASE, site)));
+    expect(found.map(({ scores }) => scores === null)).toEqual([false, false, false, true]);
+
+    const layout = roundLayout(EVALUATED, 1, sites.length, MAGNITUDES);
+    const members = consortium(layout);
+    const names = [...members.members.keys()];
+    const { aggregate } = runAttempt(members, (name) => {
+      const at = names.indexOf(name);
+      const extras = roundExtras(EVALUATED, METRICS, found[at] ?? null);
+      const roundingKey = new Uint8Array(32).fill(at + 1);
+      return { update: new Float32Array(3), examples: 60, extras, roundingKey };
+    });
+    const round = evaluationOfSums(aggregate.extras);
+
+    // In one place: what no coordinator ever has.
+    const features = await Promise.all(hospitals.map((site) => check.labelledFeatures(BASE, site)));
+    const answers = features.flatMap((site) => probeAnswers(site, CLASSES) ?? []);
+    const scores = answers.flatMap(({ probabilities }) => [...column(probabilities, 2, 1)]);
+    const truth = answers.flatMap(({ labels }) => labels.map((label) => Number(label === "bright")));
+    const pooled = auroc(scores, truth)() ?? NaN;
+    const [bright] = round?.classes ?? [];
+    expect(round?.sites).toBe(3);
+    expect((bright?.positives ?? 0) + (bright?.negatives ?? 0)).toBe(scores.length);
+    expect(Math.abs((bright?.auroc?.value ?? NaN) - pooled)).toBeLessThan(0.002);
+    expect(pooled).toBeGreaterThan(0.6);
   });
 });

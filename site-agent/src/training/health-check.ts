@@ -2,16 +2,18 @@
  * A look at the global model that a round starts from, on this site's images: what leaves are sums over features, never a
  * feature. All sites look at the same model, so that their sums are those of all images together.
  */
+import { evaluationOf, type SiteScores } from "@consilium/shared/evaluation/extras";
 import type { SiteHealth } from "@consilium/shared/health/extras";
 import { MomentSums } from "@consilium/shared/health/moments";
 import { vectorLength } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
 import { readImages } from "../dataset/batches.ts";
 import { holdOut } from "../dataset/held-out.ts";
-import type { Labels } from "../dataset/labels.ts";
+import { labelledImages, type Labels } from "../dataset/labels.ts";
 import { Random } from "../dataset/random.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { labelScores, type LabelledFeature } from "../downstream/label-scores.ts";
+import { probeAnswers, scoreCounts } from "../downstream/probe-scores.ts";
 import { createEngine } from "../engine/engine.ts";
 import type { Engine, Inference } from "../engine/types.ts";
 import { manifestOf } from "../model/manifest.ts";
@@ -33,6 +35,14 @@ interface Looked {
   readonly cache: ImageCache;
   readonly labels: Labels;
   readonly signal: AbortSignal;
+}
+
+interface FoundFeature {
+  /** Place in the cache. */
+  readonly index: number;
+  /** Of the whole image, and of another view of it. */
+  readonly feature: Float32Array;
+  readonly other: Float32Array;
 }
 
 /** Compiled once, used in every round. */
@@ -68,33 +78,48 @@ export class HealthCheck {
    */
   async look(base: Float32Array, looked: Looked): Promise<SiteHealth> {
     const { width } = vitConfig(this.#plan.model);
-    const found = await this.#featuresOf(base, looked);
+    const images = this.#plan.health?.images ?? 0;
+    const all = looked.cache.records.map((_, index) => index);
+    const found = await this.#featuresOf(base, spread(all, images), looked);
     if (found.length < 2) return { moments: null, heldOut: null, labelled: null };
     const sums = new MomentSums(width);
     for (const { feature, other } of found) sums.add(feature, other);
-    const labelled = found.flatMap(({ index, feature }): LabelledFeature[] => {
-      const record = looked.cache.records[index];
-      const label = record === undefined ? undefined : looked.labels.get(record.image);
-      return record === undefined || label === undefined ? [] : [{ patient: record.patient, label, feature }];
-    });
     return {
       moments: sums.means(),
       heldOut: await this.#judged(base, looked),
-      labelled: labelScores(labelled),
+      labelled: labelScores(withLabels(found, looked)),
+      scores: await this.#scored(base, looked),
     };
   }
 
-  /** Of images evenly spread over the cache. */
-  async #featuresOf(base: Float32Array, { cache, signal }: Looked) {
+  /** How a head on this site's labels scores other patients of it; null where the plan does not ask, or labels are too few. */
+  async #scored(base: Float32Array, looked: Looked): Promise<SiteScores | null> {
+    const evaluation = evaluationOf(this.#plan);
+    if (evaluation === null) return null;
+    const answers = probeAnswers(await this.labelledFeatures(base, looked), evaluation.classes);
+    return answers && scoreCounts(answers, evaluation.classes);
+  }
+
+  /** Of the images with a label that the plan evaluates, evenly spread; none where it does not. */
+  async labelledFeatures(base: Float32Array, looked: Looked): Promise<LabelledFeature[]> {
+    const { classes, images } = evaluationOf(this.#plan) ?? { classes: [], images: 0 };
+    const usable = labelledImages(looked.cache.records, looked.labels)
+      .filter(({ label }) => classes.includes(label))
+      .map(({ index }) => index);
+    return withLabels(await this.#featuresOf(base, spread(usable, images), looked), looked);
+  }
+
+  async #featuresOf(
+    base: Float32Array,
+    indices: readonly number[],
+    { cache, signal }: Looked,
+  ): Promise<FoundFeature[]> {
     const config = vitConfig(this.#plan.model);
     const { width } = config;
-    const count = Math.min(this.#plan.health?.images ?? 0, cache.records.length);
-    const indices = Array.from({ length: count }, (_, i) => Math.floor((i * cache.records.length) / count));
     // Every task has the encoder's weights first.
     await this.#features.writeWeights(base.subarray(0, vectorLength(manifestOf(vitParameters(config)))));
     const random = new Random(SEED);
-    const found: { readonly index: number; readonly feature: Float32Array; readonly other: Float32Array }[] =
-      [];
+    const found: FoundFeature[] = [];
     for (const chosen of batches(indices)) {
       signal.throwIfAborted();
       const images = readImages(cache, filled(chosen), this.#plan.model.channels);
@@ -132,6 +157,23 @@ export class HealthCheck {
     await this.#features.dispose();
     await this.#judge?.dispose();
   }
+}
+
+function withLabels(
+  found: readonly FoundFeature[],
+  { cache, labels }: Pick<Looked, "cache" | "labels">,
+): LabelledFeature[] {
+  return found.flatMap(({ index, feature }) => {
+    const record = cache.records[index];
+    const label = record === undefined ? undefined : labels.get(record.image);
+    return record === undefined || label === undefined ? [] : [{ patient: record.patient, label, feature }];
+  });
+}
+
+/** At most so many of them, evenly. */
+function spread(indices: readonly number[], most: number): readonly number[] {
+  const count = Math.min(most, indices.length);
+  return Array.from({ length: count }, (_, i) => indices[Math.floor((i * indices.length) / count)] ?? 0);
 }
 
 function* batches(indices: ArrayLike<number>): Generator<readonly number[], void> {

@@ -1,3 +1,4 @@
+import type { RoundEvaluation } from "@consilium/shared/evaluation/schema";
 import { spreadOf } from "@consilium/shared/health/moments";
 import type { RoundHealth } from "@consilium/shared/health/schema";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
@@ -9,7 +10,7 @@ const SHOWN = 6;
 
 interface Column {
   readonly title: string;
-  readonly text: (health: RoundHealth) => string;
+  readonly text: (health: RoundHealth, evaluation: RoundEvaluation | undefined) => string;
 }
 
 const percent = (share: number | null): string => (share === null ? "–" : `${(share * 100).toFixed(0)} %`);
@@ -33,10 +34,25 @@ const LABELLED: readonly Column[] = [
   { title: "Commonest class", text: ({ commonest }) => percent(commonest) },
 ];
 
+/** One for each class that sites' scores were added up of. */
+function evaluated(evaluations: readonly (RoundEvaluation | undefined)[]): readonly Column[] {
+  const classes = evaluations.findLast((one) => one !== undefined)?.classes ?? [];
+  return classes.map(({ class: name }) => ({
+    title: `AUROC, ${name}`,
+    text: (_, evaluation) => {
+      const auroc = evaluation?.classes.find((one) => one.class === name)?.auroc ?? null;
+      if (auroc === null) return "–";
+      return `${auroc.value.toFixed(3)} (${auroc.low.toFixed(3)} to ${auroc.high.toFixed(3)})`;
+    },
+  }));
+}
+
 /** Whether the encoder still tells images apart. Nothing before the first round, or where the plan does not look. */
 export function HealthCard({ status }: { readonly status: FederationStatus }): ReactNode {
   const rows = completedRounds(status)
-    .flatMap(({ round, health }) => (health === null ? [] : [{ round, health }]))
+    .flatMap(({ round, health, totals }) =>
+      health === null ? [] : [{ round, health, evaluation: totals?.evaluation }],
+    )
     .slice(-SHOWN)
     .toReversed();
   if (rows.length === 0) return null;
@@ -44,6 +60,8 @@ export function HealthCard({ status }: { readonly status: FederationStatus }): R
     ...FEATURES,
     ...(rows.some(({ health }) => health.heldOutLoss !== null) ? HELD_OUT : []),
     ...(rows.some(({ health }) => health.probe !== null) ? LABELLED : []),
+    // Newest first.
+    ...evaluated(rows.map(({ evaluation }) => evaluation).toReversed()),
   ];
   return (
     <section className="card" aria-labelledby="health-title">
@@ -64,12 +82,12 @@ export function HealthCard({ status }: { readonly status: FederationStatus }): R
             </tr>
           </thead>
           <tbody>
-            {rows.map(({ round, health }) => (
+            {rows.map(({ round, health, evaluation }) => (
               <tr key={round} data-testid={`health-${round}`}>
                 <th scope="row">{round}</th>
                 {columns.map(({ title, text }) => (
                   <td key={title} className="number">
-                    {text(health)}
+                    {text(health, evaluation)}
                   </td>
                 ))}
               </tr>

@@ -27,6 +27,7 @@ import { privacyLedger } from "../../privacy/ledger.ts";
 import { readPrivacyPolicy } from "../../privacy/policy.ts";
 import { SOFTWARE } from "../../software.ts";
 import { handle, siteCommand } from "../context.ts";
+import { sayEvaluation } from "../evaluation-report.ts";
 import { sayRoster } from "./roster.ts";
 import { chooseTrainingEngine, withTrainingOptions, type TrainingCliOptions } from "../engine-options.ts";
 import type { Output } from "../output.ts";
@@ -63,6 +64,7 @@ goes on from where it was at most a minute before. While the coordinator does no
       const cache = parseName("--cache", options.cache);
       const cacheDir = home.cacheFolder(cache);
       await assertApproved(cacheDir);
+      await sayEvaluation(plan, cacheDir, output);
       const network = await networkFor(enrolment.coordinatorUrl, options, ports);
       const engine = await chooseTrainingEngine(options, plan, output);
       // Loaded here, so that `--help` and the small commands do not wait for the engine.

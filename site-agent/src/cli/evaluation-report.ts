@@ -1,0 +1,34 @@
+/** What a person is told about this site's part in the common evaluation. */
+import { evaluationOf } from "@consilium/shared/evaluation/extras";
+import type { Plan } from "@consilium/shared/plan";
+import { readLabels } from "../dataset/labels.ts";
+import { FEWEST_LABELLED } from "../downstream/label-scores.ts";
+import type { Output } from "./output.ts";
+
+/** Half of the patients teach, the others are scored. */
+const FEWEST = 2 * FEWEST_LABELLED;
+
+/** Nothing where the plan does not ask. @throws cache.corrupt */
+export async function sayEvaluation(
+  plan: Plan,
+  cacheDir: string,
+  output: Pick<Output, "event">,
+): Promise<void> {
+  const evaluation = evaluationOf(plan);
+  if (evaluation === null) return;
+  const { classes } = evaluation;
+  const labels = [...(await readLabels(cacheDir)).values()];
+  const images = classes.map((name) => labels.filter((label) => label === name).length);
+  const takesPart = !images.includes(0) && images.reduce((sum, count) => sum + count) >= FEWEST;
+  const found = classes.map((name, at) => `${name} ${images[at] ?? 0}`).join(", ");
+  output.event(
+    "evaluation",
+    { classes, images, takesPart },
+    takesPart
+      ? `evaluation · labelled images here: ${found}; how they score leaves in the masked sum alone`
+      : [
+          `evaluation · no part in it: the plan asks for ${FEWEST} labelled images or more, some of every class; here: ${found}`,
+          "  next         consilium-site label adds labels; training goes on without them",
+        ].join("\n"),
+  );
+}
