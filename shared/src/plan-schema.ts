@@ -4,7 +4,7 @@ import { healthPlanSchema } from "./health/schema.ts";
 import { greySchema, volumeSchema } from "./grey-schema.ts";
 import { federationIdSchema } from "./ids.ts";
 import { comparesImages, FEWEST_COMPARED, pretextSchema } from "./pretext-schema.ts";
-import { fewestSites, needsEachUpdate, strategySchema } from "./strategy-schema.ts";
+import { fewestSites, groupSitesOf, needsEachUpdate, strategySchema } from "./strategy-schema.ts";
 
 const fraction = z.number().min(0).max(1);
 
@@ -158,10 +158,18 @@ export const planSchema = z
     message: "needs every update by itself, and masks leave the coordinator their sum alone",
     params: { code: "plan.needs-each-update" },
   })
+  .refine(
+    ({ aggregation }) =>
+      aggregation.secure === "masked" || groupSitesOf(aggregation.strategy) === undefined,
+    {
+      path: ["aggregation", "strategy"],
+      message: "groups are there to hide sites; where the coordinator reads every update take median",
+    },
+  )
   .refine(({ aggregation, minSites }) => minSites >= fewestSites(aggregation.strategy), {
     path: ["minSites"],
     message:
-      "too few for aggregation.strategy: median and trimmed-mean want 3 sites, krum and multi-krum twice byzantine and 3",
+      "too few for aggregation.strategy: median and trimmed-mean want 3 sites, krum and multi-krum twice byzantine and 3, group-median three groups, 12 sites or more",
   })
   .refine(
     ({ aggregation, training: { adamBeta1, adamBeta2 } }) =>

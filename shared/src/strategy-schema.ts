@@ -1,5 +1,6 @@
 /** How updates become the next global model, as a plan says it. See docs/strategies.md for what each is for. */
 import { z } from "zod";
+import { fewestInGroup, MIN_GROUP_SITES, MIN_GROUPS } from "./secagg/threshold.ts";
 
 /** A share of what was, below 1: a sum with nothing forgotten grows without end. */
 const decay = z.number().min(0).max(0.9999);
@@ -12,6 +13,9 @@ const adaptive = {
   /** How far a weight must have moved to count as moving; the smaller, the more alike all weights move. */
   tau: z.number().positive().max(1).default(1e-3),
 } as const;
+
+/** Beyond, a site would share its keys with more than a hundred others. */
+const MOST_GROUP_SITES = 64;
 
 /** Sites that may send anything at all. */
 const byzantine = z.int().min(1).max(1000).default(1);
@@ -33,6 +37,12 @@ const strategyWithSettingsSchema = z.discriminatedUnion("name", [
   z.strictObject({ name: z.literal("krum"), byzantine }),
   /** The mean of those that lie closest to most others. */
   z.strictObject({ name: z.literal("multi-krum"), byzantine }),
+  /** Of each weight by itself, of the means of groups of sites, each under masks of its own. */
+  z.strictObject({
+    name: z.literal("group-median"),
+    /** Fewest sites of a group; the larger, the better each hides, and the fewer groups there are to outvote one. */
+    groupSites: z.int().min(MIN_GROUP_SITES).max(MOST_GROUP_SITES).default(MIN_GROUP_SITES),
+  }),
 ]);
 
 /** `fedavg`, the mean weighted by images, has no settings and is a word. */
@@ -57,9 +67,28 @@ const NEEDS_EACH: Readonly<Record<StrategyName, boolean>> = {
   "trimmed-mean": true,
   krum: true,
   "multi-krum": true,
+  "group-median": false,
 };
 
 export const needsEachUpdate = (strategy: StrategyInPlan): boolean => NEEDS_EACH[strategyOf(strategy).name];
+
+/** Fewest sites of a group, of strategies that look at the sums of groups; undefined where there is one sum. */
+export function groupSitesOf(strategy: StrategyInPlan): number | undefined {
+  const settings = strategyOf(strategy);
+  return settings.name === "group-median" ? settings.groupSites : undefined;
+}
+
+/** Fewest sites behind a sum that the coordinator opens, where the plan masks. */
+export function fewestInSum({
+  aggregation: { strategy },
+  minSites,
+}: {
+  readonly aggregation: { readonly strategy: StrategyInPlan };
+  readonly minSites: number;
+}): number {
+  const groupSites = groupSitesOf(strategy);
+  return groupSites === undefined ? minSites : fewestInGroup(groupSites);
+}
 
 /** With fewer sites its promise does not hold. Krum: 2f + 3 (Blanchard et al. 2017, proposition 4.2). */
 export function fewestSites(strategy: StrategyInPlan): number {
@@ -71,6 +100,8 @@ export function fewestSites(strategy: StrategyInPlan): number {
     case "median":
     case "trimmed-mean":
       return 3;
+    case "group-median":
+      return MIN_GROUPS * settings.groupSites;
     case "fedavg":
     case "fedavgm":
     case "fedadam":
@@ -98,5 +129,7 @@ export function describeStrategy(strategy: StrategyInPlan): string {
       return `The model moves by the one update that lies closest to most others; up to ${settings.byzantine} ${settings.byzantine === 1 ? "site" : "sites"} may send anything.`;
     case "multi-krum":
       return `The model moves by the mean of the updates that lie closest to most others; up to ${settings.byzantine} ${settings.byzantine === 1 ? "site" : "sites"} may send anything.`;
+    case "group-median":
+      return `Each round, chance divides the sites into groups of at least ${settings.groupSites}; each weight moves by the median of what the groups' means say, each group counting alike: sites in fewer than half of the groups cannot move it at will. The coordinator opens the sum of each group, of as few as ${fewestInGroup(settings.groupSites)} sites.`;
   }
 }

@@ -2,6 +2,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import { sha256Schema } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
+import { fewestInSum } from "@consilium/shared/strategy-schema";
 import { z } from "zod";
 import { hoursSchema } from "./governance/hours.ts";
 
@@ -13,7 +14,7 @@ export const policySchema = z.strictObject({
   planApproval: z.enum(["by-hand", "automatic"]).default("by-hand"),
   /** Hashes of plans that need no approval by hand. */
   allowedPlans: z.array(sha256Schema).readonly().default([]),
-  /** Fewest sites in a round. Masked rounds have three or more in any case. */
+  /** Fewest sites in a round, and in a group where the plan has groups summed apart. Under masks there are three or more. */
   minCohort: z.int().min(1).max(10_000).default(2),
   /** When training may run; null is always. */
   hours: hoursSchema.nullable().default(null),
@@ -40,7 +41,8 @@ export function assertAllowed({ aggregation, minSites, pretext }: Plan, policy: 
   if (aggregation.secure === "plain" && policy.requireSecureAggregation) {
     throw new ConsiliumError("policy.plain-refused", { culprits: ["aggregation.secure"] });
   }
-  assertCohort(minSites, policy);
+  // What hides a site is the sum that is opened: a group's, where there are groups, and not the federation's.
+  assertCohort(fewestInSum({ aggregation, minSites }), policy);
   if (policy.pretextTasks !== null && !policy.pretextTasks.includes(pretext.task)) {
     throw new ConsiliumError("policy.task-refused", {
       detail: `(${pretext.task})`,

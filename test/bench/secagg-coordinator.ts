@@ -110,15 +110,15 @@ async function inFolder(
     });
     arrivalCore = Math.min(arrivalCore, core / different.length);
   }
-  const job: MaskedFoldJob = {
+  const unmasking = { phase: "unmasking", survivors, removals } as const;
+  const jobOf = (of: typeof frames): MaskedFoldJob => ({
     attempt,
     layout,
     base: base.sha256,
     strategy: { name: "fedavg" },
     serverState: null,
-    frames,
-    unmasking: { phase: "unmasking", survivors, removals },
-  };
+    sums: [{ frames: of, unmasking }],
+  });
   const folded = async (from: MaskedFoldJob, sum: ArrivedSum): Promise<Seconds> => {
     const next: { sha256?: Sha256 } = {};
     const taken = await timed(async () => {
@@ -129,8 +129,8 @@ async function inFolder(
   };
   return {
     arrivalCore,
-    opening: await folded({ ...job, frames: different }, arrived),
-    restarted: await folded(job, new ArrivedSum()),
+    opening: await folded(jobOf(different), arrived),
+    restarted: await folded(jobOf(frames), new ArrivedSum()),
   };
 }
 

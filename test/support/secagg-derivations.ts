@@ -47,7 +47,7 @@ export function derivationsOf(played: PlayedAttempt) {
     geometry: geometryOf(played.layout),
     mesh: {
       digest: mesh.digest,
-      shareThreshold: mesh.shareThreshold,
+      shareThreshold: required(mesh.groups[0]).threshold,
       holders: Object.fromEntries(mesh.holders),
     },
     transcript: transcriptHash(attempt, mesh, participants),
@@ -65,7 +65,7 @@ function ofSite({ attempt, mesh, layout }: PlayedAttempt, own: AttemptSecrets) {
   const { context } = attempt;
   const { site, selfSeed } = own;
   const holders = required(mesh.holders.get(site));
-  const split = { holders: holders.length, threshold: mesh.shareThreshold };
+  const split = { holders: holders.length, threshold: required(mesh.groups[0]).threshold };
   const drawn = own.coefficients.map((bytes) => Uint8Array.from(bytes)).values();
   const draw = (): Uint8Array => required(drawn.next().value);
   const selfShares = splitSecret(selfSeed, split, draw);

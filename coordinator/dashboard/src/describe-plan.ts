@@ -1,7 +1,7 @@
 /** The plan in a clinician's words. Pure. */
 import type { Plan } from "@consilium/shared/plan-schema";
 import { pretextInWords } from "@consilium/shared/pretext-words";
-import { describeStrategy } from "@consilium/shared/strategy-schema";
+import { describeStrategy, fewestInSum, groupSitesOf } from "@consilium/shared/strategy-schema";
 import { formatBytes, formatDurationMs } from "@consilium/shared/units";
 import { formatCount } from "./derive.ts";
 
@@ -113,11 +113,13 @@ export interface Reading {
 }
 
 /** Said plainly wherever the plan is summarised. */
-export function whatTheCoordinatorCanRead({ aggregation }: Plan): Reading {
-  return aggregation.secure === "masked"
-    ? {
-        text: "The coordinator sees the sum of the sites' updates, and no single one (secure aggregation).",
-        isWarning: false,
-      }
-    : { text: "Not masked: under this plan the coordinator can read each site's update.", isWarning: true };
+export function whatTheCoordinatorCanRead(plan: Plan): Reading {
+  const { secure, strategy } = plan.aggregation;
+  if (secure === "plain")
+    return { text: "Not masked: under this plan the coordinator can read each site's update.", isWarning: true };
+  const sum =
+    groupSitesOf(strategy) === undefined
+      ? "the sum of the sites' updates"
+      : `the sum of each group of sites, of as few as ${fewestInSum(plan)}`;
+  return { text: `The coordinator sees ${sum}, and no single update (secure aggregation).`, isWarning: false };
 }

@@ -1,34 +1,50 @@
 /**
- * The sum of masked updates, unmasked, and the next checkpoint out of it. Memory is two vectors, however many sites there
- * are: the sum, and the mean that it gives.
+ * The sums of masked updates, unmasked, and the next checkpoint out of them. Memory is two vectors, however many sites
+ * there are: a sum, and the mean that it gives. Means of groups wait on the disk.
  */
-import { ConsiliumError } from "@consilium/shared/errors";
+import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { evaluationOfSums } from "@consilium/shared/evaluation/extras";
 import { healthOfMeans } from "@consilium/shared/health/extras";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
 import type { RoundTotals } from "@consilium/shared/protocol/round";
-import { openSum, type Aggregate } from "@consilium/shared/secagg/coordinator/sum";
+import { joinTails, openSum, type Aggregate, type OpenedTail } from "@consilium/shared/secagg/coordinator/sum";
 import type { Unmasking } from "@consilium/shared/secagg/coordinator/unmask";
 import type { TailTotals } from "@consilium/shared/secagg/decode";
+import { geometryOf } from "@consilium/shared/secagg/layout";
+import { required } from "@consilium/shared/secagg/required";
+import { MIN_GROUPS } from "@consilium/shared/secagg/threshold";
 import type { Blobs } from "../blobs/blobs.ts";
 import { readHashed } from "../blobs/hashed.ts";
 import type { ArrivedSum } from "./arrived-sum.ts";
-import { readCheckpointHead } from "./checkpoint-stream.ts";
+import type { Slice } from "./checked-values.ts";
+import { readCheckpointHead, type CheckpointHead } from "./checkpoint-stream.ts";
+import { headerAndFloats, toBytes } from "./float-stream.ts";
 import { addMasksInThreads } from "./mask-threads.ts";
 import { addFrame, type MaskedTerms } from "./masked-frame.ts";
-import { writeNext, type NextJob, type NextModel } from "./next-checkpoint.ts";
+import { OWN, writeNext, type NextJob, type NextModel } from "./next-checkpoint.ts";
+import { strategyFor } from "./strategy.ts";
 
-/** All that it takes to open a sum, whatever it is of. */
-export interface MaskedSumJob extends MaskedTerms {
+/** One sum, whatever it is of. */
+export interface MaskedSum {
   /** The survivors' frames, by site. */
   readonly frames: readonly { readonly site: SiteId; readonly sha256: Sha256 }[];
   readonly unmasking: Unmasking;
 }
 
-export interface MaskedFoldJob extends MaskedSumJob, NextJob {}
+export interface MaskedSumJob extends MaskedTerms, MaskedSum {}
+
+/** All sums of an attempt: one, unless groups are summed apart. */
+export interface MaskedSums extends MaskedTerms {
+  readonly sums: readonly MaskedSum[];
+}
+
+export interface MaskedFoldJob extends MaskedSums, NextJob {}
 
 export interface MaskedFold extends NextModel {
+  /** Of all groups together. */
   readonly totals: RoundTotals;
+  /** Numbers of groups that were left out: their sites cannot have produced their sum. */
+  readonly garbled: readonly number[];
 }
 
 /**
@@ -42,10 +58,60 @@ export async function foldMaskedRound(
   arrived: ArrivedSum,
 ): Promise<MaskedFold> {
   const head = await readCheckpointHead(blobs.read(job.base));
-  const { mean, ...totals } = await openMasked(job, blobs, arrived);
-  const told = toRoundTotals(totals);
+  if (job.layout.groupSites !== undefined) return foldGroups(job, blobs, arrived, head);
+  const { mean, ...opened } = await openMasked({ ...job, ...required(job.sums[0]) }, blobs, arrived);
+  const totals = toRoundTotals(opened);
   const next = await writeNext(job, blobs, head, mean);
-  return { ...next, totals: told };
+  return { ...next, totals, garbled: [] };
+}
+
+/** Opens group after group; their means are to the strategy what single updates are elsewhere. */
+async function foldGroups(
+  job: MaskedFoldJob,
+  blobs: Blobs,
+  arrived: ArrivedSum,
+  head: CheckpointHead,
+): Promise<MaskedFold> {
+  const { layout, sums } = job;
+  const means: Sha256[] = [];
+  const tails: OpenedTail[] = [];
+  const garbled: number[] = [];
+  try {
+    for (const [i, sum] of sums.entries()) {
+      try {
+        const { mean, tail } = await openMasked({ ...job, ...sum }, blobs, arrived);
+        means.push((await blobs.write([toBytes(mean)])).sha256);
+        tails.push({ sites: sum.unmasking.survivors.length, bytes: tail });
+      } catch (error) {
+        if (toConsiliumError(error).code !== "secagg.garbled") throw error;
+        garbled.push(i);
+      }
+    }
+    if (means.length < MIN_GROUPS) {
+      const culprits = garbled.flatMap((i) => required(sums[i]).unmasking.survivors);
+      throw new ConsiliumError("secagg.garbled", { culprits });
+    }
+    const combined = await strategyFor(job.strategy).combine({
+      length: geometryOf(layout).bodyLength,
+      // Groups count alike: how many images one says it has is as little to be believed as its mean.
+      examples: means.map(() => 1),
+      read: (i) => meanValues(blobs, required(means[i])),
+    });
+    const totals = toRoundTotals(joinTails(layout, tails));
+    const next = await writeNext(job, blobs, head, combined);
+    return { ...next, totals, garbled };
+  } finally {
+    for (const name of means) await blobs.remove(name);
+  }
+}
+
+async function* meanValues(blobs: Blobs, name: Sha256): AsyncGenerator<Slice, void, undefined> {
+  let offset = 0;
+  for await (const part of headerAndFloats(readHashed(blobs, name, OWN), 0)) {
+    if ("header" in part) continue;
+    yield { offset, values: part.values };
+    offset += part.values.length;
+  }
 }
 
 /**
@@ -57,7 +123,11 @@ export async function sumMasked(job: MaskedSumJob, blobs: Blobs, arrived: Arrive
   return { examples, clipped, extras };
 }
 
-async function openMasked(job: MaskedSumJob, blobs: Blobs, arrived: ArrivedSum): Promise<Aggregate> {
+async function openMasked(
+  job: MaskedSumJob,
+  blobs: Blobs,
+  arrived: ArrivedSum,
+): Promise<Aggregate & { readonly tail: Uint8Array }> {
   const { layout, unmasking, frames } = job;
   const { vector, names } = arrived.take(
     job,
@@ -69,7 +139,8 @@ async function openMasked(job: MaskedSumJob, blobs: Blobs, arrived: ArrivedSum):
     await addFrame(job, vector, readHashed(blobs, sha256, site), [site]);
   }
   await addMasksInThreads(layout, unmasking.removals, vector.buffer);
-  return openSum(layout, { ...unmasking, removals: [] }, vector);
+  const opened = openSum(layout, { ...unmasking, removals: [] }, vector);
+  return { ...opened, tail: vector.slice(geometryOf(layout).bodyBytes) };
 }
 
 /** @throws secagg.garbled */

@@ -11,7 +11,7 @@ import type { Combine } from "./update-set.ts";
 import { weightedMean } from "./weighted-mean.ts";
 
 export interface Strategy {
-  /** Under masks the sum has been combined already, and this is not asked. */
+  /** Under masks one sum has been combined already, and this is not asked; the means of several groups are. */
   readonly combine: Combine;
   readonly step: ServerStep;
 }
@@ -26,6 +26,8 @@ export function strategyFor(plan: StrategyPlan): Strategy {
       return { combine: weightedMean, step: fedadam(plan) };
     case "fedyogi":
       return { combine: weightedMean, step: fedyogi(plan) };
+    // Of the groups' means, each of which stands for an update.
+    case "group-median":
     case "median":
       return { combine: median, step: fedavg };
     case "trimmed-mean":

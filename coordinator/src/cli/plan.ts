@@ -35,6 +35,7 @@ export interface PlanOptions {
   readonly serverLearningRate?: number;
   readonly trim?: number;
   readonly byzantine?: number;
+  readonly groupSites?: number;
   readonly proximalMu?: number;
   readonly heldOutShare?: number;
   readonly tolerance?: number;
@@ -111,8 +112,8 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
 }
 
 /** A setting that the strategy does not have is a wrong field of the plan. */
-function strategyOf({ strategy, serverLearningRate, trim, byzantine }: PlanOptions): unknown {
-  const settings = withoutUndefined({ learningRate: serverLearningRate, trim, byzantine });
+function strategyOf({ strategy, serverLearningRate, trim, byzantine, groupSites }: PlanOptions): unknown {
+  const settings = withoutUndefined({ learningRate: serverLearningRate, trim, byzantine, groupSites });
   const none = Object.keys(settings).length === 0;
   if (none && (strategy === undefined || strategy === "fedavg")) return strategy;
   return { name: strategy ?? "fedavg", ...settings };

@@ -6,7 +6,7 @@
 import type { SiteId } from "@consilium/shared/ids";
 import { formatDurationMs } from "@consilium/shared/units";
 import type { LiveSite, Pace } from "./live.ts";
-import { answersNeeded } from "./masking-steps.ts";
+import { wouldSuffice } from "./masking-steps.ts";
 import type { Exclusion, FederationState, OpenPosition } from "./types.ts";
 
 /** Nobody is called silent sooner. */
@@ -56,8 +56,10 @@ export function judgeLiveness(
     outlook.is === "silent" ? [{ site, reason: outlook.text }] : [],
   );
   const { masking, contributions, cohort, openedAtMs } = position;
-  const there = masking === null ? contributions.length : masking.answered.length;
-  const isEnough = there >= answersNeeded(rules, cohort.length, masking?.step ?? null);
+  const isEnough =
+    masking === null
+      ? contributions.length >= rules.minSites
+      : wouldSuffice(rules, cohort.length, masking, masking.answered);
   const finishes = outlooks.flatMap(({ outlook }) =>
     outlook.is === "moving" ? [outlook.finishAtMs ?? nowMs] : [],
   );

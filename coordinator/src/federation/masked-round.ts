@@ -16,7 +16,7 @@ import {
   collectVotes,
   listSurvivors,
 } from "@consilium/shared/secagg/coordinator/survivors";
-import { assertRelease, unmask, type Unmasking } from "@consilium/shared/secagg/coordinator/unmask";
+import { assertRelease, unmaskGroups, type Unmaskings } from "@consilium/shared/secagg/coordinator/unmask";
 import { maskedFrameBytes } from "@consilium/shared/secagg/frame";
 import type { VectorLayout } from "@consilium/shared/secagg/layout";
 import type { HeldMessage } from "./masking-steps.ts";
@@ -93,10 +93,10 @@ export class MaskedRound {
     }
   }
 
-  /** Which masks are left in the sum. @throws secagg.too-few-sites, secagg.bad-dealing */
-  unmasking(): Unmasking {
+  /** Which masks are left in each sum. @throws secagg.too-few-sites, secagg.bad-dealing */
+  unmaskings(): Unmaskings {
     const releases = this.#of("unmask").map(({ release }) => release);
-    return unmask(this.#agree().keep, releases).keep;
+    return unmaskGroups(this.#agree().keep, releases);
   }
 
   #collect() {

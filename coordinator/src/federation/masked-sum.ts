@@ -4,9 +4,17 @@ import type { Signed } from "@consilium/shared/crypto/signed";
 import { toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import { fingerprintSum } from "@consilium/shared/fingerprint/masked";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
-import { isFingerprintRound, type CheckpointRecord } from "@consilium/shared/protocol/round";
+import type { Plan } from "@consilium/shared/plan";
+import {
+  isFingerprintRound,
+  type CheckpointRecord,
+  type RoundTotals,
+} from "@consilium/shared/protocol/round";
+import { tooFew } from "@consilium/shared/secagg/attempt";
+import type { LeftOut } from "@consilium/shared/secagg/coordinator/unmask";
+import { required } from "@consilium/shared/secagg/required";
 import { strategyOf } from "@consilium/shared/strategy-schema";
-import type { MaskedSumJob } from "../aggregation/fold-masked.ts";
+import type { MaskedFold, MaskedSums } from "../aggregation/fold-masked.ts";
 import { OWN } from "../aggregation/next-checkpoint.ts";
 import type { Aggregator } from "../aggregation/tasks.ts";
 import type { FederationRow } from "../store/store.ts";
@@ -34,18 +42,26 @@ export async function closeMasked(
 ): Promise<Happening> {
   const { round, attempt, base } = position;
   if (isFingerprintRound(round)) {
-    const summed = await openMaskedSum(masked, position, async (job) =>
-      fingerprintSum(await aggregator.sumMasked(job)),
-    );
+    const summed = await openMaskedSums(masked, position, async ({ sums, ...about }) => {
+      const sum = required(sums[0]);
+      const opened = fingerprintSum(await aggregator.sumMasked({ ...about, ...sum }));
+      return { opened, sites: sum.unmasking.survivors };
+    });
     if ("failure" in summed) return { type: "attempt.failed", round, attempt, ...summed.failure };
     const { federation, planHash } = row;
     const cohort = { federation, planHash, attempt, sites: summed.sites, sum: Array.from(summed.opened) };
     return { type: "cohort.summed", attempt, record: sign("cohort", cohort, identity) };
   }
   const strategy = strategyOf(row.plan.body.aggregation.strategy);
-  const summed = await openMaskedSum(masked, position, (job) =>
-    aggregator.foldMasked({ ...job, base, strategy, serverState }),
-  );
+  const summed = await openMaskedSums(masked, position, async ({ leftOut, ...job }) => {
+    const folded = await aggregator.foldMasked({ ...job, base, strategy, serverState });
+    const sites = job.sums
+      .filter((_, i) => !folded.garbled.includes(i))
+      .flatMap(({ unmasking }) => unmasking.survivors)
+      .sort();
+    assertEnough(sites, row.plan.body);
+    return { opened: { ...folded, totals: withGroups(folded, { leftOut, ...job }) }, sites };
+  });
   if ("failure" in summed) return { type: "attempt.failed", round, attempt, ...summed.failure };
   const { sha256, totals, serverState: state } = summed.opened;
   const made = record({ round, sha256, parent: base, sites: summed.sites });
@@ -53,7 +69,27 @@ export async function closeMasked(
   return { type: "round.aggregated", attempt, record: made, totals, serverState: state, heldOutLoss };
 }
 
-type MaskedSum<T> =
+/** A round counts with the plan's fewest sites or not at all, also where groups were left out of it. */
+function assertEnough(sites: readonly SiteId[], { minSites }: Pick<Plan, "minSites">): void {
+  if (sites.length < minSites) throw tooFew(sites.length, minSites);
+}
+
+/** Names the groups that are not in the model, if the round has groups. */
+function withGroups(
+  { totals, garbled }: MaskedFold,
+  { layout, sums, leftOut }: MaskedSums & { readonly leftOut: readonly LeftOut[] },
+): RoundTotals {
+  if (layout.groupSites === undefined) return totals;
+  const unusable = garbled.map((i) => ({
+    sites: required(sums[i]).unmasking.survivors,
+    reason: "secagg.garbled",
+  }));
+  const unopened = leftOut.map(({ sites, error }) => ({ sites, reason: error.code }));
+  const groups = { opened: sums.length - garbled.length, leftOut: [...unopened, ...unusable] };
+  return { ...totals, groups };
+}
+
+type Summed<T> =
   | { readonly opened: T; readonly sites: readonly SiteId[] }
   | { readonly failure: { readonly reason: ErrorCode; readonly culprits: readonly string[] } };
 
@@ -61,20 +97,26 @@ type MaskedSum<T> =
  * @param open what is done with the survivors' vectors
  * @throws what is this machine's affair, such as disk.full
  */
-async function openMaskedSum<T>(
+async function openMaskedSums<T>(
   masked: MaskedRound,
   { contributions }: Pick<AggregatingPosition, "contributions">,
-  open: (job: MaskedSumJob) => Promise<T>,
-): Promise<MaskedSum<T>> {
+  open: (
+    job: MaskedSums & { readonly leftOut: readonly LeftOut[] },
+  ) => Promise<{ readonly opened: T; readonly sites: readonly SiteId[] }>,
+): Promise<Summed<T>> {
   const { attempt, layout } = masked.terms;
   try {
-    const unmasking = masked.unmasking();
-    const survivors = new Set(unmasking.survivors);
-    const frames = contributions
-      .filter(({ site }) => survivors.has(site))
-      .map(({ site, sealedSha256 }) => ({ site, sha256: sealedSha256 }));
-    const opened = await open({ attempt, layout, frames, unmasking });
-    return { opened, sites: unmasking.survivors };
+    const { sums, leftOut } = masked.unmaskings();
+    const framesOf = (survivors: readonly SiteId[]) =>
+      contributions
+        .filter(({ site }) => survivors.includes(site))
+        .map(({ site, sealedSha256 }) => ({ site, sha256: sealedSha256 }));
+    return await open({
+      attempt,
+      layout,
+      sums: sums.map((unmasking) => ({ frames: framesOf(unmasking.survivors), unmasking })),
+      leftOut,
+    });
   } catch (error) {
     const { code, culprits } = toConsiliumError(error);
     if (isOwnFault(code) || culprits.includes(OWN)) throw error;

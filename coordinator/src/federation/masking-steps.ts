@@ -5,8 +5,10 @@
 import type { SiteId } from "@consilium/shared/ids";
 import type { UploadOutcome } from "@consilium/shared/protocol/events";
 import { isFingerprintRound, type MaskingStep } from "@consilium/shared/protocol/round";
-import { GRAPH_DEGREE, MIN_SURVIVORS, thresholdOf } from "@consilium/shared/secagg/threshold";
+import { GRAPH_DEGREE, MIN_GROUPS, MIN_SURVIVORS, thresholdOf } from "@consilium/shared/secagg/threshold";
 import type { MaskingMessage } from "@consilium/shared/protocol/masking";
+import type { MaskingRow } from "../store/store.ts";
+import { countWholeGroups, drawn, inWholeGroups, withKeys, type Grouping } from "./masking-groups.ts";
 import type { Rules } from "./types.ts";
 
 /** In order. */
@@ -20,10 +22,12 @@ export interface Masking {
   /** Enrolled sites when the attempt began, ordered: their keys are in its context. */
   readonly roster: readonly SiteId[];
   readonly step: MaskingStep;
-  /** Sites that may answer in this step, ordered: those that answered in the step before. */
+  /** Sites that may answer in this step, ordered: those that answered in the step before, but for groups that were left out. */
   readonly expected: readonly SiteId[];
   /** Ordered. */
   readonly answered: readonly SiteId[];
+  /** Absent where there is one sum. */
+  readonly grouping?: Grouping;
 }
 
 /** A message that the coordinator holds. */
@@ -38,8 +42,13 @@ export function judgeAnswer(masking: Masking, step: MaskingStep, site: SiteId): 
   return masking.answered.includes(site) ? "duplicate" : "wanted";
 }
 
-export function withAnswer(masking: Masking, site: SiteId): Masking {
-  return { ...masking, answered: [...masking.answered, site].sort() };
+export function withAnswer(masking: Masking, { site, message }: HeldMessage): Masking {
+  const { grouping } = masking;
+  return {
+    ...masking,
+    answered: [...masking.answered, site].sort(),
+    ...(grouping && { grouping: withKeys(grouping, message) }),
+  };
 }
 
 /** A site that will not answer in this step any more. */
@@ -56,13 +65,25 @@ export type StepVerdict =
   /** All there is to know for the sum is known. */
   | { readonly then: "close" };
 
-/** With fewer a round, or a step of a masked one, leads nowhere. @param step null where updates are not masked */
-export function answersNeeded({ minSites }: Rules, cohort: number, step: MaskingStep | null): number {
-  if (step === null) return minSites;
+/** With fewer a step leads nowhere. */
+function answersNeeded({ minSites }: Rules, cohort: number, { step, grouping }: Masking): number {
   const threshold = thresholdOf(cohort);
+  // Each group is opened by its own sites.
+  if (step === "unmask" && grouping !== undefined) return 0;
   // Votes and releases are about a sum that is complete; they only have to be enough to open it.
   const isAboutSum = step === "consistency" || step === "unmask";
   return isAboutSum ? threshold : Math.max(minSites, MIN_SURVIVORS, threshold);
+}
+
+/** Whether the step could go on with the answers of these sites. */
+export function wouldSuffice(
+  rules: Rules,
+  cohort: number,
+  masking: Masking,
+  sites: readonly SiteId[],
+): boolean {
+  if ((countWholeGroups(masking, sites) ?? MIN_GROUPS) < MIN_GROUPS) return false;
+  return inWholeGroups(masking, sites).length >= answersNeeded(rules, cohort, masking);
 }
 
 export function judgeStep(
@@ -71,16 +92,27 @@ export function judgeStep(
   masking: Masking,
   { timeIsUp }: { readonly timeIsUp: boolean },
 ): StepVerdict {
-  const { step, expected, answered } = masking;
-  const need = answersNeeded(rules, cohort, step);
-  if (expected.length < need) return { then: "abandon" };
-  // In a complete mesh any `threshold` releases open the sum; nobody needs to be waited for.
-  const isEnough = step === "unmask" && cohort <= GRAPH_DEGREE + 1 && answered.length >= need;
-  if (answered.length < expected.length && !isEnough && !timeIsUp) return { then: "wait" };
-  if (answered.length < need) return { then: "abandon" };
+  const { step, expected, answered, grouping } = masking;
+  if (!wouldSuffice(rules, cohort, masking, expected)) return { then: "abandon" };
+  // Nobody is waited for whose group cannot come to its sum any more.
+  const awaited = inWholeGroups(masking, expected);
+  const isComplete = awaited.every((site) => answered.includes(site));
+  if (!isComplete && !isOpenable(rules, cohort, masking) && !timeIsUp) return { then: "wait" };
+  if (!wouldSuffice(rules, cohort, masking, answered)) return { then: "abandon" };
   const next = STEPS[STEPS.indexOf(step) + 1];
   if (next === undefined) return { then: "close" };
-  return { then: "advance", masking: { ...masking, step: next, expected: answered, answered: [] } };
+  const begun = { ...masking, step: next, expected: inWholeGroups(masking, answered), answered: [] };
+  return { then: "advance", masking: { ...begun, ...(grouping && { grouping: drawn(grouping) }) } };
+}
+
+/** In a complete mesh any `threshold` releases open a sum: nobody more needs to be waited for. */
+function isOpenable(rules: Rules, cohort: number, masking: Masking): boolean {
+  const { step, expected, answered, grouping } = masking;
+  if (step !== "unmask") return false;
+  if (grouping === undefined) {
+    return cohort <= GRAPH_DEGREE + 1 && wouldSuffice(rules, cohort, masking, answered);
+  }
+  return countWholeGroups(masking, answered) === countWholeGroups(masking, expected);
 }
 
 export function stepMs({ roundDeadlineMs }: Rules, round: number, step: MaskingStep): number {
@@ -90,10 +122,9 @@ export function stepMs({ roundDeadlineMs }: Rules, round: number, step: MaskingS
 
 /** As it was when the step began and these messages had been committed. */
 export function restoreMasking(
-  roster: readonly SiteId[],
+  { roster, step, messages }: MaskingRow,
   cohort: readonly SiteId[],
-  step: MaskingStep,
-  messages: readonly HeldMessage[],
+  atFirst: Pick<Masking, "grouping">,
 ): Masking {
   const answeredIn = (which: MaskingStep | undefined): readonly SiteId[] =>
     which === undefined
@@ -103,5 +134,11 @@ export function restoreMasking(
           .map(({ site }) => site)
           .sort();
   const before = STEPS[STEPS.indexOf(step) - 1];
-  return { roster, step, expected: answeredIn(before), answered: answeredIn(step) };
+  let grouping = atFirst.grouping;
+  if (grouping !== undefined) {
+    for (const { message } of messages) grouping = withKeys(grouping, message);
+    if (step !== FIRST_STEP) grouping = drawn(grouping);
+  }
+  const begun = { roster, step, expected: [], answered: answeredIn(step), ...(grouping && { grouping }) };
+  return { ...begun, expected: inWholeGroups(begun, answeredIn(before)) };
 }

@@ -1,5 +1,6 @@
 /** How a round opens: who is in it, and until when. */
 import type { Attempt, Round } from "@consilium/shared/ids";
+import { groupingAtFirst } from "./masking-groups.ts";
 import { FIRST_STEP, stepMs } from "./masking-steps.ts";
 import { unchanged, withPosition } from "./state.ts";
 import type { FederationState, OpenPosition, Rules, Transition } from "./types.ts";
@@ -36,8 +37,8 @@ export function openNext(state: FederationState, round: Round, attempt: Attempt,
 function open(state: FederationState, round: Round, attempt: Attempt, atMs: number): Transition {
   if (state.checkpoint === null) throw new Error("a round needs a model to start from");
   const { roster, connected, rules } = state;
-  const masking =
-    rules.secure === "masked" ? { roster, step: FIRST_STEP, expected: connected, answered: [] } : null;
+  const atFirst = { roster, step: FIRST_STEP, expected: connected, answered: [] };
+  const masking = rules.secure === "masked" ? { ...atFirst, ...groupingAtFirst(rules, round) } : null;
   const position: OpenPosition = {
     phase: "open",
     round,

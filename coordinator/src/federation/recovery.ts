@@ -1,12 +1,14 @@
 /** A federation as the last commit left it, out of the store's rows. */
 import type { Attempt, Round, Sha256, SiteId } from "@consilium/shared/ids";
 import { isFingerprintRound, type CheckpointRecord } from "@consilium/shared/protocol/round";
+import { groupSitesOf } from "@consilium/shared/strategy-schema";
 import type { Blobs } from "../blobs/blobs.ts";
 import { RosterBook } from "../governance/roster-book.ts";
 import type { CohortRow, FederationRow, RoundRow, Store } from "../store/store.ts";
 import { alarmAfter } from "./health.ts";
 import { readLayout, type ModelLayout } from "./layout.ts";
 import { Ledger } from "./ledger.ts";
+import { groupingAtFirst } from "./masking-groups.ts";
 import { restoreMasking } from "./masking-steps.ts";
 import { FIRST_ATTEMPT, FIRST_ROUND, initialState } from "./state.ts";
 import type { FederationState, Position, Rules } from "./types.ts";
@@ -43,7 +45,8 @@ export async function recoverFederation(
 ): Promise<RecoveredFederation> {
   const { rounds, minSites, roundDeadlineMs, aggregation, acceptance } = plan.body;
   const { secure } = aggregation;
-  const rules = { rounds, minSites, roundDeadlineMs, gatherMs, secure, acceptance };
+  const groupSites = groupSitesOf(aggregation.strategy);
+  const rules = { rounds, minSites, roundDeadlineMs, gatherMs, secure, acceptance, groupSites };
   const book = await RosterBook.open(store, federation);
   const attempts = await store.rounds(federation);
   const checkpoints = await store.checkpoints(federation);
@@ -128,8 +131,7 @@ function restorePosition(
         deadlineAtMs,
         contributions,
         refused: [],
-        masking:
-          masking === null ? null : restoreMasking(masking.roster, cohort, masking.step, masking.messages),
+        masking: masking && restoreMasking(masking, cohort, groupingAtFirst(rules, round)),
       };
     }
     case "closed":

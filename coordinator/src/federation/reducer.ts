@@ -11,6 +11,7 @@ import type { UploadOutcome } from "@consilium/shared/protocol/events";
 import { isFingerprintRound, type ContributionHeader } from "@consilium/shared/protocol/round";
 import { resumed, roundAggregated } from "./acceptance.ts";
 import { deadlineExtended } from "./deadlines.ts";
+import { excludedFrom } from "./masking-groups.ts";
 import { judgeAnswer, judgeStep, withAnswer, withoutAnswer } from "./masking-steps.ts";
 import { toContribution, toMaskedContribution } from "./ledger.ts";
 import { awaitDeadline, deadlineMs, openNext, tryOpen } from "./opening.ts";
@@ -144,7 +145,7 @@ function maskingAnswered(state: FederationState, event: EventOf<"masking.answere
     withPosition(state, {
       ...position,
       contributions: [...position.contributions, ...vectors].sort(bySite),
-      masking: withAnswer(masking, site),
+      masking: withAnswer(masking, event.answer),
     }),
     event.atMs,
   );
@@ -297,7 +298,7 @@ function nextStep(
     case "abandon":
       return abandon(state, position, missing(state, position), atMs);
     case "close":
-      return close(state, position, missing(state, position));
+      return close(state, position, excludedFrom(state, position));
     case "advance": {
       const { round, attempt } = position;
       const { step, expected: sites } = verdict.masking;

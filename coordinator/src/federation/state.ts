@@ -34,6 +34,8 @@ export function initialState(rules: Rules): FederationState {
   };
 }
 
+export const NO_UPDATE = "no update before the deadline";
+
 /** Who of the cohort has not contributed, and why. */
 export function missing(state: FederationState, position: OpenPosition): readonly Exclusion[] {
   const contributed = new Set(position.contributions.map(({ site }) => site));
@@ -43,7 +45,7 @@ export function missing(state: FederationState, position: OpenPosition): readonl
       (site) =>
         position.refused.find((refusal) => refusal.site === site) ?? {
           site,
-          reason: state.connected.includes(site) ? "no update before the deadline" : "not connected",
+          reason: state.connected.includes(site) ? NO_UPDATE : "not connected",
         },
     );
 }

@@ -25,6 +25,8 @@ export interface Rules {
   readonly gatherMs: number;
   /** Whether the coordinator is to see the sum of the updates alone, or may read each. */
   readonly secure: "masked" | "plain";
+  /** Fewest sites of a group, where groups are summed apart. */
+  readonly groupSites?: number | undefined;
   /** Whether each model is tried on images that nobody trains on, and how much worse it may be than the one before. */
   readonly acceptance: { readonly tolerance: number; readonly maxRollbacks: number } | null;
 }

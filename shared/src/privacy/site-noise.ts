@@ -9,7 +9,7 @@ import { ConsiliumError } from "../errors.ts";
 import type { Plan } from "../plan-schema.ts";
 import { levelsOf, type TensorRange, type VectorLayout } from "../secagg/layout.ts";
 import { agreedOn } from "../secagg/ranges.ts";
-import { MIN_SURVIVORS, thresholdOf } from "../secagg/threshold.ts";
+import { fewestInGroup, MIN_SURVIVORS, thresholdOf } from "../secagg/threshold.ts";
 import { noiseMultiplierFor } from "./accountant.ts";
 
 export type SitePrivacy = Extract<Plan["privacy"], { readonly unit: "site" }>;
@@ -52,11 +52,21 @@ export function withSiteNoise(
     privacy,
     rounds,
     minSites,
-  }: { readonly privacy: SitePrivacy; readonly rounds: number; readonly minSites: number },
+    groupSites,
+  }: {
+    readonly privacy: SitePrivacy;
+    readonly rounds: number;
+    readonly minSites: number;
+    /** Where groups are summed apart each sum has all of the noise. */
+    readonly groupSites?: number | undefined;
+  },
 ): { readonly tensors: TensorRange[]; readonly noise: NonNullable<VectorLayout["noise"]> } {
   const { clipL2Norm } = privacy;
   const multiplier = siteNoiseMultiplier(privacy, rounds);
-  const survivors = Math.max(minSites, MIN_SURVIVORS, thresholdOf(sites));
+  const survivors =
+    groupSites === undefined
+      ? Math.max(minSites, MIN_SURVIVORS, thresholdOf(sites))
+      : fewestInGroup(groupSites);
   const levels = levelsOf(RING_BITS, sites);
   const boundOf = ({ bound }: TensorRange, stdDev: number): number =>
     Math.min(bound, clipL2Norm) + TAILS * stdDev;

@@ -84,6 +84,15 @@ export type SitePhase = z.infer<typeof sitePhaseSchema>;
 export const maskingStepSchema = z.enum(["advertise", "share", "mask", "consistency", "unmask"]);
 export type MaskingStep = z.infer<typeof maskingStepSchema>;
 
+/** Groups whose sums were opened apart, and those whose sum could not be. */
+const roundGroupsSchema = z.strictObject({
+  opened: z.int().min(1),
+  leftOut: z
+    .array(z.strictObject({ sites: z.array(siteIdSchema).readonly(), reason: z.string() }))
+    .readonly(),
+});
+export type RoundGroups = z.infer<typeof roundGroupsSchema>;
+
 /** What a round's unmasked sum says beside the update; of all its sites together. */
 export const roundTotalsSchema = z.strictObject({
   /** Sum of min(examples, cap). */
@@ -100,6 +109,8 @@ export const roundTotalsSchema = z.strictObject({
   evaluation: roundEvaluationSchema.optional(),
   /** Mean held-out loss of the round's base, each site counting alike; absent if none has tried it. */
   heldOutLoss: z.number().optional(),
+  /** Where groups are summed apart. */
+  groups: roundGroupsSchema.optional(),
 });
 export type RoundTotals = z.infer<typeof roundTotalsSchema>;
 

@@ -40,6 +40,8 @@ export interface Attempt {
   readonly context: Sha256;
   /** The cohort in the order of the sites' names, with keys from the pinned roster. */
   readonly members: ReadonlyMap<SiteId, PublicIdentity>;
+  /** Fewest sites of a group, as the layout says; absent where there is one sum. */
+  readonly groupSites?: number;
 }
 
 /** Who takes part with which long-term keys. */
@@ -84,7 +86,9 @@ export function openAttempt(opening: RoundOpening, roster: Roster, layout: Vecto
     layout: layoutHash(layout),
     threshold: thresholdOf(cohort.length),
   };
-  return { terms, context: sha256("consilium/1 secagg\n", canonicalJson({ ...terms })), members };
+  const context = sha256("consilium/1 secagg\n", canonicalJson({ ...terms }));
+  const { groupSites } = layout;
+  return { terms, context, members, ...(groupSites === undefined ? {} : { groupSites }) };
 }
 
 /** The body, once it is known to come from that member of this very attempt.

@@ -15,7 +15,7 @@
 import { z } from "zod";
 import { canonicalJson, sha256 } from "../canonical.ts";
 import type { Sha256 } from "../ids.ts";
-import { MIN_SURVIVORS } from "./threshold.ts";
+import { MIN_GROUPS, MIN_GROUP_SITES, MIN_SURVIVORS } from "./threshold.ts";
 
 const name = z.string().min(1).max(200);
 const length = z.int().min(1).max(0x7fff_ffff);
@@ -52,7 +52,13 @@ export const vectorLayoutSchema = z
     extras: z.array(extraSchema).max(1_000).default([]).readonly(),
     /** Where sites are protected (privacy/site-noise.ts): norm to which each cuts its update, and noise that it adds. */
     noise: z.strictObject({ clipL2Norm: bound, stdDev: bound }).optional(),
+    /** Where each group's sum is opened by itself (groups.ts): fewest sites of one. */
+    groupSites: z.int().min(MIN_GROUP_SITES).optional(),
   })
+  .refine(
+    ({ sites, groupSites = 0 }) => sites >= MIN_GROUPS * groupSites,
+    "fewer sites than three groups have",
+  )
   .refine(
     (layout) => levelsOf(bodyBitsOf(layout), layout.sites) >= MIN_LEVELS,
     "too many sites for a narrow link",

@@ -3,13 +3,13 @@ import { sha256 } from "../canonical.ts";
 import { siteIdSchema } from "../ids.ts";
 import { holdersOf, isConnected, neighbours } from "./mesh.ts";
 import { siteNames } from "./testing/consortium.ts";
-import { GRAPH_DEGREE, shareThresholdOf, thresholdOf } from "./threshold.ts";
+import { GRAPH_DEGREE, sharesNeeded, thresholdOf } from "./threshold.ts";
 
 const sites = (count: number) => siteNames(count).map((name) => siteIdSchema.parse(name));
 const meshWith = (count: number, seed: string, degree?: number) => ({
   digest: sha256(seed),
   sites: sites(count),
-  shareThreshold: 2,
+  groups: [{ sites: sites(count), threshold: thresholdOf(count) }],
   holders: holdersOf(sites(count), sha256(seed), degree),
 });
 
@@ -62,6 +62,7 @@ describe("the threshold", () => {
   });
 
   it("of a share stays that of a neighbourhood in a large cohort", () => {
-    expect([3, 100, 101, 102, 5000].map(shareThresholdOf)).toEqual([2, 67, 68, 68, 68]);
+    const shares = [3, 100, 101, 102, 5000].map((sites) => sharesNeeded(thresholdOf(sites)));
+    expect(shares).toEqual([2, 67, 68, 68, 68]);
   });
 });

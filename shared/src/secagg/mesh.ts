@@ -1,20 +1,24 @@
 /**
- * Who shares with whom. Every pair up to 101 sites; beyond, a ring in an order drawn from all sites' signed keys, each
- * linked to the 50 next on both sides (a Harary graph on a random permutation: Bell et al. 2020, section 3.1). The
- * coordinator cannot choose a site's neighbours: they follow from fresh keys of every site.
+ * Who shares with whom. In most rounds every pair up to 101 sites; beyond, a ring in an order drawn from all sites' signed
+ * keys, each linked to the 50 next on both sides (a Harary graph on a random permutation: Bell et al. 2020, section 3.1).
+ * Where groups are summed apart each group is a mesh by itself. The coordinator cannot choose a site's neighbours: they
+ * follow from fresh keys of every site.
  */
-import { canonicalJson, sha256 } from "../canonical.ts";
+import { sha256 } from "../canonical.ts";
 import type { Sha256, SiteId } from "../ids.ts";
-import { compareSites, type Attempt } from "./attempt.ts";
+import { compareSites, tooFew, type Attempt } from "./attempt.ts";
+import { drawGroups, keysDigest, type Group } from "./groups.ts";
 import type { SignedKeys } from "./messages.ts";
-import { GRAPH_DEGREE, shareThresholdOf } from "./threshold.ts";
+import { required } from "./required.ts";
+import { GRAPH_DEGREE, MIN_GROUPS, sharesNeeded } from "./threshold.ts";
 
 export interface Mesh {
   /** Names the sites that advertised keys and the keys themselves. */
   readonly digest: Sha256;
   /** In the order of their names. */
   readonly sites: readonly SiteId[];
-  readonly shareThreshold: number;
+  /** Of each the sum is opened; one with all sites unless the plan asks for groups. */
+  readonly groups: readonly Group[];
   /**
    * Who holds the shares of a site: itself and its neighbours, in the order of their names. Holder i has the share at
    * x = i + 1. A neighbour's neighbour relation is mutual.
@@ -22,17 +26,27 @@ export interface Mesh {
   readonly holders: ReadonlyMap<SiteId, readonly SiteId[]>;
 }
 
-/** @param keys verified, in the order of the sites' names */
+/**
+ * @param keys verified, in the order of the sites' names
+ * @throws secagg.too-few-sites if they make fewer than three groups where there are to be some
+ */
 export function meshOf(attempt: Attempt, keys: readonly SignedKeys[]): Mesh {
-  const digest = sha256(
-    canonicalJson({ context: attempt.context, keys: keys.map(({ body }) => ({ ...body })) }),
-  );
-  const sites = keys.map(({ body }) => body.site);
+  const { groupSites, terms } = attempt;
+  const bodies = keys.map(({ body }) => body);
+  const digest = keysDigest(bodies);
+  const sites = bodies.map(({ site }) => site);
+  const groups =
+    groupSites === undefined
+      ? [{ sites, threshold: terms.threshold }]
+      : drawGroups(sites, digest, groupSites);
+  if (groupSites !== undefined && groups.length < MIN_GROUPS) {
+    throw tooFew(sites.length, MIN_GROUPS * groupSites);
+  }
   return {
     digest,
     sites,
-    shareThreshold: shareThresholdOf(attempt.members.size),
-    holders: holdersOf(sites, digest),
+    groups,
+    holders: new Map(groups.flatMap((group) => [...holdersOf(group.sites, digest)])),
   };
 }
 
@@ -61,10 +75,17 @@ export function neighbours(mesh: Mesh, site: SiteId, present: ReadonlySet<SiteId
   return (mesh.holders.get(site) ?? []).filter((other) => other !== site && present.has(other));
 }
 
+/** Shares that rebuild a secret of this site. */
+export function shareThresholdFor(mesh: Mesh, site: SiteId): number {
+  return sharesNeeded(required(mesh.groups.find(({ sites }) => sites.includes(site))).threshold);
+}
+
 /** Whether masks tie all of them into one sum; otherwise each part's own sum would show. */
-export function isConnected(mesh: Mesh, sites: readonly SiteId[]): boolean {
+export function isConnected(mesh: Pick<Mesh, "holders">, sites: readonly SiteId[]): boolean {
   const present = new Set(sites);
   const reached = new Set(sites.slice(0, 1));
-  for (const site of reached) for (const next of neighbours(mesh, site, present)) reached.add(next);
+  for (const site of reached) {
+    for (const next of mesh.holders.get(site) ?? []) if (present.has(next)) reached.add(next);
+  }
   return reached.size === present.size;
 }

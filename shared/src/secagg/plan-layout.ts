@@ -6,6 +6,7 @@ import type { Plan } from "../plan-schema.ts";
 import { withSiteNoise } from "../privacy/site-noise.ts";
 import type { ContributionMetrics } from "../protocol/round.ts";
 import { largestLearningRate } from "../schedule.ts";
+import { groupSitesOf } from "../strategy-schema.ts";
 import { vectorLayoutSchema, type VectorLayout } from "./layout.ts";
 import { movementRanges, type TensorMagnitude } from "./ranges.ts";
 
@@ -54,18 +55,20 @@ export function roundLayout(
   });
   const { privacy } = plan;
   const isNoisy = privacy.unit === "site";
+  const groupSites = groupSitesOf(aggregation.strategy);
   const parsed = vectorLayoutSchema.safeParse({
     sites,
     link: aggregation.linkBits === 32 ? "wide" : "narrow",
     // Sites that are protected count alike.
     examplesCap: isNoisy ? 1 : aggregation.examplesCap,
-    ...(isNoisy ? withSiteNoise(ranges, sites, { ...plan, privacy }) : { tensors: ranges }),
+    ...(isNoisy ? withSiteNoise(ranges, sites, { ...plan, privacy, groupSites }) : { tensors: ranges }),
     extras: [
       ...METRIC_EXTRAS,
       ...(acceptance === null ? [] : TRIAL_EXTRAS),
       ...healthFields(plan),
       ...evaluationFields(plan),
     ],
+    ...(groupSites === undefined ? {} : { groupSites }),
   });
   if (parsed.success) return parsed.data;
   const reasons = parsed.error.issues.map(({ message }) => message).join("; ");

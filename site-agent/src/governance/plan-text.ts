@@ -2,6 +2,7 @@
 import { evaluationOf } from "@consilium/shared/evaluation/extras";
 import type { Plan } from "@consilium/shared/plan";
 import { planHash } from "@consilium/shared/plan";
+import { fewestInSum, groupSitesOf } from "@consilium/shared/strategy-schema";
 import { shortHash } from "./gate.ts";
 
 /** Label and text of each line. */
@@ -35,10 +36,14 @@ export function planText(plan: Plan): string {
   );
 }
 
-function leaves({ aggregation }: Plan): string {
-  return aggregation.secure === "masked"
+function leaves(plan: Plan): string {
+  const { secure, strategy } = plan.aggregation;
+  if (secure === "plain")
+    return "the change of the weights, loss and number of images; NOT MASKED: the coordinator can read them";
+  const groupSites = groupSitesOf(strategy);
+  return groupSites === undefined
     ? "the change of the weights, masked: the coordinator learns the sum over all sites and no single one"
-    : "the change of the weights, loss and number of images; NOT MASKED: the coordinator can read them";
+    : `the change of the weights, masked in groups of at least ${groupSites} sites that are drawn anew each round: the coordinator learns the sum of each group, of as few as ${fewestInSum(plan)} sites, and no single one; this site's floor (consilium-site policy --min-cohort) is held against that number`;
 }
 
 /** Only where the plan asks: it is the one thing that follows from labels and leaves. */

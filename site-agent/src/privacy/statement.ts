@@ -3,6 +3,7 @@ import type { Plan } from "@consilium/shared/plan";
 import { epsilonOf } from "@consilium/shared/privacy/accountant";
 import { counted } from "@consilium/shared/units";
 import { noiseOverUpdate } from "@consilium/shared/privacy/site-noise";
+import { fewestInSum } from "@consilium/shared/strategy-schema";
 import { affordableRounds, privacyTerms, stepsOf, type PrivacyTerms } from "@consilium/shared/privacy/terms";
 import { spentBySite, spentOn, type Payment } from "./ledger.ts";
 import type { PrivacyPolicy } from "./policy.ts";
@@ -106,12 +107,13 @@ function forecast(
 }
 
 function siteFigures(
-  { privacy, minSites: sites }: Plan,
+  { privacy, ...plan }: Plan,
   { noiseMultiplier }: PrivacyTerms,
   weights: number,
   spentEpsilon: number,
 ): SiteForecast | null {
   if (privacy.unit !== "site") return null;
+  const sites = fewestInSum(plan);
   return { spentEpsilon, weights, sites, noiseOverUpdate: noiseOverUpdate(noiseMultiplier, weights, sites) };
 }
 

@@ -3,7 +3,7 @@ import { ConsiliumError } from "../../errors.ts";
 import type { SiteId } from "../../ids.ts";
 import { compareSites, verifyMember, type Attempt } from "../attempt.ts";
 import { digestsOf } from "../digests.ts";
-import { assertEnough } from "../key-list.ts";
+import { assertWhole, inWholeGroups } from "../left.ts";
 import { neighbours, type Mesh } from "../mesh.ts";
 import type { DealingMessage, Delivery, SignedDealing, SignedKeys } from "../messages.ts";
 import { required } from "../required.ts";
@@ -16,13 +16,13 @@ export interface Routed {
   readonly attempt: Attempt;
   readonly mesh: Mesh;
   readonly keys: readonly SignedKeys[];
-  /** Sites that dealt, in the order of their names. */
+  /** Sites that dealt, but for those of groups with too few of them; in the order of their names. */
   readonly participants: readonly SiteId[];
   readonly dealings: ReadonlyMap<SiteId, SignedDealing>;
 }
 
 /**
- * @returns as broadcast, one delivery for each site that dealt
+ * @returns as broadcast, one delivery for each participant
  * @throws secagg.too-few-sites
  */
 export function route(
@@ -38,8 +38,8 @@ export function route(
       assertDealing(state, message);
     },
   );
-  const participants = [...admitted.keys()].sort(compareSites);
-  assertEnough(attempt, participants);
+  const participants = inWholeGroups(mesh, [...admitted.keys()].sort(compareSites));
+  assertWhole(attempt, mesh, participants);
   const boxes = new Map(
     [...admitted].map(([site, message]) => [site, new Map(message.boxes.map(({ to, box }) => [to, box]))]),
   );
@@ -51,7 +51,7 @@ export function route(
     }));
     return [site, { context, participants, dealings }];
   });
-  const dealings = new Map([...admitted].map(([site, { dealing }]) => [site, dealing]));
+  const dealings = new Map(participants.map((site) => [site, required(admitted.get(site)).dealing]));
   return {
     broadcast: new Map(deliveries),
     keep: { phase: "routed", attempt, mesh, keys, participants, dealings },

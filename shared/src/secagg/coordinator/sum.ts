@@ -21,6 +21,29 @@ export interface Aggregate extends TailTotals {
   readonly mean: Float32Array;
 }
 
+/** The end of an opened sum: everything in it but the update. */
+export interface OpenedTail {
+  /** Sites in the sum. */
+  readonly sites: number;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * What the sums of several groups say together: examples, metrics and counts are added up as those of one sum are. All
+ * sites of a layout fit into its ring, so no word wraps.
+ * @throws secagg.garbled, frame.wrong-length
+ */
+export function joinTails(layout: VectorLayout, tails: readonly OpenedTail[]): TailTotals {
+  const geometry = geometryOf(layout);
+  const joined = { offset: geometry.bodyBytes, bytes: new Uint8Array(4 * geometry.tailWords) };
+  for (const { bytes } of tails) addToBlock(geometry, joined, bytes, 1);
+  return decodeTail(
+    layout,
+    tails.reduce((sum, { sites }) => sum + sites, 0),
+    joined.bytes,
+  );
+}
+
 /**
  * Takes the remaining masks away, in place, and decodes.
  * @throws secagg.garbled if the result is not one that these sites can have produced

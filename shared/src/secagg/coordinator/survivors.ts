@@ -2,8 +2,8 @@
 import { ConsiliumError } from "../../errors.ts";
 import type { SiteId } from "../../ids.ts";
 import { compareSites, tooFew, verifyMember, type Attempt } from "../attempt.ts";
-import { assertEnough } from "../key-list.ts";
-import { isConnected, type Mesh } from "../mesh.ts";
+import { assertSums, inWholeGroups } from "../left.ts";
+import type { Mesh } from "../mesh.ts";
 import type {
   Agreement,
   SignedDealing,
@@ -24,7 +24,7 @@ export interface Listed {
   readonly keys: readonly SignedKeys[];
   readonly participants: readonly SiteId[];
   readonly dealings: ReadonlyMap<SiteId, SignedDealing>;
-  /** Sites whose vectors are in the sum, in the order of their names. */
+  /** Sites whose vectors are in a sum, in the order of their names. */
   readonly survivors: readonly SiteId[];
 }
 
@@ -46,9 +46,8 @@ export function listSurvivors(
       assertMasked(state, signed, frameBytes);
     },
   );
-  const survivors = [...admitted.keys()].sort(compareSites);
-  assertEnough(attempt, survivors);
-  if (!isConnected(mesh, survivors)) throw tooFew(1, 2);
+  const survivors = inWholeGroups(mesh, [...admitted.keys()].sort(compareSites));
+  assertSums(attempt, mesh, survivors);
   return {
     broadcast: { context: attempt.context, survivors },
     keep: { phase: "listed", attempt, mesh, keys, participants, dealings, survivors },

@@ -18,12 +18,14 @@ import {
 } from "../derive.ts";
 import { badShare, digestsOf } from "../digests.ts";
 import type { MaskTerm } from "../masks.ts";
+import type { Group } from "../groups.ts";
 import { neighbours } from "../mesh.ts";
 import type { SignedRelease } from "../messages.ts";
 import { required } from "../required.ts";
 import type { Refusal } from "../round.ts";
 import { wipe } from "../secrets.ts";
 import { combineShares, type Point } from "../shamir.ts";
+import { MIN_GROUPS, sharesNeeded } from "../threshold.ts";
 import { survivorsHash } from "../transcript.ts";
 import { admit } from "./admit.ts";
 import type { Agreed } from "./survivors.ts";
@@ -35,7 +37,22 @@ export interface Unmasking {
   readonly removals: readonly MaskTerm[];
 }
 
+/** A group whose sum stays masked. */
+export interface LeftOut {
+  /** Its survivors, in the order of their names. */
+  readonly sites: readonly SiteId[];
+  readonly error: ConsiliumError;
+}
+
+export interface Unmaskings {
+  /** One, unless groups are summed apart. */
+  readonly sums: readonly Unmasking[];
+  readonly leftOut: readonly LeftOut[];
+  readonly refused: readonly Refusal[];
+}
+
 /**
+ * Of an attempt with one sum.
  * @throws secagg.too-few-sites if a secret cannot be rebuilt, naming survivors that released nothing usable
  * @throws secagg.bad-dealing, naming the dealer, if correct shares do not give the secret that it stood for
  */
@@ -43,9 +60,13 @@ export function unmask(
   state: Agreed,
   releases: readonly SignedRelease[],
 ): { readonly keep: Unmasking; readonly refused: readonly Refusal[] } {
-  const { attempt, mesh, participants, survivors } = state;
-  const { context } = attempt;
-  const survived = new Set(survivors);
+  const { sums, refused } = unmaskGroups(state, releases);
+  return { keep: required(sums[0]), refused };
+}
+
+/** Of each group with survivors. @throws as `unmask` if one sum, or the third of several groups, cannot be opened */
+export function unmaskGroups(state: Agreed, releases: readonly SignedRelease[]): Unmaskings {
+  const { groups } = state.mesh;
   const { admitted, refused } = admit(
     releases,
     ({ body }) => body.site,
@@ -54,20 +75,44 @@ export function unmask(
     },
   );
   const points = pointsByDealer(state, admitted);
-  const rebuild = (dealer: SiteId): Uint8Array => {
-    const known = points.get(dealer) ?? [];
-    if (known.length < mesh.shareThreshold) {
-      const silent = survivors.filter((site) => !admitted.has(site));
-      throw tooFew(known.length, mesh.shareThreshold, silent);
+  const sums: Unmasking[] = [];
+  const leftOut: LeftOut[] = [];
+  for (const group of groups) {
+    const sites = group.sites.filter((site) => state.survivors.includes(site));
+    if (sites.length === 0) continue;
+    try {
+      const silent = sites.filter((site) => !admitted.has(site));
+      sums.push(unmaskGroup(state, group, sites, { points, silent }));
+    } catch (error) {
+      if (!(error instanceof ConsiliumError)) throw error;
+      leftOut.push({ sites, error });
     }
-    return combineShares(known.slice(0, mesh.shareThreshold));
+  }
+  const [first] = leftOut;
+  if (first !== undefined && sums.length < Math.min(MIN_GROUPS, groups.length)) throw first.error;
+  return { sums, leftOut, refused };
+}
+
+function unmaskGroup(
+  { attempt: { context }, mesh, participants, dealings, keys }: Agreed,
+  group: Group,
+  survivors: readonly SiteId[],
+  released: { readonly points: ReadonlyMap<SiteId, readonly Point[]>; readonly silent: readonly SiteId[] },
+): Unmasking {
+  const survived = new Set(survivors);
+  const threshold = sharesNeeded(group.threshold);
+  const rebuild = (dealer: SiteId): Uint8Array => {
+    const known = released.points.get(dealer) ?? [];
+    if (known.length < threshold) throw tooFew(known.length, threshold, released.silent);
+    return combineShares(known.slice(0, threshold));
   };
 
-  const pairKeys = new Map(state.keys.map(({ body }) => [body.site, body.pairKey]));
-  const removals = participants.flatMap((dealer): MaskTerm[] => {
+  const pairKeys = new Map(keys.map(({ body }) => [body.site, body.pairKey]));
+  const inGroup = participants.filter((site) => group.sites.includes(site));
+  const removals = inGroup.flatMap((dealer): MaskTerm[] => {
     const secret = rebuild(dealer);
     if (survived.has(dealer)) {
-      const { commitment } = required(state.dealings.get(dealer)).body;
+      const { commitment } = required(dealings.get(dealer)).body;
       if (seedCommitment(secret, context, dealer) !== commitment) throw badDealing(dealer);
       const term: MaskTerm = { key: selfMaskKey(secret, context, dealer), sign: -1 };
       wipe(secret);
@@ -87,7 +132,7 @@ export function unmask(
     wipe(secret);
     return terms;
   });
-  return { keep: { phase: "unmasking", survivors, removals }, refused };
+  return { phase: "unmasking", survivors, removals };
 }
 
 /**

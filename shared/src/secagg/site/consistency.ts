@@ -2,9 +2,9 @@
 import { sign } from "../../crypto/identity.ts";
 import { ConsiliumError } from "../../errors.ts";
 import type { SiteId } from "../../ids.ts";
-import { assertContext, compareSites, tooFew, type Attempt, type Self } from "../attempt.ts";
-import { assertEnough } from "../key-list.ts";
-import { isConnected, type Mesh } from "../mesh.ts";
+import { assertContext, compareSites, type Attempt, type Self } from "../attempt.ts";
+import { assertSums } from "../left.ts";
+import type { Mesh } from "../mesh.ts";
 import type { SignedVote, SurvivorList } from "../messages.ts";
 import type { Round } from "../round.ts";
 import { survivorsHash } from "../transcript.ts";
@@ -23,7 +23,7 @@ export interface Voted {
 }
 
 /**
- * @throws secagg.too-few-sites below the threshold or below three survivors, or if they do not form one sum
+ * @throws secagg.too-few-sites below the threshold or below three survivors, in all or in a group, or if a sum falls apart
  * @throws secagg.equivocation if the list names a site twice or one that did not deal
  * @throws round.not-open if this site is not on the list: its vector came too late, and it has nothing to release
  * @throws secagg.other-attempt
@@ -38,8 +38,7 @@ export function consistency(state: Contributed, self: Self, list: SurvivorList):
     throw new ConsiliumError("secagg.equivocation", { detail: "(list of survivors)" });
   }
   if (!survivors.includes(self.site)) throw new ConsiliumError("round.not-open", { culprits: [self.site] });
-  assertEnough(attempt, survivors);
-  if (!isConnected(mesh, survivors)) throw tooFew(1, 2);
+  assertSums(attempt, mesh, survivors);
   const held = moveHeld(state.held);
   const vote = sign(
     "secagg-survivors",

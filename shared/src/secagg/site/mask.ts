@@ -9,9 +9,9 @@ import type { Sha256, SiteId } from "../../ids.ts";
 import { assertContext, compareSites, tooFew, verifyMember, type Attempt, type Self } from "../attempt.ts";
 import { agreement, sealingKey, selfMaskKey, shareDigest } from "../derive.ts";
 import { badShare, digestsOf } from "../digests.ts";
-import { assertEnough } from "../key-list.ts";
+import { assertWhole } from "../left.ts";
 import type { MaskTerm } from "../masks.ts";
-import { neighbours, type Mesh } from "../mesh.ts";
+import { neighbours, shareThresholdFor, type Mesh } from "../mesh.ts";
 import { SHARE_BYTES, type Delivery } from "../messages.ts";
 import { required } from "../required.ts";
 import { assertUnspent, moveSecret, wipe } from "../secrets.ts";
@@ -56,9 +56,10 @@ export function mask(state: Shared, self: Self, delivery: Delivery): { readonly 
   ) {
     throw new ConsiliumError("secagg.equivocation", { detail: "(list of sites that dealt)" });
   }
-  assertEnough(attempt, participants);
+  assertWhole(attempt, mesh, participants);
   const dealers = neighbours(mesh, self.site, present);
-  if (dealers.length + 1 < mesh.shareThreshold) throw tooFew(dealers.length + 1, mesh.shareThreshold);
+  const holders = shareThresholdFor(mesh, self.site);
+  if (dealers.length + 1 < holders) throw tooFew(dealers.length + 1, holders);
   const delivered = new Map(delivery.dealings.map((one) => [one.dealing.body.site, one]));
   if (delivered.size !== delivery.dealings.length || delivered.size !== dealers.length) {
     throw new ConsiliumError("secagg.equivocation", { detail: "(deliveries)" });

@@ -7,7 +7,7 @@ import type { SiteId } from "../../ids.ts";
 import { assertContext, type Attempt, type Self } from "../attempt.ts";
 import { agreement, pairMaskKey, sealingKey, seedCommitment, shareDigest } from "../derive.ts";
 import { verifiedMesh } from "../key-list.ts";
-import type { Mesh } from "../mesh.ts";
+import { shareThresholdFor, type Mesh } from "../mesh.ts";
 import type { DealingMessage, KeyList, SignedKeys } from "../messages.ts";
 import { required } from "../required.ts";
 import type { Round } from "../round.ts";
@@ -71,7 +71,7 @@ export function share(
   );
 
   const selfSeed = random(32);
-  const split = { holders: holders.length, threshold: mesh.shareThreshold };
+  const split = { holders: holders.length, threshold: shareThresholdFor(mesh, self.site) };
   const selfShares = splitSecret(selfSeed, split, random);
   const pairShares = splitSecret(state.pairSecret, split, random);
   const dealt = holders.map((to, i) => {

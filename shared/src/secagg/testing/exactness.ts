@@ -12,8 +12,14 @@ import { runAttempt, type Dropouts } from "./run.ts";
 const EXAMPLES_CAP = 1000;
 const PHASES = ["advertise", "share", "mask", "consistency", "unmask"] as const;
 
-export const layoutFor = (sites: number, link: "wide" | "narrow" = "wide"): VectorLayout =>
+/** @param groupSites where groups are summed apart */
+export const layoutFor = (
+  sites: number,
+  link: "wide" | "narrow" = "wide",
+  groupSites?: number,
+): VectorLayout =>
   vectorLayoutSchema.parse({
+    ...(groupSites === undefined ? {} : { groupSites }),
     sites,
     link,
     examplesCap: EXAMPLES_CAP,

@@ -4,7 +4,7 @@ import { collect } from "../coordinator/collect.ts";
 import { route } from "../coordinator/route.ts";
 import { foldMasked, openSum, type Aggregate } from "../coordinator/sum.ts";
 import { collectVotes, listSurvivors } from "../coordinator/survivors.ts";
-import { unmask as rebuild } from "../coordinator/unmask.ts";
+import { unmask as rebuild, unmaskGroups, type Unmasking } from "../coordinator/unmask.ts";
 import type { PrivateValues } from "../encode.ts";
 import { maskedFrameBytes } from "../frame.ts";
 import { geometryOf } from "../layout.ts";
@@ -47,7 +47,9 @@ export function shareAll(consortium: Consortium, dropouts: Dropouts = {}) {
 export function maskAll(consortium: Consortium, dropouts: Dropouts = {}) {
   const before = shareAll(consortium, dropouts);
   const deliveries = before.coordinator.broadcast;
-  const { states } = atSites(consortium, before.sites.states, (state, self) =>
+  // Groups with too few dealers are told nothing more.
+  const told = only(before.sites.states, [...deliveries.keys()]);
+  const { states } = atSites(consortium, told, (state, self) =>
     mask(state, self, required(deliveries.get(self.site))),
   );
   return { states, coordinator: before.coordinator, list: before.list };
@@ -61,14 +63,16 @@ export function contributeAll(
   const { layout } = consortium;
   const before = maskAll(consortium, dropouts);
   const accumulator = new Uint8Array(geometryOf(layout).totalBytes);
+  const vectors = new Map<SiteId, Uint8Array>();
   const sites = atSites(consortium, without(before.states, gone(dropouts.mask)), (state, self) => {
     const written = writeVector(state, self, layout, values(self.site));
     foldMasked(layout, accumulator, { offset: 0, bytes: written.vector });
+    vectors.set(self.site, written.vector);
     return written;
   });
   const frameBytes = maskedFrameBytes(layout);
   const coordinator = listSurvivors(before.coordinator.keep, sites.messages, frameBytes);
-  return { sites, coordinator, accumulator };
+  return { sites, coordinator, accumulator, vectors };
 }
 
 export function voteAll(
@@ -78,11 +82,12 @@ export function voteAll(
 ) {
   const before = contributeAll(consortium, values, dropouts);
   const list = before.coordinator.broadcast;
-  const sites = atSites(consortium, without(before.sites.states, gone(dropouts.consistency)), (state, self) =>
+  const asked = only(before.sites.states, list.survivors);
+  const sites = atSites(consortium, without(asked, gone(dropouts.consistency)), (state, self) =>
     consistency(state, self, list),
   );
   const coordinator = collectVotes(before.coordinator.keep, sites.messages);
-  return { sites, coordinator, accumulator: before.accumulator };
+  return { ...before, sites, coordinator };
 }
 
 export function releaseAll(
@@ -95,7 +100,11 @@ export function releaseAll(
   const sites = atSites(consortium, without(before.sites.states, gone(dropouts.unmask)), (state, self) =>
     unmask(state, self, agreement),
   );
-  return { sites, coordinator: before.coordinator, accumulator: before.accumulator };
+  return { ...before, sites };
+}
+
+function only<T>(map: ReadonlyMap<SiteId, T>, sites: readonly SiteId[]): Map<SiteId, T> {
+  return new Map([...map].filter(([site]) => sites.includes(site)));
 }
 
 export interface Outcome {
@@ -115,4 +124,28 @@ export function runAttempt(
   const { keep } = rebuild(coordinator.keep, sites.messages);
   const aggregate = openSum(consortium.layout, keep, accumulator);
   return { survivors: keep.survivors, sum: accumulator, aggregate };
+}
+
+export interface GroupOutcome extends Outcome {
+  /** As they came, masked, by site. */
+  readonly vectors: ReadonlyMap<SiteId, Uint8Array>;
+  readonly unmasking: Unmasking;
+}
+
+/** The sum of each group that can be opened. @throws like every round */
+export function runGroups(
+  consortium: Consortium,
+  values: (site: SiteId) => PrivateValues,
+  dropouts: Dropouts = {},
+): readonly GroupOutcome[] {
+  const { layout } = consortium;
+  const { sites, coordinator, vectors } = releaseAll(consortium, values, dropouts);
+  return unmaskGroups(coordinator.keep, sites.messages).sums.map((unmasking) => {
+    const sum = new Uint8Array(geometryOf(layout).totalBytes);
+    for (const site of unmasking.survivors) {
+      foldMasked(layout, sum, { offset: 0, bytes: required(vectors.get(site)) });
+    }
+    const aggregate = openSum(layout, unmasking, sum);
+    return { survivors: unmasking.survivors, sum, aggregate, vectors, unmasking };
+  });
 }

@@ -3,6 +3,7 @@ import { printOf } from "@consilium/shared/crypto/words";
 import { toConsiliumError } from "@consilium/shared/errors";
 import { parsePlan, planHash, type Plan } from "@consilium/shared/plan";
 import { noiseOverUpdate, siteNoiseMultiplier } from "@consilium/shared/privacy/site-noise";
+import { fewestInSum } from "@consilium/shared/strategy-schema";
 import { parseToken } from "@consilium/shared/protocol/token";
 import type { Command } from "commander";
 import { parseCoordinatorUrl } from "../../config.ts";
@@ -97,6 +98,7 @@ async function warnOfPrivacy({ privacy, ...plan }: Plan, note: (text: string) =>
   if (privacy.unit !== "site") return;
   const { countWeights } = await import("../../pretext/weights.ts");
   const weights = countWeights({ privacy, ...plan });
-  const times = noiseOverUpdate(siteNoiseMultiplier(privacy, plan.rounds), weights, plan.minSites);
-  note(warnOfSiteNoise(weights, plan.minSites, times));
+  const sites = fewestInSum(plan);
+  const times = noiseOverUpdate(siteNoiseMultiplier(privacy, plan.rounds), weights, sites);
+  note(warnOfSiteNoise(weights, sites, times));
 }
