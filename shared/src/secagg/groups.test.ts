@@ -4,7 +4,7 @@ import { sha256 } from "../canonical.ts";
 import { siteIdSchema, type SiteId } from "../ids.ts";
 import { drawGroups } from "./groups.ts";
 import { consortium, siteNames } from "./testing/consortium.ts";
-import { layoutFor, plainSum, relativeL2, valuesOf } from "./testing/exactness.ts";
+import { layoutFor, plainSum, valuesOf } from "./testing/exactness.ts";
 import { advertiseAll, runGroups, shareAll, type Dropouts } from "./testing/run.ts";
 import { thresholdOf } from "./threshold.ts";
 
