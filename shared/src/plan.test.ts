@@ -154,11 +154,27 @@ describe("strategies", () => {
       [{ aggregation: { strategy: { name: "fedavgm", momentum: 2 } } }, "aggregation.strategy.momentum"],
       [{ aggregation: { strategy: { name: "fedavgm", trim: 0.1 } } }, "aggregation.strategy"],
       [{ acceptance: {}, privacy: { unit: "patient", targetEpsilon: 1 } }, "acceptance"],
+      [{ minSites: 11, aggregation: { strategy: { name: "group-median" } } }, "minSites"],
+      [{ minSites: 14, aggregation: { strategy: { name: "group-median", groupSites: 5 } } }, "minSites"],
+      [
+        { minSites: 12, aggregation: { strategy: { name: "group-median", groupSites: 3 } } },
+        "aggregation.strategy.groupSites",
+      ],
+      [
+        { minSites: 12, aggregation: { strategy: { name: "group-median" }, secure: "plain" } },
+        "aggregation.strategy",
+      ],
     ] as const) {
       expect(() => parsePlan({ ...minimal, ...plan })).toThrow(
         expect.objectContaining({ code: "plan.invalid", culprits: [field] }) as Error,
       );
     }
     expect(parsePlan({ ...minimal, minSites: 7, aggregation: krum }).minSites).toBe(7);
+    const groups = parsePlan({
+      ...minimal,
+      minSites: 12,
+      aggregation: { strategy: { name: "group-median" } },
+    });
+    expect(groups.aggregation.strategy).toEqual({ name: "group-median", groupSites: 4 });
   });
 });

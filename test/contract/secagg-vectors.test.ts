@@ -14,7 +14,7 @@ import {
   survivorListSchema,
 } from "@consilium/shared/secagg/messages";
 import { z } from "zod";
-import { playRing } from "../support/secagg-ring.ts";
+import { playGroups, playRing } from "../support/secagg-ring.ts";
 import { playSecagg, secaggInputsSchema } from "../support/secagg-transcript.ts";
 
 function readVector(name: string): string {
@@ -47,4 +47,8 @@ it.each(["wide", "narrow"] as const)("plays an attempt on a %s link to the lette
 
 it("puts a large cohort on the same ring", () => {
   expect(playRing()).toEqual(JSON.parse(readVector("ring.json")));
+});
+
+it("draws the same groups", () => {
+  expect(playGroups()).toEqual(JSON.parse(readVector("groups.json")));
 });

@@ -17,6 +17,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Blobs } from "../blobs/blobs.ts";
 import { openFileBlobs } from "../blobs/fs.ts";
+import { ArrivedSum } from "./arrived-sum.ts";
 import { foldMaskedRound, type MaskedFold } from "./fold-masked.ts";
 
 const GROUP_SITES = 4;
@@ -69,7 +70,7 @@ async function folded(
   const strategy = strategyOf(name === "fedavg" ? name : { name, groupSites: GROUP_SITES });
   const before = await blobs.list();
   const job = { attempt: federation.attempt, layout, base: baseName, strategy, serverState: null, sums };
-  const fold: MaskedFold = await foldMaskedRound(job, blobs);
+  const fold: MaskedFold = await foldMaskedRound(job, blobs, new ArrivedSum());
   const added = (await blobs.list()).filter((one) => !before.includes(one));
   const pieces: Uint8Array[] = [];
   for await (const piece of blobs.read(fold.sha256)) pieces.push(piece);

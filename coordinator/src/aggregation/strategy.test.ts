@@ -94,6 +94,8 @@ const CLAIMS: readonly [object | "fedavg", Claims][] = [
   [{ name: "fedadam" }, adaptive],
   [{ name: "fedyogi" }, adaptive],
   [{ name: "median" }, { weighted: false, followsConsensus: true, tolerates: 5 }],
+  // Of eleven groups' means.
+  [{ name: "group-median" }, { weighted: false, followsConsensus: true, tolerates: 5 }],
   [
     { name: "trimmed-mean", trim: 0.3 },
     { weighted: false, followsConsensus: true, tolerates: 3 },

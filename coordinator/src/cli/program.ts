@@ -181,11 +181,16 @@ their home folders, and --advertise. See docs/scaling.md.
     )
     .option(
       "--strategy <name>",
-      "fedavg, fedavgm, fedadam or fedyogi; with --plain also median, trimmed-mean, krum or multi-krum (docs/strategies.md)",
+      "fedavg, fedavgm, fedadam, fedyogi or group-median; with --plain also median, trimmed-mean, krum or multi-krum (docs/strategies.md)",
     )
     .option("--server-learning-rate <f>", "of fedavgm, fedadam and fedyogi", number)
     .option("--trim <f>", "trimmed-mean: share left out at either end", number)
     .option("--byzantine <n>", "krum and multi-krum: sites that may send anything", number)
+    .option(
+      "--group-sites <n>",
+      "group-median: fewest sites of a group, 4 or more; --min-sites three times it",
+      number,
+    )
     .option("--proximal-mu <f>", "FedProx: how strongly local training is held to the round's model", number)
     .option(
       "--held-out-share <f>",
@@ -209,6 +214,7 @@ their home folders, and --advertise. See docs/scaling.md.
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --pretext mocov3 --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy fedavgm --held-out-share .1 --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --evaluate normal,pneumonia --out plan.json",
+        "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy group-median --min-sites 12 --out plan.json",
         "plan --federation ct --title 'Chest CT' --rounds 25 --channels 3 --image-px 96 --cache-px 112 --depth-px 32 --patch-depth-px 4 --cache-depth-px 40 --slice-spacing-mm 5 --pixel-spacing-mm 3 --out plan.json",
       ),
     )

@@ -13,7 +13,7 @@ import { healthOf } from "./health.ts";
 import type { LiveSite } from "./live.ts";
 import { awaited, outlookOf } from "./liveness.ts";
 import type { Masking } from "./masking-steps.ts";
-import { isCurrent } from "./state.ts";
+import { bySite, isCurrent } from "./state.ts";
 import type { Contribution, Exclusion, FederationState, OpenPosition, Position } from "./types.ts";
 
 export interface StatusParts {
@@ -127,10 +127,18 @@ function roundStatus(row: RoundRow, position: Position, { rounds }: Plan): Round
     totals: row.totals,
     health: healthOf(row),
     contributions: row.contributions.map(({ site, examples, metrics }) => ({ site, examples, metrics })),
-    excluded: excluded.map(({ site, reason }) => ({ site, reason })),
+    excluded: [...excluded, ...leftOutLater(row)].map(({ site, reason }) => ({ site, reason })).sort(bySite),
     checkpoint: row.checkpoint,
     verdict: row.verdict,
   };
+}
+
+/** Sites whose group's sum was opened to no avail: it shows only after everybody has answered. */
+function leftOutLater({ totals, excluded }: RoundRow): readonly Exclusion[] {
+  const groups = totals?.groups?.leftOut ?? [];
+  return groups
+    .flatMap(({ sites, reason }) => sites.map((site) => ({ site, reason })))
+    .filter(({ site }) => !excluded.some((other) => other.site === site));
 }
 
 /** Mean loss, weighted by examples; null without contributions, or where they are masked. */

@@ -38,6 +38,7 @@ function combined(strategy: StrategyPlan, { base, updates, examples }: Vectors):
   const perWeight = (centre: (column: number[]) => number): number[] =>
     Array.from(base, (_, i) => centre(updates.map((update) => at(update, i))));
   switch (strategy.name) {
+    case "group-median":
     case "median":
       return perWeight((column) => {
         const sorted = ascending(column);

@@ -8,7 +8,7 @@ export const FEDERATION_ERRORS = {
     400,
     false,
     "The plan's strategy needs every update by itself, and secure aggregation shows their sum alone.",
-    'Choose fedavg, fedavgm, fedadam or fedyogi; or let the coordinator read every update with aggregation.secure "plain" (plan --plain).',
+    'Choose fedavg, fedavgm, fedadam or fedyogi, or with 12 sites or more group-median; or let the coordinator read every update with aggregation.secure "plain" (plan --plain).',
   ),
   "federation.not-paused": entry(
     409,

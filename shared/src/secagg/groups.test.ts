@@ -3,9 +3,10 @@ import { describe, expect, it } from "vitest";
 import { sha256 } from "../canonical.ts";
 import { siteIdSchema, type SiteId } from "../ids.ts";
 import { drawGroups } from "./groups.ts";
-import { consortium, siteNames } from "./testing/consortium.ts";
+import { consistency } from "./site/consistency.ts";
+import { consortium, member, siteNames } from "./testing/consortium.ts";
 import { layoutFor, plainSum, valuesOf } from "./testing/exactness.ts";
-import { advertiseAll, runGroups, shareAll, type Dropouts } from "./testing/run.ts";
+import { advertiseAll, contributeAll, runGroups, shareAll, type Dropouts } from "./testing/run.ts";
 import { thresholdOf } from "./threshold.ts";
 
 const GROUP_SITES = 4;
@@ -61,6 +62,22 @@ describe("groups that are drawn", () => {
       advertiseAll(groupedConsortium(12, { attempt })).coordinator.keep.mesh.groups;
     expect(groupsOf(1)).not.toEqual(groupsOf(2));
   });
+});
+
+it("nobody signs a list with a group that is too small, although there are enough sites in all", () => {
+  const federation = groupedConsortium(16);
+  const { sites: contributed, coordinator } = contributeAll(federation, (site) => valuesOf(site, "thin"));
+  const { broadcast, keep } = coordinator;
+  const [thin, other] = keep.mesh.groups;
+  const lost = thin?.sites.slice(0, 2) ?? [];
+  const survivors = broadcast.survivors.filter((site) => !lost.includes(site));
+  for (const site of [thin?.sites[3], other?.sites[0]]) {
+    const state = site && contributed.states.get(site);
+    if (state === undefined) throw new Error("every site has contributed");
+    expect(() => consistency(state, member(site ?? ""), { ...broadcast, survivors })).toThrow(
+      expect.objectContaining({ code: "secagg.too-few-sites", culprits: lost }) as Error,
+    );
+  }
 });
 
 /** Who is left in each group at the end, told apart from how the rounds work. */

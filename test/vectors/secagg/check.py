@@ -440,12 +440,23 @@ def play_ring(ring, same):
     same("all holders", name_of(canonical(holders)), ring["holdersHash"])
 
 
+def play_groups(draw, same):
+    sites, seed = draw["sites"], draw["digest"]
+    order = sorted(sites, key=lambda site: name_of(f"consilium/1 secagg group\n{seed}\n{site}"))
+    count = len(sites) // draw["groupSites"]
+    groups = [sorted(order[group::count]) for group in range(count)]
+    groups = [{"sites": group, "threshold": threshold_of(len(group))} for group in groups]
+    same(f"groups of {len(sites)}", groups, draw["groups"])
+
+
 def main():
     differences = Differences()
     attempts = json.loads((HERE / "attempts.json").read_text())
     for link, attempt in attempts.items():
         play(attempt["inputs"], attempt["outputs"], lambda name, a, b: differences.same(f"{link}: {name}", a, b))
     play_ring(json.loads((HERE / "ring.json").read_text()), differences.same)
+    for draw in json.loads((HERE / "groups.json").read_text()):
+        play_groups(draw, differences.same)
     for name in differences.found:
         print(f"differs: {name}")
     print(f"{differences.compared} values compared, {len(differences.found)} differ")

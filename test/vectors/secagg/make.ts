@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { z } from "zod";
 import { playSecagg, secaggInputsSchema } from "../../support/secagg-transcript.ts";
-import { playRing } from "../../support/secagg-ring.ts";
+import { playGroups, playRing } from "../../support/secagg-ring.ts";
 
 const file = (name: string) => new URL(name, import.meta.url);
 const write = (name: string, value: unknown): void => {
@@ -19,3 +19,4 @@ const { wide, narrow } = z
 const played = (one: typeof wide) => ({ inputs: one.inputs, outputs: playSecagg(one.inputs) });
 write("attempts.json", { wide: played(wide), narrow: played(narrow) });
 write("ring.json", playRing());
+write("groups.json", playGroups());

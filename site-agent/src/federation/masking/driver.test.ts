@@ -1,13 +1,16 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { serialize } from "node:v8";
+import { sha256 } from "@consilium/shared/canonical";
 import { createIdentity, sign } from "@consilium/shared/crypto/identity";
 import { fingerprintLayout } from "@consilium/shared/fingerprint/masked";
 import { manifestSchema } from "@consilium/shared/manifest";
 import { parsePlan } from "@consilium/shared/plan";
 import type { MaskingShown } from "@consilium/shared/protocol/masking";
 import { collect } from "@consilium/shared/secagg/coordinator/collect";
-import { openAttempt } from "@consilium/shared/secagg/attempt";
+import { openAttempt, type Attempt } from "@consilium/shared/secagg/attempt";
+import { meshOf } from "@consilium/shared/secagg/mesh";
 import { roundLayout } from "@consilium/shared/secagg/plan-layout";
 import { magnitudesOf } from "@consilium/shared/secagg/ranges";
 import { advertise } from "@consilium/shared/secagg/site/advertise";
@@ -48,6 +51,9 @@ const membership = {
   identity: self.identity,
   coordinator: coordinator.public,
 };
+
+const keysOfAll = (attempt: Attempt) =>
+  [self, ...others].map((one) => advertise(attempt, one, fixedRandom(one.site)).broadcast);
 
 let folder: string;
 beforeEach(async () => {
@@ -178,6 +184,20 @@ describe("a site in a masked round", () => {
         code: "secagg.spent",
       });
     await site().advertise(opening(1, 1), layout, link);
+  });
+
+  it("goes on from a state that was kept when there were no groups", async () => {
+    await site().advertise(opening(1, 1), layout, new Shown());
+    const kept = await maskingFolder(folder).read();
+    if (kept === null || kept === "damaged") throw new Error("a state was kept");
+    const attempt = openAttempt(opening(1, 1), members, layout);
+    const { groups, ...before } = meshOf(attempt, keysOfAll(attempt));
+    const state = { ...kept.state, phase: "contributed", attempt, mesh: before };
+    const body = serialize({ version: 1, ...kept, state });
+    const file = path.join(folder, "masking", "state.bin");
+    await writeFile(file, Buffer.concat([Buffer.from(sha256(body)), body]));
+    expect(await maskingFolder(folder).read()).toMatchObject({ state: { mesh: { groups } } });
+    expect(groups).toEqual([{ sites: siteNames(3), threshold: 2 }]);
   });
 
   it("believes no roster that the coordinator has not signed for this attempt", async () => {

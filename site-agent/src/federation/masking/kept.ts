@@ -57,14 +57,23 @@ export interface MaskingFolder {
 }
 
 const HASH_CHARACTERS = 64;
-const VERSION = 1;
+const VERSION = 2;
 
 /** Without a version: as it was written before there was one, which is version 1 otherwise. */
 type Versioned = KeptMasking & { readonly version?: number };
 
 /** The state as this program has it. What a later one wrote counts as damaged: its secrets are not guessed at. */
 function migrated({ version = 1, ...kept }: Versioned): KeptMasking | "damaged" {
-  return version === VERSION ? kept : "damaged";
+  if (version > VERSION) return "damaged";
+  return version === 1 ? { ...kept, state: withOneGroup(kept.state) } : kept;
+}
+
+/** Before version 2 every attempt had one sum, and no word for it. */
+function withOneGroup(state: SiteState): SiteState {
+  if (!("mesh" in state)) return state;
+  const { attempt, mesh } = state;
+  const groups = [{ sites: mesh.sites, threshold: attempt.terms.threshold }];
+  return { ...state, mesh: { ...mesh, groups } };
 }
 
 /** @param folder federation/ of the home */
