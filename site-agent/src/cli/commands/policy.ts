@@ -50,7 +50,7 @@ it. An agent that runs reads changes at once. "any" lifts a limit.`,
       collect,
     )
     .option("--forget-plans", "no plan is allowed in advance any more")
-    .option("--min-cohort <sites>", "fewest sites in a round", wholeNumber("--min-cohort", 1))
+    .option("--min-cohort <sites>", "fewest sites in a round, and in the sum of a group under group-median", wholeNumber("--min-cohort", 1))
     .option("--hours <windows>", 'when training may run, for example "mon-fri 18:00-07:00"; any')
     .option("--time-zone <name>", "whose clock counts, for example Europe/Berlin (default: UTC)")
     .option("--tasks <names>", "pretext tasks that are allowed, separated by commas; any")
@@ -122,7 +122,7 @@ function describe(policy: Policy, maxEpsilon: number, delta: number): string {
         ? `wait for consilium-site plan approve${policy.allowedPlans.length === 0 ? "" : `, but for ${policy.allowedPlans.length} that are allowed in advance`}`
         : "begin without asking anybody",
     ],
-    ["cohort", `at least ${policy.minCohort} sites in a round`],
+    ["cohort", `at least ${policy.minCohort} sites in a round, and in each sum that the coordinator opens`],
     ["hours", policy.hours === null ? "always" : describeHours(policy.hours)],
     ["tasks", policy.pretextTasks?.join(", ") ?? ANY],
     ["model", policy.maxParameters === null ? "any size" : `at most ${policy.maxParameters} parameters`],
