@@ -54,6 +54,7 @@ function resent(site: SiteId, values: PrivateValues): Uint8Array {
 async function folded(
   lies: ReadonlyMap<SiteId, Uint8Array>,
   name: "group-median" | "fedavg" = "group-median",
+  target: Blobs = blobs,
 ) {
   const header = maskedHeader(federation.attempt, layout);
   const sums = await Promise.all(
@@ -70,7 +71,7 @@ async function folded(
   const strategy = strategyOf(name === "fedavg" ? name : { name, groupSites: GROUP_SITES });
   const before = await blobs.list();
   const job = { attempt: federation.attempt, layout, base: baseName, strategy, serverState: null, sums };
-  const fold: MaskedFold = await foldMaskedRound(job, blobs, new ArrivedSum());
+  const fold: MaskedFold = await foldMaskedRound(job, target, new ArrivedSum());
   const added = (await blobs.list()).filter((one) => !before.includes(one));
   const pieces: Uint8Array[] = [];
   for await (const piece of blobs.read(fold.sha256)) pieces.push(piece);
@@ -119,10 +120,10 @@ describe("a round of groups", () => {
           if (moved > Math.max(...means) + slack || moved < Math.min(...means) - slack) averageMoved += 1;
         }
       }),
-      { numRuns: 6, seed: 3 },
+      { numRuns: 4, seed: 3 },
     );
     // Where the groups are averaged, the same lie carries most weights away.
-    expect(averageMoved).toBeGreaterThan(3 * 42);
+    expect(averageMoved).toBeGreaterThan(2 * 42);
   });
 
   it("goes on without the group of a site that sends noise, and names it", async () => {
@@ -135,6 +136,22 @@ describe("a round of groups", () => {
       expect(value).toBe(Math.fround((base[i] ?? NaN) + middle));
     }
     expect(totals.examples).toBeLessThan(16 * layout.examplesCap);
+  });
+
+  it("gives the same bits again, also after a death between two groups", async () => {
+    const once = await folded(new Map());
+    let writes = 0;
+    const dying: Blobs = {
+      write: (source) => (++writes === 2 ? Promise.reject(new Error("died")) : blobs.write(source)),
+      read: (name, range) => blobs.read(name, range),
+      sizeOf: (name) => blobs.sizeOf(name),
+      remove: (name) => blobs.remove(name),
+      list: () => blobs.list(),
+      stage: (upload) => blobs.stage(upload),
+      staged: () => blobs.staged(),
+    };
+    await expect(folded(new Map(), "group-median", dying)).rejects.toThrow("died");
+    expect((await folded(new Map())).sha256).toBe(once.sha256);
   });
 
   it("makes no model of two groups", async () => {

@@ -86,9 +86,8 @@ export class FederationService {
     this.images = images;
     this.#journal = new Journal(ports, row.federation, parts.ledger);
     this.#openings = new OpeningSigner(ports.identity, row.federation, row.planHash);
-    const { ledger, book } = parts;
-    const rosterOf = (sites: readonly SiteId[]) => book.rosterOf(sites);
-    this.#maskings = new Maskings({ ...ports, plan: row.plan.body, ledger, rosterOf });
+    const rosterOf = (sites: readonly SiteId[]) => parts.book.rosterOf(sites);
+    this.#maskings = new Maskings({ ...ports, plan: row.plan.body, ledger: parts.ledger, rosterOf });
     this.#errands = new Errands(ports.clock, ({ code }) => {
       ports.logger.error(
         { federation: row.federation, ...placeIn(this.#state.position), code },
@@ -231,17 +230,15 @@ export class FederationService {
    * Whether a site's message of a masked round is wanted, once it is known to be right.
    * @throws auth.failed, crypto.bad-signature, secagg.*, frame.wrong-length, round.not-open
    */
-  async admitAnswer(
-    site: SiteId,
-    { round, attempt, message }: MaskingAnswer,
-  ): Promise<UploadOutcome | "wanted"> {
+  async admitAnswer(site: SiteId, answer: MaskingAnswer): Promise<UploadOutcome | "wanted"> {
+    const { round, attempt, message } = answer;
     const verdict = judgeIn(this.#state.position, { round, attempt, step: message.step, site });
     if (verdict === "wanted") (await this.maskedRound({ round, attempt })).admit(site, message);
     return verdict;
   }
 
   /** The masked attempt that is under way. @throws round.not-open */
-  maskedRound(which: { readonly round: number; readonly attempt: number }): Promise<MaskedRound> {
+  async maskedRound(which: { readonly round: number; readonly attempt: number }): Promise<MaskedRound> {
     const { position } = this.#state;
     if (!isOfAttempt(position, which)) throw new ConsiliumError("round.not-open");
     return this.#maskings.of(this.#openings.opening(position).body);

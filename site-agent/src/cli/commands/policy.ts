@@ -50,7 +50,11 @@ it. An agent that runs reads changes at once. "any" lifts a limit.`,
       collect,
     )
     .option("--forget-plans", "no plan is allowed in advance any more")
-    .option("--min-cohort <sites>", "fewest sites in a round, and in the sum of a group under group-median", wholeNumber("--min-cohort", 1))
+    .option(
+      "--min-cohort <sites>",
+      "fewest sites in a round, and in the sum of a group under group-median",
+      wholeNumber("--min-cohort", 1),
+    )
     .option("--hours <windows>", 'when training may run, for example "mon-fri 18:00-07:00"; any')
     .option("--time-zone <name>", "whose clock counts, for example Europe/Berlin (default: UTC)")
     .option("--tasks <names>", "pretext tasks that are allowed, separated by commas; any")
