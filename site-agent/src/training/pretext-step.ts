@@ -1,6 +1,7 @@
 /** The plan's pretext task as one compiled step. */
 import type { Plan } from "@consilium/shared/plan";
 import type { AdamWOptions, Engine, StepOptions, TrainStep, TrainStepDefinition } from "../engine/types.ts";
+import type { VitConfig } from "../model/sizes.ts";
 import { pretextTask } from "../pretext/index.ts";
 import type { PretextTask } from "../pretext/types.ts";
 import { assertDivides } from "./batch-shares.ts";
@@ -31,14 +32,18 @@ export interface PretextRecipe {
 }
 
 /**
+ * @param encoder only tests give another than the plan's
  * @returns the step on one part of the plan's batch
  * @throws plan.invalid, engine.not-separable if the batch has no such equal parts
  */
-export function pretextDefinition({ plan, parts }: PretextRecipe): {
+export function pretextDefinition(
+  { plan, parts }: PretextRecipe,
+  encoder?: VitConfig,
+): {
   readonly task: PretextTask;
   readonly definition: TrainStepDefinition;
 } {
-  const task = pretextTask(plan);
+  const task = pretextTask(plan, encoder);
   assertDivides(plan, parts);
   const definition: TrainStepDefinition = {
     parameters: task.parameters,
@@ -52,13 +57,15 @@ export function pretextDefinition({ plan, parts }: PretextRecipe): {
 
 /**
  * A step on whole batches of the plan, whatever the parts in which it computes them.
+ * @param encoder only tests give another than the plan's
  * @throws plan.invalid, engine.*, engine.not-separable if the batch has no such equal parts
  */
 export async function compilePretextStep(
   engine: Engine,
   plan: Plan,
   options: StepOptions = {},
+  encoder?: VitConfig,
 ): Promise<PretextStep> {
-  const { task, definition } = pretextDefinition({ plan, parts: options.microBatches ?? 1 });
+  const { task, definition } = pretextDefinition({ plan, parts: options.microBatches ?? 1 }, encoder);
   return { task, step: await engine.compileTrainStep(definition, options) };
 }

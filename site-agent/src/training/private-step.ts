@@ -5,6 +5,7 @@ import { SecureRandom } from "@consilium/shared/privacy/secure-random";
 import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
 import { createEngine } from "../engine/engine.ts";
 import type { Engine, PrivateStepOptions } from "../engine/types.ts";
+import type { VitConfig } from "../model/sizes.ts";
 import { pretextTask } from "../pretext/index.ts";
 import { adamWOptions, type PretextStep } from "./pretext-step.ts";
 import { PARTS, partExamples } from "./private-batches.ts";
@@ -31,14 +32,18 @@ export async function openPrivateStep(
   return compilePrivateStep(await createEngine(engine), plan, terms);
 }
 
-/** @param drawNoise only tests and benchmarks give one */
+/**
+ * @param drawNoise only tests and benchmarks give one
+ * @param encoder only tests give another than the plan's
+ */
 export async function compilePrivateStep(
   engine: Engine,
   plan: Plan,
   terms: PrivacyTerms,
   drawNoise = secureNoise(),
+  encoder?: VitConfig,
 ): Promise<PretextStep> {
-  const task = pretextTask(plan);
+  const task = pretextTask(plan, encoder);
   const examples = partExamples(plan, terms);
   const { clipL2Norm, noiseMultiplier, expectedExamples } = terms;
   const step = await engine.compileTrainStep(
