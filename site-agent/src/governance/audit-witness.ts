@@ -77,9 +77,9 @@ export class AuditWitness {
   }
 
   /** The newest head, once the whole way to it from the last one has been seen. */
-  async #newest(last: ChainHead | null, session: string): Promise<AuditHead | null> {
+  async #newest(last: AuditHead | null, session: string): Promise<AuditHead | null> {
     const { federation, coordinator } = this.#membership;
-    let at = last;
+    let at: ChainHead | null = last;
     for (;;) {
       const { head: signed, links } = await this.#shown(at, session);
       if (signed === null) {
@@ -89,8 +89,12 @@ export class AuditWitness {
       const head = verify("audit-head", signed, coordinator);
       if (head.federation !== federation) throw rewritten(head.seq);
       // A site that has just joined has seen nothing that the log could contradict.
-      if (at === null) return head;
+      if (last === null || at === null) return head;
       if (head.seq < at.seq) throw rewritten(at.seq);
+      // A head for each round, and a round for each head.
+      if (head.seq === last.seq ? head.round !== last.round : head.round <= last.round) {
+        throw rewritten(head.seq);
+      }
       for (const link of links) {
         if (link.seq > head.seq || !follows(at, link)) throw rewritten(at.seq + 1);
         at = link;
