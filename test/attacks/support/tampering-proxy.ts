@@ -13,6 +13,7 @@ import type {
   MaskingShown,
   SitOut,
 } from "@consilium/shared/protocol/masking";
+import { auditShownSchema, type AuditShown } from "@consilium/shared/protocol/governance";
 import { Server, type Socket } from "socket.io";
 import { io as connect, type Socket as Upstream } from "socket.io-client";
 
@@ -24,6 +25,8 @@ export interface Tampering {
   readonly conjure?: (query: MaskingQuery) => MaskingShown | null;
   readonly answer?: (answer: MaskingAnswer) => MaskingAnswer | Promise<MaskingAnswer>;
   readonly begin?: (begin: UploadBegin) => UploadBegin | Promise<UploadBegin>;
+  /** What the site is shown of the audit log. */
+  readonly audit?: (shown: AuditShown) => AuditShown;
   readonly chunk?: (message: UploadChunk, bytes: Buffer) => readonly [UploadChunk, Buffer];
   /** Says `accepted` to the site whatever the coordinator says: a coordinator that plays its own game. */
   readonly pretends?: boolean;
@@ -39,6 +42,8 @@ export interface CoordinatorRefusal {
 /** The round before the first, for what the images are like, passes unseen: these plays are about updates. */
 const isPlayed = (message: unknown): boolean =>
   typeof message === "object" && message !== null && "round" in message && Number(message.round) > 0;
+
+const AUDIT_PATH = /\/audit(\?|$)/;
 
 type Ack = (reply: unknown) => void;
 type Reply = { readonly ok: boolean } & Record<string, unknown>;
@@ -120,8 +125,16 @@ export class TamperingProxy {
     );
     const body = parts.length > 0 ? { body: Buffer.concat(parts) } : {};
     const answer = await fetch(this.#target + url, { method, headers: passed, ...body });
-    response.writeHead(answer.status, Object.fromEntries(answer.headers));
-    response.end(Buffer.from(await answer.arrayBuffer()));
+    // What is rewritten is of another length.
+    const kept = [...answer.headers].filter(([name]) => name !== "content-length");
+    response.writeHead(answer.status, Object.fromEntries(kept));
+    response.end(this.#rewriteBody(method, url, Buffer.from(await answer.arrayBuffer())));
+  }
+
+  #rewriteBody(method: string, url: string, body: Buffer): Buffer {
+    const { audit } = this.tampering;
+    if (audit === undefined || method !== "GET" || !AUDIT_PATH.test(url)) return body;
+    return Buffer.from(JSON.stringify(audit(auditShownSchema.parse(JSON.parse(body.toString())))));
   }
 
   #bridge(namespace: string, socket: Socket): void {
