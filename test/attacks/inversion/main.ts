@@ -18,4 +18,9 @@ const { found, sheet } = inversions(Number(values.victims));
 await mkdir(values.out, { recursive: true });
 await writeFile(path.join(values.out, "inversion.png"), sheet);
 if (values.json) console.log(JSON.stringify({ found }));
-else for (const { what, psnr } of found) console.log(`${psnr.toFixed(1).padStart(6)} dB  ${what}`);
+else {
+  console.log("PSNR of the hidden patches, and above another patient's image");
+  for (const { what, psnr, gain } of found) {
+    console.log(`${psnr.toFixed(1).padStart(6)} dB ${gain.toFixed(1).padStart(6)} dB  ${what}`);
+  }
+}

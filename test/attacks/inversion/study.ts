@@ -12,19 +12,23 @@ export const CONFIG: MaeConfig = {
   normPixLoss: false,
 };
 
-/** Images in one site's step, and sites in the sum. */
+/** Images in one site's step where it is not one, and sites in the sum. */
 export const BATCH = 4;
 export const SITES = 10;
+/** The fewest that may be masked. */
+export const FEW_SITES = 3;
 
 export interface Found {
   readonly what: string;
   /** Of the hidden patches of the first image, mean over victims, dB. */
   readonly psnr: number;
+  /** Above what another patient's image has, dB: below zero nothing of this patient is known. */
+  readonly gain: number;
 }
 
 export interface Inversions {
   readonly found: readonly Found[];
-  /** PNG: each row one victim: the hidden patches as they are, then as found, in the order of `found`. */
+  /** PNG: each row one victim: the hidden patches as they are, then as found in each sum, in the order of `found`. */
   readonly sheet: Uint8Array;
 }
 
@@ -32,9 +36,12 @@ export interface Inversions {
 export function inversions(victims: number): Inversions {
   const { imagePx } = CONFIG.encoder;
   const weights = craftedWeights(CONFIG, 3);
+  // A sum over sites of steps on one image each is, but for its scale, one step on as many images.
   const sums = [
     { what: "one site, one image", images: 1 },
-    { what: `one site, a batch of ${BATCH}`, images: BATCH },
+    { what: `the sum of ${FEW_SITES} sites, one image each`, images: FEW_SITES },
+    { what: `the sum of ${SITES} sites, one image each`, images: SITES },
+    { what: `one site, ${BATCH} images`, images: BATCH },
     { what: `the sum of ${SITES} sites, ${BATCH} images each`, images: SITES * BATCH },
   ];
   const rows: Uint8Array[][] = [];
@@ -60,11 +67,16 @@ export function inversions(victims: number): Inversions {
     others.push(psnr(hiddenPatches(phantom(5000 + victim, imagePx), order, CONFIG), truth));
     rows.push(row);
   }
+  const baseline = mean(others);
+  const of = (what: string, values: readonly number[]): Found => {
+    const psnr = mean(values);
+    return { what, psnr, gain: psnr - baseline };
+  };
   return {
     found: [
-      ...sums.map(({ what }, i) => ({ what, psnr: mean(levels[i] ?? []) })),
-      { what: "one image, after one step of AdamW (the gradient's signs)", psnr: mean(adam) },
-      { what: "another patient's image instead", psnr: mean(others) },
+      ...sums.map(({ what }, i) => of(what, levels[i] ?? [])),
+      of("one site, one image, after one step of AdamW (the gradient's signs)", adam),
+      of("another patient's image instead", others),
     ],
     sheet: contactSheet(rows, imagePx),
   };
