@@ -1,4 +1,5 @@
 /** Charts as inline SVG: no script, so they print and mail well. Colours come from the page's style. */
+import { at, scale, ticks, tickStep, type Scale } from "./axes.ts";
 import { markup, type Markup } from "./markup.ts";
 
 /** A value with its 95 % interval. */
@@ -149,33 +150,4 @@ function wrap(name: string): readonly string[] {
   }
   const shown = lines.slice(0, MOST_LINES);
   return shown.length === lines.length ? shown : [...shown.slice(0, -1), `${shown.at(-1) ?? ""} …`];
-}
-
-interface Scale {
-  readonly from: number;
-  readonly to: number;
-  readonly low: number;
-  readonly high: number;
-}
-
-const scale = (from: number, to: number, low: number, high: number): Scale => ({ from, to, low, high });
-
-/** Tenths of a pixel are enough, and keep the file small. */
-function at({ from, to, low, high }: Scale, value: number): number {
-  return Math.round((low + ((value - from) / (to - from)) * (high - low)) * 10) / 10;
-}
-
-/** The next of 1, 2, 5, 10, ... that is at least `least`. */
-function tickStep(least: number, whole: boolean): number {
-  const power = 10 ** Math.floor(Math.log10(Math.max(least, 1e-9)));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= least) ?? least;
-  return whole ? Math.max(1, Math.round(step)) : step;
-}
-
-function ticks(from: number, to: number, step: number): readonly number[] {
-  const first = Math.ceil(from / step - 1e-9);
-  const last = Math.floor(to / step + 1e-9);
-  return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) =>
-    Number(((first + index) * step).toPrecision(12)),
-  );
 }

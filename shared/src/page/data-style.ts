@@ -36,13 +36,20 @@ tbody td.number, thead th.start { white-space: nowrap; }
 .chart .whisker { fill: none; stroke: currentColor; stroke-width: 1.6; }
 .chart .run { fill: var(--surface); stroke: currentColor; stroke-width: 1.2; }
 .chart .global polyline { stroke-width: 3; }
+.chart .dashed { stroke-dasharray: 5 3.5; }
+.chart .disc { fill-opacity: .55; }
+.chart .frame { fill: none; stroke: var(--hairline); }
+.chart .mark { fill: currentColor; fill-opacity: .7; }
+.charts { list-style: none; display: grid; gap: 18px 22px; grid-template-columns: repeat(auto-fit, minmax(min(270px, 100%), 1fr)); }
+.charts li { display: grid; gap: 8px; align-content: start; max-width: 460px; }
 .c-global, .global { color: var(--ink); }
 .c-scratch { color: var(--scratch); } .c-own { color: var(--own); } .c-federated { color: var(--accent); } .c-reference { color: var(--s5); }
 ${Array.from({ length: 8 }, (_, index) => `.s${index} { color: var(--s${index}); }`).join(" ")}
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 13px; }
 .legend li::before { content: ""; display: inline-block; width: 18px; border-top: 2.5px solid currentColor; margin-right: 8px; vertical-align: 4px; }
+.legend li.dashed::before { border-top-style: dashed; }
 .legend span { color: var(--dim); }
-@media (max-width: 640px) { .wide { min-width: 680px; } .chart { min-width: 560px; } }
+@media (max-width: 640px) { .wide { min-width: 680px; } .chart { min-width: 560px; } .chart.square { min-width: 0; } }
 @media print {
   :root {
     --s0: #c8541b; --s1: #2f6fb3; --s2: #8a6d00; --s3: #9b3d82; --s4: #1f8a5f; --s5: #5b56b8; --s6: #a3403f; --s7: #4d6b7a;

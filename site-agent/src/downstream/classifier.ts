@@ -97,13 +97,17 @@ export function featureInference(options: ViewOptions): InferenceDefinition<View
 
 /** Cropped, standardised, encoded: the mean of the patch tokens, [N, D]. */
 function pooledFeatures(parameters: ParameterTensors, inputs: ViewTensors, config: VitConfig): Tensor {
-  const tokens = encode(parameters, seeImages(inputs), config); // [N, 1 + L, D]
+  return poolTokens(encode(parameters, seeImages(inputs), config), config);
+}
+
+/** The mean of the patch tokens, [N, 1 + L, D] -> [N, D]. */
+export function poolTokens(tokens: Tensor, config: VitConfig): Tensor {
   const [batch = 0, , width = 0] = tokens.shape;
   return tf.mean(tf.slice(tokens, [0, 1, 0], [batch, patchCount(config), width]), 1);
 }
 
 /** [N, D] -> logits [N, C] */
-function classify(parameters: ParameterTensors, features: Tensor): Tensor {
+export function classify(parameters: ParameterTensors, features: Tensor): Tensor {
   return apply(linear, parameters, "head", apply(layerNorm, parameters, "fc_norm", features));
 }
 
