@@ -7,7 +7,12 @@ export interface Scale {
   readonly high: number;
 }
 
-export const scale = (from: number, to: number, low: number, high: number): Scale => ({ from, to, low, high });
+export const scale = (from: number, to: number, low: number, high: number): Scale => ({
+  from,
+  to,
+  low,
+  high,
+});
 
 /** Tenths of a pixel are enough, and keep the file small. */
 export function at({ from, to, low, high }: Scale, value: number): number {

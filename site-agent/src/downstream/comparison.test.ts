@@ -37,7 +37,7 @@ function optionsFor(
     maxSteps: steps,
     learningRate,
   };
-  return { ...usual, seeds: 1, labels: { count: 20 }, settings };
+  return { ...usual, seeds: 1, labels: { count: 20 }, report: true, settings };
 }
 
 const valueOf = (result: FinetuneResult, name: string): number =>
@@ -62,7 +62,8 @@ describe("masks and boxes from end to end", () => {
         never,
       );
     const before = await run(1);
-    const { result, exemplar } = await run(60);
+    const outcome = await run(60);
+    const { result, exemplar } = outcome;
     expect(seen.at(-1)).toMatchObject({
       run: 1,
       runs: 1,
@@ -88,10 +89,7 @@ describe("masks and boxes from end to end", () => {
     const cases = exemplar?.cases ?? [];
     expect(cases.filter(({ choice }) => choice === "worst").length).toBe(8);
     expect(cases[0]?.goodness).toBeLessThanOrEqual(cases[1]?.goodness ?? 0);
-    const page = renderFinetuneReport(
-      { result, exemplar },
-      { site: "st-mary", train: "train", test: "test" },
-    );
+    const page = renderFinetuneReport(outcome, { site: "st-mary", train: "train", test: "test" });
     expect(page.match(/class="case"/g)).toHaveLength(cases.length);
     expect(page).toContain('<path class="truth" d="M');
     expect(page).not.toMatch(/NaN|undefined/);
@@ -100,15 +98,16 @@ describe("masks and boxes from end to end", () => {
   it("learns boxes on a network that stops when patients kept back get no better", async () => {
     const kind = boxesAsLabels(sizePx, SHAPE_CLASSES, config);
     const options = { ...optionsFor("localization", 100, 2e-3), validation: 0.3 };
-    const { result, exemplar } = await compareEncoders(
+    const outcome = await compareEncoders(
       kind,
       { engine, model, train, test, encoders, options },
       () => undefined,
       never,
     );
+    const { result } = outcome;
     expect(valueOf(result, "mAP@.5")).toBeGreaterThan(0.5);
     expect(valueOf(result, "FROC")).toBeGreaterThan(0.6);
-    const page = renderFinetuneReport({ result, exemplar }, { site: "st-mary", train: "train", test: null });
+    const page = renderFinetuneReport(outcome, { site: "st-mary", train: "train", test: null });
     expect(page).toContain('<rect class="said"');
   }, 120_000);
 

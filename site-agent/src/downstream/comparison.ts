@@ -14,6 +14,7 @@ import { chooseCases } from "./cases.ts";
 import { drawLabels, setSize, splitOff } from "./cohort.ts";
 import { loadEncoders } from "./encoder.ts";
 import { difference, meanOf, tenths } from "./evaluation.ts";
+import { featureMaps } from "./feature-map.ts";
 import { fit, fitSteps } from "./fit.ts";
 import type { LabelKind, LabelledSet } from "./label-kind.ts";
 import { encoderParameters, joinWeights } from "./layers.ts";
@@ -81,10 +82,20 @@ export async function compareEncoders<Set extends LabelledSet, Inputs extends Vi
         }
       }
     }
-    return { result: evaluate(kind, runs, sets, options), exemplar };
+    const groups = quarters((runs.at(-1)?.judged ?? []).map(kind.goodness));
+    const maps = options.report
+      ? await featureMaps({ ...task, config, encoders, images: sets.test, groups })
+      : [];
+    return { result: evaluate(kind, runs, sets, options), exemplar, maps };
   } finally {
     await bench.dispose();
   }
+}
+
+/** Whether each is among the worst quarter: are they of another kind? */
+function quarters(goodness: readonly number[]): string[] {
+  const bound = goodness.toSorted((a, b) => a - b)[Math.floor(goodness.length / 4)] ?? 0;
+  return goodness.map((value) => (value < bound ? "the worst quarter" : "the others"));
 }
 
 interface Sets {

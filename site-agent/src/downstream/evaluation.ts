@@ -12,10 +12,10 @@ import {
   confusionMatrix,
   expectedCalibrationError,
   overClasses,
-  rocCurve,
   type Predictions,
   type Statistic,
 } from "./metrics.ts";
+import { precisionRecallCurve, reliability, rocCurve } from "./rate-curves.ts";
 import type {
   DownstreamMode,
   EncoderOrigin,
@@ -59,7 +59,11 @@ export function evaluateRun(run: Run, test: TestSet): { row: FinetuneRow; detail
     test.images.map(({ patient }) => patient),
   );
   const { auprc: area, balancedAccuracy: balanced, calibrationError } = estimates;
-  const curves = test.classes.length === 2 ? [1] : test.classes.map((_, c) => c);
+  const curves = (test.classes.length === 2 ? [1] : test.classes.map((_, c) => c)).map((c) => ({
+    class: test.classes[c] ?? "",
+    scores: column(probabilities, test.classes.length, c),
+    positive: Uint8Array.from(truth, (t) => Number(t === c)),
+  }));
   return {
     row: { from, mode, seed, auroc: defined(estimates.auroc), accuracy: defined(estimates.accuracy) },
     detail: {
@@ -71,13 +75,15 @@ export function evaluateRun(run: Run, test: TestSet): { row: FinetuneRow; detail
       balancedAccuracy: balanced,
       calibrationError,
       confusion: confusionMatrix(predictions),
-      roc: curves.map((c) => ({
-        class: test.classes[c] ?? "",
-        points: rocCurve(
-          column(probabilities, test.classes.length, c),
-          Uint8Array.from(truth, (t) => Number(t === c)),
-        ),
+      roc: curves.map(({ class: name, scores, positive }) => ({
+        class: name,
+        points: rocCurve(scores, positive),
       })),
+      precisionRecall: curves.map(({ class: name, scores, positive }) => ({
+        class: name,
+        points: precisionRecallCurve(scores, positive),
+      })),
+      reliability: reliability(predictions),
       losses: tenths(losses),
     },
   };

@@ -17,7 +17,9 @@ export interface FeatureMapTask {
   readonly engine: Engine;
   readonly config: VitConfig;
   readonly encoders: readonly NamedEncoder[];
-  readonly cache: ImageCache;
+  readonly train: { readonly cache: ImageCache };
+  readonly test: { readonly cache: ImageCache } | null;
+  /** Those that are tested. */
   readonly images: readonly LabelledImage[];
   /** Name of each image's group. */
   readonly groups: readonly string[];
@@ -28,10 +30,12 @@ export async function featureMaps({
   engine,
   config,
   encoders,
-  cache,
+  train,
+  test,
   images,
   groups,
 }: FeatureMapTask): Promise<FeatureMap[]> {
+  const { cache } = test ?? train;
   const every = Math.ceil(images.length / MOST_IMAGES);
   const places = images.flatMap((_, i) => (i % every === 0 ? [i] : []));
   const shown = places.flatMap((i) => images[i] ?? []);

@@ -62,6 +62,7 @@ export const FINETUNE_OPTIONS: FinetuneOptions = {
   testFraction: 0.3,
   validation: 0,
   head: "unetr",
+  report: false,
   settings: FINETUNE_SETTINGS,
 };
 

@@ -23,11 +23,13 @@ import { classIndices, drawLabels, formCohort, setSize, type Cohort } from "./co
 import { keepBack } from "./comparison.ts";
 import { loadEncoders } from "./encoder.ts";
 import { evaluateRun, summarise, type Run } from "./evaluation.ts";
+import { featureMaps } from "./feature-map.ts";
 import { balancedWeights, fit, fitSteps } from "./fit.ts";
 import { mayFlip } from "./label-kind.ts";
 import { joinWeights } from "./layers.ts";
 import { predictImages } from "./predict.ts";
 import { probe } from "./probe.ts";
+import { againstOthers, attributions, saliencyMap } from "./saliency.ts";
 import type {
   ClassificationResult,
   DownstreamMode,
@@ -35,6 +37,7 @@ import type {
   EncoderSources,
   Exemplar,
   FinetuneOptions,
+  FinetuneOutcome,
   FinetuneProgress,
   LabelledCache,
 } from "./types.ts";
@@ -64,7 +67,7 @@ export async function finetune(
   task: FinetuneTask,
   onProgress: (progress: FinetuneProgress) => void | Promise<void>,
   signal: AbortSignal,
-): Promise<{ result: ClassificationResult; exemplar: Exemplar | null }> {
+): Promise<FinetuneOutcome & { readonly result: ClassificationResult }> {
   const { encoders, options } = task;
   const config = vitConfig(task.model);
   assertOfImages(config);
@@ -73,7 +76,7 @@ export async function finetune(
   const networks = await compile(task, config, cohort);
   try {
     const runs: Run[] = [];
-    let exemplar: Exemplar | null = null;
+    let looked: { bench: Bench; run: Run; weights: Float32Array | null } | null = null;
     const total = encoderWeights.length * options.modes.length * options.seeds;
     for (const { from, weightsFor } of encoderWeights) {
       const memory: FeatureMemory = new Map();
@@ -87,10 +90,11 @@ export async function finetune(
           const bench = { ...networks, config, cohort, task, memory, report };
           const { run, weights } = await runOnce(bench, from, mode, seed, weightsFor(seed));
           runs.push(run);
-          if (seed === 1) exemplar = await exemplify(bench, run, weights);
+          if (seed === 1) looked = { bench, run, weights };
         }
       }
     }
+    const exemplar = looked === null ? null : await exemplify(looked.bench, looked.run, looked.weights);
     const test = { images: cohort.test, classes: cohort.classes };
     const evaluated = runs.map((run) => evaluateRun(run, test));
     const result: ClassificationResult = {
@@ -103,7 +107,11 @@ export async function finetune(
       summary: summarise(runs, test),
       details: evaluated.map(({ detail }) => detail),
     };
-    return { result, exemplar };
+    const groups = cohort.test.map(({ label }) => label);
+    const maps = options.report
+      ? await featureMaps({ ...task, config, encoders: encoderWeights, images: cohort.test, groups })
+      : [];
+    return { result, exemplar, maps };
   } finally {
     await networks.trainStep?.dispose();
     await networks.classifier?.dispose();
@@ -272,18 +280,26 @@ async function exemplify(
   const truth = classIndices(test, classes);
   const of = (i: number, c: number): number => probabilities[i * classes.length + c] ?? 0;
   const goodness = Array.from(truth, (c, i) => of(i, c));
-  const cases = await chooseCases(test, goodness, (task.test ?? task.train).cache, (images, onShapes) => {
-    for (const image of images) {
+  const { cache } = task.test ?? task.train;
+  const cases = await chooseCases(test, goodness, cache, async (images, onShapes) => {
+    const asked = images.map((image) => {
       const i = test.indexOf(image);
       const said = classes.reduce((best, _, c) => (of(i, c) > of(i, best) ? c : best), 0);
-      onShapes(image, {
-        kind: "classes",
-        said: classes[said] ?? "",
-        truth: image.label,
-        probability: goodness[i] ?? 0,
-      });
+      return { image, class: said, probability: goodness[i] ?? 0 };
+    });
+    const questions = asked.map(({ image, class: c }) => ({
+      image,
+      chosen: againstOthers(c, classes.length),
+    }));
+    const network = { engine: task.engine, config, classes: classes.length, cache };
+    const maps =
+      weights === null || !task.options.report ? [] : await attributions({ ...network, weights }, questions);
+    for (const [i, { image, class: said, probability }] of asked.entries()) {
+      const map = maps[i];
+      const saliency = map === undefined ? null : saliencyMap(map, config);
+      const shapes = { kind: "classes", said: classes[said] ?? "", truth: image.label } as const;
+      onShapes(image, { ...shapes, probability, saliency });
     }
-    return Promise.resolve();
   });
   const parameters = classifierParameters(config, classes.length, 1);
   const model = weights === null ? null : { manifest: manifestOf(parameters), values: weights };

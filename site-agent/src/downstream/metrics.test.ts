@@ -9,9 +9,9 @@ import {
   confusionMatrix,
   expectedCalibrationError,
   overClasses,
-  rocCurve,
   type Predictions,
 } from "./metrics.ts";
+import { precisionRecallCurve, reliability, rocCurve } from "./rate-curves.ts";
 
 /** Few distinct scores, so that ties are common. */
 const scored = fc.array(
@@ -169,5 +169,42 @@ describe("on small cases", () => {
     expect(curve).toHaveLength(50);
     expect(curve[0]).toEqual({ falsePositiveRate: 0, truePositiveRate: 0 });
     expect(curve.at(-1)).toEqual({ falsePositiveRate: 1, truePositiveRate: 1 });
+  });
+
+  it("gives precision at each recall, whose steps sum up to the average precision", () => {
+    fc.assert(
+      fc.property(scored, (images) => {
+        const [scores, positive] = [scoresOf(images), positivesOf(images)];
+        const curve = precisionRecallCurve(scores, positive, 1000);
+        const area = curve.reduce(
+          (sum, { recall, precision }, i) => sum + (recall - (curve[i - 1]?.recall ?? 0)) * precision,
+          0,
+        );
+        const expected = auprc(scores, positive)();
+        if (expected === null) expect(curve).toEqual([]);
+        else expect(area).toBeCloseTo(expected, 12);
+      }),
+    );
+  });
+
+  it("gives bins whose gaps, weighted by their images, sum up to the calibration error", () => {
+    const confident = fc.array(fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.nat({ max: 1 })), {
+      minLength: 1,
+    });
+    fc.assert(
+      fc.property(confident, (images) => {
+        const predictions = binary(
+          images.map(([score]) => score),
+          images.map(([, truth]) => truth),
+        );
+        const bins = reliability(predictions);
+        expect(bins.reduce((sum, { images: n }) => sum + n, 0)).toBe(images.length);
+        const gap = bins.reduce(
+          (sum, { images: n, confidence, accuracy: right }) => sum + n * Math.abs(right - confidence),
+          0,
+        );
+        expect(gap / images.length).toBeCloseTo(expectedCalibrationError(predictions)() ?? NaN, 12);
+      }),
+    );
   });
 });

@@ -108,11 +108,17 @@ export function balancedAccuracy(predictions: Predictions): Statistic {
   };
 }
 
+export const CALIBRATION_BINS = 15;
+
+/** The bin of equal width that each probability falls into. */
+export const calibrationBins = (confidence: Float64Array, bins: number): Float64Array =>
+  confidence.map((p) => Math.min(bins - 1, Math.floor(p * bins)));
+
 /** Expected calibration error over equal-width bins of the top probability (Guo et al. 2017, equation 3). */
-export function expectedCalibrationError(predictions: Predictions, bins = 15): Statistic {
+export function expectedCalibrationError(predictions: Predictions, bins = CALIBRATION_BINS): Statistic {
   const correct = correctness(predictions);
   const confidence = topProbabilities(predictions);
-  const binOf = confidence.map((p) => Math.min(bins - 1, Math.floor(p * bins)));
+  const binOf = calibrationBins(confidence, bins);
   return (weights) => {
     const gaps = new Float64Array(bins); // sum of weight x (correct - confidence)
     let total = 0;
@@ -124,39 +130,6 @@ export function expectedCalibrationError(predictions: Predictions, bins = 15): S
     }
     return total > 0 ? gaps.reduce((sum, gap) => sum + Math.abs(gap), 0) / total : null;
   };
-}
-
-/** A corner of the ROC curve. */
-export interface RocPoint {
-  readonly falsePositiveRate: number;
-  readonly truePositiveRate: number;
-}
-
-/**
- * The ROC curve from (0, 0) to (1, 1), at most `maxPoints` corners, evenly taken. It holds rates only: no score
- * and no image can be read from it.
- */
-export function rocCurve(
-  scores: ArrayLike<number>,
-  positive: ArrayLike<number>,
-  maxPoints = 101,
-): RocPoint[] {
-  const corners: [negatives: number, positives: number][] = [[0, 0]];
-  let positives = 0;
-  let negatives = 0;
-  for (const group of rankGroups(scores)) {
-    const [groupPositives, groupNegatives] = groupCounts(group, positive);
-    positives += groupPositives;
-    negatives += groupNegatives;
-    corners.push([negatives, positives]);
-  }
-  if (positives === 0 || negatives === 0) return [];
-  const last = corners.length - 1;
-  const count = Math.min(corners.length, maxPoints);
-  return Array.from({ length: count }, (_, i) => {
-    const [n = 0, p = 0] = corners[Math.round((i * last) / (count - 1))] ?? [];
-    return { falsePositiveRate: n / negatives, truePositiveRate: p / positives };
-  });
 }
 
 /** Rows are true classes, columns the most probable ones. */
@@ -177,7 +150,7 @@ export function column(matrix: ArrayLike<number>, columns: number, c: number): F
 }
 
 /** Images of equal score together, highest score first. */
-function rankGroups(scores: ArrayLike<number>): Int32Array[] {
+export function rankGroups(scores: ArrayLike<number>): Int32Array[] {
   const order = Int32Array.from({ length: scores.length }, (_, i) => i);
   order.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0));
   const groups: Int32Array[] = [];
@@ -190,7 +163,8 @@ function rankGroups(scores: ArrayLike<number>): Int32Array[] {
   return groups;
 }
 
-function groupCounts(
+/** Under image weights. */
+export function groupCounts(
   group: Int32Array,
   positive: ArrayLike<number>,
   weights?: ArrayLike<number>,
@@ -215,11 +189,12 @@ function argMax(matrix: ArrayLike<number>, columns: number): Int32Array {
   });
 }
 
-function correctness({ classes, probabilities, truth }: Predictions): Uint8Array {
+/** 1 for each image whose most probable class is the true one. */
+export function correctness({ classes, probabilities, truth }: Predictions): Uint8Array {
   return Uint8Array.from(argMax(probabilities, classes), (predicted, i) => Number(predicted === truth[i]));
 }
 
-function topProbabilities({ classes, probabilities }: Predictions): Float64Array {
+export function topProbabilities({ classes, probabilities }: Predictions): Float64Array {
   return Float64Array.from(
     argMax(probabilities, classes),
     (top, i) => probabilities[i * classes + top] ?? NaN,

@@ -19,8 +19,8 @@ const TOLERANCE = 1e-6;
 export function principalPlane(features: Float32Array, width: number): PrincipalPlane {
   const rows = centred(features, width);
   const random = new Random(SEED, width);
-  let [first, second] = [0, 1].map(() => Float64Array.from({ length: width }, () => random.normal()));
-  if (first === undefined || second === undefined) throw new Error("no directions");
+  const anyDirection = (): Float64Array => Float64Array.from({ length: width }, () => random.normal());
+  let [first, second] = [anyDirection(), anyDirection()];
   for (let i = 0; i < MOST_ITERATIONS; i++) {
     const [nextFirst, nextSecond] = orthonormal(spread(rows, first), spread(rows, second));
     const moved = distance(first, nextFirst) + distance(second, nextSecond);
@@ -59,7 +59,13 @@ function orthonormal(first: Float64Array, second: Float64Array): [Float64Array, 
   const one = unit(first, 0);
   const along = dot(second, one);
   // What is left of a vector after rounding is no direction.
-  return [one, unit(second.map((value, i) => value - along * (one[i] ?? 0)), 1e-9 * Math.abs(along))];
+  return [
+    one,
+    unit(
+      second.map((value, i) => value - along * (one[i] ?? 0)),
+      1e-9 * Math.abs(along),
+    ),
+  ];
 }
 
 function unit(v: Float64Array, negligible: number): Float64Array {

@@ -7,7 +7,7 @@ import type { LabelBudget } from "../dataset/splits.ts";
 import type { EngineOptions } from "../engine/types.ts";
 import type { Estimate } from "./bootstrap.ts";
 import type { Detection, Target } from "./localization/rectangles.ts";
-import type { RocPoint } from "./metrics.ts";
+import type { PrecisionRecallPoint, ReliabilityBin, RocPoint } from "./rate-curves.ts";
 import type { SegmentationHead } from "./segmentation/network.ts";
 
 /** What is learned, by the kind of label that it is learned from. */
@@ -64,6 +64,8 @@ export interface FinetuneOptions {
   readonly validation: number;
   /** What makes masks of tokens. */
   readonly head: SegmentationHead;
+  /** Whether a report follows, for which saliency and maps of features are made. */
+  readonly report: boolean;
   readonly settings: FinetuneSettings;
 }
 
@@ -134,6 +136,12 @@ export interface FinetuneDetail {
   readonly confusion: readonly (readonly number[])[];
   /** One curve for two classes, one against the rest for each class otherwise. */
   readonly roc: readonly { readonly class: string; readonly points: readonly RocPoint[] }[];
+  /** For the same classes. */
+  readonly precisionRecall: readonly {
+    readonly class: string;
+    readonly points: readonly PrecisionRecallPoint[];
+  }[];
+  readonly reliability: readonly ReliabilityBin[];
   /** Mean training loss of each tenth of the steps; empty for a probe. */
   readonly losses: readonly number[];
 }
@@ -227,6 +235,8 @@ export type CaseShapes =
       readonly truth: string;
       /** Of the true class. */
       readonly probability: number;
+      /** What spoke for the class that was said; null after a probe, which trains no network, or without a report. */
+      readonly saliency: Saliency | null;
     }
   | {
       readonly kind: "masks";
@@ -241,6 +251,14 @@ export type CaseShapes =
       readonly said: readonly Detection[];
       readonly truth: readonly Target[];
     };
+
+/** How much each patch spoke for a class (above 0) or against it. */
+export interface Saliency {
+  /** Patches along a side. */
+  readonly grid: number;
+  /** -1 to 1, row by row. */
+  readonly values: Float32Array;
+}
 
 /** A test image to look at. For the site's own report alone. */
 export interface Case {
@@ -264,8 +282,18 @@ export interface Exemplar {
   readonly model: Checkpoint | null;
 }
 
+/** Test images as one encoder sees them before it learns a label, on the plane on which they differ most. */
+export interface FeatureMap {
+  readonly from: EncoderOrigin;
+  /** Of the features' variance, the parts along x and y. */
+  readonly shares: readonly [x: number, y: number];
+  readonly points: readonly { readonly x: number; readonly y: number; readonly group: string }[];
+}
+
 /** What the fine-tuning thread hands back: numbers that may be printed, and what stays at the site. */
 export interface FinetuneOutcome {
   readonly result: FinetuneResult;
   readonly exemplar: Exemplar | null;
+  /** One an encoder; none without a report. */
+  readonly maps: readonly FeatureMap[];
 }

@@ -181,38 +181,28 @@ export const gelu: (x: tf.Tensor) => tf.Tensor = tf.customGrad((...args: (tf.Ten
   };
 });
 
-/** Hands its argument on. */
-export type Look = (weights: tf.Tensor) => tf.Tensor;
-
 /**
  * softmax(q k^T scale) v (Vaswani et al. 2017), one head per leading index.
  * @param q [.., L, d]; k [.., S, d]; v [.., S, e]
  * @param scale 1 / sqrt(d) unless given
  * @returns [.., L, e]
  */
-export function attention(
-  q: tf.Tensor,
-  k: tf.Tensor,
-  v: tf.Tensor,
-  scale?: number,
-  look: Look = (weights) => weights,
-): tf.Tensor {
+export function attention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, scale?: number): tf.Tensor {
   const factor = scale ?? 1 / Math.sqrt(q.shape.at(-1) ?? 1);
   const scores = tf.matMul(tf.mul(q, factor), k, false, true);
-  return tf.matMul(look(tf.softmax(scores)), v);
+  return tf.matMul(tf.softmax(scores), v);
 }
 
 /**
  * Self-attention of all heads at once, without moving elements around more than needed.
  * @param qkv [B, L, 3 D]: queries, keys and values beside each other, as timm's `qkv` layer makes them
- * @param look sees the weights [B, heads, L, L] on their way
  * @returns [B, L, D]
  */
-export function selfAttention(qkv: tf.Tensor, heads: number, look?: Look): tf.Tensor {
+export function selfAttention(qkv: tf.Tensor, heads: number): tf.Tensor {
   const [batch = 1, length = 1, width = 3] = qkv.shape;
   const size = width / 3 / heads;
   const split = tf.transpose(tf.reshape(qkv, [batch, length, 3, heads, size]), [2, 0, 3, 1, 4]);
   const [q, k, v] = tf.unstack(split) as [tf.Tensor, tf.Tensor, tf.Tensor]; // [B, h, L, d]
-  const y = attention(q, k, v, undefined, look); // [B, h, L, d]
+  const y = attention(q, k, v); // [B, h, L, d]
   return tf.reshape(tf.transpose(y, [0, 2, 1, 3]), [batch, length, heads * size]);
 }

@@ -6,7 +6,7 @@
  */
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { recompute } from "../engine/recompute.ts";
-import { addToken, gelu, layerNorm, linear, selfAttention, type Look } from "../engine/nn.ts";
+import { addToken, gelu, layerNorm, linear, selfAttention } from "../engine/nn.ts";
 import * as tf from "../engine/tf.ts";
 import type { Parameter, ParameterTensors } from "../engine/types.ts";
 import { sinCosPositions, sinCosVolumePositions } from "./positions.ts";
@@ -129,7 +129,7 @@ export function encodeStages(
 }
 
 /** The class token and the image's patches, with their positions: [N, 1 + L, D]. */
-export function tokensOf(parameters: ParameterTensors, images: Tensor, config: VitConfig): Tensor {
+function tokensOf(parameters: ParameterTensors, images: Tensor, config: VitConfig): Tensor {
   const where = tf.reshape(positions(config), [1, patchCount(config), config.width]); // [1, L, D]
   const x = tf.add(embedPatches(parameters, patchify(images, config)), where); // [N, L, D]
   return prependClassToken(parameters, x);
@@ -164,16 +164,10 @@ export function block(parameters: ParameterTensors, name: string, x: Tensor, hea
 }
 
 /** The block's first half: tokens look at each other, [N, T, D] -> [N, T, D]. */
-export function mixTokens(
-  parameters: ParameterTensors,
-  name: string,
-  x: Tensor,
-  heads: number,
-  look?: Look,
-): Tensor {
+export function mixTokens(parameters: ParameterTensors, name: string, x: Tensor, heads: number): Tensor {
   const normed = apply(layerNorm, parameters, `${name}.norm1`, x);
   const qkv = apply(linear, parameters, `${name}.attn.qkv`, normed); // [N, T, 3 D]
-  return tf.add(x, apply(linear, parameters, `${name}.attn.proj`, selfAttention(qkv, heads, look)));
+  return tf.add(x, apply(linear, parameters, `${name}.attn.proj`, selfAttention(qkv, heads)));
 }
 
 /** The block's second half: each token for itself, [N, T, D] -> [N, T, D]. */

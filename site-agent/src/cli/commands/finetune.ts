@@ -124,6 +124,7 @@ labels that ingest was given: classes are classified (AUROC, accuracy), masks se
           seeds: options.seeds ?? defaults.seeds,
           negativeClass: options.negative ?? (finding === null ? null : absenceOf(finding)),
           head: options.head ?? defaults.head,
+          report: options.report !== undefined,
           validation: options.validation ?? defaults.validation,
           settings: options.epochs === undefined ? settings : { ...settings, epochs: options.epochs },
         },

@@ -2,7 +2,7 @@
 import { markup, type Markup } from "@consilium/shared/page/markup";
 import { encode } from "fast-png";
 import type { Rectangle } from "../localization/rectangles.ts";
-import type { Case } from "../types.ts";
+import type { Case, Saliency } from "../types.ts";
 
 /** Truth is drawn first and dashed, so that both can be seen where they agree. */
 export function overlay({ pixels, sizePx, shapes }: Case, label: string): Markup {
@@ -21,6 +21,21 @@ export function overlay({ pixels, sizePx, shapes }: Case, label: string): Markup
         ? [...shapes.said.map((box) => frame(box, "said")), ...shapes.truth.map((box) => frame(box, "truth"))]
         : null
     }
+  </svg>`;
+}
+
+/** The image, darkened, under what spoke for the class (orange) and against it (blue); the browser smooths from patch to patch. */
+const FOR = [255, 157, 66] as const;
+const AGAINST = [79, 168, 255] as const;
+
+export function heat({ pixels, sizePx }: Case, { grid, values }: Saliency, label: string): Markup {
+  const lights = new Uint8Array(4 * values.length);
+  for (const [i, value] of values.entries()) {
+    lights.set([...(value > 0 ? FOR : AGAINST), Math.round(200 * Math.abs(value))], 4 * i);
+  }
+  return markup`<svg class="case" viewBox="0 0 ${sizePx} ${sizePx}" role="img" aria-label="${label}">
+    <image class="under" href="${picture(pixels, sizePx)}" width="${sizePx}" height="${sizePx}"/>
+    <image href="${png(lights, grid, 4)}" width="${sizePx}" height="${sizePx}"/>
   </svg>`;
 }
 
@@ -57,7 +72,9 @@ function frame({ left, top, right, bottom }: Rectangle, className: string): Mark
   return markup`<rect class="${className}" x="${x ?? 0}" y="${y ?? 0}" width="${Math.max(0, width ?? 0)}" height="${Math.max(0, height ?? 0)}"/>`;
 }
 
-function picture(pixels: Uint8Array, sizePx: number): string {
-  const png = encode({ width: sizePx, height: sizePx, data: pixels, channels: 1, depth: 8 });
-  return `data:image/png;base64,${Buffer.from(png).toString("base64")}`;
+const picture = (pixels: Uint8Array, sizePx: number): string => png(pixels, sizePx, 1);
+
+function png(data: Uint8Array, sidePx: number, channels: 1 | 4): string {
+  const bytes = encode({ width: sidePx, height: sidePx, data, channels, depth: 8 });
+  return `data:image/png;base64,${Buffer.from(bytes).toString("base64")}`;
 }
