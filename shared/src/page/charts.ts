@@ -80,14 +80,14 @@ export interface WhiskerGroup {
 /** Means with 95 % intervals on one axis, grouped by site: longer to the right is better. */
 export function whiskerChart(
   groups: readonly WhiskerGroup[],
-  options: { label: string; axis: string; chance: number },
+  options: { label: string; axis: string; chance: number | null },
 ): Markup {
   const gapPx = 16;
   const box = { left: 258, right: WIDTH - 64, top: 8 };
   const heights = groups.map(({ whiskers }) => whiskers.map(({ name }) => rowHeightPx(name)));
   const bottom = box.top + sum(heights.map(sum)) + (groups.length - 1) * gapPx;
   const lows = groups.flatMap(({ whiskers }) => whiskers.map(({ interval }) => interval.low));
-  const from = Math.min(options.chance, Math.floor(Math.min(1, ...lows) * 10) / 10);
+  const from = Math.min(options.chance ?? 1, Math.floor(Math.min(1, ...lows) * 10) / 10);
   const x = scale(from, 1, box.left, box.right);
   let top = box.top;
   const drawn = groups.map(({ name, whiskers }, group) => {
@@ -103,7 +103,7 @@ export function whiskerChart(
   });
   return markup`<div class="scroll"><svg class="chart" viewBox="0 0 ${WIDTH} ${bottom + 40}" role="img" aria-label="${options.label}">
     ${ticks(from, 1, 0.1).map((tick) => {
-      const isChance = Math.abs(tick - options.chance) < 1e-9;
+      const isChance = options.chance !== null && Math.abs(tick - options.chance) < 1e-9;
       return markup`<line class="${isChance ? "grid chance" : "grid"}" x1="${at(x, tick)}" x2="${at(x, tick)}" y1="${box.top}" y2="${bottom}"/>
         <text class="tick" x="${at(x, tick)}" y="${bottom + 16}" text-anchor="middle">${tick.toFixed(1)}</text>`;
     })}

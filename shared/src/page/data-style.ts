@@ -36,12 +36,14 @@ tbody td.number, thead th.start { white-space: nowrap; }
 .chart .whisker { fill: none; stroke: currentColor; stroke-width: 1.6; }
 .chart .run { fill: var(--surface); stroke: currentColor; stroke-width: 1.2; }
 .chart .global polyline { stroke-width: 3; }
+.chart.square .tick { font-size: 11px; }
 .chart .dashed { stroke-dasharray: 5 3.5; }
 .chart .disc { fill-opacity: .55; }
 .chart .frame { fill: none; stroke: var(--hairline); }
 .chart .mark { fill: currentColor; fill-opacity: .7; }
 .charts { list-style: none; display: grid; gap: 18px 22px; grid-template-columns: repeat(auto-fit, minmax(min(270px, 100%), 1fr)); }
-.charts li { display: grid; gap: 8px; align-content: start; max-width: 460px; }
+.charts li { display: grid; gap: 8px; align-content: start; max-width: 430px; }
+.charts th .dim { font-weight: 400; }
 .c-global, .global { color: var(--ink); }
 .c-scratch { color: var(--scratch); } .c-own { color: var(--own); } .c-federated { color: var(--accent); } .c-reference { color: var(--s5); }
 ${Array.from({ length: 8 }, (_, index) => `.s${index} { color: var(--s${index}); }`).join(" ")}

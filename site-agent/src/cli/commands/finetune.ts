@@ -90,7 +90,10 @@ labels that ingest was given: classes are classified (AUROC, accuracy), masks se
       fraction("--validation"),
     )
     .option("--save <name>", "keep the network of the last encoder and mode under this name, first seed")
-    .option("--report <file>", "write a page with curves and the worst cases: pictures, for this site only");
+    .option(
+      "--report <file>",
+      "write a page with curves, calibration and the worst cases: pictures, for this site only",
+    );
   return handle<Options>(withEngineOptions(command, ports), ports, async (context) => {
     const { options, output, openHome } = context;
     const { task } = options;

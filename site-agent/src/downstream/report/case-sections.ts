@@ -2,7 +2,7 @@
 import { markup, type Markup } from "@consilium/shared/page/markup";
 import { MODE_TEXT, ORIGIN_TEXT } from "../describe.ts";
 import type { Case, Exemplar } from "../types.ts";
-import { section } from "./names.ts";
+import { section, words } from "./names.ts";
 import { heat, overlay } from "./overlay.ts";
 
 export function caseSections({ from, mode, cases }: Exemplar): readonly Markup[] {
@@ -30,7 +30,7 @@ function figure(each: Case, number: number): Markup {
   const { shapes } = each;
   return markup`<figure><div class="views">${overlay(each, name)}${
     shapes.kind === "classes" && shapes.saliency !== null
-      ? heat(each, shapes.saliency, `${name}: what spoke for ${shapes.said}`)
+      ? heat(each, shapes.saliency, `${name}: what spoke for ${words(shapes.said)}`)
       : null
   }</div>
     <figcaption><strong>${caption(each)}</strong><br><code>${each.image.slice(0, 12)}</code></figcaption>
@@ -40,7 +40,7 @@ function figure(each: Case, number: number): Markup {
 function caption({ shapes, goodness }: Case): string {
   switch (shapes.kind) {
     case "classes":
-      return `${shapes.truth}, said ${shapes.said} (${(shapes.probability * 100).toFixed(0)} % for the label)`;
+      return `${words(shapes.truth)}, said ${words(shapes.said)} (${(shapes.probability * 100).toFixed(0)} % for the label)`;
     case "masks":
       return `Dice ${goodness.toFixed(3)}`;
     case "boxes":

@@ -4,7 +4,7 @@ import { markup, type Markup } from "@consilium/shared/page/markup";
 import { rateChart, type RateLine } from "@consilium/shared/page/square-charts";
 import { MODE_TEXT, ORIGIN_TEXT } from "../describe.ts";
 import type { ClassificationResult, FinetuneDetail, FinetuneResult, ShapeResult } from "../types.ts";
-import { intervalText, legend, lineOf, ORIGIN_CLASS, section } from "./names.ts";
+import { intervalText, legend, lineOf, ORIGIN_CLASS, section, words } from "./names.ts";
 
 export function curveSections(result: FinetuneResult): readonly (Markup | null)[] {
   const own = result.task === "classification" ? classCurves(result) : shapeCurves(result);
@@ -19,7 +19,6 @@ function classCurves(result: ClassificationResult): readonly Markup[] {
 
 /** What every threshold on the probability of one class is worth. */
 function thresholds(details: readonly FinetuneDetail[], name: string, amongMany: boolean): Markup {
-  const positives = Math.round(1000 * shareOf(details[0], name)) / 10;
   const roc = details.map((detail) =>
     lineOf(
       detail,
@@ -40,14 +39,15 @@ function thresholds(details: readonly FinetuneDetail[], name: string, amongMany:
   );
   const empty = "The test images do not tell.";
   const share = shareOf(details[0], name);
+  const positive = words(name);
   return section(
-    amongMany ? `Thresholds: ${name} against the rest` : `Thresholds: ${name}`,
-    markup`<p class="note">${amongMany ? "" : `${name} is the positive class. `}First seed. Dotted: a guess, which for precision is the share of ${name} among
-      the test images, ${positives} %.</p>`,
+    amongMany ? `Thresholds: ${positive} against the rest` : `Thresholds: ${positive}`,
+    markup`<p class="note">Each point of a line is a threshold on the probability of ${positive}, of the first seed. Dotted: a guess; for precision it is the
+      share of ${positive} among the test images, ${(share * 100).toFixed(1)} %.</p>`,
     legend(roc),
     markup`<ul class="charts">
       <li><h3>ROC curve</h3>${rateChart(roc, {
-        label: `ROC curves: true positive rate over false positive rate for ${name}, one line for each encoder`,
+        label: `ROC curves: true positive rate over false positive rate for ${positive}, one line for each encoder`,
         xName: "false positive rate",
         yName: "true positive rate",
         xFrom: 0,
@@ -58,7 +58,7 @@ function thresholds(details: readonly FinetuneDetail[], name: string, amongMany:
         empty,
       })}</li>
       <li><h3>Precision and recall</h3>${rateChart(precisionRecall, {
-        label: `Precision over recall for ${name}, one line for each encoder`,
+        label: `Precision over recall for ${positive}, one line for each encoder`,
         xName: "recall (true positive rate)",
         yName: "precision",
         xFrom: 0,

@@ -3,7 +3,7 @@ import { markup, type Markup } from "@consilium/shared/page/markup";
 import { pointChart } from "@consilium/shared/page/square-charts";
 import { ORIGIN_TEXT } from "../describe.ts";
 import type { DownstreamTask, FeatureMap } from "../types.ts";
-import { section } from "./names.ts";
+import { section, words } from "./names.ts";
 
 /** As many colours as the page's style has. */
 const COLOURS = 8;
@@ -17,7 +17,7 @@ export function mapSection(maps: readonly FeatureMap[], task: DownstreamTask): M
     markup`<p class="note">Each mark is a test image; what an encoder sees as alike lies near each other. The encoder has not been trained on labels here: groups
       that lie apart are what it found by itself, coloured by ${what}. The axes are the two directions in which its features differ most (principal
       components), with their share of all differences.</p>`,
-    markup`<ul class="legend marks">${groups.map((name, i) => markup`<li class="s${i % COLOURS} m${i % 4}"><span>${name}</span></li>`)}</ul>`,
+    markup`<ul class="legend marks">${groups.map((name, i) => markup`<li class="s${i % COLOURS} m${i % 4}"><span>${words(name)}</span></li>`)}</ul>`,
     markup`<ul class="charts">${maps.map(({ from, shares, points }) => {
       const [x, y] = shares.map((share) => `${(share * 100).toFixed(0)} % of the differences`);
       return markup`<li><h3>${ORIGIN_TEXT[from]}</h3>${pointChart(

@@ -39,3 +39,6 @@ export const intervalText = (estimate: Estimate | null): Markup | string =>
   estimate === null
     ? "–"
     : markup`${estimate.value.toFixed(3)} <span class="dim">[${estimate.low.toFixed(3)}, ${estimate.high.toFixed(3)}]</span>`;
+
+/** The name of a class as people write it. */
+export const words = (name: string): string => name.replaceAll("_", " ");

@@ -8,7 +8,7 @@ import type { DownstreamMode, EncoderOrigin, FinetuneOutcome, FinetuneResult } f
 import { caseSections } from "./case-sections.ts";
 import { curveSections } from "./curves.ts";
 import { mapSection } from "./map-section.ts";
-import { intervalText, ORIGIN_CLASS, section } from "./names.ts";
+import { intervalText, ORIGIN_CLASS, section, words } from "./names.ts";
 
 const STYLE = `${DATA_STYLE}
 :root { --said: #ff9d42; --truth: #4fd0ff; }
@@ -77,7 +77,7 @@ function top(
   const value = best?.values[0] ?? null;
   return markup`<header class="top">
     <p class="eyebrow">Consilium · ${place.site}</p>
-    <h1>${TITLES[task]}: ${classes.map((name) => name.replaceAll("_", " ")).join(", ")}</h1>
+    <h1>${TITLES[task]}: ${classes.map(words).join(", ")}</h1>
     <p class="lead">Learned from <strong>${count(labels.images)} labelled images</strong> of ${count(labels.patients)} patients in ${place.train}, tested on
       ${count(test.images)} images of ${count(test.patients)} others${place.test === null ? "" : ` in ${place.test}`}.
       ${value === null || best === undefined ? null : markup`${measureText(main)} from the ${ORIGIN_TEXT[best.from]}: <strong>${value.value.toFixed(3)}</strong>.`}</p>
@@ -108,7 +108,7 @@ function whiskers(result: FinetuneResult, rows: readonly ComparedRow[], main: st
           ],
     ),
   }));
-  const chance = result.task === "classification" ? 0.5 : 0;
+  const chance = result.task === "classification" ? 0.5 : null;
   return whiskerChart(groups, {
     label: `${measureText(main)} by encoder; the same numbers are in the table below.`,
     axis: measureText(main),
