@@ -1,6 +1,6 @@
 /** A comparison in words, for the terminal and the report. */
 import type { Estimate } from "./bootstrap.ts";
-import type { DownstreamMode, EncoderOrigin, FinetuneResult } from "./types.ts";
+import type { DownstreamMode, EncoderDifference, EncoderOrigin, FinetuneResult } from "./types.ts";
 
 export const ORIGIN_TEXT: Readonly<Record<EncoderOrigin, string>> = {
   scratch: "from scratch",
@@ -76,8 +76,30 @@ export function describeResult(result: FinetuneResult): string {
     ...rows.map(({ from, mode, values, gain }) =>
       `${ORIGIN_TEXT[from].padEnd(18)} ${mode.padEnd(9)} ${cells([...values, gain].map(interval))}`.trimEnd(),
     ),
+    ...(result.task === "classification" ? describeDifferences(result.differences) : []),
   ].join("\n");
 }
+
+function describeDifferences(differences: readonly EncoderDifference[]): readonly string[] {
+  if (differences.length === 0) return [];
+  return [
+    "",
+    `${"AUROC, one encoder less another".padEnd(45)} ${"bootstrap by patient".padEnd(24)} ${"DeLong".padEnd(24)} p`,
+    ...differences.map(({ from, over, mode, bootstrap, delong }) =>
+      [
+        `${ORIGIN_TEXT[from]} - ${ORIGIN_TEXT[over]}, ${mode}`.padEnd(45),
+        interval(bootstrap).padEnd(24),
+        interval(delong).padEnd(24),
+        delong === null ? "" : pText(delong.p),
+      ]
+        .join(" ")
+        .trimEnd(),
+    ),
+  ];
+}
+
+/** As journals print it. */
+export const pText = (p: number): string => (p < 0.001 ? "< 0.001" : p.toFixed(3));
 
 const interval = (estimate: Estimate | null): string =>
   estimate === null

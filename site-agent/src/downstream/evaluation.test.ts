@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { LabelledImage } from "../dataset/labels.ts";
 import { Random } from "../dataset/random.ts";
+import { encoderDifferences } from "./differences.ts";
 import { evaluateRun, summarise, type Run } from "./evaluation.ts";
 
 const random = new Random(9);
@@ -43,6 +44,23 @@ describe("evaluation", () => {
     expect(scratch?.aurocMean).toBeCloseTo(((means[0] ?? 0) + (means[1] ?? 0)) / 2, 12);
     expect(global?.aurocGain?.value).toBeCloseTo((global?.aurocMean ?? 0) - (scratch?.aurocMean ?? 0), 12);
     expect(global?.aurocGain?.low).toBeGreaterThan(0.2);
+  });
+
+  it("says what every encoder is worth over every other, in two ways that agree", () => {
+    const runs = [run("scratch", 1, 0), run("own", 1, 0.8), run("global", 1, 1.5)];
+    const found = encoderDifferences(runs, test);
+    expect(found.map(({ from, over }) => `${from} ${over}`)).toEqual([
+      "own scratch",
+      "global scratch",
+      "global own",
+    ]);
+    for (const { bootstrap, delong } of found) {
+      expect(delong?.value).toBeCloseTo(bootstrap?.value ?? NaN, 12);
+      expect(Math.abs((delong?.low ?? NaN) - (bootstrap?.low ?? NaN))).toBeLessThan(0.03);
+      expect(Math.abs((delong?.high ?? NaN) - (bootstrap?.high ?? NaN))).toBeLessThan(0.03);
+    }
+    expect(found[1]?.delong?.p).toBeLessThan(0.001);
+    expect(encoderDifferences([run("global", 1, 1)], test)).toEqual([]);
   });
 
   it("refuses a test set of one class", () => {

@@ -8,9 +8,9 @@ import {
   auprc,
   auroc,
   balancedAccuracy,
-  column,
   confusionMatrix,
   expectedCalibrationError,
+  oneAgainstRest,
   overClasses,
   type Predictions,
   type Statistic,
@@ -45,9 +45,8 @@ const LOSS_POINTS = 10;
 
 /** @throws labels.too-few if the test set holds one class only */
 export function evaluateRun(run: Run, test: TestSet): { row: FinetuneRow; detail: FinetuneDetail } {
-  const { from, mode, seed, labels, losses, probabilities } = run;
+  const { from, mode, seed, labels, losses } = run;
   const predictions = predictionsOf(run, test);
-  const { truth } = predictions;
   const estimates = bootstrapByPatient(
     {
       auroc: overClasses(auroc, predictions),
@@ -59,10 +58,9 @@ export function evaluateRun(run: Run, test: TestSet): { row: FinetuneRow; detail
     test.images.map(({ patient }) => patient),
   );
   const { auprc: area, balancedAccuracy: balanced, calibrationError } = estimates;
-  const curves = (test.classes.length === 2 ? [1] : test.classes.map((_, c) => c)).map((c) => ({
-    class: test.classes[c] ?? "",
-    scores: column(probabilities, test.classes.length, c),
-    positive: Uint8Array.from(truth, (t) => Number(t === c)),
+  const curves = oneAgainstRest(predictions).map((each) => ({
+    ...each,
+    class: test.classes[each.class] ?? "",
   }));
   return {
     row: { from, mode, seed, auroc: defined(estimates.auroc), accuracy: defined(estimates.accuracy) },
@@ -92,17 +90,13 @@ export function evaluateRun(run: Run, test: TestSet): { row: FinetuneRow; detail
 /** One line for each encoder and mode, in the order of the runs. */
 export function summarise(runs: readonly Run[], test: TestSet): FinetuneSummary[] {
   const patients = test.images.map(({ patient }) => patient);
-  const groups = new Map<string, Run[]>();
-  for (const run of runs) {
-    const key = `${run.from} ${run.mode}`;
-    groups.set(key, [...(groups.get(key) ?? []), run]);
-  }
-  return [...groups.values()].flatMap((group) => {
-    const [first] = group;
-    if (first === undefined) return [];
-    const { from, mode } = first;
+  const groups = byEncoderAndMode(runs);
+  return groups.map((group) => {
+    const [{ from, mode }] = group;
     const meanAuroc = meanOf(group.map((run) => overClasses(auroc, predictionsOf(run, test))));
-    const scratch = from === "scratch" ? undefined : groups.get(`scratch ${mode}`);
+    const isBaseline = ([first]: readonly [Run, ...Run[]]): boolean =>
+      first.from === "scratch" && first.mode === mode;
+    const scratch = from === "scratch" ? undefined : groups.find(isBaseline);
     const baseline = scratch && meanOf(scratch.map((run) => overClasses(auroc, predictionsOf(run, test))));
     const estimates = bootstrapByPatient(
       {
@@ -114,22 +108,32 @@ export function summarise(runs: readonly Run[], test: TestSet): FinetuneSummary[
     );
     const area = defined(estimates.auroc);
     const hits = defined(estimates.accuracy);
-    return [
-      {
-        from,
-        mode,
-        seeds: group.length,
-        aurocMean: area.value,
-        accuracyMean: hits.value,
-        auroc: area,
-        accuracy: hits,
-        aurocGain: estimates.aurocGain,
-      },
-    ];
+    return {
+      from,
+      mode,
+      seeds: group.length,
+      aurocMean: area.value,
+      accuracyMean: hits.value,
+      auroc: area,
+      accuracy: hits,
+      aurocGain: estimates.aurocGain,
+    };
   });
 }
 
-function predictionsOf({ probabilities }: Run, { images, classes }: TestSet): Predictions {
+/** The seeds of each, in the order of the runs. */
+export function byEncoderAndMode(runs: readonly Run[]): [Run, ...Run[]][] {
+  const groups = new Map<string, [Run, ...Run[]]>();
+  for (const run of runs) {
+    const key = `${run.from} ${run.mode}`;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [run]);
+    else group.push(run);
+  }
+  return [...groups.values()];
+}
+
+export function predictionsOf({ probabilities }: Run, { images, classes }: TestSet): Predictions {
   return { classes: classes.length, probabilities, truth: classIndices(images, classes) };
 }
 

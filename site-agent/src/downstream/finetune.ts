@@ -21,6 +21,7 @@ import {
 } from "./classifier.ts";
 import { classIndices, drawLabels, formCohort, setSize, type Cohort } from "./cohort.ts";
 import { keepBack } from "./comparison.ts";
+import { encoderDifferences } from "./differences.ts";
 import { loadEncoders } from "./encoder.ts";
 import { evaluateRun, summarise, type Run } from "./evaluation.ts";
 import { featureMaps } from "./feature-map.ts";
@@ -105,6 +106,7 @@ export async function finetune(
       testSource: cohort.testSource,
       rows: evaluated.map(({ row }) => row),
       summary: summarise(runs, test),
+      differences: encoderDifferences(runs, test),
       details: evaluated.map(({ detail }) => detail),
     };
     const groups = cohort.test.map(({ label }) => label);

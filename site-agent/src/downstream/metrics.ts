@@ -50,18 +50,26 @@ export function auprc(scores: ArrayLike<number>, positive: ArrayLike<number>): S
   };
 }
 
+/** The second class of two; each of several against the rest. */
+export function oneAgainstRest({
+  classes,
+  probabilities,
+  truth,
+}: Predictions): { readonly class: number; readonly scores: Float64Array; readonly positive: Uint8Array }[] {
+  const members = classes === 2 ? [1] : Array.from({ length: classes }, (_, c) => c);
+  return members.map((c) => ({
+    class: c,
+    scores: column(probabilities, classes, c),
+    positive: Uint8Array.from(truth, (t) => Number(t === c)),
+  }));
+}
+
 /** `measure` of the second class's score for two classes; its mean over one-against-rest for more (macro average). */
 export function overClasses(
   measure: (scores: ArrayLike<number>, positive: ArrayLike<number>) => Statistic,
-  { classes, probabilities, truth }: Predictions,
+  predictions: Predictions,
 ): Statistic {
-  const members = classes === 2 ? [1] : Array.from({ length: classes }, (_, c) => c);
-  const statistics = members.map((c) =>
-    measure(
-      column(probabilities, classes, c),
-      Uint8Array.from(truth, (t) => Number(t === c)),
-    ),
-  );
+  const statistics = oneAgainstRest(predictions).map(({ scores, positive }) => measure(scores, positive));
   return (weights) => {
     const values = statistics.map((statistic) => statistic(weights)).filter((value) => value !== null);
     return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;

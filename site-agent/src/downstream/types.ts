@@ -6,6 +6,7 @@ import type { Labels } from "../dataset/labels.ts";
 import type { LabelBudget } from "../dataset/splits.ts";
 import type { EngineOptions } from "../engine/types.ts";
 import type { Estimate } from "./bootstrap.ts";
+import type { TestedDifference } from "./delong.ts";
 import type { Detection, Target } from "./localization/rectangles.ts";
 import type { PrecisionRecallPoint, ReliabilityBin, RocPoint } from "./rate-curves.ts";
 import type { SegmentationHead } from "./segmentation/network.ts";
@@ -160,6 +161,16 @@ export interface FinetuneSummary {
   readonly aurocGain: Estimate | null;
 }
 
+/** AUROC of one encoder less another's on the same test patients, means over seeds. */
+export interface EncoderDifference {
+  readonly from: EncoderOrigin;
+  readonly over: EncoderOrigin;
+  readonly mode: DownstreamMode;
+  readonly bootstrap: Estimate | null;
+  /** Null where too few patients show a class, or the two never rank differently. */
+  readonly delong: TestedDifference | null;
+}
+
 export interface ClassificationResult {
   readonly task: "classification";
   /** Names in the order of the class indices; of two, the second is the positive one. */
@@ -171,6 +182,8 @@ export interface ClassificationResult {
   readonly testSource: "cache" | "split";
   readonly rows: readonly FinetuneRow[];
   readonly summary: readonly FinetuneSummary[];
+  /** Of every two encoders, in each mode. */
+  readonly differences: readonly EncoderDifference[];
   readonly details: readonly FinetuneDetail[];
 }
 

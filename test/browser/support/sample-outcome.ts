@@ -1,5 +1,6 @@
 /** What fine-tuning hands back for each task, drawn at random: for the report's page alone. */
 import { Random } from "../../../site-agent/src/dataset/random.ts";
+import { encoderDifferences } from "../../../site-agent/src/downstream/differences.ts";
 import { evaluateRun, summarise, type Run } from "../../../site-agent/src/downstream/evaluation.ts";
 import type {
   Case,
@@ -43,6 +44,7 @@ export function classificationOutcome(): FinetuneOutcome {
       testSource: "cache",
       rows: evaluated.map(({ row }) => row),
       summary: summarise(runs, test),
+      differences: encoderDifferences(runs, test),
       details: evaluated.map(({ detail }) => detail),
     },
     exemplar: {

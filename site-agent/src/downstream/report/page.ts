@@ -7,6 +7,7 @@ import { comparisonOf, measureText, MODE_TEXT, ORIGIN_TEXT, type ComparedRow } f
 import type { DownstreamMode, EncoderOrigin, FinetuneOutcome, FinetuneResult } from "../types.ts";
 import { caseSections } from "./case-sections.ts";
 import { curveSections } from "./curves.ts";
+import { differenceSection } from "./differences.ts";
 import { mapSection } from "./map-section.ts";
 import { intervalText, ORIGIN_CLASS, section, words } from "./names.ts";
 
@@ -54,6 +55,7 @@ export function renderFinetuneReport(
     whiskers(result, rows, main),
     table(measures, rows),
   )}
+  ${result.task === "classification" ? differenceSection(result.differences) : null}
   ${curveSections(result)}
   ${mapSection(maps, result.task)}
   ${exemplar === null ? null : caseSections(exemplar)}
