@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeBoxes, type Box } from "./boxes.ts";
-import { ANY_CLASSES, readClasses } from "./class-source.ts";
+import { ANY_CLASSES, readAllFindings, readClasses } from "./class-source.ts";
 import { writeFindings } from "./findings.ts";
 import { writeLabels } from "./labels.ts";
 import { MaskWriter } from "./masks-writer.ts";
@@ -25,8 +25,9 @@ describe("classes to tell apart", () => {
     await writeFindings(
       dir,
       new Map([
-        [A, ["nodule"]],
-        [B, []],
+        [A, { present: ["nodule"], unknown: [] }],
+        [B, { present: [], unknown: [] }],
+        [C, { present: [], unknown: ["nodule"] }],
       ]),
     );
     expect(await readClasses(dir, ANY_CLASSES)).toEqual(
@@ -45,6 +46,22 @@ describe("classes to tell apart", () => {
     );
   });
 
+  it("may be all findings at once, and each is there, not there, or not known", async () => {
+    await expect(readAllFindings(dir, null)).rejects.toMatchObject({
+      code: "config.invalid",
+      culprits: ["classes-from"],
+    });
+    const findings = new Map([
+      [A, { present: ["mass", "nodule"], unknown: [] }],
+      [B, { present: ["nodule"], unknown: ["mass"] }],
+    ]);
+    await writeFindings(dir, findings);
+    expect(await readAllFindings(dir, null)).toEqual(findings);
+    await writeBoxes(dir, new Map([[C, [box("mass"), box("mass")]]]));
+    expect(await readAllFindings(dir, "boxes")).toEqual(new Map([[C, { present: ["mass"], unknown: [] }]]));
+    expect(await readClasses(dir, { from: "findings", finding: "mass" })).toEqual(new Map([[A, "mass"]]));
+  });
+
   it("are the presence of boxes or masks where that is asked for", async () => {
     await writeBoxes(
       dir,
@@ -56,7 +73,7 @@ describe("classes to tell apart", () => {
     );
     await expect(readClasses(dir, ANY_CLASSES)).rejects.toThrow("--classes-from boxes");
     await expect(readClasses(dir, { from: "boxes", finding: null })).rejects.toThrow(
-      "--finding; there are: mass, nodule",
+      "--task findings for all; there are: mass, nodule",
     );
     await expect(readClasses(dir, { from: "boxes", finding: "tumour" })).rejects.toMatchObject({
       code: "config.invalid",

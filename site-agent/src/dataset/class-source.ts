@@ -1,7 +1,7 @@
 /** Classes to tell apart, from whatever labels a cache has: classes as they are, or whether a finding, box or mask is there. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import { readBoxes } from "./boxes.ts";
-import { readFindings, type Findings } from "./findings.ts";
+import { readFindings, type Findings, type ImageFindings } from "./findings.ts";
 import { readLabels, type Labels } from "./labels.ts";
 import { openMasks } from "./masks.ts";
 
@@ -29,14 +29,27 @@ export async function readClasses(dir: string, { from, finding }: ClassSource): 
   const source = from ?? (await usualSource(dir));
   if (source === "classes") {
     const labels = await readLabels(dir);
-    return finding === null
-      ? labels
-      : presence(new Map([...labels].map(([image, label]) => [image, [label]])), finding);
+    return finding === null ? labels : presence(classesAsFindings(labels), finding);
   }
   const found = await findingsOf(dir, source);
   if (found.size === 0 && from !== null)
     throw invalid("classes-from", `the cache has no ${source}: consilium-site label adds them`);
   return finding === null ? onlyFinding(found) : presence(found, finding);
+}
+
+/**
+ * Which findings each labelled image of the cache shows, does not show, or may show.
+ * @param from null takes findings
+ * @throws config.invalid if the cache has none
+ */
+export async function readAllFindings(dir: string, from: ClassSource["from"]): Promise<Findings> {
+  const found =
+    from === "classes" ? classesAsFindings(await readLabels(dir)) : await findingsOf(dir, from ?? "findings");
+  if (found.size > 0) return found;
+  throw invalid(
+    "classes-from",
+    `the cache has no ${from ?? "findings"}: consilium-site label adds them, and --classes-from takes classes, boxes or masks`,
+  );
 }
 
 async function usualSource(dir: string): Promise<"classes" | "findings"> {
@@ -55,7 +68,7 @@ async function findingsOf(dir: string, source: "findings" | "boxes" | "masks"): 
   if (source === "findings") return readFindings(dir);
   if (source === "masks") return maskFindings(dir);
   const boxes = await readBoxes(dir);
-  return new Map([...boxes].map(([image, found]) => [image, unique(found.map(({ label }) => label))]));
+  return new Map([...boxes].map(([image, found]) => [image, shown(found.map(({ label }) => label))]));
 }
 
 /** The classes of which an image's masks have one pixel or more. */
@@ -66,13 +79,13 @@ async function maskFindings(dir: string): Promise<Findings> {
     const { classes, images, sizePx } = masks;
     const square = sizePx ** 2;
     const out = new Uint8Array(classes.length * square);
-    const found = new Map<string, readonly string[]>();
+    const found = new Map<string, ImageFindings>();
     for (const image of images) {
       masks.read(image, out);
-      const shown = classes.filter((_, i) =>
+      const marked = classes.filter((_, i) =>
         out.subarray(i * square, (i + 1) * square).some((value) => value > 0),
       );
-      found.set(image, unique(shown));
+      found.set(image, shown(marked));
     }
     return found;
   } finally {
@@ -80,24 +93,45 @@ async function maskFindings(dir: string): Promise<Findings> {
   }
 }
 
+/** Images of which nobody said whether they show it have no class. */
 function presence(found: Findings, finding: string): Labels {
-  const names = unique([...found.values()].flat());
+  const names = namesOf(found);
   if (!names.includes(finding)) throw invalid("finding", `no image shows it; there are: ${names.join(", ")}`);
   return new Map(
-    [...found].map(([image, shown]) => [image, shown.includes(finding) ? finding : absenceOf(finding)]),
+    [...found]
+      .filter(([, { unknown }]) => !unknown.includes(finding))
+      .map(([image, { present }]) => [image, present.includes(finding) ? finding : absenceOf(finding)]),
   );
 }
 
 function onlyFinding(found: Findings): Labels {
-  if ([...found.values()].some(({ length }) => length > 1)) {
-    const names = unique([...found.values()].flat());
+  if ([...found.values()].some(({ present }) => present.length > 1)) {
     throw invalid(
       "finding",
-      `images show several findings: choose one with --finding; there are: ${names.join(", ")}`,
+      `images show several findings: choose one with --finding, or take --task findings for all; there are: ${namesOf(found).join(", ")}`,
     );
   }
-  return new Map([...found].map(([image, [shown = NO_FINDING]]) => [image, shown]));
+  return new Map(
+    [...found]
+      .filter(([, { present, unknown }]) => present.length > 0 || unknown.length === 0)
+      .map(
+        ([
+          image,
+          {
+            present: [only = NO_FINDING],
+          },
+        ]) => [image, only],
+      ),
+  );
 }
+
+const classesAsFindings = (labels: Labels): Findings =>
+  new Map([...labels].map(([image, label]) => [image, shown([label])]));
+
+const shown = (names: readonly string[]): ImageFindings => ({ present: unique(names), unknown: [] });
+
+const namesOf = (found: Findings): readonly string[] =>
+  unique([...found.values()].flatMap(({ present }) => present));
 
 const unique = (names: readonly string[]): readonly string[] => [...new Set(names)].sort();
 

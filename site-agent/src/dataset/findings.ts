@@ -5,13 +5,27 @@ import { imageKeySchema, readBesideCache, writeMapBesideCache } from "./beside-c
 import { labelTextSchema } from "@consilium/shared/label-text";
 
 const FINDINGS_FILE = "findings.json";
+/** Before the name of a finding of which nobody said whether it is there; no name begins like this. */
+const UNKNOWN = "?";
 
-/** Image key -> findings, sorted; an empty list: looked at, and nothing found. */
-export type Findings = ReadonlyMap<string, readonly string[]>;
+export interface ImageFindings {
+  /** Sorted; empty: looked at, and nothing found. */
+  readonly present: readonly string[];
+  /** Sorted; those of which nobody said whether they are there. All others are absent. */
+  readonly unknown: readonly string[];
+}
 
+/** By image key. */
+export type Findings = ReadonlyMap<string, ImageFindings>;
+
+const storedNameSchema = z
+  .string()
+  .refine(
+    (text) => labelTextSchema.safeParse(text.startsWith(UNKNOWN) ? text.slice(UNKNOWN.length) : text).success,
+  );
 const findingsSchema = z.strictObject({
   version: z.literal(1),
-  findings: z.record(imageKeySchema, z.array(labelTextSchema)),
+  findings: z.record(imageKeySchema, z.array(storedNameSchema)),
 });
 
 /**
@@ -20,10 +34,22 @@ const findingsSchema = z.strictObject({
  */
 export async function readFindings(dir: string): Promise<Findings> {
   const file = await readBesideCache(join(dir, FINDINGS_FILE), findingsSchema, "findings");
-  return new Map(Object.entries(file?.findings ?? {}));
+  return new Map(
+    Object.entries(file?.findings ?? {}).map(([image, names]) => [
+      image,
+      {
+        present: names.filter((name) => !name.startsWith(UNKNOWN)),
+        unknown: names.filter((name) => name.startsWith(UNKNOWN)).map((name) => name.slice(UNKNOWN.length)),
+      },
+    ]),
+  );
 }
 
 /** Replaces the findings of the cache in one step. */
 export async function writeFindings(dir: string, findings: Findings): Promise<void> {
-  await writeMapBesideCache(join(dir, FINDINGS_FILE), "findings", findings);
+  const entries = [...findings].map(
+    ([image, { present, unknown }]) =>
+      [image, [...present, ...unknown.map((name) => UNKNOWN + name)]] as const,
+  );
+  await writeMapBesideCache(join(dir, FINDINGS_FILE), "findings", new Map(entries));
 }

@@ -98,14 +98,14 @@ describe("boxes and findings beside a cache", () => {
     await writeFindings(
       dir,
       new Map([
-        [A, ["effusion", "nodule"]],
-        [B, []],
+        [A, { present: ["effusion", "nodule"], unknown: [] }],
+        [B, { present: [], unknown: ["nodule"] }],
       ]),
     );
     expect(await readFindings(dir)).toEqual(
       new Map([
-        [A, ["effusion", "nodule"]],
-        [B, []],
+        [A, { present: ["effusion", "nodule"], unknown: [] }],
+        [B, { present: [], unknown: ["nodule"] }],
       ]),
     );
   });

@@ -30,6 +30,7 @@ const classes = (uid: string, ...names: string[]): LabelItem => ({
   kind: "classes",
   image: imageKey(secret, uid),
   classes: names,
+  unknown: [],
 });
 
 describe("tables of classes", () => {
@@ -54,6 +55,12 @@ describe("tables of classes", () => {
     const flags =
       "sop_instance_uid,Nodule,Sex,Effusion,age,Notes\n1.1,1,1,1.0,70,CANARY\n1.2,0,0,,50,\n1.3,,1,,60,\n";
     expect(await read(flags)).toEqual([classes("1.1", "effusion", "nodule"), classes("1.2")]);
+    const chexpert = "sop_instance_uid,nodule,effusion,mass\n1.1,1,,-1\n1.2,0.0,-1,1\n1.3,-1,,\n1.4,,0,\n";
+    expect(await read(chexpert)).toEqual([
+      { ...classes("1.1", "nodule"), unknown: ["effusion", "mass"] },
+      { ...classes("1.2", "mass"), unknown: ["effusion"] },
+      { ...classes("1.4"), unknown: ["mass", "nodule"] },
+    ]);
   });
 
   it("say which columns they expect and on which row they fail, never a value", async () => {

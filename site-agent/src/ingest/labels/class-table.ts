@@ -1,8 +1,10 @@
 /**
  * Classes from a table: one row per image. Either a column `label`, with one class or several divided by `|`, or no such
- * column and several that hold 0 or 1, named after the findings. Other columns (patient ids, names) are not read.
+ * column and several that hold 0 or 1, named after the findings; blank or -1 (uncertain, as CheXpert writes it) is not
+ * known, but a blank in a column of nothing but ones is 0. Other columns (patient ids, names) are not read.
  */
 import { imageKey } from "../../dataset/keys.ts";
+import type { ImageFindings } from "../../dataset/findings.ts";
 import type { LabelItem } from "./item.ts";
 import { ClassNames, columnsOf, invalid, rowsOf, uidOf, UID_COLUMN, type Row } from "./table.ts";
 
@@ -17,46 +19,63 @@ export async function* readClassTable(path: string, secret: Uint8Array): AsyncGe
   if (!columns.includes(UID_COLUMN)) throw invalid(EXPECTED);
   const names = new ClassNames();
   const classesOf = columns.includes(LABEL_COLUMN)
-    ? (row: Row): readonly string[] | null => listedClasses(row, names)
+    ? (row: Row): ImageFindings | null => listedClasses(row, names)
     : flaggedClasses(await findingColumns(path, columns), names);
   for await (const row of rowsOf(path, EXPECTED)) {
-    const classes = classesOf(row);
+    const found = classesOf(row);
     // A row without a label is an image that nobody has looked at yet.
-    if (classes !== null) yield { kind: "classes", image: imageKey(secret, uidOf(row)), classes };
+    if (found === null) continue;
+    const { present, unknown } = found;
+    yield { kind: "classes", image: imageKey(secret, uidOf(row)), classes: present, unknown };
   }
 }
 
-function listedClasses(row: Row, names: ClassNames): readonly string[] | null {
+function listedClasses(row: Row, names: ClassNames): ImageFindings | null {
   const text = row.text(LABEL_COLUMN);
   if (text === "") return null;
-  return [...new Set(text.split("|").map((name) => names.check(name.trim(), row.line)))].sort();
+  const listed = text.split("|").map((name) => names.check(name.trim(), row.line));
+  return { present: [...new Set(listed)].sort(), unknown: [] };
+}
+
+interface FindingColumn {
+  readonly name: string;
+  /** Nothing but 1 and blanks: whoever filled it in marked what is there, and a blank is not. */
+  readonly marksOnly: boolean;
 }
 
 function flaggedClasses(
-  columns: readonly string[],
+  columns: readonly FindingColumn[],
   names: ClassNames,
-): (row: Row) => readonly string[] | null {
+): (row: Row) => ImageFindings | null {
   return (row) => {
-    const isBlank = columns.every((column) => row.text(column) === "");
-    if (isBlank) return null;
-    return columns.filter((column) => isSet(row.text(column))).map((column) => names.check(column, row.line));
+    const said = columns.map(({ name, marksOnly }) => ({ name, marksOnly, text: row.text(name) }));
+    if (said.every(({ text }) => !isKnown(text))) return null;
+    const checked = (some: typeof said) => some.map(({ name }) => names.check(name, row.line));
+    return {
+      present: checked(said.filter(({ text }) => isSet(text))),
+      unknown: checked(said.filter(({ text, marksOnly }) => !marksOnly && !isKnown(text))),
+    };
   };
 }
 
+const isKnown = (text: string): boolean => text !== "" && Number(text) >= 0;
 const isSet = (text: string): boolean => text !== "" && Number(text) === 1;
 
-/** Columns of nothing but 0, 1 and blanks, with a 1 or 0 in them. @throws labels.invalid if there is none */
-async function findingColumns(path: string, columns: readonly string[]): Promise<readonly string[]> {
+/** Columns of nothing but 0, 1, -1 and blanks, not all of them blank. @throws labels.invalid if there is none */
+async function findingColumns(path: string, columns: readonly string[]): Promise<readonly FindingColumn[]> {
   let candidates = columns.filter((column) => !NOT_FINDINGS.has(column));
-  const filled = new Set<string>();
+  const values = new Map<string, Set<number>>(candidates.map((column) => [column, new Set()]));
   for await (const row of rowsOf(path, EXPECTED)) {
     candidates = candidates.filter((column) => {
       const text = row.text(column);
-      if (text !== "") filled.add(column);
-      return text === "" || [0, 1].includes(Number(text));
+      if (text !== "") values.get(column)?.add(Number(text));
+      return text === "" || [0, 1, -1].includes(Number(text));
     });
   }
-  const found = candidates.filter((column) => filled.has(column)).sort();
+  const found = candidates.flatMap((name) => {
+    const held = [...(values.get(name) ?? [])];
+    return held.length === 0 ? [] : [{ name, marksOnly: held.every((value) => value === 1) }];
+  });
   if (found.length === 0) throw invalid(EXPECTED);
-  return found;
+  return found.sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -4,7 +4,13 @@ import type { GreyImage } from "../resize.ts";
 
 export type LabelItem =
   /** A row of a table of classes: one class, or all findings of the image; none: looked at, and nothing found. */
-  | { readonly kind: "classes"; readonly image: string; readonly classes: readonly string[] }
+  | {
+      readonly kind: "classes";
+      readonly image: string;
+      readonly classes: readonly string[];
+      /** Findings of which the row does not say whether they are there. */
+      readonly unknown: readonly string[];
+    }
   | { readonly kind: "box"; readonly image: string; readonly box: Box }
   /** Coverage 0 .. 255 in the original's geometry. */
   | { readonly kind: "mask"; readonly image: string; readonly label: string; readonly mask: GreyImage }

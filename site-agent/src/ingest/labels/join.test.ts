@@ -75,12 +75,15 @@ describe("labels join the cache", () => {
     );
   });
 
-  it("findings: several for an image, or none", async () => {
-    await putCache(3);
-    await add(await put("f.csv", "sop_instance_uid,nodule,mass\n1.1,1,1\n1.2,0,0\n1.3,,\n"));
-    expect(await readFindings(cacheDir)).toEqual(
-      new Map(Object.entries({ [key("1.1")]: ["mass", "nodule"], [key("1.2")]: [] })),
-    );
+  it("findings: several for an image, or none, or not known", async () => {
+    await putCache(4);
+    await add(await put("f.csv", "sop_instance_uid,nodule,mass\n1.1,1,1\n1.2,0,0\n1.3,,\n1.4,,1\n"));
+    const found = {
+      [key("1.1")]: { present: ["mass", "nodule"], unknown: [] },
+      [key("1.2")]: { present: [], unknown: [] },
+      [key("1.4")]: { present: ["mass"], unknown: ["nodule"] },
+    };
+    expect(await readFindings(cacheDir)).toEqual(new Map(Object.entries(found)));
     expect(await readLabels(cacheDir)).toEqual(new Map());
   });
 

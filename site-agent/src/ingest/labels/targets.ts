@@ -1,6 +1,6 @@
 /** Where labels go: classes and findings, boxes, masks. Each gathers one source, then joins it with what the cache has. */
 import { readBoxes, writeBoxes, type Box } from "../../dataset/boxes.ts";
-import { readFindings, writeFindings } from "../../dataset/findings.ts";
+import { readFindings, writeFindings, type ImageFindings } from "../../dataset/findings.ts";
 import { readLabels, writeLabels } from "../../dataset/labels.ts";
 import { fitMask, type CachedRegion } from "./fit-mask.ts";
 import type { LabelItem } from "./item.ts";
@@ -45,7 +45,7 @@ export class ClassTarget implements Target {
   readonly tally = newTally();
   readonly #cached: Cached;
   readonly #dir: string;
-  readonly #rows = new Map<string, readonly string[]>();
+  readonly #rows = new Map<string, ImageFindings>();
 
   constructor(cached: Cached, dir: string) {
     this.#cached = cached;
@@ -54,15 +54,17 @@ export class ClassTarget implements Target {
 
   take(item: ImageItem): void {
     if (item.kind !== "classes") return;
-    const { image, classes } = item;
+    const { image, classes: present, unknown } = item;
     const before = this.#rows.get(image);
     if (before === undefined) {
-      this.#rows.set(image, classes);
+      this.#rows.set(image, { present, unknown });
       (this.#cached.has(image) ? this.tally.matched : this.tally.unmatched).add(image);
       return;
     }
     this.tally.duplicates += 1;
-    if (before.join("|") === classes.join("|")) return;
+    const isSame =
+      before.present.join("|") === present.join("|") && before.unknown.join("|") === unknown.join("|");
+    if (isSame) return;
     this.tally.conflicts.add(image);
     this.tally.matched.delete(image);
     this.tally.unmatched.delete(image);
@@ -70,15 +72,20 @@ export class ClassTarget implements Target {
 
   async save(): Promise<void> {
     const { matched, conflicts } = this.tally;
-    if ([...this.#rows.values()].every(({ length }) => length === 1)) {
+    const isOneClass = ({ present, unknown }: ImageFindings): boolean =>
+      present.length === 1 && unknown.length === 0;
+    if ([...this.#rows.values()].every(isOneClass)) {
       const labels = new Map(await readLabels(this.#dir));
-      for (const image of matched) labels.set(image, this.#rows.get(image)?.[0] ?? "");
+      for (const image of matched) labels.set(image, this.#rows.get(image)?.present[0] ?? "");
       for (const image of conflicts) labels.delete(image);
       await writeLabels(this.#dir, labels);
       return;
     }
     const findings = new Map(await readFindings(this.#dir));
-    for (const image of matched) findings.set(image, this.#rows.get(image) ?? []);
+    for (const image of matched) {
+      const row = this.#rows.get(image);
+      if (row !== undefined) findings.set(image, row);
+    }
     for (const image of conflicts) findings.delete(image);
     await writeFindings(this.#dir, findings);
   }
