@@ -53,3 +53,34 @@ export async function writeFindings(dir: string, findings: Findings): Promise<vo
   );
   await writeMapBesideCache(join(dir, FINDINGS_FILE), "findings", new Map(entries));
 }
+
+/**
+ * What was known and what a table adds. A table with columns speaks of those findings alone: what else is known of an image stays, and
+ * findings that only the other of the two speaks of are not known. A table that lists findings speaks of all.
+ * @param among the table's columns, or null if it lists
+ */
+export function joinFindings(before: Findings, rows: Findings, among: readonly string[] | null): Findings {
+  if (among === null) return new Map([...before, ...rows]);
+  const spoken = namesIn(before);
+  const others = [...spoken].filter((name) => !among.includes(name)).sort();
+  const added = among.filter((name) => !spoken.has(name));
+  const joined = new Map<string, ImageFindings>();
+  for (const [image, { present, unknown }] of before) {
+    joined.set(image, { present, unknown: [...unknown, ...added].sort() });
+  }
+  for (const [image, row] of rows) {
+    const old = before.get(image) ?? { present: [], unknown: others };
+    const merged = (kept: readonly string[], own: readonly string[]) =>
+      [...kept.filter((name) => !among.includes(name)), ...own].sort();
+    joined.set(image, {
+      present: merged(old.present, row.present),
+      unknown: merged(old.unknown, row.unknown),
+    });
+  }
+  return joined;
+}
+
+/** Names that labels speak of: of others they say nothing. */
+export function namesIn(findings: Findings): ReadonlySet<string> {
+  return new Set([...findings.values()].flatMap(({ present, unknown }) => [...present, ...unknown]));
+}

@@ -68,7 +68,7 @@ export function classifierTrainStep(
     },
     optimizer,
     loss: (parameters, inputs) => {
-      const logits = classify(parameters, pooledFeatures(parameters, inputs, config)); // [N, C]
+      const logits = imageLogits(parameters, inputs, config); // [N, C]
       return { loss: crossEntropy(logits, inputs.targets, inputs.weights) };
     },
   };
@@ -81,7 +81,7 @@ export function classifierInference(options: ClassifierOptions): InferenceDefini
     parameters: classifierParameters(config, classes, 1),
     inputs: viewInputs(options),
     forward: (parameters, inputs) => ({
-      probabilities: tf.softmax(classify(parameters, pooledFeatures(parameters, inputs, config))),
+      probabilities: tf.softmax(imageLogits(parameters, inputs, config)),
     }),
   };
 }
@@ -98,6 +98,11 @@ export function featureInference(options: ViewOptions): InferenceDefinition<View
 /** Cropped, standardised, encoded: the mean of the patch tokens, [N, D]. */
 function pooledFeatures(parameters: ParameterTensors, inputs: ViewTensors, config: VitConfig): Tensor {
   return poolTokens(encode(parameters, seeImages(inputs), config), config);
+}
+
+/** Of whole images or crops, [N, C]. */
+export function imageLogits(parameters: ParameterTensors, inputs: ViewTensors, config: VitConfig): Tensor {
+  return classify(parameters, pooledFeatures(parameters, inputs, config));
 }
 
 /** The mean of the patch tokens, [N, 1 + L, D] -> [N, D]. */

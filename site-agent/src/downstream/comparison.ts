@@ -9,27 +9,25 @@ import { splitByPatient } from "../dataset/splits.ts";
 import type { Engine, Inference, TrainStep } from "../engine/types.ts";
 import { manifestOf } from "../model/manifest.ts";
 import { assertOfImages, vitConfig, type VitConfig } from "../model/sizes.ts";
-import { bootstrapByPatient } from "./bootstrap.ts";
 import { chooseCases } from "./cases.ts";
-import { drawLabels, setSize, splitOff } from "./cohort.ts";
+import { drawLabels, splitOff } from "./cohort.ts";
+import { evaluate, mainOf, type Run, type RunName, type Sets } from "./compared-runs.ts";
 import { loadEncoders } from "./encoder.ts";
-import { difference, meanOf, tenths } from "./evaluation.ts";
 import { featureMaps } from "./feature-map.ts";
 import { fit, fitSteps } from "./fit.ts";
 import type { LabelKind, LabelledSet } from "./label-kind.ts";
 import { encoderParameters, joinWeights } from "./layers.ts";
 import type { Statistic } from "./metrics.ts";
 import { forEachImage, type Predictor } from "./predict.ts";
+import { attributions, saliencyMap } from "./saliency.ts";
 import type {
   DownstreamMode,
-  EncoderOrigin,
   EncoderSources,
   Exemplar,
   FinetuneOptions,
   FinetuneOutcome,
   FinetuneProgress,
-  Measures,
-  ShapeSummary,
+  Saliency,
 } from "./types.ts";
 import type { ViewInputs } from "./views.ts";
 
@@ -82,7 +80,10 @@ export async function compareEncoders<Set extends LabelledSet, Inputs extends Vi
         }
       }
     }
-    const groups = quarters((runs.at(-1)?.judged ?? []).map(kind.goodness));
+    const groups =
+      kind.task === "findings"
+        ? sets.test.map(({ label }) => label)
+        : quarters((runs.at(-1)?.judged ?? []).map(kind.goodness));
     const maps = options.report
       ? await featureMaps({ ...task, config, encoders, images: sets.test, groups })
       : [];
@@ -96,12 +97,6 @@ export async function compareEncoders<Set extends LabelledSet, Inputs extends Vi
 function quarters(goodness: readonly number[]): string[] {
   const bound = goodness.toSorted((a, b) => a - b)[Math.floor(goodness.length / 4)] ?? 0;
   return goodness.map((value) => (value < bound ? "the worst quarter" : "the others"));
-}
-
-interface Sets {
-  readonly train: readonly LabelledImage[];
-  readonly test: readonly LabelledImage[];
-  readonly testSource: "cache" | "split";
 }
 
 /** No patient is in both. */
@@ -127,19 +122,6 @@ function formSets<Set extends LabelledSet, Inputs extends ViewInputs, Judged>(
   const trained = all.filter(({ patient }) => !patients.has(patient));
   if (trained.length === 0) throw new ConsiliumError("labels.too-few");
   return { train: trained, test: tested, testSource: "cache" };
-}
-
-interface RunName {
-  readonly from: EncoderOrigin;
-  readonly mode: DownstreamMode;
-  readonly seed: number;
-}
-
-/** One run and what it said of each test image. */
-interface Run<Judged> extends RunName {
-  readonly labels: readonly LabelledImage[];
-  readonly losses: readonly number[];
-  readonly judged: readonly Judged[];
 }
 
 /** The compiled graphs, and what is done with them. */
@@ -203,6 +185,7 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
     const labels = drawLabels(this.#sets, options.labels, seed);
     const { fitted, kept } = keepBack(labels, options.validation, seed);
     const steps = fitSteps(fitted.length, settings);
+    const batch = this.#kind.batches(train, fitted);
     await report(0, steps, null);
     await step.writeWeights(joinWeights(encoderWeights, this.#kind.initialHead(seed)));
     await step.writeOptimizerState(null);
@@ -213,7 +196,7 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
         cachePx: train.cache.sizePx,
         batch: (places, crops) => {
           const images = Array.from(places, (i) => fitted[i]).filter((image) => image !== undefined);
-          return this.#kind.batch(train, images, crops);
+          return batch(images, crops);
         },
         settings: { ...settings, flip: settings.flip && this.#kind.flips },
         seed,
@@ -232,15 +215,41 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
   async exemplar({ judged }: Run<Judged>, weights: Float32Array): Promise<Pick<Exemplar, "cases" | "model">> {
     const { train, test, model } = this.#task;
     const set = test ?? train;
-    await this.#inference.writeWeights(weights);
     const goodness = judged.map(this.#kind.goodness);
     const cases = await chooseCases(this.#sets.test, goodness, set.cache, async (images, onShapes) => {
+      const maps = await this.#saliency(images, judged, weights);
+      await this.#inference.writeWeights(weights);
       await forEachImage(this.#predictor, set.cache, images, (image, outputs) => {
-        onShapes(image, this.#kind.shapes(set, image, outputs));
+        onShapes(image, this.#kind.shapes(set, image, outputs, maps.get(image.index) ?? null));
       });
     });
     const parameters = [...encoderParameters(vitConfig(model), 1), ...this.#kind.headParameters];
     return { cases, model: { manifest: manifestOf(parameters), values: weights } };
+  }
+
+  /** By index; empty unless a report wants them and the network is a classifier. */
+  async #saliency(
+    images: readonly LabelledImage[],
+    judged: readonly Judged[],
+    weights: Float32Array,
+  ): Promise<ReadonlyMap<number, Saliency>> {
+    const { engine, train, test, options } = this.#task;
+    const { question, classes } = this.#kind;
+    if (question === undefined || !options.report) return new Map();
+    const places = new Map(this.#sets.test.map(({ index }, i) => [index, i]));
+    const asked = images.flatMap((image) => {
+      const one = judged[places.get(image.index) ?? -1];
+      return one === undefined ? [] : [{ image, chosen: question(one) }];
+    });
+    const { cache } = test ?? train;
+    const network = { engine, config: this.#config, classes: classes.length, weights, cache };
+    const maps = await attributions(network, asked);
+    return new Map(
+      asked.flatMap(({ image }, i) => {
+        const map = maps[i];
+        return map === undefined ? [] : [[image.index, saliencyMap(map, this.#config)] as const];
+      }),
+    );
   }
 
   get #predictor(): Predictor {
@@ -260,7 +269,7 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
   }
 
   #main(judged: readonly Judged[]): Statistic {
-    return Object.values(this.#kind.statistics(judged))[0] ?? (() => null);
+    return mainOf(this.#kind.statistics(judged));
   }
 
   async dispose(): Promise<void> {
@@ -279,70 +288,3 @@ export function keepBack(
   const { fitted, kept } = splitByPatient(labels, { fitted: 1 - share, kept: share }, seed);
   return fitted.length === 0 || kept.length === 0 ? { fitted: labels, kept: [] } : { fitted, kept };
 }
-
-function evaluate<Set extends LabelledSet, Inputs extends ViewInputs, Judged>(
-  kind: LabelKind<Set, Inputs, Judged>,
-  runs: readonly Run<Judged>[],
-  { train, test, testSource }: Sets,
-  options: FinetuneOptions,
-): FinetuneOutcome["result"] {
-  const patients = test.map(({ patient }) => patient);
-  const statistics = runs.map(({ judged }) => kind.statistics(judged));
-  return {
-    task: kind.task,
-    classes: kind.classes,
-    labels: setSize(drawLabels({ train }, options.labels, 1)),
-    test: setSize(test),
-    testSource,
-    measures: kind.measures,
-    rows: runs.map(({ from, mode, seed }, i) => ({
-      from,
-      mode,
-      seed,
-      measures: bootstrapByPatient(statistics[i] ?? {}, patients),
-    })),
-    summary: summarise(runs, statistics, patients),
-    details: runs.map(({ from, mode, seed, labels, losses, judged }) => ({
-      from,
-      mode,
-      seed,
-      labels: setSize(labels),
-      curves: kind.curves(judged),
-      losses: tenths(losses),
-    })),
-  };
-}
-
-/** One line for each encoder and mode, in the order of the runs. */
-function summarise(
-  runs: readonly RunName[],
-  statistics: readonly Readonly<Record<string, Statistic>>[],
-  patients: readonly string[],
-): ShapeSummary[] {
-  const groups = new Map<string, number[]>();
-  for (const [i, { from, mode }] of runs.entries()) {
-    const key = `${from} ${mode}`;
-    groups.set(key, [...(groups.get(key) ?? []), i]);
-  }
-  const meanOver = (group: readonly number[], name: string): Statistic =>
-    meanOf(group.map((i) => statistics[i]?.[name] ?? (() => null)));
-  return [...groups.values()].flatMap((group) => {
-    const first = runs[group[0] ?? -1];
-    const names = Object.keys(statistics[group[0] ?? -1] ?? {});
-    const [main] = names;
-    if (first === undefined || main === undefined) return [];
-    const { from, mode } = first;
-    const scratch = from === "scratch" ? undefined : groups.get(`scratch ${mode}`);
-    const gain: Statistic =
-      scratch === undefined ? () => null : difference(meanOver(group, main), meanOver(scratch, main));
-    const means = Object.fromEntries(names.map((name) => [name, meanOver(group, name)]));
-    const { [GAIN]: gained = null, ...measures }: Measures = bootstrapByPatient(
-      { ...means, [GAIN]: gain },
-      patients,
-    );
-    return [{ from, mode, seeds: group.length, measures, gain: gained }];
-  });
-}
-
-/** No measure's name. */
-const GAIN = " gain";

@@ -13,10 +13,13 @@ export const MODE_TEXT: Readonly<Record<DownstreamMode, string>> = {
   finetune: "whole network",
 };
 
-/** One encoder and mode, over all seeds. */
-export interface ComparedRow {
+interface RowName {
   readonly from: EncoderOrigin;
   readonly mode: DownstreamMode;
+}
+
+/** One encoder and mode, over all seeds. */
+export interface ComparedRow extends RowName {
   readonly seeds: number;
   /** In the order of the measures. */
   readonly values: readonly (Estimate | null)[];
@@ -52,6 +55,8 @@ export function comparisonOf(result: FinetuneResult): {
 
 const MEASURE_TEXT: Readonly<Partial<Record<string, string>>> = {
   auroc: "AUROC",
+  auprc: "AUPRC",
+  ece: "calibration error",
   dice: "Dice",
   hd95: "HD95 (px)",
 };
@@ -76,15 +81,41 @@ export function describeResult(result: FinetuneResult): string {
     ...rows.map(({ from, mode, values, gain }) =>
       `${ORIGIN_TEXT[from].padEnd(18)} ${mode.padEnd(9)} ${cells([...values, gain].map(interval))}`.trimEnd(),
     ),
-    ...(result.task === "classification" ? describeDifferences(result.differences) : []),
+    ...describeClasses(result),
+    ...describeDifferences(result.differences, measureText(measures[0] ?? "")),
   ].join("\n");
 }
 
-function describeDifferences(differences: readonly EncoderDifference[]): readonly string[] {
+/** The first measure of single classes: a line for each class, encoder and mode. Empty where there is one class. */
+export function classRows(result: FinetuneResult): readonly (RowName & {
+  readonly name: string;
+  readonly value: Estimate | null;
+})[] {
+  if (result.task === "classification" || result.classes.length === 1) return [];
+  const [main = ""] = result.measures;
+  const prefix = main === "mAP@.5" ? "AP@.5" : main;
+  return result.classes.flatMap((name) =>
+    result.summary.map(({ from, mode, measures }) => ({
+      name,
+      from,
+      mode,
+      value: measures[`${prefix} ${name}`] ?? null,
+    })),
+  );
+}
+
+function describeClasses(result: FinetuneResult): readonly string[] {
+  return classRows(result).map(
+    ({ name, from, mode, value }, i) =>
+      `${i === 0 ? "\n" : ""}${name.padEnd(28)} ${ORIGIN_TEXT[from].padEnd(18)} ${mode.padEnd(9)} ${value === null ? "not measured" : interval(value)}`,
+  );
+}
+
+function describeDifferences(differences: readonly EncoderDifference[], measure: string): readonly string[] {
   if (differences.length === 0) return [];
   return [
     "",
-    `${"AUROC, one encoder less another".padEnd(45)} ${"bootstrap by patient".padEnd(24)} ${"DeLong".padEnd(24)} p`,
+    `${`${measure}, one encoder less another`.padEnd(45)} ${"bootstrap by patient".padEnd(24)} ${"DeLong".padEnd(24)} p`,
     ...differences.map(({ from, over, mode, bootstrap, delong }) =>
       [
         `${ORIGIN_TEXT[from]} - ${ORIGIN_TEXT[over]}, ${mode}`.padEnd(45),

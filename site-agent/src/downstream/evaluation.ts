@@ -122,8 +122,10 @@ export function summarise(runs: readonly Run[], test: TestSet): FinetuneSummary[
 }
 
 /** The seeds of each, in the order of the runs. */
-export function byEncoderAndMode(runs: readonly Run[]): [Run, ...Run[]][] {
-  const groups = new Map<string, [Run, ...Run[]]>();
+export function byEncoderAndMode<Named extends Pick<Run, "from" | "mode">>(
+  runs: readonly Named[],
+): [Named, ...Named[]][] {
+  const groups = new Map<string, [Named, ...Named[]]>();
   for (const run of runs) {
     const key = `${run.from} ${run.mode}`;
     const group = groups.get(key);

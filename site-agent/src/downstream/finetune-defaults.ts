@@ -66,8 +66,14 @@ export const FINETUNE_OPTIONS: FinetuneOptions = {
   settings: FINETUNE_SETTINGS,
 };
 
+const SETTINGS: Readonly<Record<Exclude<DownstreamTask, "classification">, FinetuneSettings>> = {
+  findings: FINETUNE_SETTINGS,
+  segmentation: SEGMENTATION_SETTINGS,
+  localization: LOCALIZATION_SETTINGS,
+};
+
 export function finetuneOptions(task: DownstreamTask): FinetuneOptions {
   if (task === "classification") return FINETUNE_OPTIONS;
-  const settings = task === "segmentation" ? SEGMENTATION_SETTINGS : LOCALIZATION_SETTINGS;
+  const settings = SETTINGS[task];
   return { ...FINETUNE_OPTIONS, modes: ["finetune"], settings };
 }

@@ -5,6 +5,7 @@ import { manifestOf } from "../model/manifest.ts";
 import type { VitConfig } from "../model/sizes.ts";
 import { encoderParameters } from "./layers.ts";
 import { mayFlip } from "./label-kind.ts";
+import { findingsAsLabels } from "./findings/kind.ts";
 import { boxesAsLabels } from "./localization/kind.ts";
 import { masksAsLabels } from "./segmentation/kind.ts";
 import { segmentationParameters } from "./segmentation/network.ts";
@@ -26,7 +27,7 @@ describe("the heads have the gradients that float64 finite differences give", ()
       const small = head === "unetr" ? { ...config, imagePx: 4, width: 4 } : config;
       const kind = masksAsLabels(set, small, head);
       const parameters = [...encoderParameters(small, 1), ...kind.headParameters];
-      const batch = kind.batch(set, kind.labelled(set), crops);
+      const batch = kind.batches(set, kind.labelled(set))(kind.labelled(set), crops);
       const definition = kind.trainStep(2, parameters, optimizer);
       const { largest, relativeError } = checkGradients(definition, batch, {
         samples: 24,
@@ -41,7 +42,7 @@ describe("the heads have the gradients that float64 finite differences give", ()
   it("boxes", () => {
     const kind = boxesAsLabels(sizePx, SHAPE_CLASSES, config);
     const parameters = [...encoderParameters(config, 1), ...kind.headParameters];
-    const batch = kind.batch(set, kind.labelled(set), crops);
+    const batch = kind.batches(set, kind.labelled(set))(kind.labelled(set), crops);
     const definition = kind.trainStep(2, parameters, optimizer);
     const { largest, relativeError } = checkGradients(definition, batch, {
       samples: 30,
@@ -49,6 +50,28 @@ describe("the heads have the gradients that float64 finite differences give", ()
       seed: 4,
     });
     expect(largest).toBeGreaterThan(1e-3);
+    expect(relativeError).toBeLessThan(1e-5);
+  });
+
+  it("findings, of which some are not known", () => {
+    const findings = new Map(
+      set.cache.records.map(({ image }, i) => [
+        image,
+        { present: i % 2 === 0 ? ["a"] : ["b"], unknown: i % 3 === 1 ? ["a"] : [] },
+      ]),
+    );
+    const labelled = { cache: set.cache, findings };
+    const kind = findingsAsLabels(labelled, config, { balanceClasses: true, labelSmoothing: 0.1 });
+    const parameters = [...encoderParameters(config, 1), ...kind.headParameters];
+    const images = kind.labelled(labelled);
+    const batch = kind.batches(labelled, images)(images, crops);
+    const definition = kind.trainStep(2, parameters, optimizer);
+    const { largest, relativeError } = checkGradients(definition, batch, {
+      samples: 24,
+      spread: 0.3,
+      seed: 5,
+    });
+    expect(largest).toBeGreaterThan(1e-4);
     expect(relativeError).toBeLessThan(1e-5);
   });
 });

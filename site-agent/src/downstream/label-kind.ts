@@ -9,9 +9,10 @@ import type {
   Parameter,
   TrainStepDefinition,
 } from "../engine/types.ts";
+import type { AreaInfluence } from "./delong.ts";
 import type { Statistic } from "./metrics.ts";
 import type { ImageOutputs } from "./predict.ts";
-import type { CaseShapes, Curve } from "./types.ts";
+import type { CaseShapes, Curve, Saliency } from "./types.ts";
 import type { ViewInputs } from "./views.ts";
 
 /** An open cache; a kind of label adds its labels. */
@@ -21,7 +22,7 @@ export interface LabelledSet {
 
 /** @typeParam Judged what is kept of one test image; small */
 export interface LabelKind<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
-  readonly task: "segmentation" | "localization";
+  readonly task: "segmentation" | "localization" | "findings";
   /** Names by index. */
   readonly classes: readonly string[];
   /** Names of the statistics that concern all classes. */
@@ -41,17 +42,32 @@ export interface LabelKind<Set extends LabelledSet, Inputs extends ViewInputs, J
     batchSize: number,
     parameters: readonly Parameter[],
   ) => InferenceDefinition<ViewInputs>;
-  /** A batch for the training step; the same crops of images and labels. */
-  readonly batch: (set: Set, images: readonly LabelledImage[], crops: readonly Crop[]) => InputArrays<Inputs>;
+  /**
+   * Batches for the training step; the same crops of images and labels.
+   * @param fitted all that are trained on, among which the images are
+   */
+  readonly batches: (
+    set: Set,
+    fitted: readonly LabelledImage[],
+  ) => (images: readonly LabelledImage[], crops: readonly Crop[]) => InputArrays<Inputs>;
   /** @param outputs the inference's, of this image alone */
   readonly judge: (set: Set, image: LabelledImage, outputs: ImageOutputs) => Judged;
   /** What a run is measured by; the first is the one that chooses weights and cases. Larger is better there. */
   readonly statistics: (judged: readonly Judged[]) => Readonly<Record<string, Statistic>>;
+  /** Of the first statistic, if it is an area under ROC curves. */
+  readonly area?: (judged: readonly Judged[], patients: readonly string[]) => AreaInfluence | null;
   readonly curves: (judged: readonly Judged[]) => readonly Curve[];
   /** How good one image's result is, 0 to 1. */
   readonly goodness: (judged: Judged) => number;
-  /** What a report draws of an image. */
-  readonly shapes: (set: Set, image: LabelledImage, outputs: ImageOutputs) => CaseShapes;
+  /** Of a network that is a classifier: factors of its logits in the score that saliency explains for this image. */
+  readonly question?: (judged: Judged) => Float32Array;
+  /** What a report draws of an image. @param saliency where there is a question */
+  readonly shapes: (
+    set: Set,
+    image: LabelledImage,
+    outputs: ImageOutputs,
+    saliency: Saliency | null,
+  ) => CaseShapes;
 }
 
 /** No class depends on the side of the body, as far as its name tells: then images may be mirrored. */

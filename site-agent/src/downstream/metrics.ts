@@ -124,17 +124,24 @@ export const calibrationBins = (confidence: Float64Array, bins: number): Float64
 
 /** Expected calibration error over equal-width bins of the top probability (Guo et al. 2017, equation 3). */
 export function expectedCalibrationError(predictions: Predictions, bins = CALIBRATION_BINS): Statistic {
-  const correct = correctness(predictions);
-  const confidence = topProbabilities(predictions);
-  const binOf = calibrationBins(confidence, bins);
+  return calibrationError(topProbabilities(predictions), correctness(predictions), bins);
+}
+
+/** How far what was thought is from what was so, weighted over bins. @param so 1 where it was so */
+export function calibrationError(
+  thought: Float64Array,
+  so: ArrayLike<number>,
+  bins = CALIBRATION_BINS,
+): Statistic {
+  const binOf = calibrationBins(thought, bins);
   return (weights) => {
-    const gaps = new Float64Array(bins); // sum of weight x (correct - confidence)
+    const gaps = new Float64Array(bins); // sum of weight x (so - thought)
     let total = 0;
-    for (let i = 0; i < correct.length; i++) {
+    for (let i = 0; i < thought.length; i++) {
       const weight = weights?.[i] ?? 1;
       const bin = binOf[i] ?? 0;
       total += weight;
-      gaps[bin] = (gaps[bin] ?? 0) + weight * ((correct[i] ?? 0) - (confidence[i] ?? 0));
+      gaps[bin] = (gaps[bin] ?? 0) + weight * ((so[i] ?? 0) - (thought[i] ?? 0));
     }
     return total > 0 ? gaps.reduce((sum, gap) => sum + Math.abs(gap), 0) / total : null;
   };

@@ -69,17 +69,23 @@ export function precisionRecallCurve(
   return [{ recall: 0, precision: points[0]?.precision ?? 1 }, ...points];
 }
 
-/** Bins that hold images, by rising confidence (Guo et al. 2017, section 2). */
-export function reliability(predictions: Predictions, bins = CALIBRATION_BINS): ReliabilityBin[] {
-  const confidence = topProbabilities(predictions);
-  const correct = correctness(predictions);
+/** Of the classes that were said, by rising confidence (Guo et al. 2017, section 2). */
+export const reliability = (predictions: Predictions): ReliabilityBin[] =>
+  reliabilityBins(topProbabilities(predictions), correctness(predictions));
+
+/** Bins that hold images. @param so 1 where what was thought was so */
+export function reliabilityBins(
+  thought: Float64Array,
+  so: ArrayLike<number>,
+  bins = CALIBRATION_BINS,
+): ReliabilityBin[] {
   const sums = Array.from({ length: bins }, () => ({ images: 0, confidence: 0, right: 0 }));
-  for (const [i, bin] of calibrationBins(confidence, bins).entries()) {
+  for (const [i, bin] of calibrationBins(thought, bins).entries()) {
     const sum = sums[bin];
     if (sum === undefined) continue;
     sum.images += 1;
-    sum.confidence += confidence[i] ?? 0;
-    sum.right += correct[i] ?? 0;
+    sum.confidence += thought[i] ?? 0;
+    sum.right += so[i] ?? 0;
   }
   return sums
     .filter(({ images }) => images > 0)

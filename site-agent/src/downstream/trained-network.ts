@@ -3,8 +3,9 @@ import type { Checkpoint } from "@consilium/shared/codec";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { InferenceDefinition, Parameter } from "../engine/types.ts";
 import { vitParameters } from "../model/vit.ts";
-import { classifierInference } from "./classifier.ts";
+import { classifierInference, classifierParameters } from "./classifier.ts";
 import { selectParameters } from "./encoder.ts";
+import { findingsInference } from "./findings/network.ts";
 import { localizationInference } from "./localization/kind.ts";
 import { localizationParameters } from "./localization/network.ts";
 import { segmentationInference } from "./segmentation/kind.ts";
@@ -46,6 +47,8 @@ export function taskInference(
   switch (task) {
     case "classification":
       return classifierInference({ ...options, classes: classes.length });
+    case "findings":
+      return findingsInference(options, classifierParameters(config, classes.length, 1));
     case "segmentation": {
       if (head === null) throw new ConsiliumError("manifest.mismatch", { culprits: ["head"] });
       const parameters = withHead(segmentationParameters(config, head, classes.length));

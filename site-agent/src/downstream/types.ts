@@ -12,7 +12,7 @@ import type { PrecisionRecallPoint, ReliabilityBin, RocPoint } from "./rate-curv
 import type { SegmentationHead } from "./segmentation/network.ts";
 
 /** What is learned, by the kind of label that it is learned from. */
-export const DOWNSTREAM_TASKS = ["classification", "segmentation", "localization"] as const;
+export const DOWNSTREAM_TASKS = ["classification", "findings", "segmentation", "localization"] as const;
 export type DownstreamTask = (typeof DOWNSTREAM_TASKS)[number];
 
 /** Where the encoder's weights come from: at random, from this site's images alone, from the federation. */
@@ -161,13 +161,13 @@ export interface FinetuneSummary {
   readonly aurocGain: Estimate | null;
 }
 
-/** AUROC of one encoder less another's on the same test patients, means over seeds. */
+/** The first measure of one encoder less another's on the same test patients, means over seeds. */
 export interface EncoderDifference {
   readonly from: EncoderOrigin;
   readonly over: EncoderOrigin;
   readonly mode: DownstreamMode;
   readonly bootstrap: Estimate | null;
-  /** Null where too few patients show a class, or the two never rank differently. */
+  /** Of areas under ROC curves. Null where too few patients show a class, or the two never rank differently. */
   readonly delong: TestedDifference | null;
 }
 
@@ -187,23 +187,39 @@ export interface ClassificationResult {
   readonly details: readonly FinetuneDetail[];
 }
 
-/** Measures of masks or boxes by name: dice, hd95 (pixels of the original), mAP@.5, FROC, and those of single classes. */
+/**
+ * Measures of masks, boxes or findings by name: dice, hd95 (pixels of the original), mAP@.5, FROC, auroc, auprc, ece, and those of
+ * single classes.
+ */
 export type Measures = Readonly<Record<string, Estimate | null>>;
+
+/** Rates from 0 to 1 on both axes. */
+export interface CurveAxes {
+  readonly x: string;
+  readonly y: string;
+  /** A guess: as much of one as of the other, or the value of the last point everywhere. */
+  readonly reference: "diagonal" | "last";
+}
 
 /** A named line of a report. */
 export interface Curve {
   readonly name: string;
   readonly points: readonly { readonly x: number; readonly y: number }[];
+  /** The class that it speaks of, and its axes; each class has a picture of its own under the curve's name. */
+  readonly of?: string;
+  readonly axes?: CurveAxes;
+  /** Share of the images behind each point. */
+  readonly weights?: readonly number[];
 }
 
-export interface ShapeRow {
+export interface MeasuredRow {
   readonly from: EncoderOrigin;
   readonly mode: DownstreamMode;
   readonly seed: number;
   readonly measures: Measures;
 }
 
-export interface ShapeDetail {
+export interface MeasuredDetail {
   readonly from: EncoderOrigin;
   readonly mode: DownstreamMode;
   readonly seed: number;
@@ -214,7 +230,7 @@ export interface ShapeDetail {
 }
 
 /** All seeds of one encoder and mode. */
-export interface ShapeSummary {
+export interface MeasuredSummary {
   readonly from: EncoderOrigin;
   readonly mode: DownstreamMode;
   readonly seeds: number;
@@ -224,21 +240,23 @@ export interface ShapeSummary {
   readonly gain: Estimate | null;
 }
 
-/** What came of learning masks or boxes. */
-export interface ShapeResult {
-  readonly task: "segmentation" | "localization";
+/** What came of learning masks, boxes or findings. */
+export interface MeasuredResult {
+  readonly task: "segmentation" | "localization" | "findings";
   readonly classes: readonly string[];
   readonly labels: SetSize;
   readonly test: SetSize;
   readonly testSource: "cache" | "split";
   /** Names of the measures that concern all classes; the first is the one to compare by. */
   readonly measures: readonly string[];
-  readonly rows: readonly ShapeRow[];
-  readonly summary: readonly ShapeSummary[];
-  readonly details: readonly ShapeDetail[];
+  readonly rows: readonly MeasuredRow[];
+  readonly summary: readonly MeasuredSummary[];
+  /** Of the first measure, of every two encoders in each mode. */
+  readonly differences: readonly EncoderDifference[];
+  readonly details: readonly MeasuredDetail[];
 }
 
-export type FinetuneResult = ClassificationResult | ShapeResult;
+export type FinetuneResult = ClassificationResult | MeasuredResult;
 
 /** What is drawn over an image, in pixels of the cached square. */
 export type CaseShapes =
@@ -249,6 +267,16 @@ export type CaseShapes =
       /** Of the true class. */
       readonly probability: number;
       /** What spoke for the class that was said; null after a probe, which trains no network, or without a report. */
+      readonly saliency: Saliency | null;
+    }
+  | {
+      /** The finding that was told worst. */
+      readonly kind: "finding";
+      readonly name: string;
+      readonly probability: number;
+      readonly isThere: boolean;
+      /** Others that were said to be there. */
+      readonly others: readonly string[];
       readonly saliency: Saliency | null;
     }
   | {

@@ -5,12 +5,13 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { packError } from "@consilium/shared/packed-error";
 import { readBoxes } from "../dataset/boxes.ts";
 import { openImageCache } from "../dataset/cache.ts";
-import { ANY_CLASSES, readClasses } from "../dataset/class-source.ts";
+import { ANY_CLASSES, readAllFindings, readClasses, type ClassSource } from "../dataset/class-source.ts";
 import { openMasks } from "../dataset/masks.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { createEngine } from "../engine/engine.ts";
 import { vitConfig } from "../model/sizes.ts";
 import { compareEncoders } from "./comparison.ts";
+import { findingsAsLabels, type FindingsSet } from "./findings/kind.ts";
 import { finetune } from "./finetune.ts";
 import { boxClasses, boxesAsLabels, type BoxedSet } from "./localization/kind.ts";
 import { masksAsLabels, type MaskedSet } from "./segmentation/kind.ts";
@@ -67,6 +68,16 @@ async function run(request: FinetuneRequest, signal: AbortSignal): Promise<Finet
         closeCache,
         (train, test) => finetune({ ...common, train, test }, report, signal),
       );
+    case "findings":
+      return withSets(
+        request,
+        (dir) => openFindings(dir, request.classes ?? ANY_CLASSES),
+        closeCache,
+        (train, test) => {
+          const kind = findingsAsLabels(train, config, options.settings);
+          return compareEncoders(kind, { ...common, train, test }, report, signal);
+        },
+      );
     case "segmentation":
       return withSets(request, openMasked, closeMasked, (train, test) => {
         const kind = masksAsLabels(train, config, options.head);
@@ -78,6 +89,10 @@ async function run(request: FinetuneRequest, signal: AbortSignal): Promise<Finet
         return compareEncoders(kind, { ...common, train, test }, report, signal);
       });
   }
+}
+
+async function openFindings(dir: string, { from }: ClassSource): Promise<FindingsSet> {
+  return { findings: await readAllFindings(dir, from), cache: await openImageCache(dir) };
 }
 
 async function openMasked(dir: string): Promise<MaskedSet> {

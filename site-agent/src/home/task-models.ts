@@ -8,14 +8,15 @@ import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from "@consilium/
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
 import { jsonOrNull } from "@consilium/shared/json";
-import { z } from "zod";
 import { labelTextSchema } from "@consilium/shared/label-text";
+import { z } from "zod";
+import { DOWNSTREAM_TASKS } from "../downstream/types.ts";
 import { readIfPresent, readTextIfPresent, writeFileAtomic } from "./files.ts";
 import type { Home } from "./home.ts";
 
 const taskModelSchema = z.strictObject({
   schemaVersion: z.literal(1),
-  task: z.enum(["classification", "segmentation", "localization"]),
+  task: z.enum(DOWNSTREAM_TASKS),
   /** Names in the order of the outputs. */
   classes: z.array(labelTextSchema).min(1),
   /** What makes masks of tokens; null for other tasks. */

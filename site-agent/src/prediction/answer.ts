@@ -9,6 +9,8 @@ import { bilinear, centreAmong, placeInSquare } from "../ingest/resize.ts";
 
 export type Answer =
   | { readonly kind: "classes"; readonly probabilities: readonly number[] }
+  /** Independent of each other. */
+  | { readonly kind: "findings"; readonly probabilities: readonly number[] }
   /** The surest first. */
   | { readonly kind: "boxes"; readonly detections: readonly Detection[] }
   /** One a class, rows x columns of what was looked at, 1 inside. */
@@ -34,6 +36,7 @@ export function answerOf(
 ): Answer {
   const { probabilities = EMPTY, scores = EMPTY, boxes = EMPTY } = outputs;
   if (task === "classification") return { kind: "classes", probabilities: [...probabilities] };
+  if (task === "findings") return { kind: "findings", probabilities: [...probabilities] };
   if (task === "segmentation") {
     const masks = classes.map((_, c) => enlargedMask(probabilities, c, classes.length, looked, cachePx));
     return { kind: "masks", masks };

@@ -99,6 +99,14 @@ describe("an answer", () => {
       'file,class,p normal,p =SUM(1)\n"a""b,c.dcm",\'=SUM(1),0.2500,0.7500\n',
     );
   });
+
+  it("of findings has a column each, independent of each other", () => {
+    const task = { task: "findings", classes: ["effusion", "nodule"] } as const;
+    const answer = answerOf(task, { probabilities: Float32Array.of(0.75, 0.5) }, looked, sizes);
+    expect(csv([tableHead(task), ...tableRows("a.dcm", answer, task.classes, undefined)])).toBe(
+      "file,p effusion,p nodule\na.dcm,0.7500,0.5000\n",
+    );
+  });
 });
 
 describe("as DICOM", () => {
@@ -163,11 +171,13 @@ describe("as DICOM", () => {
 describe("a folder", () => {
   const tasks: readonly TrainedTask[] = [
     { task: "classification", classes: ["no", "yes"], head: null },
+    { task: "findings", classes: ["effusion", "nodule"], head: null },
     { task: "segmentation", classes: ["lung"], head: "unetr" },
     { task: "localization", classes: ["lung"], head: null },
   ];
   const heads = {
     classification: () => initialClassifierHead(config, 2, 1),
+    findings: () => initialClassifierHead(config, 2, 1),
     segmentation: () => initialSegmentationHead(config, "unetr", 1, 1),
     localization: () => initialLocalizationHead(config, 1, 1),
   };

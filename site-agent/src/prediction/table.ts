@@ -1,4 +1,4 @@
-/** Predictions as a table (RFC 4180), one line an image for classes, one line a finding otherwise. */
+/** Predictions as a table (RFC 4180), one line an image for classes and findings, one line a mask or box otherwise. */
 import { stringify } from "csv-stringify/sync";
 import type { TrainedTask } from "../downstream/trained-network.ts";
 import type { Answer } from "./answer.ts";
@@ -7,6 +7,7 @@ export type Cells = readonly (string | number)[];
 
 export function tableHead({ task, classes }: Pick<TrainedTask, "task" | "classes">): Cells {
   if (task === "classification") return ["file", "class", ...classes.map((name) => `p ${name}`)];
+  if (task === "findings") return ["file", ...classes.map((name) => `p ${name}`)];
   if (task === "segmentation") return ["file", "class", "pixels", "area_mm2"];
   return ["file", "class", "score", "x", "y", "width", "height"];
 }
@@ -25,6 +26,8 @@ export function tableRows(
       const best = probabilities.reduce((top, p, c) => (p > (probabilities[top] ?? 0) ? c : top), 0);
       return [[file, name(best), ...probabilities.map((p) => p.toFixed(4))]];
     }
+    case "findings":
+      return [[file, ...answer.probabilities.map((p) => p.toFixed(4))]];
     case "masks":
       return answer.masks.map((mask, c) => {
         const pixels = mask.reduce((sum, value) => sum + value, 0);

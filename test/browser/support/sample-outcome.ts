@@ -8,7 +8,7 @@ import type {
   EncoderOrigin,
   FeatureMap,
   FinetuneOutcome,
-  ShapeResult,
+  MeasuredResult,
 } from "../../../site-agent/src/downstream/types.ts";
 
 const ORIGINS = ["scratch", "own", "global"] as const satisfies readonly EncoderOrigin[];
@@ -63,7 +63,7 @@ export function classificationOutcome(): FinetuneOutcome {
   };
 }
 
-export function shapesOutcome(task: ShapeResult["task"]): FinetuneOutcome {
+export function shapesOutcome(task: MeasuredResult["task"]): FinetuneOutcome {
   const measures = task === "segmentation" ? ["dice", "hd95"] : ["mAP@.5", "FROC"];
   const values = Object.fromEntries(measures.map((name) => [name, { value: 0.9, low: 0.85, high: 0.95 }]));
   const rows = ORIGINS.map((from) => ({ from, mode: "finetune" as const, seed: 1, measures: values }));
@@ -81,6 +81,7 @@ export function shapesOutcome(task: ShapeResult["task"]): FinetuneOutcome {
       measures,
       rows,
       summary: rows.map((row) => ({ ...row, seeds: 1, gain: null })),
+      differences: [],
       details: rows.map((row) => ({
         ...row,
         labels: { images: 20, patients: 12 },

@@ -7,14 +7,15 @@ import { assertApproved } from "../../dataset/intake.ts";
 import type { LabelBudget } from "../../dataset/splits.ts";
 import { describeResult, ORIGIN_TEXT } from "../../downstream/describe.ts";
 import type { SegmentationHead } from "../../downstream/segmentation/network.ts";
-import type {
-  DownstreamMode,
-  DownstreamTask,
-  EncoderOrigin,
-  EncoderSources,
-  Exemplar,
-  FinetuneOutcome,
-  FinetuneProgress,
+import {
+  DOWNSTREAM_TASKS,
+  type DownstreamMode,
+  type DownstreamTask,
+  type EncoderOrigin,
+  type EncoderSources,
+  type Exemplar,
+  type FinetuneOutcome,
+  type FinetuneProgress,
 } from "../../downstream/types.ts";
 import { writeFileAtomic } from "../../home/files.ts";
 import type { Home } from "../../home/home.ts";
@@ -45,7 +46,6 @@ interface Options extends EngineCliOptions {
 
 const MODES = ["probe", "finetune"] as const satisfies readonly DownstreamMode[];
 const ORIGINS = ["scratch", "own", "global"] as const satisfies readonly EncoderOrigin[];
-const TASKS = ["classification", "segmentation", "localization"] as const satisfies readonly DownstreamTask[];
 const HEADS = ["linear", "unetr"] as const satisfies readonly SegmentationHead[];
 
 export function finetuneCommand(ports: CliPorts): Command {
@@ -54,22 +54,28 @@ export function finetuneCommand(ports: CliPorts): Command {
     "Train and test on this site's labels: classes, masks or boxes.",
     `Compares encoders on the same labels and the same test patients: at random (scratch), from this site alone (own), from
 the federation (global). Two ways: probe, the head alone on the frozen encoder; finetune, the whole network. The task goes by the
-labels that ingest was given: classes are classified (AUROC, accuracy), masks segmented (Dice, HD95), boxes localized
-(mAP@.5, FROC). Each number comes with a 95 % interval (bootstrap by patient). Nothing leaves this site.`,
+labels that ingest was given: classes are classified (AUROC, accuracy), findings told one by one, several on an image (AUROC of each
+and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). Each number comes with a 95 % interval (bootstrap by patient). Nothing leaves this site.`,
     `consilium-site finetune --test test --negative normal
      consilium-site finetune --label-fraction 0.01 --seeds 5 --modes finetune
      consilium-site finetune --classes-from masks --finding nodule
+     consilium-site finetune --task findings --test test --save findings
      consilium-site finetune --task segmentation --test test --label-count 20 --report masks.html
      consilium-site finetune --task localization --test test --save lungs
      consilium-site finetune --label-count 50 --from scratch,global --json`,
   )
-    .option("--task <name>", "classification, segmentation, localization", oneOf("--task", TASKS), TASKS[0])
+    .option(
+      "--task <name>",
+      DOWNSTREAM_TASKS.join(", "),
+      oneOf("--task", DOWNSTREAM_TASKS),
+      DOWNSTREAM_TASKS[0],
+    )
     .option("--train <name>", "cache with labels to train on", "train")
     .option("--test <name>", "cache with labels to test on (default: part of the training patients)")
     .option("--negative <class>", "classification: this class against all others (default: all classes)")
     .option(
       "--classes-from <kind>",
-      "classification: classes, findings, or the presence of boxes or masks (default: classes, else findings)",
+      "classification, findings: classes, findings, or the presence of boxes or masks (default: what the task is named after)",
       oneOf("--classes-from", CLASS_SOURCES),
     )
     .option("--finding <name>", "classification: this finding against its absence")
@@ -166,11 +172,14 @@ const examinedRun = ({ from, mode }: Exemplar) => ({ from, mode, seed: 1 });
 
 /** @throws config.invalid */
 function assertOptionsFit({ task, negative, classesFrom, finding, head, validation }: Options): void {
-  const forClasses = { negative, "classes-from": classesFrom, finding };
+  const forClasses = { negative, finding };
   const misplaced = [
     ...Object.entries(forClasses).flatMap(([name, value]) =>
       task !== "classification" && value !== undefined ? [name] : [],
     ),
+    ...(task !== "classification" && task !== "findings" && classesFrom !== undefined
+      ? ["classes-from"]
+      : []),
     ...(task !== "segmentation" && head !== undefined ? ["head"] : []),
   ];
   if (misplaced.length > 0) {

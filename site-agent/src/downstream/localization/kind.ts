@@ -95,7 +95,7 @@ export function boxesAsLabels(
       }),
     }),
     inference: (batchSize, parameters) => localizationInference({ config, cachePx, batchSize }, parameters),
-    batch: (set, images, crops) => {
+    batches: (set) => (images, crops) => {
       const indices = images.map(({ index }) => index);
       const heat = new Float32Array(images.length * patches * classes.length);
       const boxes = new Float32Array(images.length * patches * 4);

@@ -3,11 +3,17 @@ import { lineChart } from "@consilium/shared/page/charts";
 import { markup, type Markup } from "@consilium/shared/page/markup";
 import { rateChart, type RateLine } from "@consilium/shared/page/square-charts";
 import { MODE_TEXT, ORIGIN_TEXT } from "../describe.ts";
-import type { ClassificationResult, FinetuneDetail, FinetuneResult, ShapeResult } from "../types.ts";
+import type {
+  ClassificationResult,
+  Curve,
+  FinetuneDetail,
+  FinetuneResult,
+  MeasuredResult,
+} from "../types.ts";
 import { intervalText, legend, lineOf, ORIGIN_CLASS, section, words } from "./names.ts";
 
 export function curveSections(result: FinetuneResult): readonly (Markup | null)[] {
-  const own = result.task === "classification" ? classCurves(result) : shapeCurves(result);
+  const own = result.task === "classification" ? classCurves(result) : measuredCurves(result);
   return [...own, lossSection(result)];
 }
 
@@ -37,7 +43,6 @@ function thresholds(details: readonly FinetuneDetail[], name: string, amongMany:
       })),
     ),
   );
-  const empty = "The test images do not tell.";
   const share = shareOf(details[0], name);
   const positive = words(name);
   return section(
@@ -55,7 +60,7 @@ function thresholds(details: readonly FinetuneDetail[], name: string, amongMany:
           { x: 0, y: 0 },
           { x: 1, y: 1 },
         ],
-        empty,
+        empty: EMPTY,
       })}</li>
       <li><h3>Precision and recall</h3>${rateChart(precisionRecall, {
         label: `Precision over recall for ${positive}, one line for each encoder`,
@@ -66,7 +71,7 @@ function thresholds(details: readonly FinetuneDetail[], name: string, amongMany:
           { x: 0, y: share },
           { x: 1, y: share },
         ],
-        empty,
+        empty: EMPTY,
       })}</li>
     </ul>`,
   );
@@ -112,20 +117,69 @@ function calibration({ classes, test }: ClassificationResult, details: readonly 
   );
 }
 
-function shapeCurves({ task, details }: ShapeResult): readonly Markup[] {
+function measuredCurves({ task, details }: MeasuredResult): readonly Markup[] {
   const first = details.filter(({ seed }) => seed === 1);
-  const names = [...new Set(first.flatMap(({ curves }) => curves.map(({ name }) => name)))];
+  const all = first.flatMap((detail) =>
+    detail.curves.map((curve) => ({
+      ...curve,
+      line: { ...lineOf(detail, curve.points), ...weightsOf(curve) },
+    })),
+  );
+  const names = [...new Set(all.map(({ name }) => name))];
   return names.map((name) => {
-    const lines = first.flatMap((detail) =>
-      detail.curves.filter((curve) => curve.name === name).map(({ points }) => lineOf(detail, points)),
-    );
+    const own = all.filter((curve) => curve.name === name);
+    const classes = [...new Set(own.flatMap(({ of }) => of ?? []))];
+    const key = legend(own.filter(({ of }) => of === classes[0]).map(({ line }) => line));
+    if (classes.length > 0) {
+      const charts = classes.map(
+        (of) =>
+          markup`<li><h3>${words(of)}</h3>${classChart(
+            name,
+            of,
+            own.filter((curve) => curve.of === of),
+          )}</li>`,
+      );
+      return section(name, key, markup`<ul class="charts many">${charts}</ul>`);
+    }
     const axis = task === "segmentation" ? "Dice" : "false positives an image";
-    return section(
-      name,
-      legend(lines),
-      lineChart(lines, { label: name, xName: axis, counts: false, empty: "The test images do not tell." }),
-    );
+    const lines = own.map(({ line }) => line);
+    return section(name, key, lineChart(lines, { label: name, xName: axis, counts: false, empty: EMPTY }));
   });
+}
+
+const EMPTY = "The test images do not tell.";
+
+const weightsOf = ({ weights }: Curve): Pick<RateLine, "weights"> =>
+  weights === undefined ? {} : { weights };
+
+function classChart(
+  name: string,
+  of: string,
+  curves: readonly (Curve & { readonly line: RateLine })[],
+): Markup | null {
+  const axes = curves[0]?.axes;
+  if (axes === undefined) return null;
+  const last = curves[0]?.points.at(-1)?.y ?? 0;
+  return rateChart(
+    curves.map(({ line }) => line),
+    {
+      label: `${name} of ${words(of)}: ${axes.y} over ${axes.x}, one line for each encoder`,
+      xName: axes.x,
+      yName: axes.y,
+      xFrom: 0,
+      reference:
+        axes.reference === "diagonal"
+          ? [
+              { x: 0, y: 0 },
+              { x: 1, y: 1 },
+            ]
+          : [
+              { x: 0, y: last },
+              { x: 1, y: last },
+            ],
+      empty: EMPTY,
+    },
+  );
 }
 
 function lossSection({ details }: FinetuneResult): Markup | null {

@@ -8,10 +8,18 @@ import { section, words } from "./names.ts";
 /** As many colours as the page's style has. */
 const COLOURS = 8;
 
+/** What the groups are. */
+const TASK_TEXT: Readonly<Record<DownstreamTask, string>> = {
+  classification: "their label",
+  findings: "the rarest finding that they show",
+  segmentation: "how well they were answered",
+  localization: "how well they were answered",
+};
+
 export function mapSection(maps: readonly FeatureMap[], task: DownstreamTask): Markup | null {
   if (maps.length === 0) return null;
   const groups = [...new Set(maps.flatMap(({ points }) => points.map(({ group }) => group)))].sort();
-  const what = task === "classification" ? "their label" : "how well they were answered";
+  const what = TASK_TEXT[task];
   return section(
     "The test images as the encoders see them",
     markup`<p class="note">Each mark is a test image; what an encoder sees as alike lies near each other. The encoder has not been trained on labels here: groups

@@ -3,7 +3,14 @@ import { whiskerChart } from "@consilium/shared/page/charts";
 import { DATA_STYLE } from "@consilium/shared/page/data-style";
 import { htmlDocument } from "@consilium/shared/page/document";
 import { markup, type Markup } from "@consilium/shared/page/markup";
-import { comparisonOf, measureText, MODE_TEXT, ORIGIN_TEXT, type ComparedRow } from "../describe.ts";
+import {
+  classRows,
+  comparisonOf,
+  measureText,
+  MODE_TEXT,
+  ORIGIN_TEXT,
+  type ComparedRow,
+} from "../describe.ts";
 import type { DownstreamMode, EncoderOrigin, FinetuneOutcome, FinetuneResult } from "../types.ts";
 import { caseSections } from "./case-sections.ts";
 import { curveSections } from "./curves.ts";
@@ -55,7 +62,8 @@ export function renderFinetuneReport(
     whiskers(result, rows, main),
     table(measures, rows),
   )}
-  ${result.task === "classification" ? differenceSection(result.differences) : null}
+  ${classSection(result)}
+  ${differenceSection(result.differences, main)}
   ${curveSections(result)}
   ${mapSection(maps, result.task)}
   ${exemplar === null ? null : caseSections(exemplar)}
@@ -65,6 +73,7 @@ export function renderFinetuneReport(
 
 const TITLES: Readonly<Record<FinetuneResult["task"], string>> = {
   classification: "Classification",
+  findings: "Findings",
   segmentation: "Segmentation",
   localization: "Localization",
 };
@@ -110,7 +119,7 @@ function whiskers(result: FinetuneResult, rows: readonly ComparedRow[], main: st
           ],
     ),
   }));
-  const chance = result.task === "classification" ? 0.5 : null;
+  const chance = main === "auroc" ? 0.5 : null;
   return whiskerChart(groups, {
     label: `${measureText(main)} by encoder; the same numbers are in the table below.`,
     axis: measureText(main),
@@ -142,6 +151,30 @@ function table(measures: readonly string[], rows: readonly ComparedRow[]): Marku
       </tr>`,
     )}</tbody>
   </table></div>`;
+}
+
+/** The first measure of each class, one column an encoder. */
+function classSection(result: FinetuneResult): Markup | null {
+  const cells = classRows(result);
+  const [first] = cells;
+  if (first === undefined) return null;
+  const columns = cells.filter(({ name }) => name === first.name);
+  const names = [...new Set(cells.map(({ name }) => name))];
+  return section(
+    `${measureText(comparisonOf(result).measures[0] ?? "")} by class`,
+    markup`<div class="scroll"><table>
+    <thead><tr><th scope="col">Class</th>${columns.map(
+      ({ from, mode }) =>
+        markup`<th scope="col" class="number">${ORIGIN_TEXT[from]}<br>${MODE_TEXT[mode]}</th>`,
+    )}</tr></thead>
+    <tbody>${names.map(
+      (name) =>
+        markup`<tr><th scope="row">${words(name)}</th>${cells
+          .filter((cell) => cell.name === name)
+          .map(({ value }) => markup`<td class="number">${intervalText(value)}</td>`)}</tr>`,
+    )}</tbody>
+  </table></div>`,
+  );
 }
 
 const count = (value: number): string => value.toLocaleString("en-GB");

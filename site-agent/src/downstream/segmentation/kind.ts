@@ -91,7 +91,7 @@ export function masksAsLabels(
     }),
     inference: (batchSize, parameters) =>
       segmentationInference({ config, cachePx, batchSize }, head, parameters),
-    batch: (set, images, crops) => ({
+    batches: (set) => (images, crops) => ({
       ...viewArrays(
         config,
         cachePx,

@@ -31,6 +31,7 @@ const classes = (uid: string, ...names: string[]): LabelItem => ({
   image: imageKey(secret, uid),
   classes: names,
   unknown: [],
+  among: null,
 });
 
 describe("tables of classes", () => {
@@ -54,12 +55,17 @@ describe("tables of classes", () => {
     ]);
     const flags =
       "sop_instance_uid,Nodule,Sex,Effusion,age,Notes\n1.1,1,1,1.0,70,CANARY\n1.2,0,0,,50,\n1.3,,1,,60,\n";
-    expect(await read(flags)).toEqual([classes("1.1", "effusion", "nodule"), classes("1.2")]);
+    const among = ["effusion", "nodule"];
+    expect(await read(flags)).toEqual([
+      { ...classes("1.1", "effusion", "nodule"), among },
+      { ...classes("1.2"), among },
+    ]);
     const chexpert = "sop_instance_uid,nodule,effusion,mass\n1.1,1,,-1\n1.2,0.0,-1,1\n1.3,-1,,\n1.4,,0,\n";
+    const three = { among: ["effusion", "mass", "nodule"] };
     expect(await read(chexpert)).toEqual([
-      { ...classes("1.1", "nodule"), unknown: ["effusion", "mass"] },
-      { ...classes("1.2", "mass"), unknown: ["effusion"] },
-      { ...classes("1.4"), unknown: ["mass", "nodule"] },
+      { ...classes("1.1", "nodule"), unknown: ["effusion", "mass"], ...three },
+      { ...classes("1.2", "mass"), unknown: ["effusion"], ...three },
+      { ...classes("1.4"), unknown: ["mass", "nodule"], ...three },
     ]);
   });
 

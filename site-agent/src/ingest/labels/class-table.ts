@@ -18,15 +18,18 @@ export async function* readClassTable(path: string, secret: Uint8Array): AsyncGe
   const columns = await columnsOf(path);
   if (!columns.includes(UID_COLUMN)) throw invalid(EXPECTED);
   const names = new ClassNames();
-  const classesOf = columns.includes(LABEL_COLUMN)
-    ? (row: Row): ImageFindings | null => listedClasses(row, names)
-    : flaggedClasses(await findingColumns(path, columns), names);
+  const flags = columns.includes(LABEL_COLUMN) ? null : await findingColumns(path, columns);
+  const among = flags?.map(({ name }) => name) ?? null;
+  const classesOf =
+    flags === null
+      ? (row: Row): ImageFindings | null => listedClasses(row, names)
+      : flaggedClasses(flags, names);
   for await (const row of rowsOf(path, EXPECTED)) {
     const found = classesOf(row);
     // A row without a label is an image that nobody has looked at yet.
     if (found === null) continue;
     const { present, unknown } = found;
-    yield { kind: "classes", image: imageKey(secret, uidOf(row)), classes: present, unknown };
+    yield { kind: "classes", image: imageKey(secret, uidOf(row)), classes: present, unknown, among };
   }
 }
 

@@ -10,6 +10,8 @@ export type LabelItem =
       readonly classes: readonly string[];
       /** Findings of which the row does not say whether they are there. */
       readonly unknown: readonly string[];
+      /** The findings that the table has a column for; null if a row lists all that the image shows. */
+      readonly among: readonly string[] | null;
     }
   | { readonly kind: "box"; readonly image: string; readonly box: Box }
   /** Coverage 0 .. 255 in the original's geometry. */

@@ -84,6 +84,19 @@ describe("labels join the cache", () => {
       [key("1.4")]: { present: ["mass"], unknown: ["nodule"] },
     };
     expect(await readFindings(cacheDir)).toEqual(new Map(Object.entries(found)));
+
+    // Another table speaks of another finding: of the images that only one of the two holds, the other is not known.
+    await add(await put("g.csv", "sop_instance_uid,fracture\n1.1,1\n1.2,0\n1.3,0\n"));
+    expect(await readFindings(cacheDir)).toEqual(
+      new Map(
+        Object.entries({
+          [key("1.1")]: { present: ["fracture", "mass", "nodule"], unknown: [] },
+          [key("1.2")]: { present: [], unknown: [] },
+          [key("1.3")]: { present: [], unknown: ["mass", "nodule"] },
+          [key("1.4")]: { present: ["mass"], unknown: ["fracture", "nodule"] },
+        }),
+      ),
+    );
     expect(await readLabels(cacheDir)).toEqual(new Map());
   });
 

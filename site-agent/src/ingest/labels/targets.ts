@@ -1,6 +1,6 @@
 /** Where labels go: classes and findings, boxes, masks. Each gathers one source, then joins it with what the cache has. */
 import { readBoxes, writeBoxes, type Box } from "../../dataset/boxes.ts";
-import { readFindings, writeFindings, type ImageFindings } from "../../dataset/findings.ts";
+import { joinFindings, readFindings, writeFindings, type ImageFindings } from "../../dataset/findings.ts";
 import { readLabels, writeLabels } from "../../dataset/labels.ts";
 import { fitMask, type CachedRegion } from "./fit-mask.ts";
 import type { LabelItem } from "./item.ts";
@@ -46,6 +46,7 @@ export class ClassTarget implements Target {
   readonly #cached: Cached;
   readonly #dir: string;
   readonly #rows = new Map<string, ImageFindings>();
+  #among: readonly string[] | null = null;
 
   constructor(cached: Cached, dir: string) {
     this.#cached = cached;
@@ -54,7 +55,8 @@ export class ClassTarget implements Target {
 
   take(item: ImageItem): void {
     if (item.kind !== "classes") return;
-    const { image, classes: present, unknown } = item;
+    const { image, classes: present, unknown, among } = item;
+    this.#among = among;
     const before = this.#rows.get(image);
     if (before === undefined) {
       this.#rows.set(image, { present, unknown });
@@ -81,11 +83,8 @@ export class ClassTarget implements Target {
       await writeLabels(this.#dir, labels);
       return;
     }
-    const findings = new Map(await readFindings(this.#dir));
-    for (const image of matched) {
-      const row = this.#rows.get(image);
-      if (row !== undefined) findings.set(image, row);
-    }
+    const rows = new Map([...this.#rows].filter(([image]) => matched.has(image)));
+    const findings = new Map(joinFindings(await readFindings(this.#dir), rows, this.#among));
     for (const image of conflicts) findings.delete(image);
     await writeFindings(this.#dir, findings);
   }

@@ -26,7 +26,8 @@ export function answerObject(
       }));
       return writeReportObject(source, findings, maker, stamp);
     }
-    case "classes": {
+    case "classes":
+    case "findings": {
       const findings = answer.probabilities.map((p, c) => ({ label: name(c), confidence: p, box: null }));
       return writeReportObject(source, findings, maker, stamp);
     }

@@ -1,0 +1,128 @@
+/** From what all runs said of the test images to a result: rows, means over seeds, differences of encoders. */
+import type { LabelledImage } from "../dataset/labels.ts";
+import { bootstrapByPatient } from "./bootstrap.ts";
+import { drawLabels, setSize } from "./cohort.ts";
+import { meanArea } from "./delong.ts";
+import { differencesOf } from "./differences.ts";
+import { byEncoderAndMode, difference, meanOf, tenths } from "./evaluation.ts";
+import type { LabelKind, LabelledSet } from "./label-kind.ts";
+import type { Statistic } from "./metrics.ts";
+import type {
+  DownstreamMode,
+  EncoderDifference,
+  EncoderOrigin,
+  FinetuneOptions,
+  MeasuredResult,
+  Measures,
+  MeasuredSummary,
+} from "./types.ts";
+import type { ViewInputs } from "./views.ts";
+
+export interface Sets {
+  readonly train: readonly LabelledImage[];
+  readonly test: readonly LabelledImage[];
+  readonly testSource: "cache" | "split";
+}
+
+export interface RunName {
+  readonly from: EncoderOrigin;
+  readonly mode: DownstreamMode;
+  readonly seed: number;
+}
+
+/** One run and what it said of each test image. */
+export interface Run<Judged> extends RunName {
+  readonly labels: readonly LabelledImage[];
+  readonly losses: readonly number[];
+  readonly judged: readonly Judged[];
+}
+
+/** What a run is compared by. */
+export const mainOf = (statistics: Readonly<Record<string, Statistic>>): Statistic =>
+  Object.values(statistics)[0] ?? (() => null);
+
+export function evaluate<Set extends LabelledSet, Inputs extends ViewInputs, Judged>(
+  kind: LabelKind<Set, Inputs, Judged>,
+  runs: readonly Run<Judged>[],
+  { train, test, testSource }: Sets,
+  options: FinetuneOptions,
+): MeasuredResult {
+  const patients = test.map(({ patient }) => patient);
+  const statistics = runs.map(({ judged }) => kind.statistics(judged));
+  return {
+    task: kind.task,
+    classes: kind.classes,
+    labels: setSize(drawLabels({ train }, options.labels, 1)),
+    test: setSize(test),
+    testSource,
+    measures: kind.measures,
+    rows: runs.map(({ from, mode, seed }, i) => ({
+      from,
+      mode,
+      seed,
+      measures: bootstrapByPatient(statistics[i] ?? {}, patients),
+    })),
+    summary: summarise(runs, statistics, patients),
+    differences: differencesBetween(kind, runs, patients),
+    details: runs.map(({ from, mode, seed, labels, losses, judged }) => ({
+      from,
+      mode,
+      seed,
+      labels: setSize(labels),
+      curves: kind.curves(judged),
+      losses: tenths(losses),
+    })),
+  };
+}
+
+function differencesBetween<Set extends LabelledSet, Inputs extends ViewInputs, Judged>(
+  kind: LabelKind<Set, Inputs, Judged>,
+  runs: readonly Run<Judged>[],
+  patients: readonly string[],
+): EncoderDifference[] {
+  const compared = byEncoderAndMode(runs).map((group) => {
+    const [{ from, mode }] = group;
+    const areas = group.map(({ judged }) => kind.area?.(judged, patients) ?? null);
+    return {
+      from,
+      mode,
+      mean: meanOf(group.map(({ judged }) => mainOf(kind.statistics(judged)))),
+      area: areas.some((area) => area === null) ? null : meanArea(areas.filter((area) => area !== null)),
+    };
+  });
+  return differencesOf(compared, patients);
+}
+
+/** One line for each encoder and mode, in the order of the runs. */
+function summarise(
+  runs: readonly RunName[],
+  statistics: readonly Readonly<Record<string, Statistic>>[],
+  patients: readonly string[],
+): MeasuredSummary[] {
+  const groups = new Map<string, number[]>();
+  for (const [i, { from, mode }] of runs.entries()) {
+    const key = `${from} ${mode}`;
+    groups.set(key, [...(groups.get(key) ?? []), i]);
+  }
+  const meanOver = (group: readonly number[], name: string): Statistic =>
+    meanOf(group.map((i) => statistics[i]?.[name] ?? (() => null)));
+  return [...groups.values()].flatMap((group) => {
+    const first = runs[group[0] ?? -1];
+    const names = Object.keys(statistics[group[0] ?? -1] ?? {});
+    const [main] = names;
+    if (first === undefined || main === undefined) return [];
+    const { from, mode } = first;
+    const scratch = from === "scratch" ? undefined : groups.get(`scratch ${mode}`);
+    const gain: Statistic =
+      scratch === undefined ? () => null : difference(meanOver(group, main), meanOver(scratch, main));
+    const means = Object.fromEntries(names.map((name) => [name, meanOver(group, name)]));
+    const { [GAIN]: gained = null, ...measures }: Measures = bootstrapByPatient(
+      { ...means, [GAIN]: gain },
+      patients,
+    );
+    return [{ from, mode, seeds: group.length, measures, gain: gained }];
+  });
+}
+
+/** No measure's name. */
+const GAIN = " gain";
