@@ -159,8 +159,7 @@ export const planSchema = z
     params: { code: "plan.needs-each-update" },
   })
   .refine(
-    ({ aggregation }) =>
-      aggregation.secure === "masked" || groupSitesOf(aggregation.strategy) === undefined,
+    ({ aggregation }) => aggregation.secure === "masked" || groupSitesOf(aggregation.strategy) === undefined,
     {
       path: ["aggregation", "strategy"],
       message: "groups are there to hide sites; where the coordinator reads every update take median",

@@ -146,7 +146,9 @@ export function playSecagg({ opening, layout, sites, lost }: SecaggInputs) {
     secrets: selves.map(({ site, input }): AttemptSecrets => {
       const [seal = "", pair = ""] = input.advertise;
       const [selfSeed = "", ...drawn] = input.share;
-      const coefficients = drawn.slice(0, 2 * (required(collected.keep.mesh.groups[0]).threshold - 1)).map(unhex);
+      const coefficients = drawn
+        .slice(0, 2 * (required(collected.keep.mesh.groups[0]).threshold - 1))
+        .map(unhex);
       return { site, seal: unhex(seal), pair: unhex(pair), selfSeed: unhex(selfSeed), coefficients };
     }),
   });

@@ -116,10 +116,16 @@ export interface Reading {
 export function whatTheCoordinatorCanRead(plan: Plan): Reading {
   const { secure, strategy } = plan.aggregation;
   if (secure === "plain")
-    return { text: "Not masked: under this plan the coordinator can read each site's update.", isWarning: true };
+    return {
+      text: "Not masked: under this plan the coordinator can read each site's update.",
+      isWarning: true,
+    };
   const sum =
     groupSitesOf(strategy) === undefined
       ? "the sum of the sites' updates"
       : `the sum of each group of sites, of as few as ${fewestInSum(plan)}`;
-  return { text: `The coordinator sees ${sum}, and no single update (secure aggregation).`, isWarning: false };
+  return {
+    text: `The coordinator sees ${sum}, and no single update (secure aggregation).`,
+    isWarning: false,
+  };
 }
