@@ -1,5 +1,5 @@
 /** ROC curves as SVG. */
-import type { RocPoint } from "../../../site-agent/src/downstream/metrics.ts";
+import type { RocPoint } from "../../../site-agent/src/downstream/rate-curves.ts";
 
 export interface Curve {
   readonly label: string;

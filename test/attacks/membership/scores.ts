@@ -4,12 +4,8 @@ import {
   bootstrapByPatient,
   type Estimate,
 } from "../../../site-agent/src/downstream/bootstrap.ts";
-import {
-  auroc,
-  rocCurve,
-  type RocPoint,
-  type Statistic,
-} from "../../../site-agent/src/downstream/metrics.ts";
+import { auroc, type Statistic } from "../../../site-agent/src/downstream/metrics.ts";
+import { rocCurve, type RocPoint } from "../../../site-agent/src/downstream/rate-curves.ts";
 
 /** At which an attack is of use: few who were not there are accused. */
 export const LOW_FALSE_POSITIVE_RATE = 0.01;
