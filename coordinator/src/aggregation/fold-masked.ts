@@ -7,7 +7,12 @@ import { evaluationOfSums } from "@consilium/shared/evaluation/extras";
 import { healthOfMeans } from "@consilium/shared/health/extras";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
 import type { RoundTotals } from "@consilium/shared/protocol/round";
-import { joinTails, openSum, type Aggregate, type OpenedTail } from "@consilium/shared/secagg/coordinator/sum";
+import {
+  joinTails,
+  openSum,
+  type Aggregate,
+  type OpenedTail,
+} from "@consilium/shared/secagg/coordinator/sum";
 import type { Unmasking } from "@consilium/shared/secagg/coordinator/unmask";
 import type { TailTotals } from "@consilium/shared/secagg/decode";
 import { geometryOf } from "@consilium/shared/secagg/layout";
