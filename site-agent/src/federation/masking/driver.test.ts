@@ -114,6 +114,14 @@ describe("a site in a masked round", () => {
     });
   });
 
+  it("has written the state of what was begun when it is closed", async () => {
+    const masking = site();
+    const said = masking.advertise(opening(1, 1), layout, new Shown());
+    await masking.close();
+    expect(await maskingFolder(folder).read()).toMatchObject({ said: { step: "advertise" } });
+    await said;
+  });
+
   it("leaves no secret of a step behind that is over, and none to anybody else", async () => {
     const link = new Shown();
     const { keys } = await site().advertise(opening(1, 1), layout, link);

@@ -158,7 +158,7 @@ export class SiteMasking {
     const values = { ...summand, roundingKey: random(32) };
     const frame = await thread.write({ file: folder.draftFile, values }).catch(async (error: unknown) => {
       // Whatever became of the thread, the next try begins with another.
-      await this.close();
+      await this.#endThread();
       throw error;
     });
     await folder.keepFrame();
@@ -215,7 +215,15 @@ export class SiteMasking {
     await folder.write(closedAt(kept.state.attempt.terms, kept.releasedIn));
   }
 
+  /** Whoever comes next finds the state as it stays: what was begun has written its own, or has failed. */
   async close(): Promise<void> {
+    await this.#endThread();
+    await this.#last;
+    // It may have needed one of its own.
+    await this.#endThread();
+  }
+
+  async #endThread(): Promise<void> {
     const thread = this.#thread;
     this.#thread = this.#begun = null;
     await thread?.close();
