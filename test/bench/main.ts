@@ -9,6 +9,7 @@ import { UsageError, type Benchmark, type Findings, type Options } from "./bench
 import { dp } from "./dp.ts";
 import { emptyRound } from "./empty-round.ts";
 import { endurance } from "./endurance.ts";
+import { foldBenchmark } from "./fold.ts";
 import { gpu } from "./gpu.ts";
 import { graph } from "./graph.ts";
 import { ingest } from "./ingest.ts";
@@ -39,6 +40,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   profile,
   dp,
   secagg,
+  foldBenchmark,
   upload,
   pretexts,
   scale,
