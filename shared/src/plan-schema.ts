@@ -8,7 +8,8 @@ import { fewestSites, groupSitesOf, needsEachUpdate, strategySchema } from "./st
 
 const fraction = z.number().min(0).max(1);
 
-const modelSchema = z
+/** The encoder. */
+export const modelSchema = z
   .strictObject({
     /** Width / depth / heads: nano 128/6/4, tiny 192/12/3, small 384/12/6, base 768/12/12. */
     size: z.enum(["nano", "tiny", "small", "base"]).default("nano"),

@@ -106,8 +106,22 @@ beforeAll(async () => {
   const exit = await first.kill("SIGTERM");
   printed.push({ what: "run, stopped", output: first.output, exit });
   await step("run", "run", ...at, "--threads", "1");
-  const quick = ["--test", "test", "--modes", "probe", "--seeds", "1", "--from", "global", "--threads", "1"];
-  await step("finetune", "finetune", ...at, ...quick, "--json");
+  const once = ["--modes", "finetune", "--epochs", "1", "--seeds", "1", "--from", "global"];
+  const kept = ["--save", "lungs", "--report", hospital("report.html")];
+  await step("finetune", "finetune", ...at, "--test", "test", ...once, ...kept, "--threads", "1", "--json");
+  // What it writes names files and patients, as it must; what it says and keeps does not.
+  const out = hospital("CANARY predictions");
+  await step(
+    "predict",
+    "predict",
+    hospital("CANARY test"),
+    ...at,
+    "--model",
+    "lungs",
+    "--out",
+    out,
+    "--dicom",
+  );
   await step(
     "reconstruct",
     "reconstruct",
@@ -204,6 +218,7 @@ describe("the commands did what they were to do", () => {
       "decode",
       "run",
       "finetune",
+      "predict",
       "reconstruct",
     ])
       expect(outputOf(what)?.exit, outputOf(what)?.output).toEqual({ code: 0, signal: null });
@@ -236,10 +251,11 @@ describe("the word is nowhere", () => {
     expect(await canariesBelow(home())).toEqual([]);
   });
 
-  it("in the preview, the pictures, the decoded pixels or the exported encoder", async () => {
+  it("in the preview, the report, the pictures, the decoded pixels or the exported encoder", async () => {
     for (const name of [
       "page.html",
       "pixels.raw",
+      "report.html",
       ...["", ".json", ".md"].map((end) => `encoder.safetensors${end}`),
     ])
       expect(findCanary(await readFile(hospital(name))), name).toEqual([]);
@@ -256,6 +272,7 @@ describe("the word is nowhere", () => {
       "page.html",
       "pictures",
       "pixels.raw",
+      "report.html",
     ];
     expect(left).toEqual(made);
   });

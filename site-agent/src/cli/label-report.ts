@@ -3,7 +3,7 @@ import { FORM_NAMES } from "../ingest/labels/item.ts";
 import type { LabelProgress, LabelSummary } from "../ingest/labels/join.ts";
 import type { Output } from "./output.ts";
 
-export const LABEL_HELP = `a CSV with sop_instance_uid and label (several: a|b, or columns of 0 and 1), with
+export const LABEL_HELP = `a CSV with sop_instance_uid and label (several: a|b, or columns of 0, 1 and blanks for not known), with
 sop_instance_uid, label, x, y, width and height, or in RSNA's form; a folder of PNG masks; DICOM SEG, SR and RTSTRUCT; NIfTI
 masks. What a path holds is told by its content.`;
 

@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parsePlan } from "@consilium/shared/plan";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { readTaskModel, storeTaskModel } from "./task-models.ts";
 
@@ -14,7 +15,8 @@ const about = {
   task: "segmentation" as const,
   classes: ["lungs"],
   head: "unetr" as const,
-  model: { size: "nano" as const, imagePx: 64, patchPx: 8, channels: 1 },
+  // As a plan gives it, with all that it says of volumes.
+  model: parsePlan({ federation: "lungs", title: "Lungs", rounds: 1 }).model,
   startedFrom: "global" as const,
   trained: "finetune" as const,
 };

@@ -9,6 +9,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
 import { jsonOrNull } from "@consilium/shared/json";
 import { labelTextSchema } from "@consilium/shared/label-text";
+import { modelSchema } from "@consilium/shared/plan-schema";
 import { z } from "zod";
 import { DOWNSTREAM_TASKS } from "../downstream/types.ts";
 import { readIfPresent, readTextIfPresent, writeFileAtomic } from "./files.ts";
@@ -22,12 +23,7 @@ const taskModelSchema = z.strictObject({
   /** What makes masks of tokens; null for other tasks. */
   head: z.enum(["linear", "unetr"]).nullable(),
   /** The encoder's shape. */
-  model: z.strictObject({
-    size: z.enum(["nano", "tiny", "small", "base"]),
-    imagePx: z.int().positive(),
-    patchPx: z.int().positive(),
-    channels: z.int().positive(),
-  }),
+  model: modelSchema,
   startedFrom: z.enum(["scratch", "own", "global"]),
   trained: z.enum(["probe", "finetune"]),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
