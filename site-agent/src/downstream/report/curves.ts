@@ -139,7 +139,7 @@ function measuredCurves({ task, details }: MeasuredResult): readonly Markup[] {
             own.filter((curve) => curve.of === of),
           )}</li>`,
       );
-      return section(name, key, markup`<ul class="charts many">${charts}</ul>`);
+      return section(name, key, markup`<ul class="charts">${charts}</ul>`);
     }
     const axis = task === "segmentation" ? "Dice" : "false positives an image";
     const lines = own.map(({ line }) => line);
