@@ -179,7 +179,7 @@ Of ${PARAMETERS / 1e6} M parameters each; takes ${Math.round((4 * PARAMETERS * 2
       const whole = await inTurns(repeats, await wholeFolds(folder, updates));
       const masked: number[] = [];
       for (let turn = 0; turn < Math.min(3, repeats); turn++) {
-        masked.push((await coordinatorRound(PARAMETERS, { sites, lost: 0 }, log)).core);
+        masked.push((await coordinatorRound(PARAMETERS, { sites, lost: 0 }, log)).restarted.core);
       }
       for (const [name, seconds] of [
         ...whole,
