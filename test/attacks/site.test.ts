@@ -100,6 +100,12 @@ describe("a malicious site", () => {
         return { step, release: sign("secagg-release", { ...body, shares }, a.identity) };
       }),
     });
+    // Four true releases would end the step, perhaps before the false one was looked at.
+    const afterIt = saying("unmask", async (message) => {
+      await until(() => a.proxy.refusals.length > 0);
+      return message;
+    });
+    for (const name of FIVE.filter((other) => other !== "a")) on.tamper(name, { answer: afterIt });
     on.play();
     await until(() => a.proxy.refusals.length > 0);
     expect(a.proxy.refusals[0]).toEqual({
