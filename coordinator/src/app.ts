@@ -21,6 +21,7 @@ import { Enrolment } from "./governance/enrolment.ts";
 import { Operators } from "./governance/operator.ts";
 import { adoptPlans } from "./governance/plan.ts";
 import { Sessions } from "./governance/sessions.ts";
+import type { StartingFile } from "./governance/starting-model.ts";
 import { openHome, removeAddress, writeAddress } from "./home.ts";
 import { createHttp } from "./http.ts";
 import { Connections } from "./realtime/connections.ts";
@@ -38,6 +39,8 @@ import { Certificates, type CertificatePorts } from "./tls.ts";
 export interface CoordinatorOptions extends z.input<typeof serveConfigSchema> {
   /** Needed at the first start; later they may be left out, and must be the same if given. One federation for each. */
   readonly plan?: Plan | readonly Plan[] | undefined;
+  /** Files that plans start from; needed once, with the plan. */
+  readonly startFrom?: readonly StartingFile[];
   readonly clock?: Clock;
   readonly random?: RandomBytes;
   readonly logger?: Logger;
@@ -76,7 +79,7 @@ const systemRandom: RandomBytes = (length) => new Uint8Array(randomBytes(length)
 
 const DASHBOARD_FOLDER = path.resolve(import.meta.dirname, "../dashboard/dist");
 
-/** @throws config.invalid, tls.unusable, home.in-use, plan.mismatch, port.in-use, disk.full */
+/** @throws config.invalid, tls.unusable, home.in-use, plan.mismatch, start.missing, port.in-use, disk.full */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const prepared = await prepareCoordinator(options);
   const { http, operatorToken, federations, config, cleanup, recovered, certificates, joinReplicas } =
@@ -99,6 +102,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 /** Recovers the federations of the home folder and goes on with them. @throws config.invalid, home.in-use, plan.mismatch */
 export async function prepareCoordinator({
   plan,
+  startFrom = [],
   clock = systemClock,
   random = systemRandom,
   logger = pino({ level: "silent" }),
@@ -119,7 +123,7 @@ export async function prepareCoordinator({
       cleanup,
     });
     await assertSameIdentity(store, identity);
-    await adoptPlans(plan, { store, identity, clock });
+    await adoptPlans(plan, { store, blobs, startFrom, identity, clock });
     const auditFile = await AuditFile.open(home.auditFile, store, logger);
     const followAudit = () => auditFile.follow();
     const aggregator = startAggregationThread(blobsLocation, identity);

@@ -78,6 +78,7 @@ export async function clearBlobs(store: Store, blobs: Blobs, logger: Logger): Pr
   const needed = new Set<Sha256>();
   for (const { object } of await store.uploads()) needed.add(sealedOf(object).sealedSha256);
   for (const row of await store.federations()) {
+    if (row.plan.body.start !== undefined) needed.add(row.plan.body.start.sha256);
     const { ledger, state } = await recoverFederation({ store, blobs, gatherMs: 0 }, row);
     for (const sha256 of [...ledger.neededUpdates(), ...ledger.neededStates(state)]) needed.add(sha256);
   }

@@ -4,6 +4,7 @@ import { healthPlanSchema } from "./health/schema.ts";
 import { greySchema, volumeSchema } from "./grey-schema.ts";
 import { federationIdSchema } from "./ids.ts";
 import { comparesImages, FEWEST_COMPARED, pretextSchema } from "./pretext-schema.ts";
+import { startSchema } from "./start-schema.ts";
 import { fewestSites, groupSitesOf, needsEachUpdate, strategySchema } from "./strategy-schema.ts";
 
 const fraction = z.number().min(0).max(1);
@@ -125,6 +126,8 @@ export const planSchema = z
     title: z.string().min(1).max(200),
     /** Every random choice that sites share (initial weights) follows from it. */
     seed: z.int().min(0).max(0xffff_ffff).default(1),
+    /** The model that the initial weights are taken from; those that it lacks follow from the seed. Absent: all do. */
+    start: startSchema.optional(),
     rounds: z.int().min(1).max(100_000),
     /** A round counts with at least this many contributions, three or more where updates are masked; training starts when as many have joined. */
     minSites: z.int().min(1).max(10_000).default(FEWEST_MASKED_SITES),

@@ -145,7 +145,7 @@ export const pretexts: Benchmark = {
         const startedAt = performance.now();
         const trained = await pretrainAlone(
           trainer,
-          { plan, cacheDir: caches.train, seed: 1, engine: { threads, device: "cpu" } },
+          { plan, start: null, cacheDir: caches.train, seed: 1, engine: { threads, device: "cpu" } },
           ({ round, step, steps, loss, imagesPerSecond }) => {
             if (step !== steps) return;
             log(`${task}: epoch ${round}, loss ${loss.toFixed(4)}, ${imagesPerSecond.toFixed(0)} images/s`);

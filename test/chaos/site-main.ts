@@ -1,6 +1,5 @@
 /** A site's agent as `consilium-site run` composes it, but for the training (synthetic.ts). Prints NDJSON. */
 import { randomBytes } from "node:crypto";
-import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { errorBody, toConsiliumError } from "@consilium/shared/errors";
 import { FINGERPRINT_LENGTH } from "@consilium/shared/fingerprint/layout";
@@ -35,7 +34,7 @@ try {
   const result = await runAgent(
     {
       http: httpClient(enrolment.coordinatorUrl, fetch),
-      checkpoints: checkpointFolder(path.join(home.federationFolder, "checkpoints")),
+      checkpoints: checkpointFolder(home.checkpointsFolder),
       outbox: outboxFolder(home.federationFolder),
       receipts,
       masking: { folder: maskingFolder(home.federationFolder) },

@@ -44,7 +44,7 @@ const seedOf = (site: string, round: number): number =>
 /** @param trainingMs about how long a round's training takes */
 export function syntheticTrainer(site: string, trainingMs: number): Trainer {
   return {
-    genesis: () => Promise.resolve({ manifest: MANIFEST, values: initialValues() }),
+    genesis: () => Promise.resolve({ manifest: MANIFEST, values: initialValues(), changes: [] }),
     countImages: () => Promise.resolve(examplesOf(site)),
     async train({ round }, onProgress, signal) {
       const loss = 1 / round;

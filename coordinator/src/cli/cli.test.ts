@@ -1,7 +1,10 @@
 import { spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { sha256 } from "@consilium/shared/canonical";
+import { encodeCheckpoint } from "@consilium/shared/codec";
 import { describeError, errorBody } from "@consilium/shared/errors";
+import { vectorLength, type TensorSpec } from "@consilium/shared/manifest";
 import { parsePlan } from "@consilium/shared/plan";
 import { parseToken } from "@consilium/shared/protocol/token";
 import pino from "pino";
@@ -63,6 +66,65 @@ describe("consilium-coordinator", () => {
     await run(...args, "--out", out, "--force");
     const wrong = run("plan", "--federation", "No Good", "--title", "x", "--rounds", "5");
     await expect(wrong).rejects.toMatchObject({ code: "plan.invalid" });
+  });
+
+  it("writes a plan that starts from a file, and serves it with that file alone", async () => {
+    const fresh = await bench.home();
+    const file = (name: string) => path.join(fresh, name);
+    const tensor = (name: string, ...shape: number[]) => ({ name, shape, dtype: "float32" as const });
+    const checkpoint = (...tensors: TensorSpec[]) =>
+      encodeCheckpoint({ manifest: { tensors }, values: new Float32Array(vectorLength({ tensors })) });
+    const norm = tensor("blocks.0.norm1.weight", 128);
+    const good = checkpoint(norm, tensor("patch_embed.proj.weight", 64, 128));
+    await writeFile(file("good.ckpt"), good);
+    await writeFile(file("patches.ckpt"), checkpoint(norm, tensor("patch_embed.proj.weight", 16, 128)));
+    await writeFile(file("none.ckpt"), checkpoint(tensor("weight", 3)));
+    const header = JSON.stringify({ "vit.encoder.layer.0.layernorm_before.weight": { shape: [192] } });
+    const prefix = Buffer.alloc(8);
+    prefix.writeBigUInt64LE(BigInt(header.length));
+    await writeFile(file("tiny.safetensors"), Buffer.concat([prefix, Buffer.from(header)]));
+    await writeFile(file("text.safetensors"), "no weights");
+    const args = ["plan", "--federation", "chest", "--title", "Chest", "--rounds", "5"];
+    const from = (name: string, ...more: string[]) => run(...args, "--start-from", file(name), ...more);
+    const plan = parsePlan(JSON.parse(await from("good.ckpt", "--start-origin", "knees")));
+    const sha256Of = sha256(good);
+    expect(plan.start).toEqual({
+      sha256: sha256Of,
+      bytes: good.length,
+      format: "checkpoint",
+      origin: "knees",
+    });
+    const tiny = parsePlan(JSON.parse(await from("tiny.safetensors", "--size", "tiny")));
+    expect(tiny.start).toMatchObject({ format: "safetensors", origin: "not stated" });
+    const refusals: readonly [string, string, ...string[]][] = [
+      ["start.unfit", "good.ckpt", "--size", "small"],
+      ["start.unfit", "good.ckpt", "--channels", "3"],
+      ["start.unfit", "patches.ckpt"],
+      ["start.unfit", "tiny.safetensors"],
+      ["weights.foreign", "none.ckpt"],
+      ["weights.unreadable", "text.safetensors"],
+      ["config.invalid", "absent"],
+    ];
+    for (const [code, ...rest] of refusals) {
+      const [name, ...more] = rest;
+      await expect(from(name, ...more), rest.join(" ")).rejects.toMatchObject({ code });
+    }
+    await expect(run(...args, "--start-origin", "knees")).rejects.toMatchObject({
+      culprits: ["startOrigin"],
+    });
+
+    await writeFile(file("plan.json"), JSON.stringify(plan));
+    const serving = (...more: string[]) =>
+      run("serve", "--home", file("home"), "--port", "0", "--plan", file("plan.json"), ...more);
+    await expect(serving()).rejects.toMatchObject({ code: "start.missing", culprits: ["chest"] });
+    const wrong = serving("--start-from", file("none.ckpt"));
+    await expect(wrong).rejects.toMatchObject({ code: "start.missing" });
+    expect(await serving("--start-from", file("good.ckpt"))).toContain("Listening");
+    // Once is enough, and the sweep at a start leaves it alone.
+    expect(await serving()).toContain("Listening");
+    expect(await serving()).toContain("Listening");
+    const stray = serving("--start-from", file("none.ckpt"));
+    await expect(stray).rejects.toMatchObject({ code: "config.invalid", culprits: ["startFrom"] });
   });
 
   it("writes a plan for volumes, and says what is missing of one", async () => {

@@ -1,8 +1,9 @@
 /** `plan`: writes a federation plan with every default filled in, for people to read before they sign up to it. */
 import { writeFile } from "node:fs/promises";
-import { parsePlan, planHash } from "@consilium/shared/plan";
+import { parsePlan, planHash, type Plan } from "@consilium/shared/plan";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { USUAL_BATCH } from "@consilium/shared/pretext-schema";
+import { describeStart, openStartingFile } from "./starting-file.ts";
 import { PLAIN_WARNING, say, type Terminal } from "./terminal.ts";
 
 export interface PlanOptions {
@@ -40,6 +41,8 @@ export interface PlanOptions {
   readonly heldOutShare?: number;
   readonly tolerance?: number;
   readonly evaluate?: readonly string[];
+  readonly startFrom?: string;
+  readonly startOrigin?: string;
   readonly plain?: boolean;
   readonly linkBits?: number;
   readonly examplesCap?: number;
@@ -47,9 +50,9 @@ export interface PlanOptions {
   readonly force?: boolean;
 }
 
-/** @throws plan.invalid, config.invalid if the file exists */
+/** @throws plan.invalid, config.invalid if the file exists; what describeStart throws */
 export async function writePlan(options: PlanOptions, terminal: Terminal): Promise<void> {
-  const plan = parsePlan(
+  const drawn = parsePlan(
     withoutUndefined({
       federation: options.federation,
       title: options.title,
@@ -88,6 +91,7 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
       health: options.evaluate === undefined ? undefined : { evaluation: { classes: options.evaluate } },
     }),
   );
+  const plan = await withStart(options, drawn);
   const text = `${JSON.stringify(plan, null, 2)}\n`;
   if (options.out === undefined) {
     terminal.print(terminal.json ? JSON.stringify(plan) : text.trimEnd());
@@ -107,8 +111,23 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
   say(
     terminal,
     { event: "result", federation: plan.federation, planHash: hash },
-    `Plan ${hash.slice(0, 12)} written.${plan.aggregation.secure === "plain" ? `\n${PLAIN_WARNING}` : ""}`,
+    `Plan ${hash.slice(0, 12)} written.${plan.start === undefined ? "" : START_NEXT}${plan.aggregation.secure === "plain" ? `\n${PLAIN_WARNING}` : ""}`,
   );
+}
+
+/** The plan has its hash alone; the bytes go with the first start. */
+const START_NEXT =
+  "\nThe coordinator needs the file once: consilium-coordinator serve --plan PLAN --start-from FILE. Sites fetch it from there.";
+
+/** A file is looked at once the rest of the plan is right. @throws config.invalid, what describeStart throws */
+async function withStart({ startFrom, startOrigin: origin }: PlanOptions, plan: Plan): Promise<Plan> {
+  if (startFrom === undefined) {
+    if (origin === undefined) return plan;
+    const detail = "(--start-origin says of --start-from where that comes from)";
+    throw new ConsiliumError("config.invalid", { detail, culprits: ["startOrigin"] });
+  }
+  const start = await describeStart(await openStartingFile(startFrom), plan.model);
+  return parsePlan({ ...plan, start: withoutUndefined({ ...start, origin }) });
 }
 
 /** A setting that the strategy does not have is a wrong field of the plan. */

@@ -49,6 +49,11 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
       "the federation plan; needed at the first start only; again for more federations",
       each,
     )
+    .option(
+      "--start-from <file>",
+      "the file that a plan starts from; needed once, with the plan; again for more",
+      each,
+    )
     .option("--gather-ms <ms>", "how long to wait for the rest of the roster once enough sites are there")
     .addOption(
       new Option(
@@ -78,6 +83,7 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
       "after",
       examples(
         "serve --plan plan.json",
+        "serve --plan plan.json --start-from encoder.safetensors",
         "serve --host 0.0.0.0 --port 8470",
         "serve --host 0.0.0.0 --tls-cert server.pem --tls-key server.key --tls-client-ca hospitals.pem",
         "serve --plan chest.json --plan knee.json",
@@ -204,6 +210,11 @@ their home folders, and --advertise. See docs/scaling.md.
       names,
     )
     .option("--link-bits <n>", "32, or 16 for narrow links: half the bytes, errors of 1e-4 to 1e-2", number)
+    .option(
+      "--start-from <file>",
+      "an existing encoder to start from: safetensors with timm's, MAE's or Hugging Face's names, or a checkpoint (consilium-site export --format checkpoint)",
+    )
+    .option("--start-origin <text>", "where that comes from, for those who are to approve the plan")
     .option("--plain", "no masks: the coordinator can read each update; every site has to allow it")
     .option("--out <file>", "where to write it; standard output if absent")
     .option("--force", "replace the file")
@@ -215,6 +226,7 @@ their home folders, and --advertise. See docs/scaling.md.
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy fedavgm --held-out-share .1 --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --evaluate normal,pneumonia --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy group-median --min-sites 12 --out plan.json",
+        "plan --federation knee --title 'Knees' --rounds 25 --start-from chest.ckpt --start-origin 'the chest federation of 2026' --out plan.json",
         "plan --federation ct --title 'Chest CT' --rounds 25 --channels 3 --image-px 96 --cache-px 112 --depth-px 32 --patch-depth-px 4 --cache-depth-px 40 --slice-spacing-mm 5 --pixel-spacing-mm 3 --out plan.json",
       ),
     )

@@ -11,6 +11,7 @@ import { describeRecovery } from "../federation/recovery-findings.ts";
 import { roundTitle, without } from "../federation/status.ts";
 import type { Exclusion, Fact, Verdict } from "../federation/types.ts";
 import { endOf } from "../tls.ts";
+import { openStartingFile } from "./starting-file.ts";
 import { PLAIN_WARNING, say, type Terminal } from "./terminal.ts";
 
 export interface ServeOptions {
@@ -19,6 +20,8 @@ export interface ServeOptions {
   readonly port: string;
   /** Files, one for each federation. */
   readonly plan?: readonly string[];
+  /** Files that the plans start from. */
+  readonly startFrom?: readonly string[];
   readonly database?: string;
   readonly blobs?: string;
   readonly advertise?: string;
@@ -29,7 +32,7 @@ export interface ServeOptions {
 }
 
 export async function serve(
-  { plan: planFiles = [], ...settings }: ServeOptions,
+  { plan: planFiles = [], startFrom = [], ...settings }: ServeOptions,
   logger: Logger,
   terminal: Terminal,
 ): Promise<Coordinator> {
@@ -38,6 +41,7 @@ export async function serve(
     ...settings,
     logger,
     plan: await Promise.all(planFiles.map(readPlan)),
+    startFrom: await Promise.all(startFrom.map(openStartingFile)),
     onFact: (federation, fact) => {
       if (fact.fact === "round.opened") cohorts.set(federation, fact.cohort.length);
       const text = describeFact(fact, cohorts.get(federation) ?? null);

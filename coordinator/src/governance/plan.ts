@@ -4,15 +4,23 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { planHash, type Plan } from "@consilium/shared/plan";
 import { auditEvent } from "../audit/events.ts";
 import type { Clock } from "../clock.ts";
+import type { Blobs } from "../blobs/blobs.ts";
 import type { Store } from "../store/store.ts";
+import { keepStart, type StartingFile } from "./starting-model.ts";
 
 interface PlanPorts {
   readonly store: Store;
+  readonly blobs: Blobs;
+  /** Files that plans start from, as far as the operator gives them. */
+  readonly startFrom: readonly StartingFile[];
   readonly identity: Identity;
   readonly clock: Clock;
 }
 
-/** Adds the plans' federations to the store unless they are there already. @throws config.invalid, plan.mismatch */
+/**
+ * Adds the plans' federations to the store unless they are there already.
+ * @throws config.invalid, plan.mismatch, start.missing
+ */
 export async function adoptPlans(plans: Plan | readonly Plan[] | undefined, ports: PlanPorts): Promise<void> {
   const all = plans === undefined ? [] : "federation" in plans ? [plans] : plans;
   if (all.length === 0 && (await ports.store.federations()).length === 0) {
@@ -23,12 +31,27 @@ export async function adoptPlans(plans: Plan | readonly Plan[] | undefined, port
   }
   for (const plan of all) {
     if (await isKnown(plan, ports.store)) continue;
+    await keepStart(plan, ports.startFrom, ports.blobs);
     try {
       await create(plan, ports);
     } catch (error) {
       // Another coordinator on the same database may have been faster.
       if (!(await isKnown(plan, ports.store))) throw error;
     }
+  }
+  await takeFiles(ports);
+}
+
+/** Also for federations that have lost theirs. @throws config.invalid if a file is nobody's */
+async function takeFiles({ store, blobs, startFrom }: PlanPorts): Promise<void> {
+  const plans = (await store.federations()).map(({ plan }) => plan.body);
+  for (const file of startFrom) {
+    const takers = plans.filter(({ start }) => start?.sha256 === file.sha256);
+    if (takers.length === 0) {
+      const detail = "(no plan starts from that file: it is not, byte for byte, the one that a plan names)";
+      throw new ConsiliumError("config.invalid", { detail, culprits: ["startFrom"] });
+    }
+    for (const plan of takers) await keepStart(plan, [file], blobs);
   }
 }
 

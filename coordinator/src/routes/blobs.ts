@@ -1,10 +1,11 @@
-/** Global models by hash, whole or in part. Sealed updates are not for download, not even for operators. */
+/** Global models, and those that plans start from, by hash, whole or in part. Sealed updates are not for download, not even for operators. */
 import { Readable } from "node:stream";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { sha256Schema } from "@consilium/shared/ids";
 import type { FastifyPluginCallbackZod } from "@fastify/type-provider-zod";
 import { z } from "zod";
 import type { Blobs, ByteRange } from "../blobs/blobs.ts";
+import { isStart } from "../governance/starting-model.ts";
 import type { Store } from "../store/store.ts";
 import type { Access } from "./access.ts";
 
@@ -19,7 +20,8 @@ export function blobRoutes(ports: {
       "/api/blobs/:sha256",
       {
         schema: {
-          summary: "A global model, named by its SHA-256; Range is understood",
+          summary:
+            "A global model, or the one that a plan starts from, named by its SHA-256; Range is understood",
           tags: ["sites", "operators"],
           params: z.strictObject({ sha256: sha256Schema }),
           produces: ["application/octet-stream"],
@@ -29,7 +31,8 @@ export function blobRoutes(ports: {
         const session = access.siteOrOperator(request);
         const { sha256 } = request.params;
         const owner = session?.federation ?? null;
-        if (!(await store.isCheckpoint(sha256, owner))) throw new ConsiliumError("blob.unknown");
+        const isThere = (await store.isCheckpoint(sha256, owner)) || (await isStart(store, sha256, owner));
+        if (!isThere) throw new ConsiliumError("blob.unknown");
         const sizeBytes = await blobs.sizeOf(sha256);
         if (sizeBytes === null) throw new ConsiliumError("blob.unknown");
         void reply

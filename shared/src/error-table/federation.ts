@@ -10,6 +10,18 @@ export const FEDERATION_ERRORS = {
     "The plan's strategy needs every update by itself, and secure aggregation shows their sum alone.",
     'Choose fedavg, fedavgm, fedadam or fedyogi, or with 12 sites or more group-median; or let the coordinator read every update with aggregation.secure "plain" (plan --plain).',
   ),
+  "start.missing": entry(
+    404,
+    false,
+    "The model that the plan starts from is not here.",
+    "Coordinator: give the file that the plan was written from once more, consilium-coordinator serve --start-from FILE. Site: consilium-site run fetches it.",
+  ),
+  "start.unfit": entry(
+    422,
+    false,
+    "The model that the plan starts from does not fit the plan's model.",
+    "Write a plan whose model (size, patches, channels) has the shape of the weight named above, or start from another file.",
+  ),
   "federation.not-paused": entry(
     409,
     false,

@@ -46,6 +46,8 @@ export interface ModelCard extends Omit<EncoderCard, "timm"> {
     readonly parent: string | null;
     readonly plan: string;
     readonly federation: string;
+    /** The model that the plan starts from; null where it starts from random weights. */
+    readonly start: { readonly sha256: string; readonly origin: string } | null;
   };
   readonly grey: Plan["grey"];
   readonly evaluation: Evaluation | null;
@@ -75,6 +77,7 @@ export function modelCard(sources: CardSources): ModelCard {
       parent: record?.parent ?? null,
       plan: planHash(plan),
       federation: plan.federation,
+      start: plan.start === undefined ? null : { sha256: plan.start.sha256, origin: plan.start.origin },
     },
     grey: plan.grey,
     evaluation,
@@ -130,8 +133,12 @@ export function describeCard(card: ModelCard, format: EncoderFormat): string {
         ["checkpoint", code(lineage.checkpoint)],
         ["made from", lineage.parent === null ? "random weights" : code(lineage.parent)],
         ["plan", code(lineage.plan)],
+        ["training began with", lineage.start === null ? "random weights" : code(lineage.start.sha256)],
       ],
     ),
+    ...(lineage.start === null
+      ? []
+      : ["", `Where that came from, as the plan says: ${lineage.start.origin}.`]),
     "",
     "## Licence",
     "",

@@ -4,12 +4,12 @@ import { siteIdSchema, type Sha256 } from "@consilium/shared/ids";
 import { planHash, type Plan } from "@consilium/shared/plan";
 import type { FederationPosition } from "@consilium/shared/protocol/events";
 import { PROTOCOL_VERSION } from "@consilium/shared/protocol/version";
-import { vectorLength } from "@consilium/shared/manifest";
-import { Holding } from "../governance/holding.ts";
+import type { Holding } from "../governance/holding.ts";
 import type { Trainer } from "../training/types.ts";
 import { asPercent, NO_PROGRESS, waitingFor, type AgentReport } from "./agent-report.ts";
 import { backoffMs } from "./backoff.ts";
 import { mayHaveSum, PlainCohort, type Cohort, type CohortPorts } from "./cohort.ts";
+import { firstModel } from "./first-model.ts";
 import { leftReady } from "./left-ready.ts";
 import {
   initialState,
@@ -27,6 +27,7 @@ import { ProgressRecord } from "./progress-record.ts";
 import { recorder } from "./recorded.ts";
 import { openSession, type Membership } from "./session.ts";
 import { believe } from "./standing.ts";
+import { keepingStart } from "./starting-model.ts";
 import { Tasks, type LocalTraining, type TaskPorts, type TaskProgress } from "./tasks.ts";
 import { trainingSeed } from "./training-seed.ts";
 import { connectLink, type Link } from "./transport.ts";
@@ -68,14 +69,14 @@ const PROGRESS_EVERY_MS = 500;
  * @throws what cannot be mended by waiting: crypto.bad-signature, plan.mismatch, genesis.mismatch, training.*, ...; the
  *   signal's reason when it fires
  */
-export async function runAgent(ports: AgentPorts, options: AgentOptions): Promise<AgentResult> {
+export async function runAgent(given: AgentPorts, options: AgentOptions): Promise<AgentResult> {
   const { plan, membership, training, signal } = options;
+  const ports = { ...given, checkpoints: keepingStart(given.checkpoints, plan) };
   signal.throwIfAborted();
   const examples = await ports.trainer.countImages(training.cacheDir);
   if (examples === 0) throw new ConsiliumError("training.no-images");
-  const genesis = await ports.trainer.genesis(plan);
+  const { genesis, holding } = await firstModel(ports, options);
   const seed = trainingSeed(plan, membership.site);
-  const holding = new Holding(ports, membership, vectorLength(genesis.manifest));
   const tasks = new Tasks(ports, membership, plan, { ...training, seed }, genesis, holding);
   const agent = new Agent(ports, options, tasks, holding, examples);
   try {

@@ -70,9 +70,9 @@ function noisyTrainer(
     ...inner,
     delta,
     examples,
-    async genesis(plan) {
-      const { manifest } = await inner.genesis(plan);
-      return { manifest, values: new Float32Array(vectorLength(manifest)) };
+    async genesis(plan, start) {
+      const { manifest, changes } = await inner.genesis(plan, start);
+      return { manifest, values: new Float32Array(vectorLength(manifest)), changes };
     },
     async train(request, onProgress, signal) {
       return { ...(await inner.train(request, onProgress, signal)), delta, examples };

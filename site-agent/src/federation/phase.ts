@@ -2,10 +2,12 @@
 import type { SitePhase } from "@consilium/shared/protocol/round";
 import type { AgentState, Task } from "./machine.ts";
 
-export type AgentPhase = "connecting" | "waiting" | Task["kind"] | "finished";
+/** `starting`: before there is a model, it fetches the one that the plan starts from. */
+export type AgentPhase = "connecting" | "starting" | "waiting" | Task["kind"] | "finished";
 
 export const SITE_PHASE: Readonly<Record<AgentPhase, SitePhase>> = {
   connecting: "idle",
+  starting: "idle",
   waiting: "waiting",
   genesis: "uploading",
   fetching: "fetching",

@@ -3,6 +3,7 @@ import { evaluationOf } from "@consilium/shared/evaluation/extras";
 import type { Plan } from "@consilium/shared/plan";
 import { planHash } from "@consilium/shared/plan";
 import { fewestInSum, groupSitesOf } from "@consilium/shared/strategy-schema";
+import { formatBytes } from "@consilium/shared/units";
 import { shortHash } from "./gate.ts";
 
 /** Label and text of each line. */
@@ -17,6 +18,7 @@ export function planLines(plan: Plan): readonly (readonly [string, string])[] {
       `${plan.rounds}, each with at least ${plan.minSites} sites and at most ${minutes(plan.roundDeadlineMs)}`,
     ],
     ["learns", `${pretext.task}, without labels; a ${model.size} vision transformer on images of ${size}`],
+    ["starts from", startsFrom(plan)],
     [
       "each round",
       `${training.localEpochs} passes over this site's images in batches of ${training.batchSize}, on this machine`,
@@ -34,6 +36,12 @@ export function planText(plan: Plan): string {
   return [...lines, `  ${"hash".padEnd(12)} ${hash}`, `  ${"short".padEnd(12)} ${shortHash(hash)}`].join(
     "\n",
   );
+}
+
+function startsFrom({ seed, start }: Plan): string {
+  if (start === undefined) return `nothing: random weights, drawn alike at every site from the seed ${seed}`;
+  const { sha256, bytes, origin } = start;
+  return `an existing model of ${formatBytes(bytes)}, sha256 ${shortHash(sha256)}, which the site fetches from the coordinator and holds against this hash; origin, in the words of whoever wrote the plan: ${origin}; what it lacks is drawn from the seed ${seed}. What it has learned before is no part of this plan's privacy`;
 }
 
 function leaves(plan: Plan): string {

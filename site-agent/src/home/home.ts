@@ -5,7 +5,8 @@
  *     identity.json     secret keys, readable by its owner alone
  *     hmac.json         secret behind the pseudonyms of images and patients, likewise
  *     caches/NAME/      images as ingested, nothing identifying
- *     federation/       base checkpoint, unfinished training, sealed update, optimiser moments, how the images compare
+ *     federation/       base checkpoint, the model that the plan starts from, unfinished training, sealed update,
+ *                       optimiser moments, how the images compare
  *     models/           encoders: global.ckpt, own.ckpt
  *     policy.json       what this site allows, whatever a plan says
  *     roster.json       keys of the federation's sites, as first seen and as co-signed since
@@ -63,6 +64,8 @@ export interface Home {
   /** The signed record of where the global model comes from. */
   readonly globalRecordFile: string;
   readonly federationFolder: string;
+  /** Global models, and the one that the plan starts from. */
+  readonly checkpointsFolder: string;
   /** A home from before there were policies has the default one. */
   policy(): Promise<Policy>;
   setPolicy(policy: Policy): Promise<void>;
@@ -146,6 +149,7 @@ function homeAt(folder: string): Home {
     modelFile: (name) => path.join(folder, "models", `${name}.ckpt`),
     globalRecordFile: path.join(folder, "models", "global.json"),
     federationFolder,
+    checkpointsFolder: path.join(federationFolder, "checkpoints"),
     async policy() {
       const file = policyFile(folder);
       return (await readTextIfPresent(file)) === null

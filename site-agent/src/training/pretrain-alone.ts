@@ -12,6 +12,8 @@ export interface AloneProgress extends LocalRoundProgress {
 export interface AloneRequest extends Pick<LocalRoundRequest, "cacheDir" | "seed" | "engine"> {
   /** `rounds` of it may be shortened; the schedule follows. */
   readonly plan: Plan;
+  /** The file that the plan starts from, where it names one. */
+  readonly start: Uint8Array | null;
 }
 
 export interface AloneResult extends Checkpoint {
@@ -19,14 +21,14 @@ export interface AloneResult extends Checkpoint {
   readonly losses: readonly number[];
 }
 
-/** @throws training.no-images, training.diverged, engine.*; the signal's reason at a step's border */
+/** @throws start.*, training.no-images, training.diverged, engine.*; the signal's reason at a step's border */
 export async function pretrainAlone(
   trainer: Pick<Trainer, "genesis" | "train">,
-  { plan, cacheDir, seed, engine }: AloneRequest,
+  { plan, start, cacheDir, seed, engine }: AloneRequest,
   onProgress: (progress: AloneProgress) => void,
   signal: AbortSignal,
 ): Promise<AloneResult> {
-  const { manifest, values } = await trainer.genesis(plan);
+  const { manifest, values } = await trainer.genesis(plan, start);
   let optimizerState: OptimizerState | null = null;
   const losses: number[] = [];
   for (let round = 1; round <= plan.rounds; round++) {

@@ -1,11 +1,11 @@
 /** What the trainer and its worker thread say to each other. */
 import type { PackedError } from "@consilium/shared/packed-error";
 import type { Plan } from "@consilium/shared/plan";
-import type { LocalRoundProgress, LocalRoundRequest, LocalRoundResult, Trainer } from "./types.ts";
+import type { Genesis, LocalRoundProgress, LocalRoundRequest, LocalRoundResult } from "./types.ts";
 
 /** The calls that a worker answers: argument and result. */
 export interface Calls {
-  genesis: { argument: Plan; result: Awaited<ReturnType<Trainer["genesis"]>> };
+  genesis: { argument: { plan: Plan; start: Uint8Array | null }; result: Genesis };
   countImages: { argument: string; result: number };
   train: { argument: LocalRoundRequest; result: LocalRoundResult };
 }

@@ -44,7 +44,7 @@ const request = (changes: Partial<LocalRoundRequest> = {}): LocalRoundRequest =>
 
 describe("the training thread", () => {
   it("derives the same first model as this thread", async () => {
-    const { manifest, values } = await trainer.genesis(PLAN);
+    const { manifest, values } = await trainer.genesis(PLAN, null);
     const expected = genesis(PLAN);
     expect(manifestHash(manifest)).toBe(manifestHash(expected.manifest));
     expect(sameBits(values, expected.values)).toBe(true);
@@ -157,7 +157,7 @@ describe("pre-training alone", () => {
     const plan = withRounds(toyPlan({ warmupRounds: 1 }), 6);
     const { values, losses } = await pretrainAlone(
       trainer,
-      { plan, cacheDir, seed: 3, engine: { threads: 1, device: "cpu" } },
+      { plan, start: null, cacheDir, seed: 3, engine: { threads: 1, device: "cpu" } },
       (p) => progress.push(p),
       never,
     );

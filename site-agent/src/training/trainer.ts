@@ -17,7 +17,7 @@ export function createTrainer(): Trainer {
     return thread;
   };
   return {
-    genesis: (plan) => current().call("genesis", plan),
+    genesis: (plan, start) => current().call("genesis", { plan, start }),
     countImages: (cacheDir) => current().call("countImages", cacheDir),
     train: (request, onProgress, signal, pause) =>
       current().call("train", request, onProgress, signal, pause),

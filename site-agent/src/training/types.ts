@@ -1,7 +1,7 @@
 /** Local training of one round, as the federation side sees it. It runs in a worker thread. */
+import type { Checkpoint } from "@consilium/shared/codec";
 import type { SiteHealth } from "@consilium/shared/health/extras";
 import type { Plan } from "@consilium/shared/plan";
-import type { Manifest } from "@consilium/shared/manifest";
 import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
 import type { ContributionMetrics } from "@consilium/shared/protocol/round";
 import type { Pause } from "./pause.ts";
@@ -49,10 +49,18 @@ export interface LocalRoundResult {
   readonly health?: SiteHealth | null;
 }
 
+export interface Genesis extends Checkpoint {
+  /** What was made of the file that the plan starts from, a line each; for people. */
+  readonly changes: readonly string[];
+}
+
 /** The port through which the agent trains; the real one is a worker. */
 export interface Trainer {
-  /** Layout and initial values that every site derives alike from the plan. */
-  genesis(plan: Plan): Promise<{ manifest: Manifest; values: Float32Array }>;
+  /**
+   * Layout and initial values that every site derives alike from the plan, and from the file that it starts from.
+   * @throws start.missing, start.unfit, hash.mismatch, weights.*, frame.*, plan.invalid
+   */
+  genesis(plan: Plan, start: Uint8Array | null): Promise<Genesis>;
   /** Images in the cache. */
   countImages(cacheDir: string): Promise<number>;
   /**

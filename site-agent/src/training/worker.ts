@@ -124,7 +124,7 @@ async function answer(
   const { id } = message;
   switch (message.call) {
     case "genesis": {
-      const result = genesis(message.argument);
+      const result = genesis(message.argument.plan, message.argument.start);
       send({ id, result }, buffersOf([result.values]));
       return;
     }

@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
 import { assertApproved } from "../../dataset/intake.ts";
+import { checkpointFolder } from "../../federation/checkpoints.ts";
+import { heldStart } from "../../federation/starting-model.ts";
 import { trainingSeed } from "../../federation/training-seed.ts";
 import { storeOwnModel } from "../../home/models.ts";
 import { handle, siteCommand, wholeNumber } from "../context.ts";
@@ -19,8 +21,9 @@ export function pretrainCommand(ports: CliPorts): Command {
   const command = siteCommand(
     "pretrain",
     "Train the same encoder on this site's images alone.",
-    `For comparison: what would this site have without the others? Uses the federation's plan and sends nothing. The encoder
-is kept in this home, for finetune --from own.`,
+    `For comparison: what would this site have without the others? Uses the federation's plan and sends nothing. Where the plan
+starts from an existing model, so does this; consilium-site run fetches it. The encoder is kept in this home, for finetune
+--from own.`,
     `consilium-site pretrain
      consilium-site pretrain --rounds 10 --threads 4`,
   )
@@ -44,6 +47,7 @@ is kept in this home, for finetune --from own.`,
           trainer,
           {
             plan: withoutPrivacy(withRounds(plan, options.rounds ?? plan.rounds)),
+            start: await heldStart(plan, checkpointFolder(home.checkpointsFolder)),
             cacheDir,
             seed: trainingSeed(plan, site),
             engine,

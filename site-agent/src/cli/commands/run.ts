@@ -78,7 +78,7 @@ goes on from where it was at most a minute before. While the coordinator does no
             {
               http: httpClient(enrolment.coordinatorUrl, network.fetch),
               sockets: network.sockets,
-              checkpoints: checkpointFolder(path.join(home.federationFolder, "checkpoints")),
+              checkpoints: checkpointFolder(home.checkpointsFolder),
               outbox: outboxFolder(home.federationFolder),
               receipts,
               masking: { folder: maskingFolder(home.federationFolder) },
@@ -197,6 +197,7 @@ export function describe(report: AgentReport): string {
 
 const PHASES: Readonly<Record<AgentReport["phase"], string>> = {
   connecting: "connecting to the coordinator",
+  starting: "fetching the model that the plan starts from",
   waiting: "waiting for the others",
   genesis: "sending the initial model",
   fetching: "fetching the global model",
