@@ -5,6 +5,7 @@ import { greySchema, volumeSchema } from "./grey-schema.ts";
 import { federationIdSchema } from "./ids.ts";
 import { comparesImages, FEWEST_COMPARED, pretextSchema } from "./pretext-schema.ts";
 import { startSchema } from "./start-schema.ts";
+import { stopSchema } from "./stop-schema.ts";
 import { fewestSites, groupSitesOf, needsEachUpdate, strategySchema } from "./strategy-schema.ts";
 
 const fraction = z.number().min(0).max(1);
@@ -150,6 +151,8 @@ export const planSchema = z
     privacy: privacySchema.prefault({ unit: "none" }),
     aggregation: aggregationSchema.prefault({}),
     acceptance: acceptanceSchema.nullable().default(null),
+    /** Ends the federation once held-out losses fall no further. Absent: after the last round. */
+    stop: stopSchema.optional(),
   })
   .refine(({ rounds, training }) => training.warmupRounds <= rounds, "warmupRounds exceeds rounds")
   .refine(({ aggregation, minSites }) => aggregation.secure === "plain" || minSites >= FEWEST_MASKED_SITES, {
@@ -215,6 +218,10 @@ export const planSchema = z
     path: ["acceptance"],
     message:
       "a held-out loss would leave the site without noise; leave acceptance out of a plan with privacy",
+  })
+  .refine(({ stop, acceptance }) => stop === undefined || acceptance !== null, {
+    path: ["stop"],
+    message: "it looks at the loss on patients held out, whom acceptance (heldOutShare) sets aside",
   })
   .refine(
     ({ health, aggregation, privacy }) =>

@@ -154,6 +154,7 @@ describe("strategies", () => {
       [{ aggregation: { strategy: { name: "fedavgm", momentum: 2 } } }, "aggregation.strategy.momentum"],
       [{ aggregation: { strategy: { name: "fedavgm", trim: 0.1 } } }, "aggregation.strategy"],
       [{ acceptance: {}, privacy: { unit: "patient", targetEpsilon: 1 } }, "acceptance"],
+      [{ stop: {} }, "stop"],
       [{ minSites: 11, aggregation: { strategy: { name: "group-median" } } }, "minSites"],
       [{ minSites: 14, aggregation: { strategy: { name: "group-median", groupSites: 5 } } }, "minSites"],
       [

@@ -88,6 +88,6 @@ export function factData(fact: Fact): AuditEvent["data"] {
     case "trial.ended":
       return { round: fact.round, attempt: fact.attempt, checkpoint: fact.checkpoint };
     case "federation.finished":
-      return { checkpoint: fact.checkpoint };
+      return { checkpoint: fact.checkpoint, ...(fact.stopped && { stopped: fact.stopped }) };
   }
 }

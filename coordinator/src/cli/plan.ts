@@ -40,6 +40,8 @@ export interface PlanOptions {
   readonly proximalMu?: number;
   readonly heldOutShare?: number;
   readonly tolerance?: number;
+  readonly patience?: number;
+  readonly minImprovement?: number;
   readonly evaluate?: readonly string[];
   readonly startFrom?: string;
   readonly startOrigin?: string;
@@ -88,6 +90,7 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
         examplesCap: options.examplesCap,
       }),
       acceptance: acceptanceOf(options),
+      stop: stopOf(options),
       health: options.evaluate === undefined ? undefined : { evaluation: { classes: options.evaluate } },
     }),
   );
@@ -140,6 +143,11 @@ function strategyOf({ strategy, serverLearningRate, trim, byzantine, groupSites 
 
 function acceptanceOf({ heldOutShare, tolerance }: PlanOptions): object | undefined {
   const settings = withoutUndefined({ heldOutShare, tolerance });
+  return Object.keys(settings).length === 0 ? undefined : settings;
+}
+
+function stopOf({ patience, minImprovement }: PlanOptions): object | undefined {
+  const settings = withoutUndefined({ patience, minImprovement });
   return Object.keys(settings).length === 0 ? undefined : settings;
 }
 

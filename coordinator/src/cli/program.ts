@@ -205,6 +205,16 @@ their home folders, and --advertise. See docs/scaling.md.
     )
     .option("--tolerance <f>", "how much larger the held-out loss may be, as a share (default: .05)", number)
     .option(
+      "--patience <n>",
+      "end early, with the best model, after so many models in a row that are no better on those patients",
+      number,
+    )
+    .option(
+      "--min-improvement <f>",
+      "by what share the loss must fall to count as better (default: .01)",
+      number,
+    )
+    .option(
       "--evaluate <classes>",
       "after each round, AUROC over all sites' labelled images, without a score leaving one: normal,pneumonia",
       names,
@@ -224,6 +234,7 @@ their home folders, and --advertise. See docs/scaling.md.
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --pretext mocov3 --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy fedavgm --held-out-share .1 --out plan.json",
+        "plan --federation chest --title 'Chest radiographs' --rounds 200 --held-out-share .1 --patience 5 --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --evaluate normal,pneumonia --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy group-median --min-sites 12 --out plan.json",
         "plan --federation knee --title 'Knees' --rounds 25 --start-from chest.ckpt --start-origin 'the chest federation of 2026' --out plan.json",

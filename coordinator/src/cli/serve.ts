@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { parsePlan, type Plan } from "@consilium/shared/plan";
-import { isFingerprintRound } from "@consilium/shared/protocol/round";
+import { describeEarlyEnd, isFingerprintRound } from "@consilium/shared/protocol/round";
 import type { Logger } from "pino";
 import { startCoordinator, type Coordinator } from "../app.ts";
 import { factData } from "../audit/events.ts";
@@ -135,13 +135,13 @@ function describeFact(fact: Fact, cohort: number | null): string | null {
       return verdict.accepted ? null : describeRollback(round, verdict, rollbacks);
     }
     case "trial.ended":
-      return "The last model was tried and is good.";
+      return `Round ${fact.round}: makes no model; the federation ends with ${fact.checkpoint.slice(0, 12)}.`;
     case "federation.paused":
       return `PAUSED before round ${fact.round}: consilium-coordinator status says why. Look at it, then consilium-coordinator resume.`;
     case "federation.resumed":
       return `Round ${fact.round}: resumed by the operator.`;
     case "federation.finished":
-      return `Finished; global model ${fact.checkpoint.slice(0, 12)}.`;
+      return `Finished; global model ${fact.checkpoint.slice(0, 12)}.${fact.stopped === undefined ? "" : ` ${describeEarlyEnd(fact.stopped)}`}`;
   }
 }
 

@@ -22,11 +22,14 @@ const genesis = hashOf("checkpoint 0");
 
 /** Rounds whose base has these held-out losses, one attempt after the other; null where no site has images to spare. */
 class Run {
-  state: FederationState = initialState(rules);
+  state: FederationState;
   readonly facts: Fact[] = [];
+  readonly #rules: Rules;
   #made = 0;
 
-  constructor() {
+  constructor(of = rules) {
+    this.#rules = of;
+    this.state = initialState(of);
     this.send(
       ...sites.map((site) => ({ type: "site.enrolled", site }) as const),
       ...sites.map((site) => ({ type: "site.connected", site, genesis }) as const),
@@ -68,7 +71,7 @@ class Run {
     const ledger = new Ledger([], [], []);
     for (const fact of this.facts) ledger.apply(fact, 0);
     const checkpoints = ledger.checkpoints.map(({ body }) => body);
-    return restoreState(rules, { roster: sites, rounds: ledger.rounds, checkpoints, cohort: null });
+    return restoreState(this.#rules, { roster: sites, rounds: ledger.rounds, checkpoints, cohort: null });
   }
 }
 
@@ -146,14 +149,18 @@ describe("a federation whose models are tried", () => {
 
   it("is after a restart where it was, whatever losses came", () => {
     const losses = fc.array(fc.option(fc.constantFrom(0.5, 0.9, 1, 1.05, 3)), { maxLength: 14 });
+    const stop = fc.option(
+      fc.record({ patience: fc.integer({ min: 1, max: 4 }), minImprovement: fc.constantFrom(0, 0.06) }),
+    );
     fc.assert(
-      fc.property(losses, fc.boolean(), (all, resume) => {
-        const run = new Run().tries(...all);
-        if (resume) run.send({ type: "operator.resumed" });
-        const { position, checkpoint, accepted, rollbacks } = run.state;
+      fc.property(losses, losses, fc.boolean(), stop, (first, then, resume, rule) => {
+        const run = new Run({ ...rules, rounds: 6, stop: rule ?? undefined }).tries(...first);
+        if (resume) run.send({ type: "operator.resumed" }).tries(...then);
+        const { position, checkpoint, accepted, rollbacks, stopping } = run.state;
         const restored = run.restored();
-        expect({ ...restored, position: 0 }).toMatchObject({ checkpoint, accepted, rollbacks });
+        expect({ ...restored, position: 0 }).toMatchObject({ checkpoint, accepted, rollbacks, stopping });
         expect(restored.position.phase).toBe(position.phase);
+        if (position.phase === "finished") expect(restored.position).toEqual(position);
         if ("round" in position && "round" in restored.position) {
           expect([restored.position.round, restored.position.attempt]).toEqual([
             position.round,
@@ -170,6 +177,57 @@ describe("a federation whose models are tried", () => {
       }),
       { numRuns: 150 },
     );
+  });
+
+  describe("and that may end early", () => {
+    const patient = (patience: number, minImprovement = 0.01): Run =>
+      new Run({ ...rules, rounds: 20, stop: { patience, minImprovement } });
+    const ended = (run: Run) => {
+      const { position } = run.state;
+      return position.phase === "finished" ? position.stopped : null;
+    };
+
+    it("ends with the best model after so many that are no better, and not one before", () => {
+      const run = patient(3).tries(1, 0.8, 0.81, 0.82);
+      expect(run.state.position).toMatchObject({ phase: "open", round: 5 });
+      expect(ended(run.tries(0.83))).toEqual({ round: 5, tries: 3, bestLoss: 0.8 });
+      // Model 1 was the base of round 2; nothing of round 5 stays.
+      expect(run.state.checkpoint).toBe(model(1));
+      expect(run.facts.slice(-3).map(({ fact }) => fact)).toEqual([
+        "model.tried",
+        "trial.ended",
+        "federation.finished",
+      ]);
+      expect(run.restored()).toMatchObject({ checkpoint: model(1), position: run.state.position });
+      expect(summarise(run.state)).toMatch(/^Ended early, in round 5: 3 models in a row .* 0\.8000/);
+    });
+
+    it("counts what is better by less than the rule wants as no better, and still ends with it", () => {
+      const run = patient(2, 0.1).tries(1, 0.95, 0.91);
+      expect(ended(run)).toEqual({ round: 3, tries: 2, bestLoss: 0.91 });
+      expect(run.state.checkpoint).toBe(model(2));
+      // Small steps add up: the third is a tenth better than the first.
+      expect(ended(patient(3, 0.1).tries(1, 0.95, 0.91, 0.89, 0.89, 0.89))).toBeNull();
+    });
+
+    it("counts a model that is taken back, and lets a person look before it ends", () => {
+      const run = patient(1).tries(1, 5);
+      expect(ended(run)).toEqual({ round: 2, tries: 1, bestLoss: 1 });
+      expect(run.state.checkpoint).toBe(genesis);
+      expect(run.restored()).toMatchObject({ checkpoint: genesis, position: run.state.position });
+      // The second in a row would end it as well; but that many are an alarm.
+      const paused = patient(2).tries(1, 5, 1, 5);
+      expect(paused.state.position.phase).toBe("paused");
+      expect(paused.restored().position.phase).toBe("paused");
+      expect(ended(paused.send({ type: "operator.resumed" }).tries(1, 0.999))).toMatchObject({ tries: 3 });
+    });
+
+    it("goes to its last round while models get better", () => {
+      const falling = Array.from({ length: 21 }, (_, i) => 0.95 ** i);
+      const run = patient(1).tries(...falling);
+      expect(run.state).toMatchObject({ checkpoint: model(20), position: { phase: "finished" } });
+      expect(ended(run)).toBeUndefined();
+    });
   });
 
   it("ignores aggregates of attempts that are over", () => {

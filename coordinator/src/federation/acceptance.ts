@@ -2,10 +2,13 @@
  * What becomes of an aggregate. Where the plan has models tried, the sites have tried the round's base on images that
  * nobody trains on, and their loss came with the updates: a base that is worse than the model accepted before it goes,
  * and with it what was trained from it. So the last model is tried as well, in one more round that trains nothing.
+ * Models that are no better for long end the federation early, where the plan says so (stopping.ts).
  */
-import type { Attempt, Round } from "@consilium/shared/ids";
+import type { Attempt, Round, Sha256 } from "@consilium/shared/ids";
+import type { EarlyEnd } from "@consilium/shared/protocol/round";
 import { openNext, tryOpen } from "./opening.ts";
 import { FIRST_ATTEMPT, isCurrent, unchanged, withPosition } from "./state.ts";
+import { afterTrial, earlyEnd } from "./stopping.ts";
 import type {
   AggregatingPosition,
   Fact,
@@ -25,10 +28,17 @@ export function roundAggregated(state: FederationState, event: Aggregated): Tran
   }
   const verdict = judge(state, position, event.heldOutLoss ?? null);
   if (verdict === null) return goOn(state, position, event, []);
-  if (!verdict.accepted) return goBack(state, position, verdict, event.atMs);
+  const counted = { ...state, stopping: afterTrial(state.stopping, verdict, state.rules.stop) };
+  if (!verdict.accepted) return goBack(counted, position, verdict, event.atMs);
   const { checkpoint, loss } = verdict;
-  const tried = { ...state, accepted: { checkpoint, loss }, rollbacks: 0 };
-  return goOn(tried, position, event, [triedFact(position, verdict, 0)]);
+  const tried = { ...counted, accepted: { checkpoint, loss }, rollbacks: 0 };
+  const facts = [triedFact(position, verdict, 0)];
+  const { attempt } = position;
+  const stopped = stopEarly(tried, position.round, (best) => [
+    ...facts,
+    { fact: "trial.ended", round: position.round, attempt, checkpoint: best },
+  ]);
+  return stopped ?? goOn(tried, position, event, facts);
 }
 
 /** Null where there is nothing to judge: models are not tried, or it is the accepted one again. */
@@ -96,7 +106,23 @@ function goBack(
       effects: [{ effect: "discard-spent" }],
     };
   }
-  return withFacts(openNext(restored, round, attempt, atMs), facts);
+  const stopped = stopEarly(restored, round, () => facts);
+  return stopped ?? withFacts(openNext(restored, round, attempt, atMs), facts);
+}
+
+/**
+ * With the best model, where the plan's rule says that it is time; what was trained in this round goes.
+ * @param facts that end the attempt with that model
+ */
+function stopEarly(
+  state: FederationState,
+  round: Round,
+  facts: (checkpoint: Sha256) => readonly Fact[],
+): Transition | null {
+  const end = round > state.rules.rounds ? null : earlyEnd(state.stopping, state.rules.stop, round);
+  if (end === null) return null;
+  const { best, stopped } = end;
+  return finish({ ...state, checkpoint: best }, facts(best), stopped);
 }
 
 /** Counting begins anew. */
@@ -109,12 +135,13 @@ export function resumed(state: FederationState, atMs: number): Transition {
   return { ...next, facts: [{ fact: "federation.resumed", round, attempt }, ...next.facts] };
 }
 
-function finish(state: FederationState, facts: readonly Fact[]): Transition {
+function finish(state: FederationState, facts: readonly Fact[], stopped?: EarlyEnd): Transition {
   const { checkpoint } = state;
+  const why = stopped === undefined ? {} : { stopped };
   if (checkpoint === null) throw new Error("a federation that ends has a model");
   return {
-    state: withPosition(state, { phase: "finished" }),
-    facts: [...facts, { fact: "federation.finished", checkpoint }],
+    state: withPosition(state, { phase: "finished", ...why }),
+    facts: [...facts, { fact: "federation.finished", checkpoint, ...why }],
     effects: [{ effect: "discard-spent" }],
   };
 }

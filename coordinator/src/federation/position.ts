@@ -78,7 +78,11 @@ export function positionFor(
       return { phase: "aggregating", round: position.round };
     case "finished":
       if (newest === undefined) throw new Error("a finished federation has a global model");
-      return { phase: "finished", checkpoint: newest };
+      return {
+        phase: "finished",
+        checkpoint: newest,
+        ...(position.stopped && { stopped: position.stopped }),
+      };
   }
 }
 

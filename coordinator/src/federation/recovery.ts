@@ -1,6 +1,6 @@
 /** A federation as the last commit left it, out of the store's rows. */
 import type { Attempt, Round, Sha256, SiteId } from "@consilium/shared/ids";
-import { isFingerprintRound, type CheckpointRecord } from "@consilium/shared/protocol/round";
+import { isFingerprintRound, type CheckpointRecord, type EarlyEnd } from "@consilium/shared/protocol/round";
 import { groupSitesOf } from "@consilium/shared/strategy-schema";
 import type { Blobs } from "../blobs/blobs.ts";
 import { RosterBook } from "../governance/roster-book.ts";
@@ -10,6 +10,7 @@ import { readLayout, type ModelLayout } from "./layout.ts";
 import { Ledger } from "./ledger.ts";
 import { groupingAtFirst } from "./masking-groups.ts";
 import { restoreMasking } from "./masking-steps.ts";
+import { afterTrial, earlyEnd, NOTHING_TRIED, type Stopping } from "./stopping.ts";
 import { FIRST_ATTEMPT, FIRST_ROUND, initialState } from "./state.ts";
 import type { FederationState, Position, Rules } from "./types.ts";
 
@@ -43,10 +44,10 @@ export async function recoverFederation(
   { store, blobs, gatherMs }: RecoveryPorts,
   { federation, plan }: FederationRow,
 ): Promise<RecoveredFederation> {
-  const { rounds, minSites, roundDeadlineMs, aggregation, acceptance } = plan.body;
+  const { rounds, minSites, roundDeadlineMs, aggregation, acceptance, stop } = plan.body;
   const { secure } = aggregation;
   const groupSites = groupSitesOf(aggregation.strategy);
-  const rules = { rounds, minSites, roundDeadlineMs, gatherMs, secure, acceptance, groupSites };
+  const rules = { rounds, minSites, roundDeadlineMs, gatherMs, secure, acceptance, stop, groupSites };
   const book = await RosterBook.open(store, federation);
   const attempts = await store.rounds(federation);
   const checkpoints = await store.checkpoints(federation);
@@ -69,27 +70,31 @@ export function restoreState(
   rules: Rules,
   { roster, checkpoints, rounds, cohort, alarm }: StoredFederation,
 ): FederationState {
-  const trials = restoreTrials(rounds);
+  const { restored, ...trials } = restoreTrials(rounds, rules);
   const newest = checkpoints.at(-1)?.sha256 ?? null;
+  const { rollbacks, stopping } = trials;
+  const last = rounds.at(-1);
+  const position = restorePosition(rules, last, { images: cohort, rollbacks, alarm, stopping });
+  const hasStopped = position.phase === "finished" && position.stopped !== undefined;
   return {
     ...initialState(rules),
+    ...trials,
     roster: [...roster].sort(),
     genesis: checkpoints.at(0)?.sha256 ?? null,
-    checkpoint: trials.restored ?? newest,
-    accepted: trials.accepted,
-    rollbacks: trials.rollbacks,
-    position: restorePosition(rules, rounds.at(-1), { images: cohort, rollbacks: trials.rollbacks, alarm }),
+    checkpoint: hasStopped ? (stopping.best?.checkpoint ?? newest) : (restored ?? newest),
+    position,
   };
 }
 
-type Trials = Pick<FederationState, "accepted" | "rollbacks"> & {
+type Trials = Pick<FederationState, "accepted" | "rollbacks" | "stopping"> & {
   /** The model that was gone back to, if no newer one was made since. */
   readonly restored: Sha256 | null;
 };
 
-function restoreTrials(rounds: readonly RoundRow[]): Trials {
-  let trials: Trials = { accepted: null, rollbacks: 0, restored: null };
+function restoreTrials(rounds: readonly RoundRow[], { stop }: Pick<Rules, "stop">): Trials {
+  let trials: Trials = { accepted: null, rollbacks: 0, restored: null, stopping: NOTHING_TRIED };
   for (const { outcome, verdict, resumed } of rounds) {
+    if (verdict !== null) trials = { ...trials, stopping: afterTrial(trials.stopping, verdict, stop) };
     if (verdict?.accepted === true) {
       const { checkpoint, loss } = verdict;
       trials = { ...trials, accepted: { checkpoint, loss }, rollbacks: 0 };
@@ -103,6 +108,15 @@ function restoreTrials(rounds: readonly RoundRow[]): Trials {
   return trials;
 }
 
+/** Whether the newest attempt has ended the federation early: the model that it tried was the last that was waited for. */
+function stoppedIn(
+  { stop, rounds }: Rules,
+  { round, verdict }: RoundRow,
+  stopping: Stopping,
+): EarlyEnd | null {
+  return verdict === null || round > rounds ? null : (earlyEnd(stopping, stop, round)?.stopped ?? null);
+}
+
 function restorePosition(
   rules: Rules,
   last: RoundRow | undefined,
@@ -110,14 +124,17 @@ function restorePosition(
     images,
     rollbacks,
     alarm,
+    stopping,
   }: {
     readonly images: CohortRow | null;
     readonly rollbacks: number;
+    readonly stopping: Stopping;
     readonly alarm: string | undefined;
   },
 ): Position {
   if (last === undefined) return initialState(rules).position;
   const { round, attempt, base, cohort, openedAtMs, contributions, excluded, masking } = last;
+  const stopped = stoppedIn(rules, last, stopping);
   switch (last.outcome) {
     case "open": {
       const deadlineAtMs = openedAtMs + rules.roundDeadlineMs;
@@ -146,9 +163,11 @@ function restorePosition(
       if (wasWorse && !last.resumed && rollbacks >= (rules.acceptance?.maxRollbacks ?? Infinity)) {
         return { phase: "paused", ...next };
       }
+      if (stopped !== null && !last.resumed) return { phase: "finished", stopped };
       return { phase: "waiting", ...next, gathering: false };
     }
     case "aggregated":
+      if (stopped !== null) return { phase: "finished", stopped };
       if (alarm !== undefined && round < rules.rounds && !last.resumed) {
         return { phase: "paused", round: (round + 1) as Round, attempt: FIRST_ATTEMPT, alarm };
       }

@@ -1,6 +1,7 @@
 /** A federation's state as a value: how it begins, and the small changes that its reducer is made of. */
 import type { Attempt, Round, SiteId } from "@consilium/shared/ids";
 import { FINGERPRINT_ROUND } from "@consilium/shared/protocol/round";
+import { NOTHING_TRIED } from "./stopping.ts";
 import type {
   AggregatingPosition,
   Exclusion,
@@ -24,6 +25,7 @@ export function initialState(rules: Rules): FederationState {
     checkpoint: null,
     accepted: null,
     rollbacks: 0,
+    stopping: NOTHING_TRIED,
     // Where updates are masked, so is what the sites' images are like, which is added up before the first update.
     position: {
       phase: "waiting",

@@ -6,7 +6,7 @@ import type { CohortStatus, ImageComparison } from "@consilium/shared/protocol/f
 import type { Candidate } from "@consilium/shared/protocol/governance";
 import type { HoldMessage, HoldReason } from "@consilium/shared/protocol/hold";
 import type { FederationStatus, RoundStatus, SiteStatus } from "@consilium/shared/protocol/http";
-import { isFingerprintRound, type MaskingStep } from "@consilium/shared/protocol/round";
+import { describeEarlyEnd, isFingerprintRound, type MaskingStep } from "@consilium/shared/protocol/round";
 import { isoTime } from "../clock.ts";
 import type { RoundRow, SiteTotals } from "../store/store.ts";
 import { healthOf } from "./health.ts";
@@ -56,6 +56,7 @@ export function federationStatus(parts: StatusParts): FederationStatus {
     coordinatorWords: parts.coordinator.words,
     phase: position.phase,
     summary: [summarise(state, describeSite), ...waits(parts)].join(" "),
+    stopped: position.phase === "finished" ? (position.stopped ?? null) : null,
     round: "round" in position && position.phase !== "waiting" ? position.round : (last?.round ?? 0),
     rounds: plan.rounds,
     attempt: "attempt" in position && position.phase !== "waiting" ? position.attempt : (last?.attempt ?? 0),
@@ -218,6 +219,7 @@ export function summarise(
       }
       return `Paused: ${state.rollbacks} models in a row were worse on held-out images than the one before. Look at who took part (consilium-coordinator status and audit log), then consilium-coordinator resume.`;
     case "finished":
+      if (position.stopped !== undefined) return describeEarlyEnd(position.stopped);
       return `Finished after ${rules.rounds} rounds.`;
   }
 }

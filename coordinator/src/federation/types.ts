@@ -11,10 +11,13 @@ import type {
   CheckpointRecord,
   ContributionHeader,
   ContributionMetrics,
+  EarlyEnd,
   MaskingStep,
   RoundTotals,
 } from "@consilium/shared/protocol/round";
+import type { StopRule } from "@consilium/shared/stop-schema";
 import type { HeldMessage, Masking } from "./masking-steps.ts";
+import type { Stopping } from "./stopping.ts";
 
 /** The parts of the plan, and of the coordinator's settings, that decide how rounds follow each other. */
 export interface Rules {
@@ -29,6 +32,8 @@ export interface Rules {
   readonly groupSites?: number | undefined;
   /** Whether each model is tried on images that nobody trains on, and how much worse it may be than the one before. */
   readonly acceptance: { readonly tolerance: number; readonly maxRollbacks: number } | null;
+  /** When to end before the last round. */
+  readonly stop?: StopRule | undefined;
 }
 
 /** A model that sites have tried on images that nobody trains on. */
@@ -111,6 +116,8 @@ export interface PausedPosition {
 
 export interface FinishedPosition {
   readonly phase: "finished";
+  /** Of a federation that ended before its last round. */
+  readonly stopped?: EarlyEnd;
 }
 
 export type Position =
@@ -132,6 +139,8 @@ export interface FederationState {
   readonly accepted: TriedModel | null;
   /** Models in a row that were found worse. */
   readonly rollbacks: number;
+  /** How long models have been no better. */
+  readonly stopping: Stopping;
   readonly position: Position;
 }
 
@@ -308,7 +317,11 @@ export type Fact =
     }
   | CohortFact
   | TrialFact
-  | { readonly fact: "federation.finished"; readonly checkpoint: Sha256 };
+  | {
+      readonly fact: "federation.finished";
+      readonly checkpoint: Sha256;
+      readonly stopped?: EarlyEnd;
+    };
 
 /** What became of models that were tried. */
 export type TrialFact =
@@ -320,7 +333,7 @@ export type TrialFact =
       readonly verdict: Verdict;
       readonly rollbacks: number;
     }
-  /** The last model was tried and accepted; the attempt that did it has made none. */
+  /** The last model was tried, and the federation ends with this one; the attempt that did it has made none. */
   | {
       readonly fact: "trial.ended";
       readonly round: Round;

@@ -14,6 +14,7 @@ import {
   roundOpeningSchema,
   sitePhaseSchema,
   type CheckpointRecord,
+  type EarlyEnd,
   type RoundOpening,
 } from "./round.ts";
 import type { CohortSum, DistancesMessage, FingerprintMessage, MaskedCohort } from "./fingerprint.ts";
@@ -73,7 +74,12 @@ export type FederationPosition =
       readonly masking?: MaskingStanding | undefined;
     }
   | { readonly phase: "aggregating"; readonly round: number }
-  | { readonly phase: "finished"; readonly checkpoint: Signed<CheckpointRecord> };
+  | {
+      readonly phase: "finished";
+      readonly checkpoint: Signed<CheckpointRecord>;
+      /** Of one that ended before its last round. */
+      readonly stopped?: EarlyEnd | undefined;
+    };
 
 export const signedRoundOpeningSchema = signedSchema(roundOpeningSchema);
 

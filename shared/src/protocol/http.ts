@@ -8,6 +8,7 @@ import { cohortStatusSchema, imageComparisonSchema } from "./fingerprint.ts";
 import { holdSchema } from "./hold.ts";
 import {
   contributionMetricsSchema,
+  earlyEndSchema,
   maskingStepSchema,
   roundTotalsSchema,
   sitePhaseSchema,
@@ -149,6 +150,8 @@ export const federationStatusSchema = z.strictObject({
   phase: z.enum(["waiting", "open", "aggregating", "paused", "finished"]),
   /** One sentence on what is being waited for. */
   summary: z.string(),
+  /** Why it ended before its last round; null otherwise. */
+  stopped: earlyEndSchema.nullable(),
   /** 0 before the first round. */
   round: z.int(),
   rounds: z.int(),

@@ -116,6 +116,20 @@ export type RoundTotals = z.infer<typeof roundTotalsSchema>;
 
 const triedModelSchema = z.strictObject({ checkpoint: sha256Schema, loss: z.number() });
 
+/** Why a federation ended before its last round (the plan's `stop`). */
+export const earlyEndSchema = z.strictObject({
+  /** In which the last model was tried; what was trained in it is in no model. */
+  round: roundSchema,
+  /** Models in a row that were not better than the best by enough. */
+  tries: z.int().min(1),
+  /** Held-out loss of the model that the federation ends with, the best of all. */
+  bestLoss: z.number(),
+});
+export type EarlyEnd = z.infer<typeof earlyEndSchema>;
+
+export const describeEarlyEnd = ({ round, tries, bestLoss }: EarlyEnd): string =>
+  `Ended early, in round ${round}: ${tries === 1 ? "a model was" : `${tries} models in a row were`} no better on held-out images than the best one, whose loss is ${bestLoss.toFixed(4)} and which is the result.`;
+
 /** What became of a model that sites have tried on held-out images; see the coordinator's Verdict. */
 export const verdictSchema = triedModelSchema.extend({
   accepted: z.boolean(),

@@ -3,6 +3,7 @@ import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { siteIdSchema, type Sha256 } from "@consilium/shared/ids";
 import { planHash, type Plan } from "@consilium/shared/plan";
 import type { FederationPosition } from "@consilium/shared/protocol/events";
+import type { EarlyEnd } from "@consilium/shared/protocol/round";
 import { PROTOCOL_VERSION } from "@consilium/shared/protocol/version";
 import type { Holding } from "../governance/holding.ts";
 import type { Trainer } from "../training/types.ts";
@@ -56,6 +57,8 @@ export interface AgentResult {
   readonly rounds: number;
   readonly contributions: number;
   readonly sentBytes: number;
+  /** Why the federation ended before its last round, as the coordinator says; null if it did not. */
+  readonly stopped: EarlyEnd | null;
 }
 
 /** Pushes could get lost with a dying connection: whoever has nothing to do asks again now and then. */
@@ -357,7 +360,8 @@ class Agent {
     if (work.kind === "failed") this.#ended(work.error);
     if (work.kind !== "finished") return;
     const { sha256, round } = work.record.body;
-    this.#ended({ checkpoint: sha256, rounds: round, ...this.#tasks.tally });
+    const stopped = work.stopped ?? null;
+    this.#ended({ checkpoint: sha256, rounds: round, ...this.#tasks.tally, stopped });
   }
 
   /** Tells whoever watches here, and the coordinator. */

@@ -18,6 +18,7 @@ import { SIT_OUT_REASONS, type SitOut } from "@consilium/shared/protocol/masking
 import {
   isFingerprintRound,
   type CheckpointRecord,
+  type EarlyEnd,
   type MaskingStep,
   type RoundOpening,
 } from "@consilium/shared/protocol/round";
@@ -35,7 +36,14 @@ export type Standing =
       readonly masking?: MaskingStanding | undefined;
     }
   | { readonly phase: "aggregating" }
-  | { readonly phase: "finished"; readonly record: Signed<CheckpointRecord> };
+  | ({ readonly phase: "finished" } & Ending);
+
+/** What a federation has ended with. */
+export interface Ending {
+  readonly record: Signed<CheckpointRecord>;
+  /** Why before its last round; the coordinator says so, and signs the model alone. */
+  readonly stopped?: EarlyEnd | undefined;
+}
 
 export type RoundTaskKind =
   | "fetching"
@@ -54,7 +62,7 @@ export type Task =
   | { readonly kind: "genesis" }
   /** `step` of a masked round: its third is what a whole round is where updates are not masked. */
   | { readonly kind: RoundTaskKind; readonly opening: RoundOpening; readonly step?: MaskingStep }
-  | { readonly kind: "finishing"; readonly record: Signed<CheckpointRecord> };
+  | ({ readonly kind: "finishing" } & Ending);
 
 export type Work =
   | { readonly kind: "idle" }
@@ -66,7 +74,7 @@ export type Work =
       readonly running: boolean;
       readonly failures: number;
     }
-  | { readonly kind: "finished"; readonly record: Signed<CheckpointRecord> }
+  | ({ readonly kind: "finished" } & Ending)
   | { readonly kind: "failed"; readonly error: ConsiliumError };
 
 /** Why this site takes no further part in an attempt. */
@@ -170,7 +178,7 @@ function follow(state: AgentState, standing: Standing): Transition {
       return pursue(state, { kind: ready ? "uploading" : "fetching", opening });
     }
     case "finished":
-      return pursue(state, { kind: "finishing", record: standing.record });
+      return pursue(state, { kind: "finishing", record: standing.record, stopped: standing.stopped });
   }
 }
 
@@ -254,7 +262,7 @@ function advance(state: AgentState, task: Task): Transition {
     case "genesis":
       return { state: { ...state, work: { kind: "idle" } }, effects: [] };
     case "finishing":
-      return end(state, { kind: "finished", record: task.record });
+      return end(state, { kind: "finished", record: task.record, stopped: task.stopped });
   }
 }
 

@@ -10,7 +10,7 @@ import {
 import { cohortSumSchema, maskedCohortSchema } from "@consilium/shared/protocol/fingerprint";
 import { errorBodySchema } from "@consilium/shared/protocol/http";
 import { maskingShownSchema } from "@consilium/shared/protocol/masking";
-import { checkpointRecordSchema } from "@consilium/shared/protocol/round";
+import { checkpointRecordSchema, earlyEndSchema } from "@consilium/shared/protocol/round";
 import { z } from "zod";
 
 export const signedCheckpointRecordSchema = signedSchema(checkpointRecordSchema);
@@ -25,7 +25,11 @@ export const positionSchema = z.discriminatedUnion("phase", [
     masking: maskingStandingSchema.optional(),
   }),
   z.strictObject({ phase: z.literal("aggregating"), round: z.int() }),
-  z.strictObject({ phase: z.literal("finished"), checkpoint: signedCheckpointRecordSchema }),
+  z.strictObject({
+    phase: z.literal("finished"),
+    checkpoint: signedCheckpointRecordSchema,
+    stopped: earlyEndSchema.optional(),
+  }),
 ]) satisfies z.ZodType<FederationPosition>;
 
 const outcomeSchema = z.enum(["accepted", "duplicate", "stale"]);

@@ -44,7 +44,7 @@ export function believe(
     }
     case "finished": {
       assertOurs(verify("checkpoint", position.checkpoint, coordinator));
-      return { phase: "finished", record: position.checkpoint };
+      return { phase: "finished", record: position.checkpoint, stopped: position.stopped };
     }
   }
 

@@ -15,7 +15,7 @@ export function planLines(plan: Plan): readonly (readonly [string, string])[] {
     ["federation", plan.federation],
     [
       "rounds",
-      `${plan.rounds}, each with at least ${plan.minSites} sites and at most ${minutes(plan.roundDeadlineMs)}`,
+      `${plan.rounds}, each with at least ${plan.minSites} sites and at most ${minutes(plan.roundDeadlineMs)}${early(plan)}`,
     ],
     ["learns", `${pretext.task}, without labels; a ${model.size} vision transformer on images of ${size}`],
     ["starts from", startsFrom(plan)],
@@ -37,6 +37,11 @@ export function planText(plan: Plan): string {
     "\n",
   );
 }
+
+const early = ({ stop }: Plan): string =>
+  stop === undefined
+    ? ""
+    : `; fewer if ${stop.patience} models in a row are not ${+(100 * stop.minImprovement).toFixed(2)} % better on patients held out than the best one`;
 
 function startsFrom({ seed, start }: Plan): string {
   if (start === undefined) return `nothing: random weights, drawn alike at every site from the seed ${seed}`;

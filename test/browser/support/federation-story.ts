@@ -91,6 +91,7 @@ export function federationAt(moment: Moment): FederationStatus {
     coordinatorWords: words("coordinator"),
     candidates: [],
     phase,
+    stopped: null,
     summary: summaryOf(phase, completed, rounds),
     round: underway ? completed + 1 : completed,
     rounds,

@@ -2,7 +2,7 @@ import { verdictOf } from "@consilium/shared/fingerprint/compare";
 import { GROUPS } from "@consilium/shared/fingerprint/layout";
 import { planHash } from "@consilium/shared/plan";
 import { MIN_SUMMED_SITES } from "@consilium/shared/protocol/fingerprint";
-import { isFingerprintRound } from "@consilium/shared/protocol/round";
+import { describeEarlyEnd, isFingerprintRound } from "@consilium/shared/protocol/round";
 import { formatBytes } from "@consilium/shared/units";
 import path from "node:path";
 import type { Command } from "commander";
@@ -123,7 +123,7 @@ goes on from where it was at most a minute before. While the coordinator does no
         );
         output.result(
           { federation: plan.federation, site, planHash: planHash(plan), ...result },
-          `${plan.federation} has finished after ${result.rounds} rounds.
+          `${plan.federation} has finished after ${result.rounds} rounds.${result.stopped === null ? "" : `\n  early        ${describeEarlyEnd(result.stopped)}`}
   this run     ${result.contributions} contributions, ${formatBytes(result.sentBytes)} sent, all ${plan.aggregation.secure === "masked" ? "masked or sealed" : "encrypted for the coordinator"}
   model        the global encoder is in this home (sha256 ${result.checkpoint.slice(0, 16)}...)
   next         consilium-site finetune, or consilium-site export`,
