@@ -110,6 +110,12 @@ const aggregationSchema = z.strictObject({
   examplesCap: z.int().min(1).max(200_000).default(4096),
 });
 
+/** What the sites get at the end: the last model, or an average over the last ones. */
+const averageSchema = z.strictObject({
+  /** Of the average so far in the next one: 1 / (1 - decay) models count, roughly. */
+  decay: z.number().min(0.1).max(0.9999).default(0.9),
+});
+
 /** Each global model is tried at the sites on images that nobody trains on; a worse one is taken back. */
 const acceptanceSchema = z.strictObject({
   /** Share of each site's patients whose images are never trained on. */
@@ -150,6 +156,8 @@ export const planSchema = z
     health: healthPlanSchema.nullable().prefault({}),
     privacy: privacySchema.prefault({ unit: "none" }),
     aggregation: aggregationSchema.prefault({}),
+    /** The coordinator keeps a running average of the global models, which is the result. Absent: the last one is. */
+    average: averageSchema.optional(),
     acceptance: acceptanceSchema.nullable().default(null),
     /** Ends the federation once held-out losses fall no further. Absent: after the last round. */
     stop: stopSchema.optional(),

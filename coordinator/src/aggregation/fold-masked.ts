@@ -19,14 +19,14 @@ import { geometryOf } from "@consilium/shared/secagg/layout";
 import { required } from "@consilium/shared/secagg/required";
 import { MIN_GROUPS } from "@consilium/shared/secagg/threshold";
 import type { Blobs } from "../blobs/blobs.ts";
-import { readHashed } from "../blobs/hashed.ts";
+import { OWN, readHashed } from "../blobs/hashed.ts";
 import type { ArrivedSum } from "./arrived-sum.ts";
 import type { Slice } from "./checked-values.ts";
 import { readCheckpointHead, type CheckpointHead } from "./checkpoint-stream.ts";
 import { headerAndFloats, toBytes } from "./float-stream.ts";
 import { addMasksInThreads } from "./mask-threads.ts";
 import { addFrame, type MaskedTerms } from "./masked-frame.ts";
-import { OWN, writeNext, type NextJob, type NextModel } from "./next-checkpoint.ts";
+import { writeNext, type NextJob, type NextModel } from "./next-checkpoint.ts";
 import { strategyFor } from "./strategy.ts";
 
 /** One sum, whatever it is of. */

@@ -5,29 +5,31 @@ import type { Sha256 } from "@consilium/shared/ids";
 import type { Manifest } from "@consilium/shared/manifest";
 import type { StrategyPlan } from "@consilium/shared/strategy-schema";
 import type { Blobs, StoredBlob } from "../blobs/blobs.ts";
-import { readHashed } from "../blobs/hashed.ts";
+import { OWN, readHashed } from "../blobs/hashed.ts";
 import { checkpointValues, readCheckpointHead, type CheckpointHead } from "./checkpoint-stream.ts";
 import { firstNotFinite, toBytes } from "./float-stream.ts";
+import { writeAverage, type AverageJob } from "./running-average.ts";
 import type { ServerSlice, ServerState, ServerStep } from "./server-step.ts";
 import { strategyFor } from "./strategy.ts";
-
-/** Whom an error of the coordinator's own objects names: no site. */
-export const OWN = "coordinator";
 
 export interface NextJob {
   readonly base: Sha256;
   readonly strategy: StrategyPlan;
   /** What the strategy left behind when it made the base; null where it starts, or keeps nothing. */
   readonly serverState: Sha256 | null;
+  /** Where the plan asks for an average, and there is a model before this one. */
+  readonly average?: AverageJob | undefined;
 }
 
 export interface NextModel extends StoredBlob {
   /** What the next round's strategy goes on with; null where it keeps nothing. */
   readonly serverState: Sha256 | null;
+  /** The running average up to this model, which is the model itself where it is null. */
+  readonly average: Sha256 | null;
 }
 
 /**
- * Both are durable when the promise resolves, and neither counts before a round is committed that names them.
+ * All are durable when the promise resolves, and none counts before a round is committed that names them.
  * @throws hash.mismatch, naming OWN, if an object of the coordinator has changed on its disk
  * @throws vector.not-finite if the model is; manifest.mismatch if the state is of another model or strategy
  */
@@ -40,7 +42,9 @@ export async function writeNext(
   const { step } = strategyFor(job.strategy);
   const state = await readState(job.serverState, step, blobs, mean.length);
   const model = await blobs.write(nextValues(job.base, blobs, head, { step, state, mean }));
-  return { ...model, serverState: state.size === 0 ? null : await writeState(state, blobs) };
+  const serverState = state.size === 0 ? null : await writeState(state, blobs);
+  const average = job.average && (await writeAverage(job.average, model.sha256, blobs, head));
+  return { ...model, serverState, average: average ?? null };
 }
 
 /** Piece by piece; writes the state on the way. */

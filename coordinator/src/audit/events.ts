@@ -61,7 +61,16 @@ export function factData(fact: Fact): AuditEvent["data"] {
     case "round.aggregated": {
       const { sha256, parent, sites } = fact.record.body;
       const totals = fact.totals === undefined ? {} : { totals: { ...fact.totals } };
-      return { round: fact.round, attempt: fact.attempt, checkpoint: sha256, parent, sites, ...totals };
+      const average = fact.average === null ? {} : { average: fact.average };
+      return {
+        round: fact.round,
+        attempt: fact.attempt,
+        checkpoint: sha256,
+        parent,
+        sites,
+        ...average,
+        ...totals,
+      };
     }
     case "cohort.summed": {
       const { sites, sum } = fact.record.body;

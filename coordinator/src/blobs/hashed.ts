@@ -4,6 +4,9 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
 import type { Blobs } from "./blobs.ts";
 
+/** Whom an error of the coordinator's own objects names: no site. */
+export const OWN = "coordinator";
+
 /**
  * The object's bytes as they come; each piece is good until the next is asked for.
  * @param culprit whom the error names

@@ -42,6 +42,7 @@ export interface PlanOptions {
   readonly tolerance?: number;
   readonly patience?: number;
   readonly minImprovement?: number;
+  readonly averageDecay?: number;
   readonly evaluate?: readonly string[];
   readonly startFrom?: string;
   readonly startOrigin?: string;
@@ -91,6 +92,7 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
       }),
       acceptance: acceptanceOf(options),
       stop: stopOf(options),
+      average: options.averageDecay === undefined ? undefined : { decay: options.averageDecay },
       health: options.evaluate === undefined ? undefined : { evaluation: { classes: options.evaluate } },
     }),
   );

@@ -215,6 +215,11 @@ their home folders, and --advertise. See docs/scaling.md.
       number,
     )
     .option(
+      "--average-decay <f>",
+      "hand out a running average of the global models instead of the last one: .9 for some ten of them",
+      number,
+    )
+    .option(
       "--evaluate <classes>",
       "after each round, AUROC over all sites' labelled images, without a score leaving one: normal,pneumonia",
       names,

@@ -60,8 +60,10 @@ class Run {
       const made = record(round, sites);
       const sha256 = hashOf(`model ${++this.#made}`);
       const serverState = hashOf(`state ${this.#made}`);
+      const average = hashOf(`average ${this.#made}`);
       const body = { ...made.body, sha256, parent: base };
-      this.send({ type: "round.aggregated", attempt, record: { ...made, body }, serverState, heldOutLoss });
+      const carried = { serverState, average, heldOutLoss };
+      this.send({ type: "round.aggregated", attempt, record: { ...made, body }, ...carried });
     }
     return this;
   }
@@ -172,11 +174,36 @@ describe("a federation whose models are tried", () => {
         for (const fact of run.facts) ledger.apply(fact, 0);
         const needed = ledger.neededStates(run.state);
         expect(ledger.spentStates(run.state).some((name) => needed.includes(name))).toBe(false);
-        if (checkpoint !== null && checkpoint !== genesis)
+        if (checkpoint !== null && checkpoint !== genesis) {
           expect(needed).toContain(ledger.serverStateOf(checkpoint));
+          expect(needed).toContain(ledger.averageOf(checkpoint));
+        }
+        // Nor an average that it may end with.
+        const best = stopping.best?.checkpoint ?? genesis;
+        if (best !== genesis) expect(needed).toContain(ledger.averageOf(best));
       }),
       { numRuns: 150 },
     );
+  });
+
+  it("go on with the average of the model that was gone back to, as if there had been no other", () => {
+    const run = new Run().tries(1, 0.9, 5);
+    const ledger = new Ledger([], [], []);
+    for (const fact of run.facts) ledger.apply(fact, 0);
+    const decay = { decay: 0.9 };
+    expect(run.state.checkpoint).toBe(model(1));
+    expect(ledger.carriedBy(model(1), decay).average).toEqual({
+      decay: 0.9,
+      before: hashOf("average 1"),
+      models: 2,
+    });
+    expect(ledger.carriedBy(model(2), decay).average).toMatchObject({
+      before: hashOf("average 2"),
+      models: 3,
+    });
+    // The first model is its own average.
+    expect(ledger.carriedBy(genesis, decay).average).toBeUndefined();
+    expect(ledger.carriedBy(model(1), undefined).average).toBeUndefined();
   });
 
   describe("and that may end early", () => {

@@ -68,6 +68,7 @@ function goOn(
     attempt,
     record: event.record,
     serverState: event.serverState ?? null,
+    average: event.average ?? null,
     ...(event.totals === undefined ? {} : { totals: event.totals }),
   };
   const facts = [...before, aggregated];

@@ -17,17 +17,18 @@ export async function aggregateRound(
   const { round, attempt, base: parent, contributions } = position;
   const { aggregation, federation } = ports.row.plan.body;
   if (aggregation.secure === "masked") return closeMasked(ports, position, await ports.maskedRound());
-  const strategy = { strategy: strategyOf(aggregation.strategy), serverState: ports.serverState };
+  const { serverState: state, average: job } = ports;
+  const strategy = { strategy: strategyOf(aggregation.strategy), serverState: state, average: job };
   const folded = await foldRound(ports.aggregator, federation, strategy, position);
   if ("failure" in folded) return { type: "attempt.failed", round, attempt, ...folded.failure };
   if ("culprit" in folded) {
     const { culprit: site, reason } = folded;
     return { type: "contribution.lost", round, attempt, site, reason };
   }
-  const { sha256, serverState } = folded;
+  const { sha256, serverState, average } = folded;
   const record = ports.record({ round, sha256, parent, sites: contributions.map(({ site }) => site) });
   const heldOutLoss = meanHeldOutLoss(contributions);
-  return { type: "round.aggregated", attempt, record, serverState, heldOutLoss };
+  return { type: "round.aggregated", attempt, record, serverState, average, heldOutLoss };
 }
 
 /** Of the sites that hold images out, each counting alike; null if none does. */

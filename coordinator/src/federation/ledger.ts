@@ -7,9 +7,19 @@ import {
   type ContributionHeader,
 } from "@consilium/shared/protocol/round";
 import type { SignedMasked } from "@consilium/shared/secagg/messages";
+import type { Plan } from "@consilium/shared/plan";
+import type { NextJob } from "../aggregation/next-checkpoint.ts";
 import type { CohortRow, MaskingRow, RoundRow, SiteTotals } from "../store/store.ts";
 import { FIRST_STEP, type HeldMessage } from "./masking-steps.ts";
 import type { Contribution, Fact, FederationState } from "./types.ts";
+
+/** A model, and the running average up to it where that is another one. */
+export interface Release {
+  readonly record: Signed<CheckpointRecord>;
+  readonly average: { readonly sha256: Sha256; readonly models: number } | null;
+}
+
+type Candidates = Pick<FederationState, "checkpoint" | "accepted" | "stopping">;
 
 /** More than lie between a round and the one whose model it goes back to; what is older, a restart sweeps. */
 const RECENT_ROWS = 64;
@@ -65,30 +75,66 @@ export class Ledger {
 
   /** What the strategy left behind when it made this model. */
   serverStateOf(checkpoint: Sha256): Sha256 | null {
-    return this.#made(checkpoint)?.serverState ?? null;
+    return (
+      this.rounds.findLast((row) => row.checkpoint === checkpoint && row.serverState !== null)?.serverState ??
+      null
+    );
   }
 
-  /** Of the models that rounds may start from. */
-  neededStates({
-    checkpoint,
-    accepted,
-  }: Pick<FederationState, "checkpoint" | "accepted">): readonly Sha256[] {
-    return [checkpoint, accepted?.checkpoint ?? null].flatMap((name) =>
-      name === null ? [] : (this.serverStateOf(name) ?? []),
+  /** The running average up to this model; null where it is the model itself, or no plan asks. */
+  averageOf(checkpoint: Sha256): Sha256 | null {
+    return (
+      this.rounds.findLast((row) => row.checkpoint === checkpoint && row.average !== null)?.average ?? null
+    );
+  }
+
+  /** What the federation ends with if it ends with this model. */
+  releaseOf(checkpoint: Sha256 | null): Release | undefined {
+    const record = this.checkpoints.findLast(({ body }) => body.sha256 === checkpoint);
+    if (record === undefined) return undefined;
+    const { sha256 } = record.body;
+    const average = this.averageOf(sha256);
+    return { record, average: average && { sha256: average, models: this.generation(sha256) } };
+  }
+
+  /** How many models lie between the initial one, which is not counted, and this one, which is. */
+  generation(checkpoint: Sha256): number {
+    const parents = new Map(this.checkpoints.map(({ body }) => [body.sha256, body.parent]));
+    const seen = new Set<Sha256>();
+    // A round that changes nothing makes a model that is its own ancestor.
+    for (let at: Sha256 | null = checkpoint; at !== null && !seen.has(at); at = parents.get(at) ?? null) {
+      seen.add(at);
+    }
+    return Math.max(0, seen.size - 1);
+  }
+
+  /** What making a model from this base goes on with. */
+  carriedBy(base: Sha256, average: Plan["average"]): Pick<NextJob, "serverState" | "average"> {
+    const generation = this.generation(base);
+    const job =
+      average === undefined || generation === 0
+        ? undefined
+        : { decay: average.decay, before: this.averageOf(base) ?? base, models: generation + 1 };
+    return { serverState: this.serverStateOf(base), average: job };
+  }
+
+  /** Of the models that rounds may start from, or that the federation may end with. */
+  neededStates({ checkpoint, accepted, stopping }: Candidates): readonly Sha256[] {
+    return [checkpoint, accepted?.checkpoint, stopping.best?.checkpoint].flatMap((name) =>
+      name === undefined || name === null
+        ? []
+        : [this.serverStateOf(name) ?? [], this.averageOf(name) ?? []].flat(),
     );
   }
 
   /** Of models that no round starts from any more; of recent rounds, as those of older ones went before. */
-  spentStates(state: Pick<FederationState, "checkpoint" | "accepted">): readonly Sha256[] {
-    const needed = this.neededStates(state);
+  spentStates(state: Candidates): readonly Sha256[] {
+    // An average of models that are all the same is one of them.
+    const kept = new Set([...this.neededStates(state), ...this.checkpoints.map(({ body }) => body.sha256)]);
     return this.rounds
       .slice(-RECENT_ROWS)
-      .flatMap(({ serverState }) => serverState ?? [])
-      .filter((name) => !needed.includes(name));
-  }
-
-  #made(checkpoint: Sha256): RoundRow | undefined {
-    return this.rounds.findLast((row) => row.checkpoint === checkpoint && row.serverState !== null);
+      .flatMap(({ serverState, average }) => [serverState ?? [], average ?? []].flat())
+      .filter((name) => !kept.has(name));
   }
 
   apply(fact: Fact, atMs: number): void {
@@ -112,6 +158,7 @@ export class Ledger {
           masking: null,
           totals: null,
           serverState: null,
+          average: null,
           verdict: null,
           resumed: false,
         });
@@ -156,6 +203,7 @@ export class Ledger {
           masking: null,
           totals: fact.totals ?? null,
           serverState: fact.serverState,
+          average: fact.average,
         });
         this.checkpoints.push(fact.record);
         return;

@@ -15,8 +15,9 @@ import type { LeftOut } from "@consilium/shared/secagg/coordinator/unmask";
 import { required } from "@consilium/shared/secagg/required";
 import { strategyOf } from "@consilium/shared/strategy-schema";
 import type { MaskedFold, MaskedSums } from "../aggregation/fold-masked.ts";
-import { OWN } from "../aggregation/next-checkpoint.ts";
+import type { AverageJob } from "../aggregation/running-average.ts";
 import type { Aggregator } from "../aggregation/tasks.ts";
+import { OWN } from "../blobs/hashed.ts";
 import type { FederationRow } from "../store/store.ts";
 import { isOwnFault } from "../faults.ts";
 import type { MaskedRound } from "./masked-round.ts";
@@ -28,6 +29,8 @@ export interface MaskedSumPorts {
   readonly row: Pick<FederationRow, "federation" | "planHash" | "plan">;
   /** What the strategy left behind when it made the round's base. */
   readonly serverState: Sha256 | null;
+  /** Where a running average is to be written. */
+  readonly average?: AverageJob | undefined;
   readonly record: (record: Omit<CheckpointRecord, "federation" | "planHash">) => Signed<CheckpointRecord>;
 }
 
@@ -36,7 +39,7 @@ export interface MaskedSumPorts {
  * @throws what is this machine's affair, such as disk.full
  */
 export async function closeMasked(
-  { aggregator, identity, row, serverState, record }: MaskedSumPorts,
+  { aggregator, identity, row, serverState, average, record }: MaskedSumPorts,
   position: AggregatingPosition,
   masked: MaskedRound,
 ): Promise<Happening> {
@@ -54,7 +57,7 @@ export async function closeMasked(
   }
   const strategy = strategyOf(row.plan.body.aggregation.strategy);
   const summed = await openMaskedSums(masked, position, async ({ leftOut, ...job }) => {
-    const folded = await aggregator.foldMasked({ ...job, base, strategy, serverState });
+    const folded = await aggregator.foldMasked({ ...job, base, strategy, serverState, average });
     const sites = job.sums
       .filter((_, i) => !folded.garbled.includes(i))
       .flatMap(({ unmasking }) => unmasking.survivors)
@@ -63,10 +66,11 @@ export async function closeMasked(
     return { opened: { ...folded, totals: withGroups(folded, { leftOut, ...job }) }, sites };
   });
   if ("failure" in summed) return { type: "attempt.failed", round, attempt, ...summed.failure };
-  const { sha256, totals, serverState: state } = summed.opened;
+  const { sha256, totals, ...next } = summed.opened;
   const made = record({ round, sha256, parent: base, sites: summed.sites });
   const heldOutLoss = totals.heldOutLoss ?? null;
-  return { type: "round.aggregated", attempt, record: made, totals, serverState: state, heldOutLoss };
+  const carried = { serverState: next.serverState, average: next.average };
+  return { type: "round.aggregated", attempt, record: made, totals, ...carried, heldOutLoss };
 }
 
 /** A round counts with the plan's fewest sites or not at all, also where groups were left out of it. */

@@ -111,6 +111,7 @@ const row = (round: number, health: RoundHealth, outcome: RoundRow["outcome"] = 
   masking: null,
   totals: null,
   serverState: null,
+  average: null,
   verdict: null,
   resumed: false,
   contributions: [

@@ -4,20 +4,35 @@ import type { Signed } from "@consilium/shared/crypto/signed";
 import type { FederationId, Sha256, SiteId } from "@consilium/shared/ids";
 import type { FederationPosition } from "@consilium/shared/protocol/events";
 import type { CheckpointRecord, RoundOpening } from "@consilium/shared/protocol/round";
+import type { FederationRow } from "../store/store.ts";
+import type { Release } from "./ledger.ts";
 import { judgeAnswer } from "./masking-steps.ts";
 import type { FederationState, OpenPosition, Position } from "./types.ts";
 
-/** Signs each opening once; all sites of the cohort are shown the same bytes. */
+/** Signs each opening once, and what is released; all sites are shown the same bytes. */
 export class OpeningSigner {
   readonly #identity: Identity;
   readonly #federation: FederationId;
   readonly #planHash: Sha256;
+  readonly #decay: number;
   #newest: Signed<RoundOpening> | null = null;
+  #average: Signed<CheckpointRecord> | null = null;
 
-  constructor(identity: Identity, federation: FederationId, planHash: Sha256) {
+  constructor(identity: Identity, { federation, planHash, plan }: FederationRow) {
     this.#identity = identity;
     this.#federation = federation;
     this.#planHash = planHash;
+    this.#decay = plan.body.average?.decay ?? NaN;
+  }
+
+  /** What a federation that has finished hands out: its last model, or the running average up to it. */
+  released({ record, average }: Release): Signed<CheckpointRecord> {
+    if (average === null || this.#average?.body.sha256 === average.sha256) return this.#average ?? record;
+    const { sha256: parent, ...rest } = record.body;
+    const { sha256, models } = average;
+    const body = { ...rest, sha256, parent, average: { decay: this.#decay, models } };
+    this.#average = sign("checkpoint", body, this.#identity);
+    return this.#average;
   }
 
   opening({
@@ -50,7 +65,7 @@ export function positionFor(
     nowMs,
   }: {
     readonly openings: OpeningSigner;
-    readonly newest: Signed<CheckpointRecord> | undefined;
+    readonly newest: Release | undefined;
     readonly nowMs: number;
   },
 ): FederationPosition {
@@ -80,7 +95,7 @@ export function positionFor(
       if (newest === undefined) throw new Error("a finished federation has a global model");
       return {
         phase: "finished",
-        checkpoint: newest,
+        checkpoint: openings.released(newest),
         ...(position.stopped && { stopped: position.stopped }),
       };
   }

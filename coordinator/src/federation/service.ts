@@ -85,7 +85,7 @@ export class FederationService {
     this.#layout = parts.layout;
     this.images = images;
     this.#journal = new Journal(ports, row.federation, parts.ledger);
-    this.#openings = new OpeningSigner(ports.identity, row.federation, row.planHash);
+    this.#openings = new OpeningSigner(ports.identity, row);
     const rosterOf = (sites: readonly SiteId[]) => parts.book.rosterOf(sites);
     this.#maskings = new Maskings({ ...ports, plan: row.plan.body, ledger: parts.ledger, rosterOf });
     this.#errands = new Errands(ports.clock, ({ code }) => {
@@ -190,7 +190,7 @@ export class FederationService {
   position(site: SiteId): FederationPosition {
     return positionFor(site, this.#state, {
       openings: this.#openings,
-      newest: this.#ledger.checkpoints.findLast(({ body }) => body.sha256 === this.#state.checkpoint),
+      newest: this.#ledger.releaseOf(this.#state.checkpoint),
       nowMs: this.#ports.clock.now(),
     });
   }
@@ -379,7 +379,7 @@ export class FederationService {
       aggregator: this.#ports.aggregator,
       identity: this.#ports.identity,
       row: this.#row,
-      serverState: this.#ledger.serverStateOf(position.base),
+      ...this.#ledger.carriedBy(position.base, this.plan.body.average),
       maskedRound: () => this.maskedRound(position),
       record: (record) => this.#record(record),
     });

@@ -63,6 +63,9 @@ export function federationStatus(parts: StatusParts): FederationStatus {
     step: position.phase === "open" ? (position.masking?.step ?? null) : null,
     deadlineAt: position.phase === "open" ? isoTime(position.deadlineAtMs) : null,
     checkpoint: state.checkpoint,
+    average:
+      parts.rounds.findLast((row) => row.checkpoint === state.checkpoint && row.average !== null)?.average ??
+      null,
     parameters: parts.parameters,
     sites: parts.sites.map(({ site, print, live, hold, totals }): SiteStatus => {
       const connected = state.connected.includes(site);

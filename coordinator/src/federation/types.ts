@@ -217,6 +217,8 @@ export type FederationEvent = { readonly atMs: number } & (
       readonly alarm?: string | undefined;
       /** What the strategy goes on with from this model. */
       readonly serverState?: Sha256 | null;
+      /** The running average up to this model. */
+      readonly average?: Sha256 | null;
       /** Mean held-out loss of the round's base; null if no site has tried it. */
       readonly heldOutLoss?: number | null;
     }
@@ -307,6 +309,7 @@ export type Fact =
       readonly record: Signed<CheckpointRecord>;
       readonly totals?: RoundTotals;
       readonly serverState: Sha256 | null;
+      readonly average: Sha256 | null;
     }
   | {
       readonly fact: "site.sat-out";

@@ -31,7 +31,10 @@ export function blobRoutes(ports: {
         const session = access.siteOrOperator(request);
         const { sha256 } = request.params;
         const owner = session?.federation ?? null;
-        const isThere = (await store.isCheckpoint(sha256, owner)) || (await isStart(store, sha256, owner));
+        const isThere =
+          (await store.isCheckpoint(sha256, owner)) ||
+          (await store.isAverage(sha256, owner)) ||
+          (await isStart(store, sha256, owner));
         if (!isThere) throw new ConsiliumError("blob.unknown");
         const sizeBytes = await blobs.sizeOf(sha256);
         if (sizeBytes === null) throw new ConsiliumError("blob.unknown");

@@ -71,9 +71,9 @@ export async function writeFact(
       return;
     case "round.aggregated":
       await db.run(
-        `UPDATE rounds SET outcome = 'aggregated', checkpoint = ?, server_state = ?, closed_at_ms = ?
+        `UPDATE rounds SET outcome = 'aggregated', checkpoint = ?, server_state = ?, average = ?, closed_at_ms = ?
          WHERE federation = ? AND round = ? AND attempt = ?`,
-        [fact.record.body.sha256, fact.serverState, atMs, federation, fact.round, fact.attempt],
+        [fact.record.body.sha256, fact.serverState, fact.average, atMs, federation, fact.round, fact.attempt],
       );
       await writeCheckpoint(db, federation, fact.record, atMs);
       await writeMasking(db, federation, fact);

@@ -169,4 +169,5 @@ export const MIGRATIONS: readonly string[] = [
     renewed_at_ms INTEGER NOT NULL
   ) STRICT;
   `,
+  "ALTER TABLE rounds ADD COLUMN average TEXT",
 ];

@@ -19,6 +19,7 @@ export const roundRow = z
     excluded: jsonColumn(exclusionsSchema),
     checkpoint: sha256Schema.nullable(),
     server_state: sha256Schema.nullable(),
+    average: sha256Schema.nullable(),
     verdict: jsonColumn(verdictSchema).nullable(),
     resumed: z.int(),
   })
@@ -33,6 +34,7 @@ export const roundRow = z
     excluded: row.excluded,
     checkpoint: row.checkpoint,
     serverState: row.server_state,
+    average: row.average,
     verdict: row.verdict,
     resumed: row.resumed === 1,
   }));

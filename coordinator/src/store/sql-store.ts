@@ -214,6 +214,10 @@ export function openSqlStore(db: SqlDatabase): Store {
       const rows = await db.all(ownerRow, "SELECT federation FROM checkpoints WHERE sha256 = ?", [sha256]);
       return rows.some((row) => federation === null || row.federation === federation);
     },
+    isAverage: async (sha256, federation) => {
+      const rows = await db.all(ownerRow, "SELECT federation FROM rounds WHERE average = ?", [sha256]);
+      return rows.some((row) => federation === null || row.federation === federation);
+    },
     contribution: async (federation, site, round, attempt) => {
       const row = await db.first(
         headerRow,

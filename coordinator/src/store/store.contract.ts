@@ -204,6 +204,7 @@ export function storeContract(name: string, makeHarness: () => Promise<StoreHarn
           attempt: 2 as Attempt,
           record: record(1, ["a"]),
           serverState: hashOf("state 1"),
+          average: hashOf("average 1"),
         },
         { fact: "federation.finished", checkpoint: hashOf("checkpoint 1") },
       ];
@@ -215,6 +216,11 @@ export function storeContract(name: string, makeHarness: () => Promise<StoreHarn
       store = await harness.reopen();
       expect(await store.rounds(federation)).toEqual(ledger.rounds);
       expect(await store.checkpoints(federation)).toEqual(ledger.checkpoints);
+      expect(await store.isAverage(hashOf("average 1"), federation)).toBe(true);
+      expect(await store.isAverage(hashOf("average 1"), siteId("other") as string as typeof federation)).toBe(
+        false,
+      );
+      expect(await store.isAverage(hashOf("checkpoint 1"), null)).toBe(false);
       expect(await store.contributionTotals(federation)).toEqual([
         { site: "a", contributions: 2, receivedBytes: 200 },
       ]);

@@ -69,6 +69,8 @@ export interface RoundRow {
   readonly totals: RoundTotals | null;
   /** What the strategy goes on with from the checkpoint. */
   readonly serverState: Sha256 | null;
+  /** The running average of models up to the checkpoint. */
+  readonly average: Sha256 | null;
   /** On the base, where the plan has models tried. */
   readonly verdict: Verdict | null;
   /** Whether a person let training go on after this attempt had paused it. */
@@ -161,6 +163,8 @@ export interface Store {
   checkpoints(federation: FederationId): Promise<readonly Signed<CheckpointRecord>[]>;
   /** Of this federation, or of any. */
   isCheckpoint(sha256: Sha256, federation: FederationId | null): Promise<boolean>;
+  /** A running average, likewise; its bytes may be gone. */
+  isAverage(sha256: Sha256, federation: FederationId | null): Promise<boolean>;
   contribution(
     federation: FederationId,
     site: SiteId,

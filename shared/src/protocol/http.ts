@@ -161,6 +161,8 @@ export const federationStatusSchema = z.strictObject({
   deadlineAt: z.iso.datetime().nullable(),
   /** The newest global model. */
   checkpoint: sha256Schema.nullable(),
+  /** The running average up to it, where the plan asks for one and there are two models. */
+  average: sha256Schema.nullable(),
   parameters: z.int().nullable(),
   sites: z.array(siteStatusSchema).readonly(),
   /** Sites that wait for the approval of those on the roster. */

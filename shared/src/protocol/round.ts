@@ -73,6 +73,8 @@ export const checkpointRecordSchema = z.strictObject({
   planHash: sha256Schema,
   parent: sha256Schema.nullable(),
   sites: z.array(siteIdSchema).readonly(),
+  /** Of a running average of global models, whose `parent` is the last of them; it is what a federation ends with, if its plan asks for it. */
+  average: z.strictObject({ decay: z.number(), models: z.int().min(2) }).optional(),
 });
 export type CheckpointRecord = z.infer<typeof checkpointRecordSchema>;
 

@@ -40,6 +40,8 @@ export interface ModelCard extends Omit<EncoderCard, "timm"> {
     readonly strategy: StrategyName;
     readonly secureAggregation: Plan["aggregation"]["secure"];
     readonly privacy: Plan["privacy"];
+    /** Null for a global model as it is; otherwise of how many the encoder is a running average. */
+    readonly average: NonNullable<CheckpointRecord["average"]> | null;
   };
   readonly lineage: {
     readonly checkpoint: string;
@@ -71,6 +73,7 @@ export function modelCard(sources: CardSources): ModelCard {
       strategy: strategyOf(plan.aggregation.strategy).name,
       secureAggregation: plan.aggregation.secure,
       privacy: plan.privacy,
+      average: record?.average ?? null,
     },
     lineage: {
       checkpoint,
@@ -90,8 +93,16 @@ export function originOf({
   record,
 }: Pick<CardSources, "checkpoint" | "record">): Readonly<Record<string, string>> {
   if (record === null) return { checkpoint, trained: "at one site" };
-  const { federation, round, planHash } = record;
-  return { checkpoint, trained: "by a federation", federation, round: String(round), plan: planHash };
+  const { federation, round, planHash, average } = record;
+  const averaged = average && { average: `of ${average.models} global models, decay ${average.decay}` };
+  return {
+    checkpoint,
+    trained: "by a federation",
+    federation,
+    round: String(round),
+    plan: planHash,
+    ...averaged,
+  };
 }
 
 /** What a card lies beside. */
@@ -183,11 +194,14 @@ function howToUse({ input, grey }: ModelCard, format: EncoderFormat): readonly s
 }
 
 function trainingRows({ training }: ModelCard): readonly (readonly string[])[] {
-  const { pretext, round, rounds, strategy, secureAggregation, privacy } = training;
+  const { pretext, round, rounds, strategy, secureAggregation, privacy, average } = training;
   return [
     ["pretext task", pretext.task],
     ["rounds", round === null ? "none: one site alone" : `${round} of ${rounds} planned`],
     ["aggregation", strategy],
+    ...(average === null
+      ? []
+      : [["weights", `running average of ${average.models} global models, decay ${average.decay}`]]),
     [
       "updates",
       secureAggregation === "masked"

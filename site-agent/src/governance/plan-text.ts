@@ -19,6 +19,9 @@ export function planLines(plan: Plan): readonly (readonly [string, string])[] {
     ],
     ["learns", `${pretext.task}, without labels; a ${model.size} vision transformer on images of ${size}`],
     ["starts from", startsFrom(plan)],
+    ...(plan.average === undefined
+      ? []
+      : [["ends with", `a running average of the global models, decay ${plan.average.decay}`] as const]),
     [
       "each round",
       `${training.localEpochs} passes over this site's images in batches of ${training.batchSize}, on this machine`,

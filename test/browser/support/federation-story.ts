@@ -92,6 +92,7 @@ export function federationAt(moment: Moment): FederationStatus {
     candidates: [],
     phase,
     stopped: null,
+    average: null,
     summary: summaryOf(phase, completed, rounds),
     round: underway ? completed + 1 : completed,
     rounds,

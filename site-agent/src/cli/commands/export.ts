@@ -1,4 +1,5 @@
 import { ConsiliumError } from "@consilium/shared/errors";
+import type { CheckpointRecord } from "@consilium/shared/protocol/round";
 import { formatBytes } from "@consilium/shared/units";
 import { Option, type Command } from "commander";
 import { readTextIfPresent, writeFileAtomic } from "../../home/files.ts";
@@ -48,7 +49,7 @@ federation's own format, byte for byte as it was signed.`,
       await writeFileAtomic(out, model.bytes);
       output.result(
         { format, from, checkpoint: model.sha256, bytes: model.bytes.length },
-        `Written: ${formatBytes(model.bytes.length)}, sha256 ${model.sha256}.`,
+        `Written: ${formatBytes(model.bytes.length)}, sha256 ${model.sha256}.${averageText(model.record)}`,
       );
       return;
     }
@@ -74,11 +75,17 @@ federation's own format, byte for byte as it was signed.`,
     await writeFileAtomic(`${out}.md`, describeCard(card, format));
     output.result(
       { format, from, checkpoint: model.sha256, bytes: bytes.length, card },
-      `Written: ${formatBytes(bytes.length)}, with a card beside it for programs (.json) and one for people (.md).
+      `Written: ${formatBytes(bytes.length)}, with a card beside it for programs (.json) and one for people (.md).${averageText(model.record)}
   ${LOADING[format]}`,
     );
   });
 }
+
+/** Which of the federation's models it is, if not the last. */
+const averageText = (record: CheckpointRecord | null): string =>
+  record?.average === undefined
+    ? ""
+    : `\n  weights      the running average of ${record.average.models} global models, as the plan asks for`;
 
 const LOADING = {
   safetensors:
