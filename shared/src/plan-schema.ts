@@ -1,5 +1,6 @@
 /** The plan's shape and defaults, importable by a browser. See plan.ts for what is done with one. */
 import { z } from "zod";
+import { ENCODER_DEPTHS } from "./encoder-widths.ts";
 import { healthPlanSchema } from "./health/schema.ts";
 import { greySchema, volumeSchema } from "./grey-schema.ts";
 import { federationIdSchema } from "./ids.ts";
@@ -48,6 +49,8 @@ const trainingSchema = z.strictObject({
   clipGlobalNorm: z.number().positive().default(1),
   /** FedProx: adds mu / 2 times the squared distance from the round's model to the local loss. 0 leaves it out. */
   proximalMu: z.number().min(0).max(100).default(0),
+  /** The encoder's first blocks, with class token and patch projection, stay as they were and travel in no update; 0: these two alone. */
+  frozenBlocks: z.int().min(0).optional(),
   /** Moments stay at the site in either case and are never averaged. */
   optimizerState: z.enum(["keep", "reset"]).default("keep"),
 });
@@ -226,6 +229,14 @@ export const planSchema = z
     path: ["acceptance"],
     message:
       "a held-out loss would leave the site without noise; leave acceptance out of a plan with privacy",
+  })
+  .refine(({ training, start }) => training.frozenBlocks === undefined || start !== undefined, {
+    path: ["training", "frozenBlocks"],
+    message: "random weights are nothing to keep; give a model to start from (plan --start-from)",
+  })
+  .refine(({ training, model }) => (training.frozenBlocks ?? 0) <= ENCODER_DEPTHS[model.size], {
+    path: ["training", "frozenBlocks"],
+    message: "the encoder has fewer blocks: nano 6, the others 12",
   })
   .refine(({ stop, acceptance }) => stop === undefined || acceptance !== null, {
     path: ["stop"],

@@ -3,7 +3,7 @@ import type { Plan } from "@consilium/shared/plan-schema";
 import { pretextInWords } from "@consilium/shared/pretext-words";
 import { describeStrategy, fewestInSum, groupSitesOf } from "@consilium/shared/strategy-schema";
 import { formatBytes, formatDurationMs } from "@consilium/shared/units";
-import { formatCount } from "./derive.ts";
+import { formatCount, formatShare, shortHash } from "./derive.ts";
 
 export interface PlanLine {
   readonly label: string;
@@ -41,7 +41,12 @@ function describeInput(model: Plan["model"]): string {
   return `volumes of ${depthPx} slices of ${imagePx} × ${imagePx} in patches of ${patchDepthPx} × ${patchPx} × ${patchPx} voxels${shown}`;
 }
 
-export function describePlan(plan: Plan, parameters: number | null): readonly PlanLine[] {
+/** @param sent weights of an update: all, unless the plan freezes some */
+export function describePlan(
+  plan: Plan,
+  parameters: number | null,
+  sent: number | null = parameters,
+): readonly PlanLine[] {
   const { model, pretext, training, aggregation } = plan;
   const weights = parameters === null ? "" : `, ${formatCount(parameters)} weights`;
   const lines: readonly PlanLine[] = [
@@ -61,14 +66,45 @@ export function describePlan(plan: Plan, parameters: number | null): readonly Pl
       label: "Together",
       text: `${describeStrategy(aggregation.strategy)} A round needs ${plan.minSites} ${plan.minSites === 1 ? "site" : "sites"} and closes after ${limit(plan.roundDeadlineMs)} at the latest.`,
     },
+    ...describeBeginningAndEnd(plan),
     ...(plan.privacy.unit === "none" ? [] : [{ label: "Privacy", text: describePrivacy(plan.privacy) }]),
     ...describeEvaluation(plan),
     {
       label: "What leaves a site",
-      text: `Weight updates${parameters === null ? "" : ` (about ${formatBytes((parameters * aggregation.linkBits) / 8)} a round)`}, ${PROTECTION[aggregation.secure]} Once, histograms of what the images are like. Images, labels, names and headers stay.`,
+      text: `Weight updates${sent === null ? "" : ` (about ${formatBytes((sent * aggregation.linkBits) / 8)} a round)`}, ${PROTECTION[aggregation.secure]} Once, histograms of what the images are like. Images, labels, names and headers stay.`,
     },
   ];
   return lines.map(({ label, text }) => ({ label, text: keepUnitsWithNumbers(text) }));
+}
+
+/** From what it starts, what of that stays, when it ends and with what; only where the plan says other than usual. */
+function describeBeginningAndEnd({ start, training, stop, average }: Plan): readonly PlanLine[] {
+  const { frozenBlocks } = training;
+  const stays =
+    frozenBlocks === undefined
+      ? ""
+      : ` Its patch projection${frozenBlocks === 0 ? "" : ` and the first ${frozenBlocks} of its blocks`} are not trained and travel in no update.`;
+  const ends = [
+    ...(stop === undefined
+      ? []
+      : [
+          `After ${stop.patience} models in a row that are no better on patients held out than the best one, by ${formatShare(stop.minImprovement)}, it ends early, with the best.`,
+        ]),
+    ...(average === undefined
+      ? []
+      : [`The result is a running average of the global models (decay ${average.decay}).`]),
+  ];
+  return [
+    ...(start === undefined
+      ? []
+      : [
+          {
+            label: "Starts from",
+            text: `An existing model (${formatBytes(start.bytes)}, sha256 ${shortHash(start.sha256)}); origin: ${start.origin}.${stays}`,
+          },
+        ]),
+    ...(ends.length === 0 ? [] : [{ label: "Ends", text: ends.join(" ") }]),
+  ];
 }
 
 /** The one thing that follows from labels; only where the plan asks. */

@@ -3,6 +3,7 @@
  * few chunks of each update. Sites are folded in order of their names, so the same contributions give the same bits.
  */
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
+import { trainedPart } from "@consilium/shared/frozen";
 import type { Identity } from "@consilium/shared/crypto/identity";
 import type { Attempt, FederationId, Round, Sha256, SiteId } from "@consilium/shared/ids";
 import { vectorLength } from "@consilium/shared/manifest";
@@ -32,6 +33,8 @@ export interface CheckJob {
   readonly attempt: Attempt;
   readonly base: Sha256;
   readonly site: SiteId;
+  /** Of the plan. */
+  readonly frozenBlocks?: number | undefined;
 }
 
 /**
@@ -43,7 +46,7 @@ export async function fold(job: FoldJob, blobs: Blobs, reader: Identity): Promis
   const { combine } = strategyFor(job.strategy);
   const { contributions } = job;
   const mean = await combine({
-    length: vectorLength(head.manifest),
+    length: vectorLength(trainedPart(head.manifest, job.frozenBlocks).manifest),
     examples: contributions.map(({ examples }) => examples),
     read: (i) => contributed(job, at(contributions, i), { blobs, reader, head }),
   });
@@ -92,11 +95,12 @@ export async function checkCheckpoint(read: () => ByteSource): Promise<Checkpoin
 }
 
 function sealedUpdate(
-  { federation, round, attempt, site }: CheckJob,
+  { federation, round, attempt, site, frozenBlocks }: CheckJob,
   source: ByteSource,
   reader: Identity,
-  { manifest }: CheckpointHead,
+  head: CheckpointHead,
 ): SealedUpdate {
+  const { manifest } = trainedPart(head.manifest, frozenBlocks);
   return { source, reader, manifest, context: { kind: "update", federation, round, attempt, site } };
 }
 

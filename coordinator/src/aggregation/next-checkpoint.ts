@@ -1,6 +1,7 @@
 /** The next checkpoint out of its base and the mean update, and the state that the strategy goes on with. */
 import { checkpointHeader } from "@consilium/shared/codec";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { trainedPart } from "@consilium/shared/frozen";
 import type { Sha256 } from "@consilium/shared/ids";
 import type { Manifest } from "@consilium/shared/manifest";
 import type { StrategyPlan } from "@consilium/shared/strategy-schema";
@@ -19,6 +20,8 @@ export interface NextJob {
   readonly serverState: Sha256 | null;
   /** Where the plan asks for an average, and there is a model before this one. */
   readonly average?: AverageJob | undefined;
+  /** Of the plan; the mean is of the weights behind them. */
+  readonly frozenBlocks?: number | undefined;
 }
 
 export interface NextModel extends StoredBlob {
@@ -41,7 +44,8 @@ export async function writeNext(
 ): Promise<NextModel> {
   const { step } = strategyFor(job.strategy);
   const state = await readState(job.serverState, step, blobs, mean.length);
-  const model = await blobs.write(nextValues(job.base, blobs, head, { step, state, mean }));
+  const { offset: frozen } = trainedPart(head.manifest, job.frozenBlocks);
+  const model = await blobs.write(nextValues(job.base, blobs, head, { step, state, mean, frozen }));
   const serverState = state.size === 0 ? null : await writeState(state, blobs);
   const average = job.average && (await writeAverage(job.average, model.sha256, blobs, head));
   return { ...model, serverState, average: average ?? null };
@@ -56,15 +60,24 @@ async function* nextValues(
     step,
     state,
     mean,
-  }: { readonly step: ServerStep; readonly state: ServerState } & Pick<ServerSlice, "mean">,
+    frozen,
+  }: {
+    readonly step: ServerStep;
+    readonly state: ServerState;
+    /** Elements at the beginning that stay. */
+    readonly frozen: number;
+  } & Pick<ServerSlice, "mean">,
 ) {
   yield head.header;
   for await (const { offset, values } of checkpointValues(readHashed(blobs, base, OWN), head)) {
-    const end = offset + values.length;
+    const kept = Math.min(values.length, Math.max(0, frozen - offset));
+    if (kept > 0) yield toBytes(values.subarray(0, kept));
+    if (kept === values.length) continue;
+    const [start, end] = [offset + kept - frozen, offset + values.length - frozen];
     const next = step.update({
-      base: values,
-      mean: mean.subarray(offset, end),
-      state: new Map([...state].map(([name, vector]) => [name, vector.subarray(offset, end)])),
+      base: values.subarray(kept),
+      mean: mean.subarray(start, end),
+      state: new Map([...state].map(([name, vector]) => [name, vector.subarray(start, end)])),
     });
     if (firstNotFinite(next) >= 0) throw new ConsiliumError("vector.not-finite");
     yield toBytes(next);

@@ -109,7 +109,22 @@ function describeStatus(status: FederationStatus): string {
     const images = compared === undefined ? "" : `, images ${compared.verdict}`;
     return `  ${site.connected ? "*" : " "} ${site.site.padEnd(20)} ${(site.hold?.reason ?? site.phase).padEnd(13)} ${site.contributions} updates, ${formatBytes(site.receivedBytes)}${images}`;
   });
-  return [...head, ...describeEvaluation(status), describeCohort(status), ...sites].join("\n");
+  return [
+    ...head,
+    ...describeFrozen(status),
+    ...describeEvaluation(status),
+    describeCohort(status),
+    ...sites,
+  ].join("\n");
+}
+
+/** What freezing layers saves; nothing where all weights travel. */
+function describeFrozen({ plan, parameters, updateParameters }: FederationStatus): readonly string[] {
+  if (parameters === null || updateParameters === null || parameters === updateParameters) return [];
+  const bytes = (weights: number): string => formatBytes((weights * plan.aggregation.linkBits) / 8);
+  return [
+    `  updates carry ${updateParameters} of ${parameters} weights: ${bytes(updateParameters)} instead of ${bytes(parameters)} from each site and round`,
+  ];
 }
 
 /** The newest one; nothing where the plan does not ask, or nobody has labels enough. */

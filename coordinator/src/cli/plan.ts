@@ -1,9 +1,9 @@
 /** `plan`: writes a federation plan with every default filled in, for people to read before they sign up to it. */
 import { writeFile } from "node:fs/promises";
-import { parsePlan, planHash, type Plan } from "@consilium/shared/plan";
+import { parsePlan, planHash } from "@consilium/shared/plan";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { USUAL_BATCH } from "@consilium/shared/pretext-schema";
-import { describeStart, openStartingFile } from "./starting-file.ts";
+import { lookAtStart, openStartingFile } from "./starting-file.ts";
 import { PLAIN_WARNING, say, type Terminal } from "./terminal.ts";
 
 export interface PlanOptions {
@@ -44,6 +44,7 @@ export interface PlanOptions {
   readonly minImprovement?: number;
   readonly averageDecay?: number;
   readonly evaluate?: readonly string[];
+  readonly frozenBlocks?: number;
   readonly startFrom?: string;
   readonly startOrigin?: string;
   readonly plain?: boolean;
@@ -53,9 +54,10 @@ export interface PlanOptions {
   readonly force?: boolean;
 }
 
-/** @throws plan.invalid, config.invalid if the file exists; what describeStart throws */
+/** @throws plan.invalid, config.invalid if the file exists; what lookAtStart throws */
 export async function writePlan(options: PlanOptions, terminal: Terminal): Promise<void> {
-  const drawn = parsePlan(
+  const start = await startOf(options);
+  const plan = parsePlan(
     withoutUndefined({
       federation: options.federation,
       title: options.title,
@@ -82,6 +84,7 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
         learningRate: options.learningRate,
         warmupRounds: options.warmupRounds ?? Math.min(1, options.rounds),
         proximalMu: options.proximalMu,
+        frozenBlocks: options.frozenBlocks,
       }),
       privacy: privacyOf(options),
       aggregation: withoutUndefined({
@@ -92,11 +95,12 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
       }),
       acceptance: acceptanceOf(options),
       stop: stopOf(options),
+      start: start?.plan,
       average: options.averageDecay === undefined ? undefined : { decay: options.averageDecay },
       health: options.evaluate === undefined ? undefined : { evaluation: { classes: options.evaluate } },
     }),
   );
-  const plan = await withStart(options, drawn);
+  start?.assertFits(plan.model);
   const text = `${JSON.stringify(plan, null, 2)}\n`;
   if (options.out === undefined) {
     terminal.print(terminal.json ? JSON.stringify(plan) : text.trimEnd());
@@ -124,15 +128,15 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
 const START_NEXT =
   "\nThe coordinator needs the file once: consilium-coordinator serve --plan PLAN --start-from FILE. Sites fetch it from there.";
 
-/** A file is looked at once the rest of the plan is right. @throws config.invalid, what describeStart throws */
-async function withStart({ startFrom, startOrigin: origin }: PlanOptions, plan: Plan): Promise<Plan> {
-  if (startFrom === undefined) {
-    if (origin === undefined) return plan;
-    const detail = "(--start-origin says of --start-from where that comes from)";
-    throw new ConsiliumError("config.invalid", { detail, culprits: ["startOrigin"] });
+/** @throws config.invalid, what lookAtStart throws */
+async function startOf({ startFrom, startOrigin: origin }: PlanOptions) {
+  if (startFrom !== undefined) {
+    const { plan, ...rest } = await lookAtStart(await openStartingFile(startFrom));
+    return { ...rest, plan: withoutUndefined({ ...plan, origin }) };
   }
-  const start = await describeStart(await openStartingFile(startFrom), plan.model);
-  return parsePlan({ ...plan, start: withoutUndefined({ ...start, origin }) });
+  if (origin === undefined) return undefined;
+  const detail = "(--start-origin says of --start-from where that comes from)";
+  throw new ConsiliumError("config.invalid", { detail, culprits: ["startOrigin"] });
 }
 
 /** A setting that the strategy does not have is a wrong field of the plan. */

@@ -229,6 +229,11 @@ their home folders, and --advertise. See docs/scaling.md.
       "--start-from <file>",
       "an existing encoder to start from: safetensors with timm's, MAE's or Hugging Face's names, or a checkpoint (consilium-site export --format checkpoint)",
     )
+    .option(
+      "--frozen-blocks <n>",
+      "with --start-from: the encoder's first blocks stay as they are and travel in no update; 0 keeps the patch projection alone",
+      number,
+    )
     .option("--start-origin <text>", "where that comes from, for those who are to approve the plan")
     .option("--plain", "no masks: the coordinator can read each update; every site has to allow it")
     .option("--out <file>", "where to write it; standard output if absent")

@@ -37,19 +37,27 @@ export async function openStartingFile(file: string): Promise<StartingFile> {
   return { sha256: sha256Schema.parse(hash.digest("hex")), bytes, read };
 }
 
-/**
- * What the plan says of it. That every weight fits, each site finds out; what would be in vain for all is found here.
- * @throws weights.unreadable, weights.foreign, start.unfit, frame.*
- */
-export async function describeStart(
-  { sha256, bytes, read }: StartingFile,
-  model: Plan["model"],
-): Promise<Omit<StartPlan, "origin">> {
+export interface LookedAt {
+  /** What the plan says of it. */
+  readonly plan: Omit<StartPlan, "origin">;
+  /**
+   * That every weight fits, each site finds out; what would be in vain for all is found here.
+   * @throws weights.foreign, start.unfit
+   */
+  readonly assertFits: (model: Plan["model"]) => void;
+}
+
+/** @throws weights.unreadable, frame.* */
+export async function lookAtStart({ sha256, bytes, read }: StartingFile): Promise<LookedAt> {
   const first = await firstBytes(read(), PREFIX_BYTES);
   const isCheckpoint = Buffer.from(first).toString("latin1").startsWith(CHECKPOINT_MAGIC);
   const shapes = isCheckpoint ? await checkpointShapes(read()) : await safetensorsShapes(first, read());
-  assertFits(shapes, model, isCheckpoint);
-  return { sha256, bytes, format: isCheckpoint ? "checkpoint" : "safetensors" };
+  return {
+    plan: { sha256, bytes, format: isCheckpoint ? "checkpoint" : "safetensors" },
+    assertFits: (model) => {
+      assertFits(shapes, model, isCheckpoint);
+    },
+  };
 }
 
 function assertFits(shapes: Shapes, model: Plan["model"], isCheckpoint: boolean): void {

@@ -15,10 +15,15 @@ export async function aggregateRound(
   ports: AggregatePorts,
 ): Promise<Happening> {
   const { round, attempt, base: parent, contributions } = position;
-  const { aggregation, federation } = ports.row.plan.body;
+  const { aggregation, federation, training } = ports.row.plan.body;
   if (aggregation.secure === "masked") return closeMasked(ports, position, await ports.maskedRound());
   const { serverState: state, average: job } = ports;
-  const strategy = { strategy: strategyOf(aggregation.strategy), serverState: state, average: job };
+  const strategy = {
+    strategy: strategyOf(aggregation.strategy),
+    serverState: state,
+    average: job,
+    frozenBlocks: training.frozenBlocks,
+  };
   const folded = await foldRound(ports.aggregator, federation, strategy, position);
   if ("failure" in folded) return { type: "attempt.failed", round, attempt, ...folded.failure };
   if ("culprit" in folded) {

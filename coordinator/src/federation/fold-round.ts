@@ -17,7 +17,7 @@ export type FoldedRound =
 export async function foldRound(
   aggregator: Aggregator,
   federation: FederationId,
-  strategy: Pick<NextJob, "strategy" | "serverState" | "average">,
+  strategy: Pick<NextJob, "strategy" | "serverState" | "average" | "frozenBlocks">,
   { round, attempt, base, contributions }: AggregatingPosition,
 ): Promise<FoldedRound> {
   const updates = contributions.map(({ site, examples, sealedSha256 }) => {

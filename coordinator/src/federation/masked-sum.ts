@@ -55,9 +55,10 @@ export async function closeMasked(
     const cohort = { federation, planHash, attempt, sites: summed.sites, sum: Array.from(summed.opened) };
     return { type: "cohort.summed", attempt, record: sign("cohort", cohort, identity) };
   }
-  const strategy = strategyOf(row.plan.body.aggregation.strategy);
+  const { aggregation, training } = row.plan.body;
+  const next = { strategy: strategyOf(aggregation.strategy), frozenBlocks: training.frozenBlocks };
   const summed = await openMaskedSums(masked, position, async ({ leftOut, ...job }) => {
-    const folded = await aggregator.foldMasked({ ...job, base, strategy, serverState, average });
+    const folded = await aggregator.foldMasked({ ...job, base, ...next, serverState, average });
     const sites = job.sums
       .filter((_, i) => !folded.garbled.includes(i))
       .flatMap(({ unmasking }) => unmasking.survivors)
@@ -66,11 +67,11 @@ export async function closeMasked(
     return { opened: { ...folded, totals: withGroups(folded, { leftOut, ...job }) }, sites };
   });
   if ("failure" in summed) return { type: "attempt.failed", round, attempt, ...summed.failure };
-  const { sha256, totals, ...next } = summed.opened;
-  const made = record({ round, sha256, parent: base, sites: summed.sites });
+  const { sha256, totals, ...made } = summed.opened;
+  const signed = record({ round, sha256, parent: base, sites: summed.sites });
   const heldOutLoss = totals.heldOutLoss ?? null;
-  const carried = { serverState: next.serverState, average: next.average };
-  return { type: "round.aggregated", attempt, record: made, totals, ...carried, heldOutLoss };
+  const carried = { serverState: made.serverState, average: made.average };
+  return { type: "round.aggregated", attempt, record: signed, totals, ...carried, heldOutLoss };
 }
 
 /** A round counts with the plan's fewest sites or not at all, also where groups were left out of it. */

@@ -61,7 +61,7 @@ export async function recoverFederation(
   });
   const totals = await store.contributionTotals(federation);
   const ledger = new Ledger(attempts, checkpoints, totals, cohort);
-  const layout = state.genesis === null ? null : await readLayout(blobs, state.genesis);
+  const layout = state.genesis === null ? null : await readLayout(blobs, state.genesis, plan.body);
   return { state, ledger, book, layout };
 }
 

@@ -290,7 +290,7 @@ export class FederationService {
 
   /** Called once the initial model is checked and durable under its name. */
   async acceptGenesis(sha256: Sha256): Promise<UploadOutcome> {
-    const layout = await readLayout(this.#ports.blobs, sha256);
+    const layout = await readLayout(this.#ports.blobs, sha256, this.plan.body);
     return this.#events.run(async () => {
       if (this.#state.genesis !== null) return this.#state.genesis === sha256 ? "duplicate" : "stale";
       this.#layout = layout;
@@ -305,7 +305,7 @@ export class FederationService {
       plan: this.plan.body,
       planHash: this.planHash,
       coordinator: printOf(this.#ports.identity.public),
-      parameters: this.#layout?.parameters ?? null,
+      layout: this.#layout,
       state: this.#state,
       nowMs: this.#ports.clock.now(),
       rounds: this.#ledger.rounds,

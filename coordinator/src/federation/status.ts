@@ -10,6 +10,7 @@ import { describeEarlyEnd, isFingerprintRound, type MaskingStep } from "@consili
 import { isoTime } from "../clock.ts";
 import type { RoundRow, SiteTotals } from "../store/store.ts";
 import { healthOf } from "./health.ts";
+import type { ModelLayout } from "./layout.ts";
 import type { LiveSite } from "./live.ts";
 import { awaited, outlookOf } from "./liveness.ts";
 import type { Masking } from "./masking-steps.ts";
@@ -20,7 +21,8 @@ export interface StatusParts {
   readonly plan: Plan;
   readonly planHash: Sha256;
   readonly coordinator: Print;
-  readonly parameters: number | null;
+  /** Null before there is an initial model. */
+  readonly layout: ModelLayout | null;
   readonly state: FederationState;
   readonly nowMs: number;
   /** Ordered by round and attempt. */
@@ -66,7 +68,8 @@ export function federationStatus(parts: StatusParts): FederationStatus {
     average:
       parts.rounds.findLast((row) => row.checkpoint === state.checkpoint && row.average !== null)?.average ??
       null,
-    parameters: parts.parameters,
+    parameters: parts.layout?.parameters ?? null,
+    updateParameters: parts.layout?.updateParameters ?? null,
     sites: parts.sites.map(({ site, print, live, hold, totals }): SiteStatus => {
       const connected = state.connected.includes(site);
       return {

@@ -262,7 +262,8 @@ export class Uploads {
       } else {
         const { body } = object.header;
         if (!active.promoted) {
-          await aggregator.checkUpdate(body, row.upload, body.sealedSha256);
+          const { frozenBlocks } = service.plan.body.training;
+          await aggregator.checkUpdate({ ...body, frozenBlocks }, row.upload, body.sealedSha256);
           await staged.promote(body.sealedSha256);
         }
         outcome = await service.contribute(object.header);

@@ -164,6 +164,8 @@ export const federationStatusSchema = z.strictObject({
   /** The running average up to it, where the plan asks for one and there are two models. */
   average: sha256Schema.nullable(),
   parameters: z.int().nullable(),
+  /** How many of them are trained and travel in updates. */
+  updateParameters: z.int().nullable(),
   sites: z.array(siteStatusSchema).readonly(),
   /** Sites that wait for the approval of those on the roster. */
   candidates: z

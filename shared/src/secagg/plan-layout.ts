@@ -1,6 +1,7 @@
 /** What a round's masked vector holds, as plan, base checkpoint and cohort say; the same at all sites and the coordinator. */
 import { ConsiliumError } from "../errors.ts";
 import { evaluationFields, evaluationValues } from "../evaluation/extras.ts";
+import { isFrozen } from "../frozen.ts";
 import { healthFields, healthValues, type SiteHealth } from "../health/extras.ts";
 import type { Plan } from "../plan-schema.ts";
 import { withSiteNoise } from "../privacy/site-noise.ts";
@@ -41,7 +42,8 @@ export function roundLayout(
   const { training, aggregation, acceptance } = plan;
   const { learningRate, warmupRounds } = training;
   const steps = training.localEpochs * Math.max(1, Math.ceil(aggregation.examplesCap / training.batchSize));
-  const ranges = movementRanges(magnitudes, {
+  const trained = magnitudes.filter(({ name }) => !isFrozen(name, training.frozenBlocks));
+  const ranges = movementRanges(trained, {
     beta1: training.adamBeta1,
     beta2: training.adamBeta2,
     weightDecay: training.weightDecay,

@@ -1,8 +1,9 @@
 /** What the first round starts from: drawn from the plan's seed, or taken from the model that the plan names. */
 import type { Checkpoint } from "@consilium/shared/codec";
+import { trainedPart } from "@consilium/shared/frozen";
 import { vectorLength } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
-import { Holding, type HoldingPorts } from "../governance/holding.ts";
+import { Holding, type HoldingPorts, type Weights } from "../governance/holding.ts";
 import type { Trainer } from "../training/types.ts";
 import { NO_PROGRESS, type AgentReport } from "./agent-report.ts";
 import type { Membership } from "./session.ts";
@@ -19,6 +20,14 @@ export interface FirstModel {
   readonly holding: Holding;
 }
 
+function frozenText({ model, update }: Weights): readonly string[] {
+  if (update === model) return [];
+  const millions = (count: number): string => (count / 1e6).toFixed(2);
+  return [
+    `${millions(update)} of ${millions(model)} million weights are trained and travel; the others stay as they are`,
+  ];
+}
+
 /** @throws what startingModel throws; start.unfit, weights.*, naming the weight that does not fit */
 export async function firstModel(
   ports: FirstModelPorts,
@@ -30,7 +39,9 @@ export async function firstModel(
 ): Promise<FirstModel> {
   // The layout is the same in either case, and what the site waits for depends on it alone.
   const drawn = await ports.trainer.genesis({ ...plan, start: undefined }, null);
-  const holding = new Holding(ports, membership, vectorLength(drawn.manifest));
+  const { manifest: trained } = trainedPart(drawn.manifest, plan.training.frozenBlocks);
+  const weights = { model: vectorLength(drawn.manifest), update: vectorLength(trained) };
+  const holding = new Holding(ports, membership, weights);
   if (plan.start === undefined) return { genesis: drawn, holding };
   const tell = (done: number, total: number, note: string | null): void => {
     const nowhere = { phase: "starting", round: null, attempt: null, rounds: plan.rounds } as const;
@@ -49,6 +60,6 @@ export async function firstModel(
     signal,
   });
   const genesis = await ports.trainer.genesis(plan, start);
-  tell(0, 0, genesis.changes.join("; "));
+  tell(0, 0, [...genesis.changes, ...frozenText(weights)].join("; "));
   return { genesis, holding };
 }

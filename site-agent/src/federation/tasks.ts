@@ -1,12 +1,10 @@
 /** What the agent does for each task of the state machine: fetch, train, seal or mask, upload, finish. */
-import { sha256 } from "@consilium/shared/canonical";
-import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from "@consilium/shared/codec";
+import type { Checkpoint } from "@consilium/shared/codec";
 import type { RandomBytes } from "@consilium/shared/crypto/identity";
 import type { Signed } from "@consilium/shared/crypto/signed";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { fingerprintLayout, fingerprintValues } from "@consilium/shared/fingerprint/masked";
 import type { Sha256 } from "@consilium/shared/ids";
-import { assertSameManifest } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
 import {
   isFingerprintRound,
@@ -32,6 +30,7 @@ import { SiteMasking, type MaskingPorts } from "./masking/driver.ts";
 import type { Outbox } from "./outbox.ts";
 import { Sending } from "./sending.ts";
 import type { Membership } from "./session.ts";
+import { SiteModel } from "./site-model.ts";
 import { anotherSeed } from "./training-seed.ts";
 import type { Link } from "./transport.ts";
 
@@ -83,9 +82,7 @@ export class Tasks {
   readonly #masking: SiteMasking;
   readonly #sending: Sending;
   readonly #opening: OpeningChecks;
-  readonly #genesis: Checkpoint;
-  readonly #genesisFrame: Uint8Array;
-  readonly genesisName: Sha256;
+  readonly #model: SiteModel;
   /** Of the training that runs. */
   readonly pause = new Pause();
   /** Sealed once, so that a retry sends the same bytes. */
@@ -111,9 +108,12 @@ export class Tasks {
     const { roster } = this.#opening;
     const { folder } = ports.masking;
     this.#masking = new SiteMasking({ folder, roster, random: ports.random }, membership, plan.minSites);
-    this.#genesis = genesis;
-    this.#genesisFrame = encodeCheckpoint(genesis);
-    this.genesisName = sha256(this.#genesisFrame);
+    this.#model = new SiteModel(genesis, plan);
+  }
+
+  /** Of the initial model, as this site derives it. */
+  get genesisName(): Sha256 {
+    return this.#model.name;
   }
 
   async run(
@@ -178,8 +178,8 @@ export class Tasks {
     if (this.#base?.name === base) return;
     const values =
       base === this.genesisName
-        ? this.#genesis.values
-        : this.#decode(await this.#fetch(base, link, onBytes, signal));
+        ? this.#model.genesis.values
+        : this.#model.decode(await this.#fetch(base, link, onBytes, signal));
     this.#base = new HeldBase(base, values);
     await this.#ports.checkpoints.keepOnly([base]);
   }
@@ -229,7 +229,7 @@ export class Tasks {
     if (this.#trained?.opening !== opening) throw new Error("sealing comes after training");
     const { result } = this.#trained;
     const { random, outbox } = this.#ports;
-    const contribution = sealContribution(this.#membership, this.#genesis.manifest, opening, result, random);
+    const contribution = sealContribution(this.#membership, this.#model.trained, opening, result, random);
     const keep = this.#plan.training.optimizerState === "keep";
     await outbox.write({ ...contribution, optimizerState: keep ? result.optimizerState : null });
     this.#trained = null;
@@ -240,7 +240,7 @@ export class Tasks {
     if (this.#trained?.opening !== opening) throw new Error("sealing comes after training");
     const { delta, examples, metrics, health, optimizerState } = this.#trained.result;
     if (!Object.values(metrics).every(Number.isFinite)) throw new ConsiliumError("training.diverged");
-    assertFinite(this.#genesis.manifest, delta);
+    assertFinite(this.#model.trained, delta);
     const keep = this.#plan.training.optimizerState === "keep";
     await this.#ports.outbox.keepMoments(opening, keep ? optimizerState : null);
     // A look at the same model finds the same again, whatever the crops: in two sums it would show by itself.
@@ -311,7 +311,7 @@ export class Tasks {
     onBytes: (done: number, total: number) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    this.#sealedGenesis ??= sealGenesis(this.#membership, this.#genesisFrame, this.#ports.random);
+    this.#sealedGenesis ??= sealGenesis(this.#membership, this.#model.frame, this.#ports.random);
     const { sealed, sealedSha256 } = this.#sealedGenesis;
     await this.#sending.object(
       { kind: "genesis", round: 0, attempt: 0, bytes: sealed.length, sha256: sealedSha256 },
@@ -331,9 +331,9 @@ export class Tasks {
   ): Promise<void> {
     const checkpoint =
       record.body.sha256 === this.genesisName
-        ? this.#genesisFrame
+        ? this.#model.frame
         : await this.#fetch(record.body.sha256, link, onBytes, signal);
-    this.#decode(checkpoint);
+    this.#model.decode(checkpoint);
     await this.#opening.witness.countersign(link.session);
     await this.#ports.storeGlobalModel(checkpoint, record);
     await this.#ports.checkpoints.keepOnly([]);
@@ -350,7 +350,7 @@ export class Tasks {
     signal: AbortSignal,
   ): Promise<Uint8Array> {
     const { http, checkpoints } = this.#ports;
-    const sizeBytes = this.#genesisFrame.length;
+    const sizeBytes = this.#model.frame.length;
     return fetchCheckpoint({
       http,
       session: link.session,
@@ -362,19 +362,11 @@ export class Tasks {
     });
   }
 
-  /** @throws manifest.mismatch, vector.not-finite, frame.* */
-  #decode(bytes: Uint8Array): Float32Array {
-    const { manifest, values } = decodeCheckpoint(bytes);
-    assertSameManifest(this.#genesis.manifest, manifest);
-    assertFinite(manifest, values);
-    return values;
-  }
-
   /** Of the masked vector. */
   #layout(opening: RoundOpening): VectorLayout {
     const { round, cohort } = opening;
     if (isFingerprintRound(round)) return fingerprintLayout(cohort.length);
-    const magnitudes = this.#heldBase(opening).magnitudes(this.#genesis.manifest);
+    const magnitudes = this.#heldBase(opening).magnitudes(this.#model.genesis.manifest);
     return roundLayout(this.#plan, round, cohort.length, magnitudes);
   }
 

@@ -41,15 +41,16 @@ export class Gate {
 
   /**
    * Null if the site may go on.
-   * @param parameters of the model; an update's size follows from it
+   * @param parameters of the model
+   * @param sent of an update, from which its size follows: all, unless the plan freezes some
    * @throws policy.*, plan.refused: what waiting does not mend
    */
-  async hold(parameters: number): Promise<Hold | null> {
+  async hold(parameters: number, sent = parameters): Promise<Hold | null> {
     const policy = await this.#ports.policy();
     assertAllowed(this.#plan, policy);
     assertModel(parameters, policy);
     const entries = await this.#ports.receipts.entries();
-    return this.#approval(policy, entries) ?? this.#hours(policy) ?? this.#bytes(policy, entries, parameters);
+    return this.#approval(policy, entries) ?? this.#hours(policy) ?? this.#bytes(policy, entries, sent);
   }
 
   /** For work that is under way: only the hours stop it. */
@@ -79,10 +80,10 @@ export class Gate {
     return { reason: "hours", text: `outside the hours of work${when}: ${describeHours(hours)}`, untilMs };
   }
 
-  #bytes({ maxBytesPerDay }: Policy, entries: readonly ReceiptEntry[], parameters: number): Hold | null {
+  #bytes({ maxBytesPerDay }: Policy, entries: readonly ReceiptEntry[], sent: number): Hold | null {
     if (maxBytesPerDay === null) return null;
     const needed =
-      (parameters * (this.#plan.aggregation.secure === "masked" ? this.#plan.aggregation.linkBits : 32)) / 8;
+      (sent * (this.#plan.aggregation.secure === "masked" ? this.#plan.aggregation.linkBits : 32)) / 8;
     const sinceMs = this.#ports.nowMs() - DAY_MS;
     const recent = entries.filter(hasLeft).filter(({ at }) => Date.parse(at) > sinceMs);
     let used = recent.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -20,17 +20,22 @@ const LOOK_EVERY_MS = 2_000;
 const SAY_EVERY_MS = 5 * 60_000;
 const PAUSE_LOOK_EVERY_MS = 5_000;
 
+/** How many a model has, and how many of them travel in an update. */
+export interface Weights {
+  readonly model: number;
+  readonly update: number;
+}
+
 export class Holding {
   readonly #ports: HoldingPorts;
   readonly #path: string;
-  readonly #parameters: number;
+  readonly #weights: Weights;
   readonly #record: Recorder;
 
-  /** @param parameters of the model */
-  constructor(ports: HoldingPorts, { federation }: Membership, parameters: number) {
+  constructor(ports: HoldingPorts, { federation }: Membership, weights: Weights) {
     this.#ports = ports;
     this.#path = `api/federations/${federation}/holds`;
-    this.#parameters = parameters;
+    this.#weights = weights;
     this.#record = recorder(ports, federation);
   }
 
@@ -42,7 +47,7 @@ export class Holding {
   async whileHeld(session: string, say: (text: string) => void, signal: AbortSignal): Promise<void> {
     let said = { text: "", atMs: -Infinity };
     for (;;) {
-      const hold = await this.#ports.gate.hold(this.#parameters);
+      const hold = await this.#ports.gate.hold(this.#weights.model, this.#weights.update);
       if (hold === null) return;
       const nowMs = this.#ports.nowMs();
       if (hold.text !== said.text || nowMs - said.atMs >= SAY_EVERY_MS) {
@@ -57,7 +62,7 @@ export class Holding {
 
   /** @throws policy.held, and what cannot be waited for */
   async assertFree(): Promise<void> {
-    const hold = await this.#ports.gate.hold(this.#parameters);
+    const hold = await this.#ports.gate.hold(this.#weights.model, this.#weights.update);
     if (hold !== null) throw new ConsiliumError("policy.held", { detail: `(${hold.text})` });
   }
 

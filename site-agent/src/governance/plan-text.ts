@@ -3,7 +3,7 @@ import { evaluationOf } from "@consilium/shared/evaluation/extras";
 import type { Plan } from "@consilium/shared/plan";
 import { planHash } from "@consilium/shared/plan";
 import { fewestInSum, groupSitesOf } from "@consilium/shared/strategy-schema";
-import { formatBytes } from "@consilium/shared/units";
+import { counted, formatBytes } from "@consilium/shared/units";
 import { shortHash } from "./gate.ts";
 
 /** Label and text of each line. */
@@ -26,6 +26,7 @@ export function planLines(plan: Plan): readonly (readonly [string, string])[] {
       "each round",
       `${training.localEpochs} passes over this site's images in batches of ${training.batchSize}, on this machine`,
     ],
+    ...frozen(plan),
     ["leaves", leaves(plan)],
     ...evaluation(plan),
     ["privacy", privacy(plan)],
@@ -50,6 +51,17 @@ function startsFrom({ seed, start }: Plan): string {
   if (start === undefined) return `nothing: random weights, drawn alike at every site from the seed ${seed}`;
   const { sha256, bytes, origin } = start;
   return `an existing model of ${formatBytes(bytes)}, sha256 ${shortHash(sha256)}, which the site fetches from the coordinator and holds against this hash; origin, in the words of whoever wrote the plan: ${origin}; what it lacks is drawn from the seed ${seed}. What it has learned before is no part of this plan's privacy`;
+}
+
+function frozen({ training: { frozenBlocks } }: Plan): readonly (readonly [string, string])[] {
+  if (frozenBlocks === undefined) return [];
+  const blocks = frozenBlocks === 0 ? "" : ` and the first ${counted(frozenBlocks, "block")} of the encoder`;
+  return [
+    [
+      "frozen",
+      `patch projection${blocks}: they stay as the model that it starts from has them, and travel in no update`,
+    ],
+  ];
 }
 
 function leaves(plan: Plan): string {

@@ -1,6 +1,6 @@
 /** The encoder's sizes and what follows from them. */
 import type { Plan } from "@consilium/shared/plan";
-import { ENCODER_WIDTHS } from "@consilium/shared/encoder-widths";
+import { ENCODER_DEPTHS, ENCODER_WIDTHS } from "@consilium/shared/encoder-widths";
 import { ConsiliumError } from "@consilium/shared/errors";
 
 /** Everything that decides the encoder's weights and the shapes in it. */
@@ -18,10 +18,10 @@ export interface VitConfig {
 
 /** Width, depth, heads. Tiny, small and base are DeiT's (Touvron et al. 2021), nano is for CPUs. */
 const SIZES = {
-  nano: { width: ENCODER_WIDTHS.nano, depth: 6, heads: 4 },
-  tiny: { width: ENCODER_WIDTHS.tiny, depth: 12, heads: 3 },
-  small: { width: ENCODER_WIDTHS.small, depth: 12, heads: 6 },
-  base: { width: ENCODER_WIDTHS.base, depth: 12, heads: 12 },
+  nano: { width: ENCODER_WIDTHS.nano, depth: ENCODER_DEPTHS.nano, heads: 4 },
+  tiny: { width: ENCODER_WIDTHS.tiny, depth: ENCODER_DEPTHS.tiny, heads: 3 },
+  small: { width: ENCODER_WIDTHS.small, depth: ENCODER_DEPTHS.small, heads: 6 },
+  base: { width: ENCODER_WIDTHS.base, depth: ENCODER_DEPTHS.base, heads: 12 },
 } as const satisfies Record<Plan["model"]["size"], Pick<VitConfig, "width" | "depth" | "heads">>;
 
 type PlannedModel = Pick<Plan["model"], "size" | "imagePx" | "patchPx" | "channels"> &

@@ -1,4 +1,5 @@
 /** The plan's pretext task. */
+import { isFrozen } from "@consilium/shared/frozen";
 import type { Plan } from "@consilium/shared/plan";
 import type { InputSpecs, InputTensors } from "../engine/types.ts";
 import { vitConfig, type VitConfig } from "../model/sizes.ts";
@@ -14,6 +15,16 @@ import { vicregTask } from "./vicreg.ts";
  * @throws plan.invalid if the model cannot be built as the plan asks
  */
 export function pretextTask(plan: Plan, encoder: VitConfig = vitConfig(plan.model)): PretextTask {
+  const task = anyTask(plan, encoder);
+  const { frozenBlocks } = plan.training;
+  if (frozenBlocks === undefined) return task;
+  const parameters = task.parameters.map((own) =>
+    isFrozen(own.name, frozenBlocks) ? { ...own, learningRateScale: 0 } : own,
+  );
+  return { ...task, parameters };
+}
+
+function anyTask(plan: Plan, encoder: VitConfig): PretextTask {
   const { pretext } = plan;
   switch (pretext.task) {
     case "mae":

@@ -1,6 +1,9 @@
 /** From the weights that travel to all that a site trains with, and back, as the task declares its parameters. */
 import { elementCount } from "@consilium/shared/manifest";
+import { trainedPart, type TrainedPart } from "@consilium/shared/frozen";
+import type { Plan } from "@consilium/shared/plan";
 import type { Parameter } from "../engine/types.ts";
+import { manifestOf } from "../model/manifest.ts";
 import type { PretextParameter, PretextTask } from "./types.ts";
 
 type Declared = Pick<PretextTask, "parameters">;
@@ -11,6 +14,10 @@ export const allShared = (parameters: readonly Parameter[]): readonly PretextPar
 /** Those that travel, in order: the layout of checkpoints and updates. */
 export const sharedParameters = ({ parameters }: Declared): readonly PretextParameter[] =>
   parameters.filter(({ sharing }) => sharing === "shared");
+
+/** Of those that travel in checkpoints, the ones that updates have: all but those that the plan freezes. */
+export const trainedOf = (task: Declared, { training }: Pick<Plan, "training">): TrainedPart =>
+  trainedPart(manifestOf(sharedParameters(task)), training.frozenBlocks);
 
 /** Of all weights, those that travel. Both are flat, in parameter order. */
 export function sharedWeights(task: Declared, all: Float32Array): Float32Array {

@@ -2,11 +2,12 @@ import { sha256 } from "@consilium/shared/canonical";
 import { elementCount } from "@consilium/shared/manifest";
 import { parsePlan } from "@consilium/shared/plan";
 import { MOST_LOSS } from "@consilium/shared/secagg/plan-layout";
+import { tensorViews } from "@consilium/shared/vector";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { holdOut } from "../dataset/held-out.ts";
 import { createEngine } from "../engine/engine.ts";
 import type { OptimizerState } from "../engine/types.ts";
-import { sharedWeights } from "../pretext/sharing.ts";
+import { sharedWeights, trainedOf } from "../pretext/sharing.ts";
 import { genesis } from "./genesis.ts";
 import { runToEnd, trainLocally } from "./local-round.ts";
 import { roundBatches } from "./round-batches.ts";
@@ -168,6 +169,35 @@ describe("a local round", () => {
     expect(moved).toBeGreaterThan(1e-5);
     expect(moved).toBeLessThan(0.02);
     await teaching.step.dispose();
+  });
+
+  it("trains nothing of what the plan freezes, and says nothing of it", async () => {
+    const start = { sha256: sha256("start"), bytes: 5, format: "checkpoint" } as const;
+    const whole = toyPlan();
+    const plan = parsePlan({ ...whole, start, training: { ...whole.training, frozenBlocks: 4 } });
+    const freezing = await compilePretextStep(await createEngine({ threads: 1, device: "cpu" }), plan);
+    const { manifest, offset } = trainedOf(freezing.task, plan);
+    const cache = toyCache(16);
+    const work = trainLocally(
+      { plan, round: 1, base: BASE, optimizerState: null },
+      {
+        compiled: freezing,
+        cache,
+        batches: roundBatches({ plan, round: 1, seed: 1 }, freezing.task, cache),
+        now: () => 0,
+      },
+    );
+    const { delta } = await runToEnd(work, () => undefined);
+    expect(delta).toHaveLength(BASE.length - offset);
+    const after = sharedWeights(freezing.task, await freezing.step.readWeights());
+    expect(sameBits(after.slice(0, offset), BASE.slice(0, offset))).toBe(true);
+    for (const [name, view] of tensorViews(manifest, delta)) {
+      expect(
+        view.some((value) => value !== 0),
+        name,
+      ).toBe(true);
+    }
+    await freezing.step.dispose();
   });
 
   it("uses all images of a set that is smaller than a batch", async () => {

@@ -10,7 +10,7 @@ import { describeShape, type ImageCache } from "../dataset/types.ts";
 import { MOST_LOSS } from "@consilium/shared/secagg/plan-layout";
 import { holdOut } from "../dataset/held-out.ts";
 import { tryModel } from "./trial.ts";
-import { sharedWeights, weightsAtSite } from "../pretext/sharing.ts";
+import { sharedWeights, trainedOf, weightsAtSite } from "../pretext/sharing.ts";
 import type { PretextStep } from "./pretext-step.ts";
 import type { Resume, TrainingPoint } from "./resume.ts";
 import { stepsPerRound, type Batch } from "./round-batches.ts";
@@ -45,6 +45,7 @@ export async function* trainLocally(
   assertPaid(plan, privacy);
   assertUsable(cache, plan);
   const images = holdOut(cache, plan).trained.length;
+  const { offset: frozen } = trainedOf(task, plan);
 
   const kept = plan.training.optimizerState === "keep" ? request.optimizerState : null;
   await step.writeWeights(weightsAtSite(task, base));
@@ -56,7 +57,7 @@ export async function* trainLocally(
   if (round > plan.rounds || heldOutLoss === MOST_LOSS) {
     const loss = heldOutLoss ?? 0;
     return {
-      delta: new Float32Array(base.length),
+      delta: new Float32Array(base.length - frozen),
       examples: images,
       metrics: { loss, finalLoss: loss, steps: 1, updateNorm: 0, trainingMs: now() - triedAt, ...tried },
       optimizerState: await step.readOptimizerState(),
@@ -100,7 +101,7 @@ export async function* trainLocally(
     }
   }
 
-  const delta = subtract(sharedWeights(task, await step.readWeights()), base);
+  const delta = subtract(sharedWeights(task, await step.readWeights()), base).slice(frozen);
   return {
     delta,
     examples: images,

@@ -1,4 +1,5 @@
 /** The same rounds on one site's images only: the "own encoder" that the federation is compared with. */
+import { trainedPart } from "@consilium/shared/frozen";
 import type { Checkpoint } from "@consilium/shared/codec";
 import type { Plan } from "@consilium/shared/plan";
 import type { OptimizerState } from "../engine/types.ts";
@@ -29,6 +30,7 @@ export async function pretrainAlone(
   signal: AbortSignal,
 ): Promise<AloneResult> {
   const { manifest, values } = await trainer.genesis(plan, start);
+  const { offset } = trainedPart(manifest, plan.training.frozenBlocks);
   let optimizerState: OptimizerState | null = null;
   const losses: number[] = [];
   for (let round = 1; round <= plan.rounds; round++) {
@@ -39,7 +41,9 @@ export async function pretrainAlone(
       },
       signal,
     );
-    for (const [i, change] of trained.delta.entries()) values[i] = (values[i] ?? NaN) + change;
+    for (const [i, change] of trained.delta.entries()) {
+      values[offset + i] = (values[offset + i] ?? NaN) + change;
+    }
     optimizerState = trained.optimizerState;
     losses.push(trained.metrics.loss);
   }

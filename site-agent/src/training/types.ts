@@ -40,7 +40,7 @@ export interface LocalRoundProgress {
 }
 
 export interface LocalRoundResult {
-  /** Trained weights minus base, in manifest order. */
+  /** Trained weights minus base, in manifest order, without those that the plan freezes. */
   readonly delta: Float32Array;
   readonly examples: number;
   readonly metrics: ContributionMetrics;

@@ -101,6 +101,7 @@ export function federationAt(moment: Moment): FederationStatus {
     deadlineAt: underway ? new Date(openedAt + 30 * 60_000).toISOString() : null,
     checkpoint: completed > 0 ? sha(`model ${completed}`) : null,
     parameters: completed > 0 || underway ? 1_357_824 : null,
+    updateParameters: completed > 0 || underway ? 1_357_824 : null,
     sites: SITES.map((site, index) => {
       const { phase: sitePhase, fraction, connected = true } = sites[index] ?? { phase: "idle", fraction: 0 };
       const total = sitePhase === "training" ? (STEPS[index] ?? 0) : UPDATE_BYTES;

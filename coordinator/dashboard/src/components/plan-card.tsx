@@ -14,7 +14,7 @@ export function PlanCard({ status }: { readonly status: FederationStatus }): Rea
         </span>
       </div>
       <dl>
-        {describePlan(status.plan, status.parameters).map(({ label, text }) => (
+        {describePlan(status.plan, status.parameters, status.updateParameters).map(({ label, text }) => (
           <div key={label}>
             <dt>{label}</dt>
             <dd>{text}</dd>
