@@ -153,6 +153,7 @@ export const planSchema = z
     /** The grid of volumes (model.dimensions 3), or null for images. */
     volume: volumeSchema.nullable().default(null),
     model: modelSchema.prefault({}),
+    /** What is learnt. */
     pretext: pretextSchema.prefault({ task: "mae" }),
     training: trainingSchema.prefault({}),
     /** What is looked at after each round's training, or null for nothing. */
@@ -216,6 +217,25 @@ export const planSchema = z
     message:
       "patients cannot be protected one by one where the loss compares their images; take pretext.task mae or restoration",
   })
+  .refine(
+    ({ pretext, privacy }) =>
+      pretext.task !== "classify" || privacy.unit !== "patient" || !pretext.balanceClasses,
+    {
+      path: ["pretext", "balanceClasses"],
+      message:
+        "the weights of classes follow from all of a site's labels, and would tell of a patient without noise; where patients are protected it is false",
+    },
+  )
+  .refine(
+    ({ pretext, health }) =>
+      pretext.task !== "classify" ||
+      health?.evaluation === undefined ||
+      pretext.classes.join("/") === health.evaluation.classes.join("/"),
+    {
+      path: ["health", "evaluation", "classes"],
+      message: "what is evaluated is the head that is trained: they are those of pretext.classes, in their order",
+    },
+  )
   .refine(
     ({ aggregation: { secure, linkBits }, privacy }) =>
       privacy.unit !== "site" || (secure === "masked" && linkBits === 32),

@@ -1,5 +1,6 @@
-/** The plan's pretext task: what is learnt without labels, and its settings. */
+/** The plan's task: what is learnt, without labels but for one of them, and its settings. */
 import { z } from "zod";
+import { classNamesSchema } from "./evaluation/schema.ts";
 
 const fraction = z.number().min(0).max(1);
 
@@ -90,8 +91,30 @@ const restorationSchema = z.strictObject({
   ...cropFields(0.5),
 });
 
+/** The one task with labels: encoder and linear head learn the classes that sites gave their images. Labels stay there. */
+const classifySchema = z.strictObject({
+  task: z.literal("classify"),
+  classes: classNamesSchema,
+  /** Share of each site's labelled patients on whom nobody trains: they tell how good the head is. */
+  testShare: z.number().min(0.05).max(0.5).default(0.3),
+  /** Weights each class's loss by its rarity at the site. */
+  balanceClasses: z.boolean().default(true),
+  /** Share of the wanted probability that is spread over all classes. */
+  labelSmoothing: z.number().min(0).max(0.5).default(0.1),
+  /** Factor on the learning rate from one block to the next below. */
+  layerDecay: z.number().min(0.1).max(1).default(0.65),
+  ...cropFields(0.8),
+});
+
 export const pretextSchema = z
-  .discriminatedUnion("task", [maeSchema, simclrSchema, mocov3Schema, vicregSchema, restorationSchema])
+  .discriminatedUnion("task", [
+    maeSchema,
+    simclrSchema,
+    mocov3Schema,
+    vicregSchema,
+    restorationSchema,
+    classifySchema,
+  ])
   .refine(({ cropMinArea, cropMaxArea }) => cropMinArea <= cropMaxArea, {
     path: ["cropMinArea"],
     message: "cropMinArea exceeds cropMaxArea",
@@ -114,4 +137,5 @@ export const USUAL_BATCH: Readonly<Record<PretextName, number>> = {
   mocov3: 128,
   vicreg: 64,
   restoration: 32,
+  classify: 16,
 };

@@ -9,6 +9,7 @@ const NAMES: Readonly<Record<Pretext["task"], string>> = {
   mocov3: "MoCo v3",
   vicreg: "VICReg",
   restoration: "restoration",
+  classify: "classification",
 };
 
 export const pretextName = ({ task }: Pretext): string => NAMES[task];
@@ -28,5 +29,7 @@ export function pretextInWords(pretext: Pretext): string {
       return "VICReg: two altered views of an image shall be described alike, and different images differently.";
     case "restoration":
       return "Restoration: brightness is bent, small parts are shuffled, areas are painted over, and the model gives back the image as it was.";
+    case "classify":
+      return `Classification: the model learns from the sites' labels to tell apart ${pretext.classes.join(", ")}. No label leaves a site; ${percent(pretext.testShare)} of each site's labelled patients are kept to test on.`;
   }
 }

@@ -29,6 +29,8 @@ export interface PlanOptions {
   readonly warmupRounds?: number;
   readonly pretext?: string;
   readonly maskRatio?: number;
+  readonly classes?: readonly string[];
+  readonly testShare?: number;
   readonly targetEpsilon?: number;
   readonly delta?: number;
   readonly privacyUnit?: string;
@@ -77,7 +79,7 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
         depthPx: options.depthPx,
         patchDepthPx: options.patchDepthPx,
       }),
-      pretext: withoutUndefined({ task: options.pretext ?? "mae", maskRatio: options.maskRatio }),
+      pretext: pretextOf(options),
       training: withoutUndefined({
         localEpochs: options.localEpochs,
         batchSize: options.batchSize ?? usualBatch(options.pretext),
@@ -97,7 +99,7 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
       stop: stopOf(options),
       start: start?.plan,
       average: options.averageDecay === undefined ? undefined : { decay: options.averageDecay },
-      health: options.evaluate === undefined ? undefined : { evaluation: { classes: options.evaluate } },
+      health: healthOf(options),
     }),
   );
   start?.assertFits(plan.model);
@@ -165,6 +167,24 @@ function volumePart({ depthPx, cacheDepthPx, sliceSpacingMm, pixelSpacingMm }: P
     pixelSpacingMm,
   });
   return Object.keys(volume).length === 0 ? {} : { volume };
+}
+
+/** A setting that the task does not have is a wrong field of the plan. */
+const pretextOf = ({ pretext, maskRatio, classes, testShare, targetEpsilon, privacyUnit }: PlanOptions): object =>
+  withoutUndefined({
+    task: pretext ?? "mae",
+    maskRatio,
+    classes,
+    testShare,
+    balanceClasses:
+      pretext === "classify" && targetEpsilon !== undefined && privacyUnit !== "site" ? false : undefined,
+  });
+
+/** A head is evaluated unless the plan forbids that scores leave. */
+function healthOf({ evaluate, classes, plain, targetEpsilon }: PlanOptions): object | undefined {
+  const isFree = plain !== true && targetEpsilon === undefined;
+  const evaluated = evaluate ?? (isFree ? classes : undefined);
+  return evaluated === undefined ? undefined : { evaluation: { classes: evaluated } };
 }
 
 /** An unknown task is left to the plan's own check. */

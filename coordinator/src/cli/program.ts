@@ -164,8 +164,10 @@ their home folders, and --advertise. See docs/scaling.md.
     .option("--cache-depth-px <n>", "volumes: slices that are cached (default: --depth-px)", number)
     .option("--slice-spacing-mm <mm>", "volumes: from slice to slice", number)
     .option("--pixel-spacing-mm <mm>", "volumes: from voxel to voxel within a slice", number)
-    .option("--pretext <name>", "what is learnt: mae, simclr, mocov3, vicreg or restoration (default: mae)")
+    .option("--pretext <name>", "what is learnt: mae, simclr, mocov3, vicreg or restoration (default: mae); classify, from labels")
     .option("--mask-ratio <f>", "mae: share of hidden patches", number)
+    .option("--classes <names>", "classify: as sites label them, the positive one last: normal,pneumonia", names)
+    .option("--test-share <f>", "classify: share of labelled patients to test on (default: .3)", number)
     .option("--local-epochs <n>", "passes over a site's images in a round", number)
     .option("--batch-size <n>", "images in a step", number)
     .option("--learning-rate <f>", "peak of the schedule", number)
@@ -246,6 +248,7 @@ their home folders, and --advertise. See docs/scaling.md.
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy fedavgm --held-out-share .1 --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 200 --held-out-share .1 --patience 5 --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --evaluate normal,pneumonia --out plan.json",
+        "plan --federation chest-labels --title 'Pneumonia' --rounds 10 --pretext classify --classes normal,pneumonia --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy group-median --min-sites 12 --out plan.json",
         "plan --federation knee --title 'Knees' --rounds 25 --start-from chest.ckpt --start-origin 'the chest federation of 2026' --out plan.json",
         "plan --federation ct --title 'Chest CT' --rounds 25 --channels 3 --image-px 96 --cache-px 112 --depth-px 32 --patch-depth-px 4 --cache-depth-px 40 --slice-spacing-mm 5 --pixel-spacing-mm 3 --out plan.json",

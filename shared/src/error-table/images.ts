@@ -140,4 +140,10 @@ export const IMAGE_ERRORS = {
     "There are too few labels to train and test on.",
     "Label at least two patients of each class.",
   ),
+  "labels.not-of-plan": entry(
+    422,
+    false,
+    "The plan learns from labels, and no image that this site would train on has one of its classes.",
+    "consilium-site label adds them, with the names that consilium-site plan shows; without labels this site does not take part in this plan.",
+  ),
 } as const satisfies Record<string, ErrorEntry>;

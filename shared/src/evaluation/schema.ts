@@ -2,14 +2,16 @@
 import { z } from "zod";
 import { labelTextSchema } from "../label-text.ts";
 
+/** Names of classes as sites label them; of two, the second is the positive one. Other labels are left out. */
+export const classNamesSchema = z
+  .array(labelTextSchema)
+  .min(2)
+  .max(32)
+  .refine((names) => new Set(names).size === names.length, "a class is named twice")
+  .readonly();
+
 export const evaluationPlanSchema = z.strictObject({
-  /** Names of classes as sites label them; of two, the second is the positive one. Other labels are left out. */
-  classes: z
-    .array(labelTextSchema)
-    .min(2)
-    .max(32)
-    .refine((names) => new Set(names).size === names.length, "a class is named twice")
-    .readonly(),
+  classes: classNamesSchema,
   /** Labelled images of a site, at most, that are looked at. */
   images: z.int().min(32).max(100_000).default(1024),
 });

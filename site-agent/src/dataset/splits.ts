@@ -13,6 +13,9 @@ interface OfPatient {
 /** Shares by name, for example {train: 0.8, validation: 0.2}; they sum to 1. */
 export type Shares<Name extends string> = Readonly<Record<Name, number>>;
 
+/** Of the patients whom labels are tested on: trying others until one suits would move patients when data are added. */
+export const TEST_SPLIT_SEED = 0;
+
 /** How many labels to keep: a share of each class, or a number over all classes. */
 export type LabelBudget = { readonly fraction: number } | { readonly count: number };
 

@@ -2,12 +2,12 @@
 import { readImages } from "../dataset/batches.ts";
 import type { Crop } from "../dataset/crops.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
+import { balancedWeights } from "../dataset/training-images.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import type { InputArrays } from "../engine/types.ts";
 import type { VitConfig } from "../model/sizes.ts";
 import type { ClassifierInputs } from "./classifier.ts";
 import { classIndices } from "./cohort.ts";
-import { balancedWeights } from "./fit.ts";
 import type { FinetuneSettings } from "./types.ts";
 import { viewArrays } from "./views.ts";
 
@@ -44,7 +44,7 @@ export function classBatches({
 }
 
 /** [N, classes]: 1 at the true class, less what smoothing spreads evenly over all (Szegedy et al. 2016, section 7). */
-function softTargets(truth: Int32Array, classes: number, smoothing: number): Float32Array {
+export function softTargets(truth: Int32Array, classes: number, smoothing: number): Float32Array {
   const targets = new Float32Array(truth.length * classes).fill(smoothing / classes);
   truth.forEach((c, i) => {
     targets[i * classes + c] = 1 - smoothing + smoothing / classes;

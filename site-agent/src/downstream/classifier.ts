@@ -117,7 +117,7 @@ export function classify(parameters: ParameterTensors, features: Tensor): Tensor
 }
 
 /** Mean over the batch of weight x cross-entropy. The top logit is subtracted first, so that nothing overflows. */
-function crossEntropy(logits: Tensor, targets: Tensor, weights: Tensor): Tensor {
+export function crossEntropy(logits: Tensor, targets: Tensor, weights: Tensor): Tensor {
   const shifted = tf.sub(logits, tf.max(logits, 1, true)); // [N, C]
   const logSum = tf.log(tf.sum(tf.exp(shifted), 1, true)); // [N, 1]
   const entropy = tf.sum(tf.mul(targets, tf.sub(logSum, shifted)), 1); // [N]

@@ -1,7 +1,7 @@
 /** Which labelled images a classifier trains on and which it is tested on. No patient is in both. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import { labelledImages, type LabelledImage } from "../dataset/labels.ts";
-import { fewLabels, splitByPatient } from "../dataset/splits.ts";
+import { fewLabels, splitByPatient, TEST_SPLIT_SEED } from "../dataset/splits.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import type { FinetuneOptions, LabelledCache, SetSize } from "./types.ts";
 
@@ -13,9 +13,6 @@ export interface Cohort {
   readonly test: readonly LabelledImage[];
   readonly testSource: "cache" | "split";
 }
-
-/** Of every split: trying others until one suits would move patients when data are added. */
-const SPLIT_SEED = 0;
 
 /**
  * @param test null splits the training set by patient
@@ -91,7 +88,7 @@ export function splitOff(
   enough: (part: readonly LabelledImage[]) => boolean,
   testFraction: number,
 ): { train: LabelledImage[]; test: LabelledImage[] } {
-  const parts = splitByPatient(images, { train: 1 - testFraction, test: testFraction }, SPLIT_SEED);
+  const parts = splitByPatient(images, { train: 1 - testFraction, test: testFraction }, TEST_SPLIT_SEED);
   if (enough(parts.train) && enough(parts.test)) return parts;
   throw new ConsiliumError("labels.too-few", {
     detail:

@@ -4,6 +4,7 @@
  */
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Plan } from "@consilium/shared/plan";
+import { balancedWeights } from "../dataset/training-images.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
 import type { Engine, Inference, TrainStep } from "../engine/types.ts";
@@ -25,7 +26,7 @@ import { encoderDifferences } from "./differences.ts";
 import { loadEncoders } from "./encoder.ts";
 import { evaluateRun, summarise, type Run } from "./evaluation.ts";
 import { featureMaps } from "./feature-map.ts";
-import { balancedWeights, fit, fitSteps } from "./fit.ts";
+import { fit, fitSteps } from "./fit.ts";
 import { mayFlip } from "./label-kind.ts";
 import { joinWeights } from "./layers.ts";
 import { predictImages } from "./predict.ts";

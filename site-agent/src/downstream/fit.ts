@@ -107,10 +107,3 @@ class BestWeights {
     this.weights = weights;
   }
 }
-
-/** Inverse to how common an image's class is; mean 1. */
-export function balancedWeights(truth: Int32Array): Float32Array {
-  const counts = new Map<number, number>();
-  for (const c of truth) counts.set(c, (counts.get(c) ?? 0) + 1);
-  return Float32Array.from(truth, (c) => truth.length / (counts.size * (counts.get(c) ?? 1)));
-}

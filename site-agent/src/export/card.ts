@@ -160,6 +160,7 @@ export function describeCard(card: ModelCard, format: EncoderFormat): string {
 
 const TASK_TEXT: Readonly<Partial<Record<string, string>>> = {
   mae: "learned to fill in hidden parts of unlabelled images",
+  classify: "learned to tell classes apart from labelled images",
 };
 
 function learned({ pretext, sites, round }: ModelCard["training"]): string {

@@ -76,7 +76,7 @@ export async function runAgent(given: AgentPorts, options: AgentOptions): Promis
   const { plan, membership, training, signal } = options;
   const ports = { ...given, checkpoints: keepingStart(given.checkpoints, plan) };
   signal.throwIfAborted();
-  const examples = await ports.trainer.countImages(training.cacheDir);
+  const examples = await ports.trainer.countImages(plan, training.cacheDir);
   if (examples === 0) throw new ConsiliumError("training.no-images");
   const { genesis, holding } = await firstModel(ports, options);
   const seed = trainingSeed(plan, membership.site);

@@ -17,7 +17,7 @@ export function planLines(plan: Plan): readonly (readonly [string, string])[] {
       "rounds",
       `${plan.rounds}, each with at least ${plan.minSites} sites and at most ${minutes(plan.roundDeadlineMs)}${early(plan)}`,
     ],
-    ["learns", `${pretext.task}, without labels; a ${model.size} vision transformer on images of ${size}`],
+    ["learns", `${learns(pretext)}; a ${model.size} vision transformer on images of ${size}`],
     ["starts from", startsFrom(plan)],
     ...(plan.average === undefined
       ? []
@@ -64,6 +64,11 @@ function frozen({ training: { frozenBlocks } }: Plan): readonly (readonly [strin
   ];
 }
 
+const learns = (pretext: Plan["pretext"]): string =>
+  pretext.task === "classify"
+    ? `from this site's labels to tell apart ${pretext.classes.join(", ")}; the labels stay here`
+    : `${pretext.task}, without labels`;
+
 function leaves(plan: Plan): string {
   const { secure, strategy } = plan.aggregation;
   if (secure === "plain")
@@ -74,7 +79,7 @@ function leaves(plan: Plan): string {
     : `the change of the weights, masked in groups of at least ${groupSites} sites that are drawn anew each round: the coordinator learns the sum of each group, of as few as ${fewestInSum(plan)} sites, and no single one; this site's floor (consilium-site policy --min-cohort) is held against that number`;
 }
 
-/** Only where the plan asks: it is the one thing that follows from labels and leaves. */
+/** Only where the plan asks. */
 function evaluation(plan: Plan): readonly (readonly [string, string])[] {
   const asked = evaluationOf(plan);
   if (asked === null) return [];

@@ -1,8 +1,9 @@
-/** The plan's pretext task. */
+/** The plan's task. */
 import { isFrozen } from "@consilium/shared/frozen";
 import type { Plan } from "@consilium/shared/plan";
 import type { InputSpecs, InputTensors } from "../engine/types.ts";
 import { vitConfig, type VitConfig } from "../model/sizes.ts";
+import { classifyTask } from "./classify.ts";
 import { maeTask } from "./mae.ts";
 import { mocov3Task } from "./mocov3.ts";
 import { restorationTask } from "./restoration.ts";
@@ -37,6 +38,8 @@ function anyTask(plan: Plan, encoder: VitConfig): PretextTask {
       return withoutInputNames(vicregTask(plan, pretext, encoder));
     case "restoration":
       return withoutInputNames(restorationTask(plan, pretext, encoder));
+    case "classify":
+      return withoutInputNames(classifyTask(plan, pretext, encoder));
   }
 }
 
@@ -51,6 +54,6 @@ function withoutInputNames<I extends InputSpecs>(task: PretextTask<I>): PretextT
     loss: (parameters, inputs) => task.loss(parameters, inputs as InputTensors<I>),
     ...(judge && { judge: (parameters, inputs) => judge(parameters, inputs as InputTensors<I>) }),
     initialWeights: (seed) => task.initialWeights(seed),
-    prepare: (images, random) => task.prepare(images, random),
+    prepare: (images, random, answers) => task.prepare(images, random, answers),
   };
 }

@@ -1,4 +1,4 @@
-/** What every pretext task offers to training. */
+/** What every task offers to training. */
 import type {
   InferenceDefinition,
   InputArrays,
@@ -7,6 +7,7 @@ import type {
   TrainStepDefinition,
 } from "../engine/types.ts";
 import type { Random } from "../dataset/random.ts";
+import type { Answers } from "../dataset/training-images.ts";
 
 /**
  * What becomes of a parameter between rounds, which the task says and nobody guesses:
@@ -39,6 +40,7 @@ export interface PretextTask<I extends InputSpecs = InputSpecs> {
    * The step's inputs for one batch.
    * @param images uint8 [examples, cachePx, cachePx, channels], of volumes [examples, depthPx, cachePx, cachePx, channels]
    * @param random decides crops, flips, masks and all other distortions
+   * @param answers what the images show; of a task with labels alone, which needs them
    */
-  prepare(images: Uint8Array, random: Random): InputArrays<I>;
+  prepare(images: Uint8Array, random: Random, answers?: Answers): InputArrays<I>;
 }

@@ -4,6 +4,7 @@ import type { Plan } from "@consilium/shared/plan";
 import { epsilonOf } from "@consilium/shared/privacy/accountant";
 import { assertSmall, privacyTerms, stepsOf, type PrivacyTerms } from "@consilium/shared/privacy/terms";
 import { openImageCache } from "../dataset/cache.ts";
+import { readTrainingImages } from "../dataset/training-images.ts";
 import { spentOn, type PrivacyLedger } from "./ledger.ts";
 import type { PrivacyPolicy } from "./policy.ts";
 
@@ -41,7 +42,7 @@ export function privacyGuard(
         if (required) throw new ConsiliumError("privacy.required");
         return null;
       }
-      const terms = privacyTerms(plan, await countPatients(cacheDir));
+      const terms = privacyTerms(plan, await countPatients(cacheDir, plan));
       if (terms === null) return null;
       assertSmall(delta, terms.patients);
       const spent = spentOn(cohort, await ledger.payments());
@@ -73,11 +74,15 @@ export function privacyGuard(
   };
 }
 
-/** @throws training.no-images, cache.corrupt */
-export async function countPatients(cacheDir: string): Promise<number> {
+/**
+ * Of those whom the plan trains on, or all.
+ * @throws training.no-images, labels.not-of-plan, cache.corrupt
+ */
+export async function countPatients(cacheDir: string, plan: Plan | null): Promise<number> {
   const cache = await openImageCache(cacheDir);
   try {
-    const { size } = new Set(cache.records.map(({ patient }) => patient));
+    const { records } = plan === null ? cache : await readTrainingImages(cache, cacheDir, plan);
+    const { size } = new Set(records.map(({ patient }) => patient));
     if (size === 0) throw new ConsiliumError("training.no-images");
     return size;
   } finally {

@@ -9,6 +9,7 @@ import { vectorLength } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
 import { readImages } from "../dataset/batches.ts";
 import { holdOut } from "../dataset/held-out.ts";
+import { trainingImages } from "../dataset/training-images.ts";
 import { labelledImages, type Labels } from "../dataset/labels.ts";
 import { Random } from "../dataset/random.ts";
 import type { ImageCache } from "../dataset/types.ts";
@@ -23,11 +24,11 @@ import { featureArrays, featureDefinition } from "../pretext/features.ts";
 import { pretextTask } from "../pretext/index.ts";
 import { weightsAtSite } from "../pretext/sharing.ts";
 import type { PretextTask } from "../pretext/types.ts";
+import { HeadCheck } from "./head-check.ts";
+import { filled, LOOK_BATCH as BATCH, lookBatches, spread } from "./look-batches.ts";
 import { replicaEngines } from "./replica-engines.ts";
 import type { TrainingEngine } from "./types.ts";
 
-/** Images at once. */
-const BATCH = 16;
 /** Of the crops and masks, in every round: what changes is the model. */
 const SEED = 0x4ea1;
 
@@ -52,12 +53,21 @@ export class HealthCheck {
   readonly #features: Inference;
   /** Null where the task has no answer to judge. */
   readonly #judge: Inference | null;
+  /** Null where the plan trains no head. */
+  readonly #head: HeadCheck | null;
 
-  private constructor(plan: Plan, task: PretextTask, features: Inference, judge: Inference | null) {
+  private constructor(
+    plan: Plan,
+    task: PretextTask,
+    features: Inference,
+    judge: Inference | null,
+    head: HeadCheck | null,
+  ) {
     this.#plan = plan;
     this.#task = task;
     this.#features = features;
     this.#judge = judge;
+    this.#head = head;
   }
 
   /** @throws plan.invalid, engine.* */
@@ -69,7 +79,7 @@ export class HealthCheck {
       judge === undefined
         ? null
         : await engine.compileInference({ parameters, inputs: task.inputs(BATCH), forward: judge });
-    return new HealthCheck(plan, task, features, judging);
+    return new HealthCheck(plan, task, features, judging, await HeadCheck.compile(engine, plan));
   }
 
   /**
@@ -92,11 +102,17 @@ export class HealthCheck {
     };
   }
 
-  /** How a head on this site's labels scores other patients of it; null where the plan does not ask, or labels are too few. */
+  /**
+   * How the head that is trained scores this site's test patients, or one on this site's labels other patients of it; null
+   * where the plan does not ask, or labels are too few.
+   */
   async #scored(base: Float32Array, looked: Looked): Promise<SiteScores | null> {
     const evaluation = evaluationOf(this.#plan);
     if (evaluation === null) return null;
-    const answers = probeAnswers(await this.labelledFeatures(base, looked), evaluation.classes);
+    const answers =
+      this.#head === null
+        ? probeAnswers(await this.labelledFeatures(base, looked), evaluation.classes)
+        : await this.#head.answers(weightsAtSite(this.#task, base), looked);
     return answers && scoreCounts(answers, evaluation.classes);
   }
 
@@ -120,7 +136,7 @@ export class HealthCheck {
     await this.#features.writeWeights(base.subarray(0, vectorLength(manifestOf(vitParameters(config)))));
     const random = new Random(SEED);
     const found: FoundFeature[] = [];
-    for (const chosen of batches(indices)) {
+    for (const chosen of lookBatches(indices)) {
       signal.throwIfAborted();
       const images = readImages(cache, filled(chosen), this.#plan.model.channels);
       const { features = new Float32Array() } = await this.#features.run(
@@ -135,18 +151,22 @@ export class HealthCheck {
   }
 
   /** Of the images held out, in whole batches; those left over are left out, so that none counts twice. */
-  async #judged(base: Float32Array, { cache, signal }: Looked): Promise<SiteHealth["heldOut"]> {
-    const { heldOut } = holdOut(cache, this.#plan);
+  async #judged(base: Float32Array, { cache, labels, signal }: Looked): Promise<SiteHealth["heldOut"]> {
+    const usable = trainingImages(cache, this.#plan, labels);
+    const { heldOut } = holdOut(usable, this.#plan);
     const most = Math.min(heldOut.length, this.#plan.health?.images ?? 0);
     if (this.#judge === null || most === 0) return null;
     await this.#judge.writeWeights(weightsAtSite(this.#task, base));
     const random = new Random(SEED);
     const whole = Math.max(1, Math.floor(most / BATCH));
     let [loss, meanAnswerLoss] = [0, 0];
-    for (const chosen of [...batches(heldOut.slice(0, most))].slice(0, whole)) {
+    for (const chosen of [...lookBatches(heldOut.slice(0, most))].slice(0, whole)) {
       signal.throwIfAborted();
-      const images = readImages(cache, filled(chosen), this.#plan.model.channels);
-      const judged = await this.#judge.run(this.#task.prepare(images, random));
+      const places = filled(chosen);
+      const images = readImages(usable, places, this.#plan.model.channels);
+      const judged = await this.#judge.run(
+        this.#task.prepare(images, random, usable.answers?.(places)),
+      );
       loss += (judged["loss"]?.[0] ?? NaN) / whole;
       meanAnswerLoss += (judged["meanAnswerLoss"]?.[0] ?? NaN) / whole;
     }
@@ -156,6 +176,7 @@ export class HealthCheck {
   async dispose(): Promise<void> {
     await this.#features.dispose();
     await this.#judge?.dispose();
+    await this.#head?.dispose();
   }
 }
 
@@ -170,24 +191,8 @@ function withLabels(
   });
 }
 
-/** At most so many of them, evenly. */
-function spread(indices: readonly number[], most: number): readonly number[] {
-  const count = Math.min(most, indices.length);
-  return Array.from({ length: count }, (_, i) => indices[Math.floor((i * indices.length) / count)] ?? 0);
-}
-
-function* batches(indices: ArrayLike<number>): Generator<readonly number[], void> {
-  for (let start = 0; start < indices.length; start += BATCH) {
-    yield Array.from(indices).slice(start, start + BATCH);
-  }
-}
-
 /** On the first of the devices that the settings name. @throws plan.invalid, engine.* */
 export async function openHealthCheck(settings: TrainingEngine, plan: Plan): Promise<HealthCheck> {
   const [engine] = await replicaEngines(settings);
   return HealthCheck.compile(await createEngine(engine), plan);
 }
-
-/** To a whole batch, with images from its beginning. */
-const filled = (chosen: readonly number[]): Int32Array =>
-  Int32Array.from({ length: BATCH }, (_, i) => chosen[i % chosen.length] ?? 0);

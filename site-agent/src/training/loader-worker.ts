@@ -1,7 +1,7 @@
 /** The loading thread: reads, crops and masks batches, as many ahead as it was allowed. */
 import { parentPort } from "node:worker_threads";
 import { packError } from "@consilium/shared/packed-error";
-import { openImageCache } from "../dataset/cache.ts";
+import { openTrainingImages } from "../dataset/training-images.ts";
 import { pretextTask } from "../pretext/index.ts";
 import type { FromLoader, LoaderRequest, ToLoader } from "./loader-protocol.ts";
 import { batchesOf, type Batch } from "./round-batches.ts";
@@ -18,7 +18,7 @@ interface Round {
 let current: Round | null = null;
 
 async function open(number: number, request: LoaderRequest): Promise<Round> {
-  const cache = await openImageCache(request.cacheDir);
+  const cache = await openTrainingImages(request.cacheDir, request.plan);
   const batches = batchesOf(request, pretextTask(request.plan), cache);
   return {
     number,

@@ -11,6 +11,7 @@ import { SecureRandom } from "@consilium/shared/privacy/secure-random";
 import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
 import { readImages } from "../dataset/batches.ts";
 import { Random } from "../dataset/random.ts";
+import type { TrainingImages } from "../dataset/training-images.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { EXAMPLE_WEIGHT } from "../engine/program.ts";
 import type { PretextTask } from "../pretext/types.ts";
@@ -33,7 +34,7 @@ export function* privateBatches(
   plan: Plan,
   terms: PrivacyTerms,
   task: Pick<PretextTask, "prepare">,
-  cache: ImageCache,
+  cache: TrainingImages,
   secure = new SecureRandom(),
 ): Generator<Batch, void> {
   const part = partExamples(plan, terms);
@@ -45,7 +46,7 @@ export function* privateBatches(
     const indices = Int32Array.from({ length }, (_, i) => drawn[i % Math.max(1, drawn.length)] ?? 0);
     const counts = Float32Array.from({ length }, (_, i) => (i < drawn.length ? 1 : 0));
     yield {
-      ...task.prepare(readImages(cache, indices, plan.model.channels), random),
+      ...task.prepare(readImages(cache, indices, plan.model.channels), random, cache.answers?.(indices)),
       [EXAMPLE_WEIGHT]: counts,
     };
   }

@@ -14,7 +14,7 @@ import { planHash } from "@consilium/shared/plan";
 import { jsonOrNull } from "@consilium/shared/json";
 import { bytesOf, floatsOf } from "@consilium/shared/vector";
 import { z } from "zod";
-import type { ImageCache } from "../dataset/types.ts";
+import type { TrainingImages } from "../dataset/training-images.ts";
 import type { OptimizerState } from "../engine/types.ts";
 import { readIfPresent, writeFileAtomic } from "../home/files.ts";
 import type { LocalRoundRequest } from "./types.ts";
@@ -65,13 +65,22 @@ export function resumeFile(file: string, key: Sha256, everyMs = EVERY_MS): Resum
 /** The same training computes the same steps. */
 export function resumeKey(
   request: Pick<LocalRoundRequest, "plan" | "round" | "seed" | "base" | "optimizerState">,
-  { records }: Pick<ImageCache, "records">,
+  { records, answers }: Pick<TrainingImages, "records" | "answers">,
 ): Sha256 {
   const { plan, round, seed, base, optimizerState } = request;
   const images = sha256(canonicalJson(records.map(({ image }) => image)));
   const moments = optimizerState === null ? null : sha256(bytesOf(optimizerState.firstMoment));
+  const labels = answers === undefined ? {} : { labels: [...answers([...records.keys()]).classes] };
   return sha256(
-    canonicalJson({ plan: planHash(plan), round, seed, base: sha256(bytesOf(base)), moments, images }),
+    canonicalJson({
+      plan: planHash(plan),
+      round,
+      seed,
+      base: sha256(bytesOf(base)),
+      moments,
+      images,
+      ...labels,
+    }),
   );
 }
 

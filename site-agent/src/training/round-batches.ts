@@ -4,7 +4,7 @@ import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
 import { epochBatches, readImages, stepsPerEpoch } from "../dataset/batches.ts";
 import { Random } from "../dataset/random.ts";
 import { holdOut } from "../dataset/held-out.ts";
-import type { ImageCache } from "../dataset/types.ts";
+import type { TrainingImages } from "../dataset/training-images.ts";
 import type { InputArrays, InputSpecs } from "../engine/types.ts";
 import type { PretextTask } from "../pretext/types.ts";
 import { privateBatches } from "./private-batches.ts";
@@ -28,7 +28,7 @@ export const stepsPerRound = ({ training }: Plan, images: number): number =>
 export const batchesOf = (
   request: RoundBatches,
   task: Pick<PretextTask, "prepare">,
-  cache: ImageCache,
+  cache: TrainingImages,
 ): Generator<Batch, void> => {
   const { plan, privacy = null } = request;
   return privacy === null ? roundBatches(request, task, cache) : privateBatches(plan, privacy, task, cache);
@@ -41,7 +41,7 @@ export const batchesOf = (
 export function* roundBatches(
   { plan, round, seed }: RoundBatches,
   task: Pick<PretextTask, "prepare">,
-  cache: ImageCache,
+  cache: TrainingImages,
 ): Generator<Batch, void> {
   const { localEpochs, batchSize } = plan.training;
   const random = new Random(seed, round);
@@ -49,7 +49,8 @@ export function* roundBatches(
   for (let epoch = 0; epoch < localEpochs; epoch++) {
     for (const indices of epochBatches(trained.length, batchSize, random)) {
       const places = indices.map((index) => trained[index] ?? 0);
-      yield task.prepare(readImages(cache, places, plan.model.channels), random);
+      const images = readImages(cache, places, plan.model.channels);
+      yield task.prepare(images, random, cache.answers?.(places));
     }
   }
 }

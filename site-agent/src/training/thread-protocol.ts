@@ -6,7 +6,7 @@ import type { Genesis, LocalRoundProgress, LocalRoundRequest, LocalRoundResult }
 /** The calls that a worker answers: argument and result. */
 export interface Calls {
   genesis: { argument: { plan: Plan; start: Uint8Array | null }; result: Genesis };
-  countImages: { argument: string; result: number };
+  countImages: { argument: { readonly plan: Plan; readonly cacheDir: string }; result: number };
   train: { argument: LocalRoundRequest; result: LocalRoundResult };
 }
 export type CallName = keyof Calls;

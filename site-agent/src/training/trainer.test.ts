@@ -52,7 +52,7 @@ describe("the training thread", () => {
   });
 
   it("counts the images of a cache", async () => {
-    expect(await trainer.countImages(cacheDir)).toBe(IMAGES);
+    expect(await trainer.countImages(PLAN, cacheDir)).toBe(IMAGES);
   });
 
   it("rests at the border of a step while it is paused, and ends there when it is aborted", async () => {
@@ -111,7 +111,7 @@ describe("the training thread", () => {
     const poisoned = request();
     poisoned.base.fill(NaN);
     await expect(trainer.train(poisoned, ignore, never)).rejects.toMatchObject({ code: "training.diverged" });
-    expect(await trainer.countImages(cacheDir)).toBe(IMAGES);
+    expect(await trainer.countImages(PLAN, cacheDir)).toBe(IMAGES);
   });
 
   it("ends when the signal fires, with the signal's reason", async () => {
@@ -145,7 +145,7 @@ describe("the training thread", () => {
         never,
       );
       await expect(training).rejects.toMatchObject({ code: "engine.run-failed" });
-      expect(await own.countImages(cacheDir)).toBe(IMAGES);
+      expect(await own.countImages(PLAN, cacheDir)).toBe(IMAGES);
       await own.close();
     },
   );

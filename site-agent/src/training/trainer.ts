@@ -18,7 +18,7 @@ export function createTrainer(): Trainer {
   };
   return {
     genesis: (plan, start) => current().call("genesis", { plan, start }),
-    countImages: (cacheDir) => current().call("countImages", cacheDir),
+    countImages: (plan, cacheDir) => current().call("countImages", { plan, cacheDir }),
     train: (request, onProgress, signal, pause) =>
       current().call("train", request, onProgress, signal, pause),
     close: async () => {

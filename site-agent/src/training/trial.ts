@@ -8,7 +8,7 @@ import { MOST_LOSS } from "@consilium/shared/secagg/plan-layout";
 import { readImages, stepsPerEpoch } from "../dataset/batches.ts";
 import { holdOut } from "../dataset/held-out.ts";
 import { Random } from "../dataset/random.ts";
-import type { ImageCache } from "../dataset/types.ts";
+import type { TrainingImages } from "../dataset/training-images.ts";
 import type { TrainStep } from "../engine/types.ts";
 import type { PretextTask } from "../pretext/types.ts";
 import type { Batch } from "./round-batches.ts";
@@ -21,7 +21,7 @@ const TRIAL_SEED = 0x7121a1;
 export function* trialBatches(
   plan: Plan,
   task: Pick<PretextTask, "prepare">,
-  cache: ImageCache,
+  cache: TrainingImages,
 ): Generator<Batch, void> {
   const { heldOut } = holdOut(cache, plan);
   if (heldOut.length === 0) return;
@@ -32,7 +32,8 @@ export function* trialBatches(
       { length: batchSize },
       (_, i) => heldOut[(batch * batchSize + i) % heldOut.length] ?? 0,
     );
-    yield task.prepare(readImages(cache, indices, plan.model.channels), random);
+    const images = readImages(cache, indices, plan.model.channels);
+    yield task.prepare(images, random, cache.answers?.(indices));
   }
 }
 

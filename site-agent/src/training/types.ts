@@ -61,12 +61,12 @@ export interface Trainer {
    * @throws start.missing, start.unfit, hash.mismatch, weights.*, frame.*, plan.invalid
    */
   genesis(plan: Plan, start: Uint8Array | null): Promise<Genesis>;
-  /** Images in the cache. */
-  countImages(cacheDir: string): Promise<number>;
+  /** Images of the cache that the plan trains on. @throws training.no-images, labels.not-of-plan */
+  countImages(plan: Plan, cacheDir: string): Promise<number>;
   /**
    * @param signal ends the training early, at a step's border
    * @param pause lets it rest there
-   * @throws training.no-images, training.diverged, engine.*; AbortError when `signal` fires
+   * @throws training.no-images, labels.not-of-plan, training.diverged, engine.*; AbortError when `signal` fires
    */
   train(
     request: LocalRoundRequest,

@@ -7,6 +7,7 @@ import { looksAtHealth, type SiteHealth } from "@consilium/shared/health/extras"
 import { packError } from "@consilium/shared/packed-error";
 import { openImageCache, type CachedImages } from "../dataset/cache.ts";
 import { readLabels } from "../dataset/labels.ts";
+import { openTrainingImages, readTrainingImages, type TrainingImages } from "../dataset/training-images.ts";
 import { openHealthCheck, type HealthCheck } from "./health-check.ts";
 import { genesis } from "./genesis.ts";
 import { createLoader } from "./loader.ts";
@@ -51,13 +52,16 @@ async function forgetCompiled(): Promise<void> {
 const loader = createLoader();
 
 /** The steps of a protected round are drawn anew by every run, and paid for by it. */
-const resumeOf = (request: LocalRoundRequest, cache: CachedImages) =>
+const resumeOf = (request: LocalRoundRequest, images: TrainingImages) =>
   request.resumeFile === undefined || request.resumeFile === null || (request.privacy ?? null) !== null
     ? null
-    : resumeFile(request.resumeFile, resumeKey(request, cache));
+    : resumeFile(request.resumeFile, resumeKey(request, images));
 
-async function withCache<T>(dir: string, use: (cache: CachedImages) => T | Promise<T>): Promise<T> {
-  const cache = await openImageCache(dir);
+async function withCache<Cache extends CachedImages, T>(
+  open: Promise<Cache>,
+  use: (cache: Cache) => T | Promise<T>,
+): Promise<T> {
+  const cache = await open;
   try {
     return await use(cache);
   } finally {
@@ -81,19 +85,21 @@ function train(
   id: number,
   { signal, pause }: RunningCall,
 ): Promise<LocalRoundResult> {
-  return withCache(request.cacheDir, async (cache) => {
-    assertUsable(cache, request.plan); // Before the long part.
-    assertPaid(request.plan, request.privacy ?? null);
+  const { plan, cacheDir } = request;
+  return withCache(openImageCache(cacheDir), async (cache) => {
+    const images = await readTrainingImages(cache, cacheDir, plan);
+    assertUsable(images, plan); // Before the long part.
+    assertPaid(plan, request.privacy ?? null);
     const batches = loader.load(request); // Starts now, and works while the step compiles.
     const compiled = await compiledFor(request);
     const health = await look(request, cache, signal);
     const round = trainLocally(request, {
       compiled,
-      cache,
+      cache: images,
       batches,
-      trial: trialBatches(request.plan, compiled.task, cache),
+      trial: trialBatches(plan, compiled.task, images),
       now: () => performance.now(),
-      resume: resumeOf(request, cache),
+      resume: resumeOf(request, images),
     });
     try {
       const result = await runToEnd(
@@ -128,9 +134,12 @@ async function answer(
       send({ id, result }, buffersOf([result.values]));
       return;
     }
-    case "countImages":
-      send({ id, result: await withCache(message.argument, ({ records }) => records.length) });
+    case "countImages": {
+      const { plan, cacheDir } = message.argument;
+      const count = await withCache(openTrainingImages(cacheDir, plan), ({ records }) => records.length);
+      send({ id, result: count });
       return;
+    }
     case "train": {
       const result = await train(message.argument, id, call);
       const { firstMoment, secondMoment } = result.optimizerState;

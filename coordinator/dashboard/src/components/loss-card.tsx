@@ -12,6 +12,7 @@ const LOSS_TITLES = {
   simclr: "Contrastive loss",
   mocov3: "Contrastive loss",
   vicreg: "VICReg loss",
+  classify: "Classification loss",
 } as const satisfies Record<FederationStatus["plan"]["pretext"]["task"], string>;
 
 export function LossCard({ status }: { readonly status: FederationStatus }): ReactNode {

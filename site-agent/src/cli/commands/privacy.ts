@@ -50,7 +50,7 @@ plan in a file that nobody has agreed to yet, would spend. The limit is changed 
     const plan = options.plan === undefined ? await joinedPlan(home) : await planIn(options.plan);
     const shown = statement({
       cohort,
-      patients: await countPatients(home.cacheFolder(cohort)),
+      patients: await countPatients(home.cacheFolder(cohort), plan),
       policy,
       payments: await privacyLedger(home.privacyLedgerFile).payments(),
       plan,
