@@ -23,7 +23,7 @@ function codeOf(call: () => unknown): string | undefined {
   }
 }
 
-const options = { negativeClass: null, testFraction: 0.3 };
+const options = { negativeClass: null, releasedClasses: null, testFraction: 0.3 };
 const patientsOf = (images: readonly { patient: string }[]) => new Set(images.map(({ patient }) => patient));
 const numbered = (count: number) => Array.from({ length: count }, (_, i) => `patient-${i}`);
 

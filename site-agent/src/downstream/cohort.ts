@@ -22,11 +22,15 @@ export interface Cohort {
 export function formCohort(
   train: LabelledCache<Pick<ImageCache, "records">>,
   test: LabelledCache<Pick<ImageCache, "records">> | null,
-  { negativeClass, testFraction }: Pick<FinetuneOptions, "negativeClass" | "testFraction">,
+  {
+    negativeClass,
+    releasedClasses,
+    testFraction,
+  }: Pick<FinetuneOptions, "negativeClass" | "releasedClasses" | "testFraction">,
 ): Cohort {
   const all = labelled(train);
-  const names = new Set(all.map(({ label }) => label));
-  const classes = classNames(names, negativeClass);
+  const names = new Set(releasedClasses ?? all.map(({ label }) => label));
+  const classes = releasedClasses ?? classNames(names, negativeClass);
   const [, positive = ""] = classes;
   const grouped = (images: readonly LabelledImage[]) =>
     negativeClass === null

@@ -11,6 +11,7 @@ export const ORIGIN_TEXT: Readonly<Record<EncoderOrigin, string>> = {
 export const MODE_TEXT: Readonly<Record<DownstreamMode, string>> = {
   probe: "head alone",
   finetune: "whole network",
+  released: "as released",
 };
 
 interface RowName {

@@ -59,6 +59,7 @@ export const FINETUNE_OPTIONS: FinetuneOptions = {
   seeds: 2,
   labels: null,
   negativeClass: null,
+  releasedClasses: null,
   testFraction: 0.3,
   validation: 0,
   head: "unetr",

@@ -23,7 +23,7 @@ import {
 import { classIndices, drawLabels, formCohort, setSize, type Cohort } from "./cohort.ts";
 import { keepBack } from "./comparison.ts";
 import { encoderDifferences } from "./differences.ts";
-import { loadEncoders } from "./encoder.ts";
+import { loadEncoders, selectParameters } from "./encoder.ts";
 import { evaluateRun, summarise, type Run } from "./evaluation.ts";
 import { featureMaps } from "./feature-map.ts";
 import { fit, fitSteps } from "./fit.ts";
@@ -79,11 +79,13 @@ export async function finetune(
   try {
     const runs: Run[] = [];
     let looked: { bench: Bench; run: Run; weights: Float32Array | null } | null = null;
-    const total = encoderWeights.length * options.modes.length * options.seeds;
+    const total = encoderWeights
+      .flatMap(({ from }) => options.modes.map((mode) => runsOf(from, mode, options)))
+      .reduce((sum, runs) => sum + runs, 0);
     for (const { from, weightsFor } of encoderWeights) {
       const memory: FeatureMemory = new Map();
       for (const mode of options.modes) {
-        for (let seed = 1; seed <= options.seeds; seed++) {
+        for (let seed = 1; seed <= runsOf(from, mode, options); seed++) {
           const report = async (step: number, steps: number, loss: number | null): Promise<void> => {
             signal.throwIfAborted();
             await onProgress({ run: runs.length + 1, runs: total, from, mode, seed, step, steps, loss });
@@ -122,6 +124,12 @@ export async function finetune(
   }
 }
 
+/** What is not trained has no seeds, and the federation alone has released it. */
+function runsOf(from: EncoderOrigin, mode: DownstreamMode, { seeds }: FinetuneOptions): number {
+  if (mode !== "released") return seeds;
+  return from === "global" ? 1 : 0;
+}
+
 interface Networks {
   readonly trainStep: TrainStep<ClassifierInputs> | null;
   readonly classifier: Inference<ViewInputs> | null;
@@ -145,6 +153,7 @@ async function compile(
   const inference = { config, classes: classes.length, cachePx, batchSize: INFERENCE_BATCH };
   const optimizer = { ...ADAM, weightDecay: settings.weightDecay, clipGlobalNorm: settings.clipGlobalNorm };
   const whole = modes.includes("finetune");
+  const asked = whole || modes.includes("released");
   return {
     trainStep: whole
       ? await engine.compileTrainStep(
@@ -155,7 +164,7 @@ async function compile(
           ),
         )
       : null,
-    classifier: whole ? await engine.compileInference(classifierInference(inference)) : null,
+    classifier: asked ? await engine.compileInference(classifierInference(inference)) : null,
     encoder: modes.includes("probe") ? await engine.compileInference(featureInference(inference)) : null,
   };
 }
@@ -180,12 +189,41 @@ async function runOnce(
   encoderWeights: Float32Array,
 ): Promise<{ run: Run; weights: Float32Array | null }> {
   const images = drawLabels(bench.cohort, bench.task.options.labels, seed);
-  const { probabilities, losses, weights } =
-    mode === "probe"
-      ? { probabilities: await runProbe(bench, images, encoderWeights), losses: [], weights: null }
-      : await runFinetuning(bench, images, encoderWeights, seed);
+  const { probabilities, losses, weights } = await ask(bench, images, mode, encoderWeights, seed);
   if (!probabilities.every(Number.isFinite)) throw new ConsiliumError("training.diverged");
   return { run: { from, mode, seed, labels: setSize(images), losses, probabilities }, weights };
+}
+
+/** Weights of encoder and head, losses of their training, and what they say of the test images. */
+async function ask(
+  bench: Bench,
+  images: readonly LabelledImage[],
+  mode: DownstreamMode,
+  encoderWeights: Float32Array,
+  seed: number,
+) {
+  switch (mode) {
+    case "probe":
+      return { probabilities: await runProbe(bench, images, encoderWeights), losses: [], weights: null };
+    case "finetune":
+      return runFinetuning(bench, images, encoderWeights, seed);
+    case "released":
+      return askReleased(bench);
+  }
+}
+
+/** @throws manifest.mismatch if the global model has no such head */
+async function askReleased({ classifier, config, cohort, task, report }: Bench) {
+  const { global } = task.encoders;
+  if (classifier === null || global === null) throw new Error("nothing was released");
+  await report(0, 1, null);
+  const weights = selectParameters(classifierParameters(config, cohort.classes.length, 1), global);
+  await classifier.writeWeights(weights);
+  const predictor = { inference: classifier, config, batchSize: INFERENCE_BATCH };
+  const { cache } = task.test ?? task.train;
+  const probabilities = await predictImages(predictor, "probabilities", cache, cohort.test);
+  await report(1, 1, null);
+  return { probabilities, losses: [], weights };
 }
 
 async function runProbe(

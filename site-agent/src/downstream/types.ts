@@ -18,8 +18,12 @@ export type DownstreamTask = (typeof DOWNSTREAM_TASKS)[number];
 /** Where the encoder's weights come from: at random, from this site's images alone, from the federation. */
 export type EncoderOrigin = "scratch" | "own" | "global";
 
-/** A linear head on the frozen encoder, or training of the whole network. */
-export type DownstreamMode = "probe" | "finetune";
+/**
+ * A linear head on the frozen encoder, training of the whole network, or none: the federation's network as it was released, where
+ * the plan trained a head.
+ */
+export const DOWNSTREAM_MODES = ["probe", "finetune", "released"] as const;
+export type DownstreamMode = (typeof DOWNSTREAM_MODES)[number];
 
 /** How the whole network is trained. The defaults are in finetune-defaults.ts, with how they were found. */
 export interface FinetuneSettings {
@@ -59,6 +63,8 @@ export interface FinetuneOptions {
   readonly labels: LabelBudget | null;
   /** This class against all others; null keeps the classes as they are. */
   readonly negativeClass: string | null;
+  /** Of the federation's head, in its order; images with other labels are left out. Null where it is not asked. */
+  readonly releasedClasses: readonly string[] | null;
   /** Share of the patients that is kept for testing where there is no test cache. */
   readonly testFraction: number;
   /** Share of the drawn labels' patients that is kept back to stop early and choose weights by; 0 for none. */

@@ -7,6 +7,7 @@ import type { CheckpointRecord } from "@consilium/shared/protocol/round";
 import { planHash, type Plan } from "@consilium/shared/plan";
 import { strategyOf, type StrategyName } from "@consilium/shared/strategy-schema";
 import { counted } from "@consilium/shared/units";
+import { MODE_TEXT } from "../downstream/describe.ts";
 import { manifestOf } from "../model/manifest.ts";
 import type { VitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
@@ -233,7 +234,7 @@ function describeEvaluation({ task, labels, test, testSource, rows }: Evaluation
       ["encoder", "trained", "seeds", ...measures],
       rows.map(({ from, mode, seeds, measures: found }) => [
         from === "global" ? "this one" : from,
-        mode === "probe" ? "head alone" : "whole network",
+        MODE_TEXT[mode],
         String(seeds),
         ...measures.map((name) => interval(found[name])),
       ]),

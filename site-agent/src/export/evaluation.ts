@@ -2,7 +2,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import { jsonOrNull } from "@consilium/shared/json";
 import { z } from "zod";
-import { DOWNSTREAM_TASKS } from "../downstream/types.ts";
+import { DOWNSTREAM_MODES, DOWNSTREAM_TASKS, type DownstreamMode } from "../downstream/types.ts";
 
 const estimateSchema = z.object({ value: z.number(), low: z.number(), high: z.number() });
 const setSchema = z.object({ images: z.int().min(0), patients: z.int().min(0) });
@@ -11,7 +11,7 @@ const MEASURES = ["auroc", "accuracy", "dice", "hd95", "mAP@.5", "FROC"] as cons
 /** Of classes the measures stand beside each other, of masks and boxes together. */
 const rowSchema = z.object({
   from: z.enum(["scratch", "own", "global"]),
-  mode: z.enum(["probe", "finetune"]),
+  mode: z.enum(DOWNSTREAM_MODES),
   seeds: z.int().min(1),
   auroc: estimateSchema.nullish(),
   accuracy: estimateSchema.nullish(),
@@ -29,7 +29,7 @@ const comparisonSchema = z.object({
 
 export interface EvaluationRow {
   readonly from: "scratch" | "own" | "global";
-  readonly mode: "probe" | "finetune";
+  readonly mode: DownstreamMode;
   readonly seeds: number;
   /** Names of measures of all classes; a class' own name may say too much of a site. */
   readonly measures: Readonly<Record<string, z.infer<typeof estimateSchema>>>;

@@ -11,7 +11,7 @@ import { jsonOrNull } from "@consilium/shared/json";
 import { labelTextSchema } from "@consilium/shared/label-text";
 import { modelSchema } from "@consilium/shared/plan-schema";
 import { z } from "zod";
-import { DOWNSTREAM_TASKS } from "../downstream/types.ts";
+import { DOWNSTREAM_MODES, DOWNSTREAM_TASKS } from "../downstream/types.ts";
 import { readIfPresent, readTextIfPresent, writeFileAtomic } from "./files.ts";
 import type { Home } from "./home.ts";
 
@@ -25,7 +25,7 @@ const taskModelSchema = z.strictObject({
   /** The encoder's shape. */
   model: modelSchema,
   startedFrom: z.enum(["scratch", "own", "global"]),
-  trained: z.enum(["probe", "finetune"]),
+  trained: z.enum(DOWNSTREAM_MODES),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });
 export type TaskModel = z.infer<typeof taskModelSchema>;

@@ -8,6 +8,7 @@ import type { LabelBudget } from "../../dataset/splits.ts";
 import { describeResult, ORIGIN_TEXT } from "../../downstream/describe.ts";
 import type { SegmentationHead } from "../../downstream/segmentation/network.ts";
 import {
+  DOWNSTREAM_MODES,
   DOWNSTREAM_TASKS,
   type DownstreamMode,
   type DownstreamTask,
@@ -44,7 +45,6 @@ interface Options extends EngineCliOptions {
   readonly report?: string;
 }
 
-const MODES = ["probe", "finetune"] as const satisfies readonly DownstreamMode[];
 const ORIGINS = ["scratch", "own", "global"] as const satisfies readonly EncoderOrigin[];
 const HEADS = ["linear", "unetr"] as const satisfies readonly SegmentationHead[];
 
@@ -53,11 +53,12 @@ export function finetuneCommand(ports: CliPorts): Command {
     "finetune",
     "Train and test on this site's labels: classes, masks or boxes.",
     `Compares encoders on the same labels and the same test patients: at random (scratch), from this site alone (own), from
-the federation (global). Two ways: probe, the head alone on the frozen encoder; finetune, the whole network. The task goes by the
-labels that ingest was given: classes are classified (AUROC, accuracy), findings told one by one, several on an image (AUROC of each
+the federation (global). Ways: probe, the head alone on the frozen encoder; finetune, the whole network; released, the network
+as the federation made it, where the plan learned classes (--pretext classify). The task goes by the labels that ingest was given: classes are classified (AUROC, accuracy), findings told one by one, several on an image (AUROC of each
 and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). Each number comes with a 95 % interval (bootstrap by patient). Nothing leaves this site.`,
     `consilium-site finetune --test test --negative normal
      consilium-site finetune --label-fraction 0.01 --seeds 5 --modes finetune
+     consilium-site finetune --from global --modes finetune,released --save pneumonia
      consilium-site finetune --classes-from masks --finding nodule
      consilium-site finetune --task findings --test test --save findings
      consilium-site finetune --task segmentation --test test --label-count 20 --report masks.html
@@ -85,8 +86,8 @@ and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). E
     .option("--seeds <n>", "repetitions, each with its own labels", wholeNumber("--seeds", 1))
     .option(
       "--modes <list>",
-      "probe, finetune (default: both for classes, finetune for masks and boxes)",
-      listOf("--modes", MODES),
+      "probe, finetune, released (default: those that are possible for classes, finetune for masks and boxes)",
+      listOf("--modes", DOWNSTREAM_MODES),
     )
     .option("--from <list>", "scratch, own, global (default: those that are here)", listOf("--from", ORIGINS))
     .option("--epochs <n>", "passes over the labels", wholeNumber("--epochs", 1))
@@ -118,6 +119,8 @@ and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). E
     const { finetuneOptions } = await import("../../downstream/finetune-defaults.ts");
     const defaults = finetuneOptions(task);
     const { settings } = defaults;
+    const modes = modesFor(options, plan, encoders, defaults.modes);
+    const released = modes.includes("released") ? taughtIn(plan) : null;
     const outcome = await finetuneInThread(
       {
         task,
@@ -129,7 +132,9 @@ and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). E
         options: {
           ...defaults,
           labels,
-          modes: options.modes ?? defaults.modes,
+          modes,
+          releasedClasses: released?.classes ?? null,
+          testFraction: taughtIn(plan)?.testShare ?? defaults.testFraction,
           seeds: options.seeds ?? defaults.seeds,
           negativeClass: options.negative ?? (finding === null ? null : absenceOf(finding)),
           head: options.head ?? defaults.head,
@@ -166,6 +171,32 @@ and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). E
       describeResult(result),
     );
   });
+}
+
+const taughtIn = ({ pretext }: Plan) => (pretext.task === "classify" ? pretext : null);
+
+/** @throws config.invalid if the federation's head is asked for, and there is none or it tells something else apart */
+function modesFor(
+  { task, modes, negative, classesFrom, finding }: Options,
+  plan: Plan,
+  { global }: EncoderSources,
+  usual: readonly DownstreamMode[],
+): readonly DownstreamMode[] {
+  const others = { task: task !== "classification", negative, "classes-from": classesFrom, finding };
+  const reasons = Object.entries(others).flatMap(([name, value]) =>
+    value === undefined || value === false ? [] : [`--${name}`],
+  );
+  const reason =
+    taughtIn(plan) === null
+      ? "the federation trained no head: its plan has another task than classify"
+      : global === null
+        ? "the federation's model is not here, or --from leaves global out"
+        : reasons.length > 0
+          ? `the federation's head tells the plan's classes apart, and does not go with ${reasons.join(", ")}`
+          : null;
+  if (modes === undefined) return reason === null ? [...usual, "released"] : usual;
+  if (!modes.includes("released") || reason === null) return modes;
+  throw new ConsiliumError("config.invalid", { detail: `(--modes released: ${reason})`, culprits: ["modes"] });
 }
 
 const examinedRun = ({ from, mode }: Exemplar) => ({ from, mode, seed: 1 });

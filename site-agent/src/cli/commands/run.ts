@@ -28,6 +28,7 @@ import { readPrivacyPolicy } from "../../privacy/policy.ts";
 import { SOFTWARE } from "../../software.ts";
 import { handle, siteCommand } from "../context.ts";
 import { sayEvaluation } from "../evaluation-report.ts";
+import { sayTaught } from "../taught-report.ts";
 import { sayRoster } from "./roster.ts";
 import { chooseTrainingEngine, withTrainingOptions, type TrainingCliOptions } from "../engine-options.ts";
 import type { Output } from "../output.ts";
@@ -64,6 +65,7 @@ goes on from where it was at most a minute before. While the coordinator does no
       const cache = parseName("--cache", options.cache);
       const cacheDir = home.cacheFolder(cache);
       await assertApproved(cacheDir);
+      await sayTaught(plan, cacheDir, output);
       await sayEvaluation(plan, cacheDir, output);
       const network = await networkFor(enrolment.coordinatorUrl, options, ports);
       const engine = await chooseTrainingEngine(options, plan, output);
