@@ -89,9 +89,30 @@ describe("the pretext task", () => {
       );
   });
 
+  it("with labels evaluates the classes that it teaches, and protects patients without weighing classes", () => {
+    const classes = ["normal", "pneumonia"];
+    const taught = { ...minimal, pretext: { task: "classify", classes } };
+    expect(parsePlan(taught).pretext).toMatchObject({ testShare: 0.3, balanceClasses: true });
+    const privacy = { unit: "patient", targetEpsilon: 8 };
+    for (const [change, field] of [
+      [{ pretext: { task: "classify", classes: ["normal"] } }, "pretext.classes"],
+      [{ health: { evaluation: { classes: classes.toReversed() } } }, "health.evaluation.classes"],
+      [{ privacy }, "pretext.balanceClasses"],
+    ] as const)
+      expect(() => parsePlan({ ...taught, ...change })).toThrow(
+        expect.objectContaining({ code: "plan.invalid", culprits: [field] }) as Error,
+      );
+    const pretext = { task: "classify", classes, balanceClasses: false };
+    expect(parsePlan({ ...minimal, pretext, privacy }).privacy.unit).toBe("patient");
+  });
+
   it("is said in words", () => {
-    for (const task of ["mae", "simclr", "mocov3", "vicreg", "restoration"] as const) {
-      const { pretext } = parsePlan({ ...minimal, pretext: { task } });
+    const labelled = { task: "classify", classes: ["normal", "pneumonia"] };
+    for (const given of [
+      ...(["mae", "simclr", "mocov3", "vicreg", "restoration"] as const).map((task) => ({ task })),
+      labelled,
+    ]) {
+      const { pretext } = parsePlan({ ...minimal, pretext: given });
       expect(pretextInWords(pretext).endsWith(".")).toBe(true);
     }
   });

@@ -60,6 +60,14 @@ describe("consilium-coordinator", () => {
     expect(protecting).toMatchObject({ privacy: { unit: "patient", targetEpsilon: 6, delta: 1e-7 } });
     const evaluating = parsePlan(JSON.parse(await run(...args, "--evaluate", "normal,pneumonia")));
     expect(evaluating.health?.evaluation?.classes).toEqual(["normal", "pneumonia"]);
+    const taught = [...args, "--pretext", "classify", "--classes", "normal,pneumonia"];
+    expect(parsePlan(JSON.parse(await run(...taught)))).toMatchObject({
+      pretext: { task: "classify", balanceClasses: true },
+      health: { evaluation: { classes: ["normal", "pneumonia"] } },
+    });
+    expect(parsePlan(JSON.parse(await run(...taught, "--target-epsilon", "8")))).toMatchObject({
+      pretext: { balanceClasses: false },
+    });
     await expect(run(...args, "--evaluate", "normal")).rejects.toMatchObject({ code: "plan.invalid" });
     await expect(run(...args, "--delta", "1e-7")).rejects.toMatchObject({ code: "plan.invalid" });
     await expect(run(...args, "--out", out)).rejects.toMatchObject({ code: "config.invalid" });
