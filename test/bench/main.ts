@@ -12,6 +12,7 @@ import { endurance } from "./endurance.ts";
 import { foldBenchmark } from "./fold.ts";
 import { gpu } from "./gpu.ts";
 import { graph } from "./graph.ts";
+import { heads } from "./heads.ts";
 import { ingest } from "./ingest.ts";
 import { loader } from "./loader.ts";
 import { memory } from "./memory.ts";
@@ -43,6 +44,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   foldBenchmark,
   upload,
   pretexts,
+  heads,
   scale,
   emptyRound,
 ];
