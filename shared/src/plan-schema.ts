@@ -233,7 +233,8 @@ export const planSchema = z
       pretext.classes.join("/") === health.evaluation.classes.join("/"),
     {
       path: ["health", "evaluation", "classes"],
-      message: "what is evaluated is the head that is trained: they are those of pretext.classes, in their order",
+      message:
+        "what is evaluated is the head that is trained: they are those of pretext.classes, in their order",
     },
   )
   .refine(

@@ -168,10 +168,10 @@ export const heads: Benchmark = {
       const labels = await Promise.all(sites.map(drawLabels));
       for (const [at, { drawn }] of labels.entries()) await writeLabels(sites[at] ?? "", drawn);
 
-      const drawn = await trainer.genesis(ENCODER_PLAN);
+      const drawn = await trainer.genesis(ENCODER_PLAN, null);
       const pretrained = await federate(trainer, ENCODER_PLAN, sites, drawn.values, threads, log);
       const length = vectorLength(manifestOf(vitParameters(vitConfig(HEAD_PLAN.model))));
-      const { manifest, values } = await trainer.genesis(HEAD_PLAN);
+      const { manifest, values } = await trainer.genesis(HEAD_PLAN, null);
       values.set(pretrained.subarray(0, length));
       const shared = await federate(trainer, HEAD_PLAN, sites, values, threads, log);
 

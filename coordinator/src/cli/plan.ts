@@ -170,7 +170,14 @@ function volumePart({ depthPx, cacheDepthPx, sliceSpacingMm, pixelSpacingMm }: P
 }
 
 /** A setting that the task does not have is a wrong field of the plan. */
-const pretextOf = ({ pretext, maskRatio, classes, testShare, targetEpsilon, privacyUnit }: PlanOptions): object =>
+const pretextOf = ({
+  pretext,
+  maskRatio,
+  classes,
+  testShare,
+  targetEpsilon,
+  privacyUnit,
+}: PlanOptions): object =>
   withoutUndefined({
     task: pretext ?? "mae",
     maskRatio,

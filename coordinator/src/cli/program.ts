@@ -164,9 +164,16 @@ their home folders, and --advertise. See docs/scaling.md.
     .option("--cache-depth-px <n>", "volumes: slices that are cached (default: --depth-px)", number)
     .option("--slice-spacing-mm <mm>", "volumes: from slice to slice", number)
     .option("--pixel-spacing-mm <mm>", "volumes: from voxel to voxel within a slice", number)
-    .option("--pretext <name>", "what is learnt: mae, simclr, mocov3, vicreg or restoration (default: mae); classify, from labels")
+    .option(
+      "--pretext <name>",
+      "what is learnt: mae, simclr, mocov3, vicreg or restoration (default: mae); classify, from labels",
+    )
     .option("--mask-ratio <f>", "mae: share of hidden patches", number)
-    .option("--classes <names>", "classify: as sites label them, the positive one last: normal,pneumonia", names)
+    .option(
+      "--classes <names>",
+      "classify: as sites label them, the positive one last: normal,pneumonia",
+      names,
+    )
     .option("--test-share <f>", "classify: share of labelled patients to test on (default: .3)", number)
     .option("--local-epochs <n>", "passes over a site's images in a round", number)
     .option("--batch-size <n>", "images in a step", number)

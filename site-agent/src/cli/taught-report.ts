@@ -30,7 +30,9 @@ export async function sayTaught(plan: Plan, cacheDir: string, output: Pick<Outpu
       `labels · trains on images labelled ${found}; ${counted(tested.length, "image")} of other patients kept to test on`,
       ...(isScored ? ["  evaluation   how these score leaves in the masked sum alone"] : []),
       ...(images.includes(0)
-        ? ["  next         a class is missing here: consilium-site label adds labels; training goes on without it"]
+        ? [
+            "  next         a class is missing here: consilium-site label adds labels; training goes on without it",
+          ]
         : []),
     ].join("\n"),
   );

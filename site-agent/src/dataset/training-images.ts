@@ -47,9 +47,7 @@ export function trainingImages<Cache extends ImageCache>(
   const { taught } = labelledParts(cache, labels, pretext);
   if (taught.length === 0) throw new ConsiliumError("labels.not-of-plan", { culprits: ["labels"] });
   const truth = Int32Array.from(taught, ({ label }) => pretext.classes.indexOf(label));
-  const weights = pretext.balanceClasses
-    ? balancedWeights(truth)
-    : new Float32Array(truth.length).fill(1);
+  const weights = pretext.balanceClasses ? balancedWeights(truth) : new Float32Array(truth.length).fill(1);
   const places = Int32Array.from(taught, ({ index }) => index);
   const records = taught.flatMap(({ index }): ImageRecord[] => cache.records.slice(index, index + 1));
   return {

@@ -164,9 +164,7 @@ export class HealthCheck {
       signal.throwIfAborted();
       const places = filled(chosen);
       const images = readImages(usable, places, this.#plan.model.channels);
-      const judged = await this.#judge.run(
-        this.#task.prepare(images, random, usable.answers?.(places)),
-      );
+      const judged = await this.#judge.run(this.#task.prepare(images, random, usable.answers?.(places)));
       loss += (judged["loss"]?.[0] ?? NaN) / whole;
       meanAnswerLoss += (judged["meanAnswerLoss"]?.[0] ?? NaN) / whole;
     }

@@ -57,14 +57,17 @@ describe("a plan that starts from an existing model", () => {
     expect(sameBits(genesis(starting(file, "checkpoint"), file).values, OTHER.values)).toBe(true);
   });
 
-  it("takes the encoder of another task's checkpoint, and draws the heads", () => {
-    const file = encodeCheckpoint(OTHER);
-    const { pretext } = parsePlan({ ...PLAN, pretext: { task: "vicreg" } });
-    const plan = starting(file, "checkpoint", { pretext });
-    const started = genesis(plan, file);
-    expect(sameBits(encoderOf(started), encoderOf(OTHER))).toBe(true);
-    expect(sameBits(restOf(started), restOf(genesis({ ...plan, start: undefined })))).toBe(true);
-  });
+  it.each([{ task: "vicreg" }, { task: "classify", classes: ["ill", "well"] }])(
+    "takes the encoder of another task's checkpoint for $task, and draws the heads",
+    (task) => {
+      const file = encodeCheckpoint(OTHER);
+      const { pretext } = parsePlan({ ...PLAN, pretext: task });
+      const plan = starting(file, "checkpoint", { pretext });
+      const started = genesis(plan, file);
+      expect(sameBits(encoderOf(started), encoderOf(OTHER))).toBe(true);
+      expect(sameBits(restOf(started), restOf(genesis({ ...plan, start: undefined })))).toBe(true);
+    },
+  );
 
   it("names the weight that does not fit, whatever the format", () => {
     const refused = (bytes: Uint8Array, format: StartPlan["format"], name: string): void => {

@@ -196,7 +196,10 @@ function modesFor(
           : null;
   if (modes === undefined) return reason === null ? [...usual, "released"] : usual;
   if (!modes.includes("released") || reason === null) return modes;
-  throw new ConsiliumError("config.invalid", { detail: `(--modes released: ${reason})`, culprits: ["modes"] });
+  throw new ConsiliumError("config.invalid", {
+    detail: `(--modes released: ${reason})`,
+    culprits: ["modes"],
+  });
 }
 
 const examinedRun = ({ from, mode }: Exemplar) => ({ from, mode, seed: 1 });
