@@ -144,6 +144,6 @@ export const IMAGE_ERRORS = {
     422,
     false,
     "The plan learns from labels, and no image that this site would train on has one of its classes.",
-    "consilium-site label adds them, with the names that consilium-site plan shows; without labels this site does not take part in this plan.",
+    "Add them with consilium-site label, under the names that consilium-site plan shows; without labels this site does not take part in this plan.",
   ),
 } as const satisfies Record<string, ErrorEntry>;
