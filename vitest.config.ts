@@ -27,6 +27,9 @@ function gpuEnvironment(): Record<string, string> {
   return { LD_LIBRARY_PATH: libraries, ...driver, ...session };
 }
 
+/** Where tests run TensorFlow.js themselves: one may choose a backend or register kernels, for its whole process. */
+const TENSORFLOW = "site-agent/src/{doctor,downstream,engine,model,pretext}/**/*.test.ts";
+
 /** Slow projects (real processes, real browser) run after the quick ones. */
 export default defineConfig({
   test: {
@@ -39,13 +42,26 @@ export default defineConfig({
     // Vitest leaves one core idle unless told, which on two cores is half of them.
     maxWorkers: Math.min(availableParallelism(), 8),
     projects: [
-      { extends: true, test: { name: "shared", include: ["shared/src/**/*.test.ts"] } },
-      { extends: true, test: { name: "coordinator", include: ["coordinator/src/**/*.test.ts"] } },
+      // One process for many files saves nearly half of their time, which goes into loading what they import.
+      { extends: true, test: { name: "shared", include: ["shared/src/**/*.test.ts"], isolate: false } },
+      {
+        extends: true,
+        test: { name: "coordinator", include: ["coordinator/src/**/*.test.ts"], isolate: false },
+      },
       {
         extends: true,
         test: {
           name: "site-agent",
           include: ["site-agent/src/**/*.test.ts"],
+          exclude: [TENSORFLOW, "site-agent/src/**/*.gpu.test.ts"],
+          isolate: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "site-agent-tensorflow",
+          include: [TENSORFLOW],
           exclude: ["site-agent/src/**/*.gpu.test.ts"],
         },
       },
