@@ -5,7 +5,7 @@ import { featureHealth, MomentSums } from "../health/moments.ts";
 import { decodeTail } from "./decode.ts";
 import { encoder } from "./encode.ts";
 import { geometryOf, layoutHash } from "./layout.ts";
-import { roundExtras, roundLayout } from "./plan-layout.ts";
+import { repeatedExtras, roundExtras, roundLayout } from "./plan-layout.ts";
 
 const plan = (aggregation: object = {}) =>
   parsePlan({ federation: "lungs", title: "Lungs", rounds: 10, aggregation });
@@ -96,4 +96,27 @@ describe("health", () => {
       expect(names(p).some((name) => name.startsWith("health:"))).toBe(false);
     }
   });
+});
+
+it("gives a second sum of a round what training made, and nothing that a look at the same model finds again", () => {
+  const tried = parsePlan({
+    ...plan(),
+    acceptance: { heldOutShare: 0.1 },
+    health: { evaluation: { classes: ["a", "b"] } },
+  });
+  const metrics = { loss: 1, finalLoss: 2, updateNorm: 3, steps: 4, trainingMs: 5, heldOutLoss: 6 };
+  expect(roundExtras(tried, metrics)).toMatchObject({
+    "metric:heldOutLoss": [6],
+    "metric:heldOutSites": [1],
+  });
+  const again = (round: number) =>
+    Object.fromEntries(
+      Object.entries(repeatedExtras(tried, round, metrics)).filter(([, values]) =>
+        Array.from(values).some((value) => value !== 0),
+      ),
+    );
+  const made = { "metric:updateNorm": [3], "metric:steps": [4] };
+  expect(again(tried.rounds)).toEqual({ "metric:loss": [1], "metric:finalLoss": [2], ...made });
+  // There the losses that are told are those of the trial.
+  expect(again(tried.rounds + 1)).toEqual(made);
 });

@@ -80,7 +80,7 @@ export function roundLayout(
 /** By the names of the layout's extras. */
 export function roundExtras(
   plan: Plan,
-  { loss, finalLoss, updateNorm, steps, heldOutLoss }: ContributionMetrics,
+  { loss, finalLoss, updateNorm, steps, heldOutLoss }: Omit<ContributionMetrics, "trainingMs">,
   health: SiteHealth | null = null,
 ) {
   return {
@@ -93,4 +93,18 @@ export function roundExtras(
     "metric:heldOutLoss": [heldOutLoss ?? 0],
     "metric:heldOutSites": [heldOutLoss === undefined ? 0 : 1],
   };
+}
+
+/**
+ * What goes into another sum of a round whose first may have been opened. A look at the same model finds the same again,
+ * whatever the crops, and so does its trial: in two sums that differ by one site, either would show by itself. What
+ * training made is made anew; in the round after the last there is none, and its losses are the trial's.
+ */
+export function repeatedExtras(
+  plan: Plan,
+  round: number,
+  { loss, finalLoss, updateNorm, steps }: ContributionMetrics,
+) {
+  const trained = round > plan.rounds ? { loss: 0, finalLoss: 0 } : { loss, finalLoss };
+  return roundExtras(plan, { ...trained, updateNorm, steps });
 }

@@ -12,7 +12,7 @@ import {
   type RoundOpening,
 } from "@consilium/shared/protocol/round";
 import type { VectorLayout } from "@consilium/shared/secagg/layout";
-import { roundExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
+import { repeatedExtras, roundExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
 import { assertFinite } from "@consilium/shared/vector";
 import { memorySource, removeFile } from "../home/files.ts";
 import type { Holding } from "../governance/holding.ts";
@@ -243,9 +243,10 @@ export class Tasks {
     assertFinite(this.#model.trained, delta);
     const keep = this.#plan.training.optimizerState === "keep";
     await this.#ports.outbox.keepMoments(opening, keep ? optimizerState : null);
-    // A look at the same model finds the same again, whatever the crops: in two sums it would show by itself.
     const isRepeated = await this.#masking.hasReleasedIn(opening.round);
-    const extras = roundExtras(this.#plan, metrics, isRepeated ? null : health);
+    const extras = isRepeated
+      ? repeatedExtras(this.#plan, metrics)
+      : roundExtras(this.#plan, metrics, health);
     await this.#masking.seal(opening, this.#layout(opening), { update: delta, examples, extras });
   }
 
