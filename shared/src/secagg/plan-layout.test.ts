@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Round } from "../ids.ts";
 import { parsePlan, type Plan } from "../plan.ts";
 import { healthOfMeans, type SiteHealth } from "../health/extras.ts";
 import { featureHealth, MomentSums } from "../health/moments.ts";
@@ -111,7 +112,7 @@ it("gives a second sum of a round what training made, and nothing that a look at
   });
   const again = (round: number) =>
     Object.fromEntries(
-      Object.entries(repeatedExtras(tried, round, metrics)).filter(([, values]) =>
+      Object.entries(repeatedExtras(tried, { round: round as Round }, metrics)).filter(([, values]) =>
         Array.from(values).some((value) => value !== 0),
       ),
     );

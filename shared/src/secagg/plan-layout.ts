@@ -5,7 +5,7 @@ import { isFrozen } from "../frozen.ts";
 import { healthFields, healthValues, type SiteHealth } from "../health/extras.ts";
 import type { Plan } from "../plan-schema.ts";
 import { withSiteNoise } from "../privacy/site-noise.ts";
-import type { ContributionMetrics } from "../protocol/round.ts";
+import type { ContributionMetrics, RoundOpening } from "../protocol/round.ts";
 import { largestLearningRate } from "../schedule.ts";
 import { groupSitesOf } from "../strategy-schema.ts";
 import { vectorLayoutSchema, type VectorLayout } from "./layout.ts";
@@ -102,7 +102,7 @@ export function roundExtras(
  */
 export function repeatedExtras(
   plan: Plan,
-  round: number,
+  { round }: Pick<RoundOpening, "round">,
   { loss, finalLoss, updateNorm, steps }: ContributionMetrics,
 ) {
   const trained = round > plan.rounds ? { loss: 0, finalLoss: 0 } : { loss, finalLoss };

@@ -238,15 +238,14 @@ export class Tasks {
   async #mask(opening: RoundOpening): Promise<void> {
     if (isFingerprintRound(opening.round)) return this.#maskFingerprint(opening);
     if (this.#trained?.opening !== opening) throw new Error("sealing comes after training");
+    const plan = this.#plan;
     const { delta, examples, metrics, health, optimizerState } = this.#trained.result;
     if (!Object.values(metrics).every(Number.isFinite)) throw new ConsiliumError("training.diverged");
     assertFinite(this.#model.trained, delta);
-    const keep = this.#plan.training.optimizerState === "keep";
+    const keep = plan.training.optimizerState === "keep";
     await this.#ports.outbox.keepMoments(opening, keep ? optimizerState : null);
-    const isRepeated = await this.#masking.hasReleasedIn(opening.round);
-    const extras = isRepeated
-      ? repeatedExtras(this.#plan, metrics)
-      : roundExtras(this.#plan, metrics, health);
+    const again = await this.#masking.hasReleasedIn(opening.round);
+    const extras = again ? repeatedExtras(plan, opening, metrics) : roundExtras(plan, metrics, health);
     await this.#masking.seal(opening, this.#layout(opening), { update: delta, examples, extras });
   }
 
