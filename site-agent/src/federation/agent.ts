@@ -376,7 +376,9 @@ class Agent {
     this.#ports.report({ phase, round, attempt, rounds, done, total, loss, imagesPerSecond, note });
 
     const nowMs = this.#ports.nowMs();
-    const due = progress === null || done === total || nowMs - this.#lastProgressMs >= PROGRESS_EVERY_MS;
+    // A clock that was set back must not make this site look silent until it has caught up.
+    const sinceMs = Math.abs(nowMs - this.#lastProgressMs);
+    const due = progress === null || done === total || sinceMs >= PROGRESS_EVERY_MS;
     if (opening === null || link !== "online" || !due) return;
     this.#lastProgressMs = nowMs;
     const message = {
