@@ -19,6 +19,8 @@ import { io as connect, type Socket as Upstream } from "socket.io-client";
 
 /** What the proxy does to what passes; what is left out passes as it is. */
 export interface Tampering {
+  /** The round before the first, for what the images are like, is played as well; without this it passes unseen. */
+  readonly images?: boolean;
   readonly position?: (position: FederationPosition) => FederationPosition;
   readonly shown?: (shown: MaskingShown) => MaskingShown;
   /** Answers in the coordinator's stead, which is not asked; null to ask it. */
@@ -39,9 +41,8 @@ export interface CoordinatorRefusal {
   readonly culprits: readonly string[];
 }
 
-/** The round before the first, for what the images are like, passes unseen: these plays are about updates. */
-const isPlayed = (message: unknown): boolean =>
-  typeof message === "object" && message !== null && "round" in message && Number(message.round) > 0;
+const isOfRound = (message: unknown, first: number): boolean =>
+  typeof message === "object" && message !== null && "round" in message && Number(message.round) >= first;
 
 const AUDIT_PATH = /\/audit(\?|$)/;
 
@@ -165,7 +166,7 @@ export class TamperingProxy {
     parts: readonly unknown[],
     ack: Ack | null,
   ): Promise<void> {
-    if (event === "masking.show" && isPlayed(parts[0])) {
+    if (event === "masking.show" && this.#isPlayed(parts[0])) {
       const shown = this.tampering.conjure?.(parts[0] as MaskingQuery) ?? null;
       if (shown !== null) {
         ack?.({ ok: true, shown });
@@ -191,10 +192,10 @@ export class TamperingProxy {
         return;
       }
     }
-    if (event === "upload.begin" && isPlayed((parts[0] as UploadBegin).object)) {
+    if (event === "upload.begin" && this.#isPlayed((parts[0] as UploadBegin).object)) {
       this.#uploads.add(reply["upload"]);
     }
-    ack(event !== "masking.show" || isPlayed(parts[0]) ? this.#rewriteReply(event, reply) : reply);
+    ack(event !== "masking.show" || this.#isPlayed(parts[0]) ? this.#rewriteReply(event, reply) : reply);
   }
 
   async #rewrite(event: string, parts: readonly unknown[]): Promise<readonly unknown[]> {
@@ -204,7 +205,7 @@ export class TamperingProxy {
       const isTampered = chunk !== undefined && this.#uploads.has((message as UploadChunk).upload);
       return isTampered ? chunk(message as UploadChunk, bytes as Buffer) : parts;
     }
-    if (!isPlayed(event === "upload.begin" ? (message as UploadBegin).object : message)) return parts;
+    if (!this.#isPlayed(event === "upload.begin" ? (message as UploadBegin).object : message)) return parts;
     switch (event) {
       case "masking.answer": {
         const given = message as MaskingAnswer;
@@ -232,8 +233,12 @@ export class TamperingProxy {
     return { ...reply, shown: this.tampering.shown?.(shown) ?? shown };
   }
 
+  #isPlayed(message: unknown): boolean {
+    return isOfRound(message, this.tampering.images === true ? 0 : 1);
+  }
+
   #toldPosition(position: FederationPosition): FederationPosition {
-    if (position.phase === "open" && !isPlayed(position.opening.body)) return position;
+    if (position.phase === "open" && !this.#isPlayed(position.opening.body)) return position;
     this.positions.push(position);
     return this.tampering.position?.(position) ?? position;
   }
