@@ -29,6 +29,7 @@ const options = fc.record({
   cropMinArea: fc.double({ min: 0, max: 1, noNaN: true }),
   cropMaxArea: fc.double({ min: 0, max: 1, noNaN: true }),
   flip: fc.boolean(),
+  stretchMax: fc.constantFrom(0, 0.25, 0.49),
 });
 const sides = fc.integer({ min: 4, max: 40 });
 
@@ -76,6 +77,24 @@ describe("crop matrices", () => {
     // Border pixels weigh a little more, so only nearly.
     const meanOf = (values: readonly number[]) => values.reduce((sum, v) => sum + v, 0) / values.length;
     expect(Math.abs(meanOf(shrunk) - meanOf(image))).toBeLessThan(0.05 * meanOf(image));
+  });
+
+  it("stretch the one end and squeeze the other, and keep ends and order", () => {
+    const stretch = fc.record({
+      bow: fc.double({ min: -0.49, max: 0.49, noNaN: true }),
+      sway: fc.double({ min: -0.49, max: 0.49, noNaN: true }),
+    });
+    const ramp = Array.from({ length: 16 * 16 }, (_, i) => i % 16);
+    fc.assert(
+      fc.property(stretch, stretch, (down, across) => {
+        const row = applyCrop(ramp, { ...wholeImage(16), stretch: { down, across } }, 16, 16).slice(0, 16);
+        for (let x = 1; x < 16; x++) expect(row[x] ?? NaN).toBeGreaterThanOrEqual(row[x - 1] ?? NaN);
+        expect(Math.abs(row[0] ?? NaN)).toBeLessThan(1);
+        expect(Math.abs((row[15] ?? NaN) - 15)).toBeLessThan(1);
+        // The middle is moved by the bow alone.
+        expect(((row[7] ?? NaN) + (row[8] ?? NaN)) / 2).toBeCloseTo(7.5 + (16 * across.bow) / Math.PI, 0);
+      }),
+    );
   });
 
   it("average over everything they cover when shrinking, instead of skipping lines", () => {

@@ -12,6 +12,17 @@ export interface Crop {
   readonly width: number;
   /** Mirrored left to right. */
   readonly flip: boolean;
+  /** Evenly, unless given. */
+  readonly stretch?: { readonly down: Stretch; readonly across: Stretch };
+}
+
+/**
+ * Uneven stretching of one axis: place t of 0 to 1 shows t + bow sin(pi t) / pi + sway sin(2 pi t) / (2 pi). The ends stay, and
+ * the order too if |bow| + |sway| < 1.
+ */
+export interface Stretch {
+  readonly bow: number;
+  readonly sway: number;
 }
 
 export interface CropOptions {
@@ -20,6 +31,8 @@ export interface CropOptions {
   readonly cropMaxArea: number;
   /** Mirrors every second image, by chance. */
   readonly flip: boolean;
+  /** Largest bow and largest sway of either axis, less than one half; none unless given. */
+  readonly stretchMax?: number;
 }
 
 export interface CropMatrices {
@@ -29,6 +42,7 @@ export interface CropMatrices {
   readonly columns: Float32Array;
 }
 
+const EVEN: Stretch = { bow: 0, sway: 0 };
 const MAX_ASPECT = 4 / 3;
 const ATTEMPTS = 10;
 
@@ -40,10 +54,11 @@ export function wholeImage(sizePx: number): Crop {
 /** Area uniform, aspect ratio log-uniform in 3/4 .. 4/3, place uniform (Szegedy et al. 2015, as in torchvision). */
 export function randomCrop(
   sizePx: number,
-  { cropMinArea, cropMaxArea, flip }: CropOptions,
+  { cropMinArea, cropMaxArea, flip, stretchMax = 0 }: CropOptions,
   random: Random,
 ): Crop {
   const mirrored = flip && random.uniform() < 0.5;
+  const stretch = stretchMax === 0 ? {} : { stretch: randomStretch(stretchMax, random) };
   const maxLogAspect = Math.log(MAX_ASPECT);
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const area = cropMinArea + (cropMaxArea - cropMinArea) * random.uniform();
@@ -53,9 +68,17 @@ export function randomCrop(
     if (width > sizePx || height > sizePx || width < 1 || height < 1) continue;
     const left = (sizePx - width) * random.uniform();
     const top = (sizePx - height) * random.uniform();
-    return { top, left, height, width, flip: mirrored };
+    return { top, left, height, width, flip: mirrored, ...stretch };
   }
-  return { ...wholeImage(sizePx), flip: mirrored };
+  return { ...wholeImage(sizePx), flip: mirrored, ...stretch };
+}
+
+function randomStretch(max: number, random: Random): Required<Crop>["stretch"] {
+  const axis = (): Stretch => ({
+    bow: max * (2 * random.uniform() - 1),
+    sway: max * (2 * random.uniform() - 1),
+  });
+  return { down: axis(), across: axis() };
 }
 
 /** The matrices of a batch, one crop an image. */
@@ -63,16 +86,13 @@ export function cropMatrices(crops: readonly Crop[], sourcePx: number, targetPx:
   const stride = targetPx * sourcePx;
   const rows = new Float32Array(crops.length * stride);
   const columns = new Float32Array(crops.length * stride);
-  for (const [i, { top, left, height, width, flip }] of crops.entries()) {
+  for (const [i, { top, left, height, width, flip, stretch }] of crops.entries()) {
     const part = [i * stride, (i + 1) * stride] as const;
-    interpolate(rows.subarray(...part), { start: top, length: height, reversed: false, sourcePx, targetPx });
-    interpolate(columns.subarray(...part), {
-      start: left,
-      length: width,
-      reversed: flip,
-      sourcePx,
-      targetPx,
-    });
+    const sizes = { sourcePx, targetPx };
+    const down = { start: top, length: height, reversed: false, stretch: stretch?.down };
+    interpolate(rows.subarray(...part), { ...sizes, ...down });
+    const across = { start: left, length: width, reversed: flip, stretch: stretch?.across };
+    interpolate(columns.subarray(...part), { ...sizes, ...across });
   }
   return { rows, columns };
 }
@@ -83,17 +103,22 @@ export interface Axis {
   readonly reversed: boolean;
   readonly sourcePx: number;
   readonly targetPx: number;
+  readonly stretch?: Stretch | undefined;
 }
 
 /**
  * Writes [targetPx, sourcePx]. Bilinear when enlarging; when shrinking the triangle widens with the scale, so that it
  * averages over all it covers (what PIL does, and torchvision with antialias). Every row sums to 1.
  */
-export function interpolate(out: Float32Array, { start, length, reversed, sourcePx, targetPx }: Axis): void {
-  const scale = length / targetPx;
-  const support = Math.max(1, scale);
+export function interpolate(out: Float32Array, axis: Axis): void {
+  const { start, length, reversed, sourcePx, targetPx, stretch: { bow, sway } = EVEN } = axis;
   for (let target = 0; target < targetPx; target++) {
-    const centre = start + (target + 0.5) * scale;
+    const place = (target + 0.5) / targetPx;
+    const angle = Math.PI * place;
+    const shown = place + (bow * Math.sin(angle) + (sway / 2) * Math.sin(2 * angle)) / Math.PI;
+    const scale = (length / targetPx) * (1 + bow * Math.cos(angle) + sway * Math.cos(2 * angle));
+    const support = Math.max(1, scale);
+    const centre = start + shown * length;
     const first = Math.max(0, Math.ceil(centre - support - 0.5));
     const last = Math.min(sourcePx - 1, Math.floor(centre + support - 0.5));
     const at = (reversed ? targetPx - 1 - target : target) * sourcePx;

@@ -3,6 +3,7 @@ import { learningRateAt } from "@consilium/shared/schedule";
 import { epochBatches } from "../dataset/batches.ts";
 import { randomCrop, type Crop } from "../dataset/crops.ts";
 import { Random } from "../dataset/random.ts";
+import { bendTones } from "../dataset/tones.ts";
 import type { InputArrays, TrainStep } from "../engine/types.ts";
 import type { FinetuneSettings } from "./types.ts";
 import type { ViewInputs } from "./views.ts";
@@ -68,7 +69,9 @@ export async function fit<Inputs extends ViewInputs>(
       if (losses.length === steps || best.isFinal()) break;
       const crops = Array.from(places, () => randomCrop(cachePx, settings, random));
       const rate = learningRateAt(schedule, losses.length + 1, 0.5);
-      const { loss } = await step.run(batch(places, crops), rate);
+      const inputs = batch(places, crops);
+      bendTones(inputs.images, crops.length, settings.gammaMax, random);
+      const { loss } = await step.run(inputs, rate);
       losses.push(loss);
       await onStep(losses.length, loss);
       if (validate !== null) await best.look(losses.length, step, validate);

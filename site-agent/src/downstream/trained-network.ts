@@ -52,7 +52,7 @@ export function taskInference(
     case "segmentation": {
       if (head === null) throw new ConsiliumError("manifest.mismatch", { culprits: ["head"] });
       const parameters = withHead(segmentationParameters(config, head, classes.length));
-      return segmentationInference(options, head, parameters);
+      return segmentationInference(options, head, classes, parameters);
     }
     case "localization":
       return localizationInference(options, withHead(localizationParameters(config, classes.length)));

@@ -48,6 +48,10 @@ export interface FinetuneSettings {
   readonly cropMinArea: number;
   readonly cropMaxArea: number;
   readonly flip: boolean;
+  /** Largest uneven stretch of either axis (dataset/crops.ts); 0 for none, and for boxes, which do not follow it. */
+  readonly stretchMax: number;
+  /** Brightness x of 0 to 1 becomes x^g, g log-uniform between 1 / gammaMax and gammaMax; 1 leaves it. */
+  readonly gammaMax: number;
   /**
    * Factor of half the squared norm of the probe's weights, beside the *summed* cross-entropy: so more labels count for
    * more against it. Features are standardised.

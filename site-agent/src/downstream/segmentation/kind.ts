@@ -38,10 +38,14 @@ export interface JudgedMasks {
   readonly hd95: readonly (number | null)[];
 }
 
-/** `probabilities` of each class in each pixel of the cached square, [N, cachePx, cachePx, C]. */
+/**
+ * `probabilities` of each class in each pixel of the cached square, [N, cachePx, cachePx, C]. Where the classes allow it, the mean
+ * of what is said of the image and of its mirror image.
+ */
 export function segmentationInference(
   options: ViewOptions,
   head: SegmentationHead,
+  classes: readonly string[],
   parameters: readonly Parameter[],
 ): InferenceDefinition<ViewInputs> {
   const { config, cachePx } = options;
@@ -49,11 +53,18 @@ export function segmentationInference(
     parameters,
     inputs: viewInputs(options),
     forward: (weights, inputs) => {
-      const probabilities = tf.sigmoid(segment(weights, seeImages(inputs), config, head));
+      const say = (images: tf.Tensor): tf.Tensor => tf.sigmoid(segment(weights, images, config, head));
+      const images = seeImages(inputs);
+      const probabilities = mayFlip(classes)
+        ? tf.div(tf.add(say(images), mirror(say(mirror(images)))), 2)
+        : say(images);
       return { probabilities: enlarge(probabilities, cachePx) };
     },
   };
 }
+
+/** Left to right, [N, height, width, C]. */
+const mirror = (images: tf.Tensor): tf.Tensor => tf.reverse(images, 2);
 
 /** Half covered, and half sure. */
 const COVERED = 128;
@@ -90,7 +101,7 @@ export function masksAsLabels(
       },
     }),
     inference: (batchSize, parameters) =>
-      segmentationInference({ config, cachePx, batchSize }, head, parameters),
+      segmentationInference({ config, cachePx, batchSize }, head, classes, parameters),
     batches: (set) => (images, crops) => ({
       ...viewArrays(
         config,
