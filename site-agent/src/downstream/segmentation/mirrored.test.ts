@@ -11,7 +11,7 @@ const config: VitConfig = { imagePx: 8, patchPx: 4, channels: 1, width: 8, depth
 const sizePx = 8;
 
 /** Rows of a picture turned left to right. */
-const mirrored = <Values extends Uint8Array | Float32Array>(values: Values): number[] =>
+const mirrored = (values: Uint8Array | Float32Array): number[] =>
   Array.from(values, (_, i) => values[Math.floor(i / sizePx) * sizePx + sizePx - 1 - (i % sizePx)] ?? NaN);
 
 async function ask(classes: readonly string[], picture: Uint8Array): Promise<Float32Array> {
