@@ -2,9 +2,10 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { identityFromSecrets } from "@consilium/shared/crypto/identity";
 import { toConsiliumError } from "@consilium/shared/errors";
+import pLimit from "p-limit";
 import { attachBlobs } from "../blobs/location.ts";
 import { ArrivedSum } from "./arrived-sum.ts";
-import { runTask } from "./tasks.ts";
+import { runTask, type Task } from "./tasks.ts";
 import type { AggregationThreadData, TaskRequest, TaskResponse } from "./thread.ts";
 
 const { blobs, signingSeed, sealingSecret } = workerData as AggregationThreadData;
@@ -14,8 +15,16 @@ const ports = {
   arrived: new ArrivedSum(),
 };
 
+/**
+ * Objects that are looked through at once: one is read while the other is computed on. If all of a round were, each would hold
+ * buffers of its own, and every site would be answered as late as the last.
+ */
+const looks = pLimit(2);
+const LOOKS: readonly Task["task"][] = ["check-update", "check-masked", "open-genesis"];
+
 parentPort?.on("message", ({ id, task }: TaskRequest) => {
-  void runTask(task, ports).then(
+  const run = () => runTask(task, ports);
+  void (LOOKS.includes(task.task) ? looks(run) : run()).then(
     (result) => {
       answer({ id, ok: true, result });
     },
