@@ -70,7 +70,8 @@ describe("the demo", () => {
   it.skipIf(!canListProcesses)(
     "leaves no process behind after Ctrl-C",
     async () => {
-      const run = demo("--quick", "--images", "16");
+      // As many rounds as no machine is through with before the signal comes.
+      const run = demo("--quick", "--images", "16", "--rounds", "200");
       await run.says("Training together");
       expect(processes().length).toBeGreaterThanOrEqual(3);
       run.child.kill("SIGINT");

@@ -33,6 +33,8 @@ export async function supervise(
   const progress = process.stdout.isTTY ? liveProgress(write) : plainProgress(write, nowMs);
   try {
     await work(progress, stop.signal);
+    // A signal in the last step, which looks no more.
+    stop.signal.throwIfAborted();
     return 0;
   } catch (error) {
     await (closing ?? children.close());
