@@ -51,7 +51,7 @@ const planFor = (pretext: object, rounds: number, training: object): Plan =>
 
 const ENCODER_PLAN = planFor({ task: "mae" }, 10, { batchSize: 32 });
 const TAUGHT = { task: "classify", classes: CLASSES, testShare: 0.05 } as const;
-const HEAD_PLAN = planFor(TAUGHT, 8, { batchSize: 16, localEpochs: 4, learningRate: 5e-4 });
+const HEAD_PLAN = planFor(TAUGHT, 16, { batchSize: 16, localEpochs: 4, learningRate: 5e-4 });
 
 /** Two classes of the data's three. */
 const twoClasses = (labels: Labels): Labels =>
