@@ -56,7 +56,8 @@ export function standing(status: FederationStatus): string {
     ...(first === undefined || last === undefined
       ? []
       : [`loss ${last.toFixed(3)}${losses.length > 1 ? ` (${percent(last / first - 1)})` : ""}`]),
-    ...sites,
+    // The sites wait then, and only the summary says why.
+    ...(status.phase === "paused" ? [status.summary] : sites),
   ].join(" · ");
 }
 
