@@ -58,7 +58,7 @@ describe("a federation", () => {
     if (site?.enrolment == null) throw new Error("there are sites");
     const finished = await site.waitFor((position) => position.phase === "finished");
     const record = verify("checkpoint", finished.checkpoint, site.enrolment.coordinator);
-    expect(record).toMatchObject({ round: 3, sites: ["north", "south", "west"] });
+    expect(record).toMatchObject({ round: 3, sites: ["north", "south", "west"], images: 45 });
 
     const response = await site.download(record.sha256);
     const bytes = new Uint8Array(await response.arrayBuffer());

@@ -1,6 +1,6 @@
 /** The plan's shape and defaults, importable by a browser. See plan.ts for what is done with one. */
 import { z } from "zod";
-import { ENCODER_DEPTHS } from "./encoder-widths.ts";
+import { ENCODER_DEPTHS } from "./encoder-sizes.ts";
 import { healthPlanSchema } from "./health/schema.ts";
 import { greySchema, volumeSchema } from "./grey-schema.ts";
 import { federationIdSchema } from "./ids.ts";

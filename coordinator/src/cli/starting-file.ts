@@ -1,7 +1,7 @@
 /** A file that a plan is to start from: what it is, and whether it can be an encoder of the plan's size at all. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { ENCODER_WIDTHS } from "@consilium/shared/encoder-widths";
+import { ENCODER_WIDTHS } from "@consilium/shared/encoder-sizes";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { sha256Schema } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";

@@ -1,6 +1,7 @@
 /** Makes the aggregate of a closed round, and says as an event what came of it. */
 import { strategyOf } from "@consilium/shared/strategy-schema";
 import { foldRound } from "./fold-round.ts";
+import { imageCount } from "./image-count.ts";
 import type { MaskedRound } from "./masked-round.ts";
 import { closeMasked, type MaskedSumPorts } from "./masked-sum.ts";
 import type { AggregatingPosition, Contribution, Happening } from "./types.ts";
@@ -15,7 +16,8 @@ export async function aggregateRound(
   ports: AggregatePorts,
 ): Promise<Happening> {
   const { round, attempt, base: parent, contributions } = position;
-  const { aggregation, federation, training } = ports.row.plan.body;
+  const plan = ports.row.plan.body;
+  const { aggregation, federation, training } = plan;
   if (aggregation.secure === "masked") return closeMasked(ports, position, await ports.maskedRound());
   const { serverState: state, average: job } = ports;
   const strategy = {
@@ -31,7 +33,9 @@ export async function aggregateRound(
     return { type: "contribution.lost", round, attempt, site, reason };
   }
   const { sha256, serverState, average } = folded;
-  const record = ports.record({ round, sha256, parent, sites: contributions.map(({ site }) => site) });
+  const examples = contributions.reduce((sum, { examples: own }) => sum + (own ?? 0), 0);
+  const sites = contributions.map(({ site }) => site);
+  const record = ports.record({ round, sha256, parent, sites, ...imageCount(plan, examples) });
   const heldOutLoss = meanHeldOutLoss(contributions);
   return { type: "round.aggregated", attempt, record, serverState, average, heldOutLoss };
 }

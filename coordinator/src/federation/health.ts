@@ -36,7 +36,9 @@ export function alarmAfter(plan: Plan, rounds: readonly RoundRow[]): string | un
 
 /** @param newest what is known of the newest round now */
 export function alarmOf(plan: Plan, rounds: readonly RoundRow[], newest: Found): string | undefined {
-  const before = rounds.filter(({ outcome }) => outcome === "aggregated");
+  // An operator who resumed has seen what came before.
+  const since = rounds.slice(rounds.findLastIndex(({ resumed }) => resumed) + 1);
+  const before = since.filter(({ outcome }) => outcome === "aggregated");
   const known = [...before, newest].flatMap((row) => healthOf(row) ?? []);
   return collapse(plan, known) ?? undefined;
 }

@@ -20,6 +20,7 @@ import type { Aggregator } from "../aggregation/tasks.ts";
 import { OWN } from "../blobs/hashed.ts";
 import type { FederationRow } from "../store/store.ts";
 import { isOwnFault } from "../faults.ts";
+import { imageCount } from "./image-count.ts";
 import type { MaskedRound } from "./masked-round.ts";
 import type { AggregatingPosition, Happening } from "./types.ts";
 
@@ -68,7 +69,8 @@ export async function closeMasked(
   });
   if ("failure" in summed) return { type: "attempt.failed", round, attempt, ...summed.failure };
   const { sha256, totals, ...made } = summed.opened;
-  const signed = record({ round, sha256, parent: base, sites: summed.sites });
+  const images = imageCount(row.plan.body, totals.examples);
+  const signed = record({ round, sha256, parent: base, sites: summed.sites, ...images });
   const heldOutLoss = totals.heldOutLoss ?? null;
   const carried = { serverState: made.serverState, average: made.average };
   return { type: "round.aggregated", attempt, record: signed, totals, ...carried, heldOutLoss };

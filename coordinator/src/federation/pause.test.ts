@@ -4,7 +4,7 @@ import { parsePlan } from "@consilium/shared/plan";
 import { expect, it } from "vitest";
 import type { RoundRow } from "../store/store.ts";
 import { hashOf, header, record, siteId } from "../testing/values.ts";
-import { alarmAfter, alarmOf, healthOf, withAlarm } from "./health.ts";
+import { alarmAfter, healthOf, withAlarm } from "./health.ts";
 import { Ledger } from "./ledger.ts";
 import { restoreState } from "./recovery.ts";
 import { transition } from "./reducer.ts";
@@ -119,22 +119,36 @@ const row = (round: number, health: RoundHealth, outcome: RoundRow["outcome"] = 
   ],
 });
 
-it("alarms when features have lost their spread twice in a row, as far as the plan wants to know", () => {
-  const plan = parsePlan({ federation: "chest", title: "Chest", rounds: 3 });
-  const of = (health: RoundHealth) => row(2, health);
-  expect(alarmOf(plan, [row(1, collapsed)], of(collapsed))).toContain("nearly the same of every image");
-  expect(alarmOf(plan, [], of(collapsed))).toBeUndefined();
-  expect(alarmOf(plan, [row(1, healthy)], of(collapsed))).toBeUndefined();
-  expect(alarmOf(plan, [row(1, collapsed)], of(healthy))).toBeUndefined();
+it("alarms when features have lost their spread for some rounds, as far as the plan wants to know", () => {
+  const plan = parsePlan({ federation: "chest", title: "Chest", rounds: 9 });
+  const after = (...healths: RoundHealth[]) => alarmAfter(plan, rows(...healths));
+  const rows = (...healths: RoundHealth[]) => healths.map((health, i) => row(i + 1, health));
+  const four = [collapsed, collapsed, collapsed, collapsed] as const;
+  expect(after(...four)).toContain("nearly the same of every image");
+  expect(after(...four.slice(1))).toBeUndefined();
+  expect(after(collapsed, healthy, collapsed, collapsed, collapsed)).toBeUndefined();
+  expect(after(...four, healthy)).toBeUndefined();
   const deaf = { ...plan, health: { images: 64, leastSpread: 0 } };
-  expect(alarmOf(deaf, [row(1, collapsed)], of(collapsed))).toBeUndefined();
+  expect(alarmAfter(deaf, rows(...four))).toBeUndefined();
+
+  // On its way back, or of use to those who have labels.
+  const half = { ...collapsed, featureStdDev: collapsed.featureStdDev / 2 };
+  expect(after(collapsed, collapsed, half, collapsed)).toBeUndefined();
+  expect(after(collapsed, collapsed, collapsed, half)).toContain("nearly the same");
+  const labelled = (probe: number) => ({ ...collapsed, probe, commonest: 0.6 });
+  expect(after(...four.map(() => labelled(0.9)))).toBeUndefined();
+  expect(after(...four.map(() => labelled(0.62)))).toContain("nearly the same");
+
+  // Whoever resumed has seen what came before.
+  const [first, second, third, fourth] = rows(...four);
+  const resumed = [first, second, third, { ...fourth, resumed: true }] as RoundRow[];
+  expect(alarmAfter(plan, [...resumed, row(5, collapsed)])).toBeUndefined();
+  expect(alarmAfter(plan, [...resumed, ...[5, 6, 7, 8].map((round) => row(round, collapsed))])).toBeDefined();
 
   // The same before the round is on record as after it.
-  const rounds = [row(1, collapsed), row(2, collapsed, "closed")];
-  const event = { type: "round.aggregated", attempt: 1 as Attempt, record: record(2) } as const;
-  expect(withAlarm(event, plan, rounds)).toMatchObject({
-    alarm: alarmAfter(plan, [row(1, collapsed), row(2, collapsed)]),
-  });
+  const rounds = [...rows(...four.slice(1)), row(4, collapsed, "closed")];
+  const event = { type: "round.aggregated", attempt: 1 as Attempt, record: record(4) } as const;
+  expect(withAlarm(event, plan, rounds)).toMatchObject({ alarm: after(...four) });
 });
 
 it("averages by images what sites say where nothing is masked, and takes what is null for unsaid", () => {

@@ -4,7 +4,7 @@
  * share of the weight looked at all, so that sites which could not are left out of the mean.
  */
 import type { Plan } from "../plan-schema.ts";
-import { ENCODER_WIDTHS } from "../encoder-widths.ts";
+import { ENCODER_WIDTHS } from "../encoder-sizes.ts";
 import type { SiteScores } from "../evaluation/extras.ts";
 import { featureHealth, triangleLength, type FeatureMoments } from "./moments.ts";
 import type { RoundHealth } from "./schema.ts";

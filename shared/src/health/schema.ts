@@ -6,8 +6,8 @@ export const healthPlanSchema = z.strictObject({
   /** Images of a site, at most, that its features are looked at on. */
   images: z.int().min(16).max(4096).default(256),
   /**
-   * The federation pauses when features are spread less than this, as a share of what evenly spread ones are, in two
-   * rounds that follow each other. 0 never pauses.
+   * The federation may pause when features are spread less than this, as a share of what evenly spread ones are (see
+   * `collapse`). 0 never pauses.
    */
   leastSpread: z.number().min(0).max(1).default(0.02),
   /** How well the encoder serves sites' labels. Left out and not null without, so that such plans keep their hash. */

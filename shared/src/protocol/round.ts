@@ -73,6 +73,8 @@ export const checkpointRecordSchema = z.strictObject({
   planHash: sha256Schema,
   parent: sha256Schema.nullable(),
   sites: z.array(siteIdSchema).readonly(),
+  /** Images that these sites trained on, to two digits; absent where the plan protects patients or sites. */
+  images: z.int().min(1).optional(),
   /** Of a running average of global models, whose `parent` is the last of them; it is what a federation ends with, if its plan asks for it. */
   average: z.strictObject({ decay: z.number(), models: z.int().min(2) }).optional(),
 });

@@ -16,6 +16,7 @@ const record = checkpointRecordSchema.parse({
   planHash: hash,
   parent: sha256("parent"),
   sites: ["a", "b", "c"],
+  images: 5200,
 });
 const estimate = { value: 0.91, low: 0.88, high: 0.94 };
 const result = {
@@ -48,6 +49,7 @@ describe("a model card", () => {
     const text = describeCard(card(), "safetensors");
     expect(text).toMatch(/^---\nlicense: "CC-BY-NC-4.0"\n/);
     expect(text).toContain("at 3 hospitals together, in 12 rounds");
+    expect(text).toContain("| images | about 5,200, of the sites in its last round |");
     expect(text).toContain("seen by nobody singly");
     expect(text).toContain("| this one | whole network | 2 | 0.910 [0.880, 0.940] | 0.910 [0.880, 0.940] |");
     for (const of of [checkpoint, record.parent, hash]) expect(text).toContain(of);

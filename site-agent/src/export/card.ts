@@ -38,6 +38,8 @@ export interface ModelCard extends Omit<EncoderCard, "timm"> {
     readonly round: number | null;
     readonly rounds: number;
     readonly sites: number;
+    /** Those that the sites of its last round trained on, to two digits; null where the record does not say. */
+    readonly images: number | null;
     readonly strategy: StrategyName;
     readonly secureAggregation: Plan["aggregation"]["secure"];
     readonly privacy: Plan["privacy"];
@@ -71,6 +73,7 @@ export function modelCard(sources: CardSources): ModelCard {
       round: record?.round ?? null,
       rounds: plan.rounds,
       sites: record?.sites.length ?? 1,
+      images: record?.images ?? null,
       strategy: strategyOf(plan.aggregation.strategy).name,
       secureAggregation: plan.aggregation.secure,
       privacy: plan.privacy,
@@ -196,9 +199,12 @@ function howToUse({ input, grey }: ModelCard, format: EncoderFormat): readonly s
 }
 
 function trainingRows({ training }: ModelCard): readonly (readonly string[])[] {
-  const { pretext, round, rounds, strategy, secureAggregation, privacy, average } = training;
+  const { pretext, round, rounds, images, strategy, secureAggregation, privacy, average } = training;
   return [
     ["pretext task", pretext.task],
+    ...(images === null
+      ? []
+      : [["images", `about ${images.toLocaleString("en")}, of the sites in its last round`]]),
     ["rounds", round === null ? "none: one site alone" : `${round} of ${rounds} planned`],
     ["aggregation", strategy],
     ...(average === null

@@ -1,6 +1,6 @@
 /** The encoder's sizes and what follows from them. */
 import type { Plan } from "@consilium/shared/plan";
-import { ENCODER_DEPTHS, ENCODER_WIDTHS } from "@consilium/shared/encoder-widths";
+import { ENCODER_DEPTHS, ENCODER_WIDTHS } from "@consilium/shared/encoder-sizes";
 import { ConsiliumError } from "@consilium/shared/errors";
 
 /** Everything that decides the encoder's weights and the shapes in it. */

@@ -1,7 +1,7 @@
 /** What every task must do; run over each. */
 import "@tensorflow/tfjs-backend-cpu";
 import { vectorLength } from "@consilium/shared/manifest";
-import { featureHealth, MomentSums, spreadOf } from "@consilium/shared/health/moments";
+import { spreadOf } from "@consilium/shared/health/moments";
 import { parsePlan, type Plan } from "@consilium/shared/plan";
 import { beforeAll, describe, expect, it } from "vitest";
 import { Random } from "../dataset/random.ts";
@@ -10,14 +10,13 @@ import { EXAMPLE_WEIGHT } from "../engine/program.ts";
 import { checkGradients } from "../engine/testing/finite-differences.ts";
 import * as tf from "../engine/tf.ts";
 import type { AdamWOptions, Engine, InputArrays, InputSpecs, TrainStepDefinition } from "../engine/types.ts";
-import { standardise } from "../model/images.ts";
 import { manifestOf } from "../model/manifest.ts";
 import { vitConfig, type VitConfig } from "../model/sizes.ts";
-import { encode, vitParameters } from "../model/vit.ts";
+import { vitParameters } from "../model/vit.ts";
 import { toyImages, toyVolumes } from "../training/testing/toy.ts";
 import { pretextTask } from "./index.ts";
-import { pooled } from "./projector.ts";
 import { sharedParameters, sharedWeights, weightsAtSite } from "./sharing.ts";
+import { toyHealth } from "./testing/toy-health.ts";
 import type { PretextTask } from "./types.ts";
 
 export interface ContractCase {
@@ -106,7 +105,7 @@ export function pretextContract({ pretext, steps, falls }: ContractCase): void {
       expect(third.weights).toEqual(again.weights);
       await step.dispose();
 
-      const health = healthOf(small, weights, images);
+      const health = toyHealth(small, weights, images, CACHE_PX);
       expect(health.rankMe).toBeGreaterThan(2);
       expect(spreadOf(health, small.width)).toBeGreaterThan(0.1);
     });
@@ -213,28 +212,3 @@ const volumePlan = (pretext: object): Plan =>
     volume: { depthPx: 6, sliceSpacingMm: 3, pixelSpacingMm: 3 },
     model: { imagePx: 16, patchPx: 8, dimensions: 3, depthPx: 4, patchDepthPx: 2, channels: 2 },
   });
-
-/** Of the images as they are cached, cut to the network's size. */
-function healthOf(encoder: VitConfig, weights: Float32Array, images: Uint8Array) {
-  const { imagePx, width } = encoder;
-  const features = tf.tidy(() => {
-    let offset = 0;
-    const tensors = new Map(
-      vitParameters(encoder).map(({ name, shape }) => {
-        const length = shape.reduce((product, n) => product * n, 1);
-        return [name, tf.tensor(weights.slice(offset, (offset += length)), [...shape])];
-      }),
-    );
-    const pixels = tf.tensor(Float32Array.from(images), [BATCH, CACHE_PX, CACHE_PX, 1]);
-    const cut = tf.slice(pixels, [0, 2, 2, 0], [BATCH, imagePx, imagePx, 1]);
-    return pooled(encode(tensors, standardise(cut).images, encoder));
-  });
-  const values = features.dataSync();
-  features.dispose();
-  const sums = new MomentSums(width);
-  for (let i = 0; i < BATCH; i++) {
-    const feature = values.slice(i * width, (i + 1) * width);
-    sums.add(feature, feature);
-  }
-  return featureHealth(sums.means());
-}

@@ -1,7 +1,8 @@
-/** Numbers in a feature, by the encoder's size: what both sides must know of a model without building it. */
+/** Widths and depths of encoders, by size: what both sides must know of a model without building it. */
 
 type Size = "nano" | "tiny" | "small" | "base";
 
+/** Numbers in a feature. */
 export const ENCODER_WIDTHS = {
   nano: 128,
   tiny: 192,
@@ -9,7 +10,7 @@ export const ENCODER_WIDTHS = {
   base: 768,
 } as const satisfies Record<Size, number>;
 
-/** Blocks of it. */
+/** Blocks. */
 export const ENCODER_DEPTHS = {
   nano: 6,
   tiny: 12,
