@@ -112,6 +112,14 @@ describe("a federation whose site and coordinator are killed mid-round", () => {
     expect(new Set(models.map((model) => model.toString("base64"))).size).toBe(1);
   });
 
+  it("says at every site, in the signed record, on how many images of all sites its last round trained", async () => {
+    const examples = status.history.at(-1)?.totals?.examples ?? NaN;
+    const record = await readFile(path.join(consortium.home("hospital-a"), "models/global.json"), "utf8");
+    expect(JSON.parse(record)).toMatchObject({
+      record: { body: { images: Number(examples.toPrecision(2)) } },
+    });
+  });
+
   it("learns", () => {
     const losses = status.history.map(({ loss }) => loss ?? NaN);
     expect(losses.at(-1)).toBeLessThan(losses[0] ?? NaN);
