@@ -13,7 +13,8 @@
  */
 import { ConsiliumError } from "./errors.ts";
 import type { Sha256 } from "./ids.ts";
-import { manifestHash, manifestSchema, vectorLength, type Manifest } from "./manifest.ts";
+import { manifestHash, vectorLength, type Manifest } from "./manifest.ts";
+import { manifestSchema } from "./manifest-schema.ts";
 import { assertLength } from "./vector.ts";
 
 const MAGIC = 0x4d4c_5343; // "CSLM" read as a little-endian integer

@@ -1,25 +1,10 @@
 /** The layout of a flat weight vector: ordered tensors with names and shapes, float32 throughout. */
-import { z } from "zod";
 import { canonicalJson, sha256 } from "./canonical.ts";
 import { ConsiliumError } from "./errors.ts";
 import type { Sha256 } from "./ids.ts";
+import type { Manifest, TensorSpec } from "./manifest-schema.ts";
 
-export const tensorSpecSchema = z.strictObject({
-  /** timm's name where timm has one, for example `blocks.0.attn.qkv.weight`. */
-  name: z.string().min(1).max(200),
-  /** Row-major; scalars are `[]`. */
-  shape: z.array(z.int().min(1)).max(8).readonly(),
-  dtype: z.literal("float32"),
-});
-export type TensorSpec = z.infer<typeof tensorSpecSchema>;
-
-export const manifestSchema = z
-  .strictObject({ tensors: z.array(tensorSpecSchema).min(1).max(10_000).readonly() })
-  .refine(
-    ({ tensors }) => new Set(tensors.map((t) => t.name)).size === tensors.length,
-    "a name occurs twice",
-  );
-export type Manifest = z.infer<typeof manifestSchema>;
+export type { Manifest, TensorSpec };
 
 /** Number of elements of one tensor. */
 export function elementCount(shape: readonly number[]): number {

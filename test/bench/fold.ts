@@ -11,7 +11,7 @@ import { seal } from "@consilium/shared/crypto/envelope";
 import { createIdentity } from "@consilium/shared/crypto/identity";
 import { federationIdSchema, siteIdSchema, type Attempt, type Round } from "@consilium/shared/ids";
 import { foldMasked } from "@consilium/shared/secagg/coordinator/sum";
-import { vectorLayoutSchema } from "@consilium/shared/secagg/layout";
+import { vectorLayoutSchema } from "@consilium/shared/secagg/layout-schema";
 import type { StrategyPlan } from "@consilium/shared/strategy-schema";
 import type { Slice } from "../../coordinator/src/aggregation/checked-values.ts";
 import { fold } from "../../coordinator/src/aggregation/fold.ts";

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { maskedBlocks } from "@consilium/shared/secagg/encode";
-import { vectorLayoutSchema } from "@consilium/shared/secagg/layout";
+import { vectorLayoutSchema } from "@consilium/shared/secagg/layout-schema";
 import type { MaskTerm } from "@consilium/shared/secagg/masks";
 import { atMost, choose, type Benchmark, type Figure, type Target } from "./bench.ts";
 import { MeasuredCoordinator } from "./federation/coordinator.ts";

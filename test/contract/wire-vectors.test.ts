@@ -8,7 +8,8 @@ import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import { decodeCheckpoint, decodeUpdate, encodeCheckpoint, encodeUpdate } from "@consilium/shared/codec";
 import { open, seal } from "@consilium/shared/crypto/envelope";
 import { fingerprint, identityFromSecrets, sign, verify } from "@consilium/shared/crypto/identity";
-import { manifestHash, manifestSchema } from "@consilium/shared/manifest";
+import { manifestHash } from "@consilium/shared/manifest";
+import { manifestSchema } from "@consilium/shared/manifest-schema";
 import { parsePlan, planHash } from "@consilium/shared/plan";
 import { z } from "zod";
 

@@ -13,7 +13,8 @@ import { collectVotes, listSurvivors } from "@consilium/shared/secagg/coordinato
 import { unmask as rebuild } from "@consilium/shared/secagg/coordinator/unmask";
 import { maskedBlocks } from "@consilium/shared/secagg/encode";
 import { maskedFrameBytes, maskedHeader } from "@consilium/shared/secagg/frame";
-import { geometryOf, layoutHash, vectorLayoutSchema } from "@consilium/shared/secagg/layout";
+import { geometryOf, layoutHash } from "@consilium/shared/secagg/layout";
+import { vectorLayoutSchema } from "@consilium/shared/secagg/layout-schema";
 import type { MaskTerm } from "@consilium/shared/secagg/masks";
 import { required } from "@consilium/shared/secagg/required";
 import { advertise } from "@consilium/shared/secagg/site/advertise";

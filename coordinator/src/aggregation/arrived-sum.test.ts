@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { Sha256 } from "@consilium/shared/ids";
 import { MASKED_HEADER_BYTES, maskedFrameBytes, maskedHeader } from "@consilium/shared/secagg/frame";
-import { vectorLayoutSchema } from "@consilium/shared/secagg/layout";
+import { vectorLayoutSchema } from "@consilium/shared/secagg/layout-schema";
 import { consortium } from "@consilium/shared/secagg/testing/consortium";
 import { describe, expect, it } from "vitest";
 import { ArrivedSum, type PartialSum } from "./arrived-sum.ts";

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { geometryOf, vectorLayoutSchema, type VectorLayout } from "@consilium/shared/secagg/layout";
+import { geometryOf, type VectorLayout } from "@consilium/shared/secagg/layout";
+import { vectorLayoutSchema } from "@consilium/shared/secagg/layout-schema";
 import { addMasks, type MaskTerm } from "@consilium/shared/secagg/masks";
 import { expect, it } from "vitest";
 import { addMasksInThreads } from "./mask-threads.ts";

@@ -9,7 +9,8 @@ import type { MaskingMessage, MaskingShown, ShownIn } from "@consilium/shared/pr
 import type { MaskingStep } from "@consilium/shared/protocol/round";
 import { openAttempt, type Self } from "@consilium/shared/secagg/attempt";
 import { foldMasked, openSum } from "@consilium/shared/secagg/coordinator/sum";
-import { geometryOf, vectorLayoutSchema, type VectorLayout } from "@consilium/shared/secagg/layout";
+import { geometryOf, type VectorLayout } from "@consilium/shared/secagg/layout";
+import { vectorLayoutSchema } from "@consilium/shared/secagg/layout-schema";
 import type { Group } from "@consilium/shared/secagg/groups";
 import { advertise, type Advertised } from "@consilium/shared/secagg/site/advertise";
 import { consistency } from "@consilium/shared/secagg/site/consistency";

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parsePlan } from "../plan.ts";
 import { consortium, fixedRandom } from "../secagg/testing/consortium.ts";
 import { runAttempt, type Dropouts } from "../secagg/testing/run.ts";
-import { vectorLayoutSchema } from "../secagg/layout.ts";
+import { vectorLayoutSchema } from "../secagg/layout-schema.ts";
 import { roundExtras, roundLayout } from "../secagg/plan-layout.ts";
 import { aurocOfCounts, countScores, SCORE_BINS, scoreBin, type ScoreCounts } from "./auroc.ts";
 import { diceOfCounts, overlapOf } from "./dice.ts";

@@ -5,7 +5,8 @@
 import { ConsiliumError } from "../errors.ts";
 import type { TailTotals } from "../secagg/decode.ts";
 import type { PrivateValues } from "../secagg/encode.ts";
-import { vectorLayoutSchema, type VectorLayout } from "../secagg/layout.ts";
+import type { VectorLayout } from "../secagg/layout.ts";
+import { vectorLayoutSchema } from "../secagg/layout-schema.ts";
 import { binsOf, FINGERPRINT_LENGTH, GROUPS, SHARES, type Group } from "./layout.ts";
 
 const extraOf = ({ name }: Pick<Group, "name">): string => `fingerprint:${name}`;

@@ -11,7 +11,8 @@ import { collectVotes, listSurvivors } from "./coordinator/survivors.ts";
 import { unmask as rebuild } from "./coordinator/unmask.ts";
 import type { PrivateValues } from "./encode.ts";
 import { assertMaskedHeader, maskedFrameBytes, maskedHeader } from "./frame.ts";
-import { geometryOf, vectorLayoutSchema } from "./layout.ts";
+import { geometryOf } from "./layout.ts";
+import { vectorLayoutSchema } from "./layout-schema.ts";
 import { addMasks } from "./masks.ts";
 import {
   deliverySchema,

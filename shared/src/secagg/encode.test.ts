@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodeTail, meanDecoder } from "./decode.ts";
 import { encoder, type PrivateValues } from "./encode.ts";
-import { geometryOf, levelsOf, vectorLayoutSchema, type VectorLayout } from "./layout.ts";
+import { geometryOf, levelsOf, type VectorLayout } from "./layout.ts";
+import { vectorLayoutSchema } from "./layout-schema.ts";
 import { addToBlock, int16s, int32s } from "./ring.ts";
 import { fixedRandom, wholeVector } from "./testing/consortium.ts";
 

@@ -8,7 +8,8 @@ import { withSiteNoise } from "../privacy/site-noise.ts";
 import type { ContributionMetrics, RoundOpening } from "../protocol/round.ts";
 import { largestLearningRate } from "../schedule.ts";
 import { groupSitesOf } from "../strategy-schema.ts";
-import { vectorLayoutSchema, type VectorLayout } from "./layout.ts";
+import type { VectorLayout } from "./layout.ts";
+import { vectorLayoutSchema } from "./layout-schema.ts";
 import { movementRanges, type TensorMagnitude } from "./ranges.ts";
 
 /** What a larger loss, or none that is a number, counts as. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { manifestSchema } from "../manifest.ts";
+import { manifestSchema } from "../manifest-schema.ts";
 import { adamRatio, magnitudesOf, movementBound, movementRanges } from "./ranges.ts";
 
 const invalid = expect.objectContaining({ code: "plan.invalid" }) as Error;

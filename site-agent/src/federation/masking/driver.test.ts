@@ -5,7 +5,7 @@ import { serialize } from "node:v8";
 import { sha256 } from "@consilium/shared/canonical";
 import { createIdentity, sign } from "@consilium/shared/crypto/identity";
 import { fingerprintLayout } from "@consilium/shared/fingerprint/masked";
-import { manifestSchema } from "@consilium/shared/manifest";
+import { manifestSchema } from "@consilium/shared/manifest-schema";
 import { parsePlan } from "@consilium/shared/plan";
 import type { MaskingShown } from "@consilium/shared/protocol/masking";
 import { collect } from "@consilium/shared/secagg/coordinator/collect";
