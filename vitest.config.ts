@@ -27,8 +27,13 @@ function gpuEnvironment(): Record<string, string> {
   return { LD_LIBRARY_PATH: libraries, ...driver, ...session };
 }
 
-/** Where tests run TensorFlow.js themselves: one may choose a backend or register kernels, for its whole process. */
+/** Where tests run TensorFlow.js themselves, whose backends and kernels are one set for a whole process. */
 const TENSORFLOW = "site-agent/src/{doctor,downstream,engine,model,pretext}/**/*.test.ts";
+/** These replace the gradient rules of their process by those that TensorFlow.js ships. */
+const SHIPPED_RULES = [
+  "site-agent/src/engine/gradients/shipped.test.ts",
+  "site-agent/src/pretext/mae.engine.test.ts",
+];
 
 /** Slow projects (real processes, real browser) run after the quick ones. */
 export default defineConfig({
@@ -62,9 +67,11 @@ export default defineConfig({
         test: {
           name: "site-agent-tensorflow",
           include: [TENSORFLOW],
-          exclude: ["site-agent/src/**/*.gpu.test.ts"],
+          exclude: [...SHIPPED_RULES, "site-agent/src/**/*.gpu.test.ts"],
+          isolate: false,
         },
       },
+      { extends: true, test: { name: "site-agent-shipped-rules", include: SHIPPED_RULES } },
       // Processes of their own, started with an environment in which a GPU's driver is found.
       {
         extends: true,
