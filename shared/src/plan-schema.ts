@@ -272,6 +272,19 @@ export const planSchema = z
         'scores of patients leave a site in a masked sum alone, and without noise: it needs aggregation.secure "masked", and does not go with privacy',
     },
   )
+  .refine(
+    ({ health, aggregation, privacy }) =>
+      health?.masks === undefined || (aggregation.secure === "masked" && privacy.unit === "none"),
+    {
+      path: ["health", "masks"],
+      message:
+        'counts of masks leave a site in a masked sum alone, and without noise: it needs aggregation.secure "masked", and does not go with privacy',
+    },
+  )
+  .refine(({ health, model }) => health?.masks === undefined || model.dimensions === 2, {
+    path: ["health", "masks"],
+    message: "masks are evaluated on images, and the plan is for volumes",
+  })
   .refine(({ model, volume }) => (model.dimensions === 3) === (volume !== null), {
     message: "model.dimensions 3 and volume go together",
     path: ["volume"],

@@ -107,12 +107,22 @@ function describeBeginningAndEnd({ start, training, stop, average }: Plan): read
   ];
 }
 
-/** The one thing that follows from labels; only where the plan asks. */
+/** What follows from labels and from masks that people drew; only where the plan asks. */
 function describeEvaluation({ health }: Plan): readonly PlanLine[] {
-  const classes = health?.evaluation?.classes;
-  if (classes === undefined) return [];
-  const text = `Where a site has labels ${classes.join(", ")}, it counts how its images score; the counts travel under the same masks, and give the AUROC of all sites together.`;
-  return [{ label: "Evaluation", text }];
+  const { evaluation, masks } = health ?? {};
+  const texts = [
+    ...(evaluation === undefined
+      ? []
+      : [
+          `Where a site has labels ${evaluation.classes.join(", ")}, it counts how its images score; the counts travel under the same masks, and give the AUROC of all sites together.`,
+        ]),
+    ...(masks === undefined
+      ? []
+      : [
+          `Where a site has masks of ${masks.classes.join(", ")}, it counts how much of them is found; the counts give the Dice of all sites together in the same way.`,
+        ]),
+  ];
+  return texts.length === 0 ? [] : [{ label: "Evaluation", text: texts.join(" ") }];
 }
 
 type SitePrivacy = Extract<Plan["privacy"], { readonly unit: "site" }>;

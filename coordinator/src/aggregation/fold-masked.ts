@@ -4,6 +4,7 @@
  */
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { evaluationOfSums } from "@consilium/shared/evaluation/extras";
+import { masksOfSums } from "@consilium/shared/evaluation/mask-extras";
 import { healthOfMeans } from "@consilium/shared/health/extras";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
 import type { RoundTotals } from "@consilium/shared/protocol/round";
@@ -153,10 +154,12 @@ function toRoundTotals({ examples, clipped, extras }: TailTotals): RoundTotals {
   const first = (name: string): number => extras[name]?.[0] ?? NaN;
   const health = healthOfMeans(extras);
   const evaluation = evaluationOfSums(extras);
+  const masks = masksOfSums(extras);
   const heldOutSites = extras["metric:heldOutSites"]?.[0] ?? 0;
   return {
     ...(health && { health }),
     ...(evaluation && { evaluation }),
+    ...(masks && { masks }),
     ...(heldOutSites === 0 ? {} : { heldOutLoss: first("metric:heldOutLoss") / heldOutSites }),
     examples,
     clipped,

@@ -60,6 +60,9 @@ describe("consilium-coordinator", () => {
     expect(protecting).toMatchObject({ privacy: { unit: "patient", targetEpsilon: 6, delta: 1e-7 } });
     const evaluating = parsePlan(JSON.parse(await run(...args, "--evaluate", "normal,pneumonia")));
     expect(evaluating.health?.evaluation?.classes).toEqual(["normal", "pneumonia"]);
+    const masks = parsePlan(JSON.parse(await run(...args, "--evaluate-masks", "left_lung,right_lung")));
+    expect(masks.health).toMatchObject({ masks: { classes: ["left_lung", "right_lung"], images: 256 } });
+    expect(masks.health).not.toHaveProperty("evaluation");
     const taught = [...args, "--pretext", "classify", "--classes", "normal,pneumonia"];
     expect(parsePlan(JSON.parse(await run(...taught)))).toMatchObject({
       pretext: { task: "classify", balanceClasses: true },

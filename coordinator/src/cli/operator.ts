@@ -113,6 +113,7 @@ function describeStatus(status: FederationStatus): string {
     ...head,
     ...describeFrozen(status),
     ...describeEvaluation(status),
+    ...describeMasks(status),
     describeCohort(status),
     ...sites,
   ].join("\n");
@@ -139,6 +140,17 @@ function describeEvaluation({ history }: FederationStatus): readonly string[] {
   );
   return [
     `  AUROC of ${evaluation.sites} sites together, of the model that round ${newest.round} started from: ${classes.join(", ")}`,
+  ];
+}
+
+/** The same of masks. */
+function describeMasks({ history }: FederationStatus): readonly string[] {
+  const newest = history.findLast(({ totals }) => totals?.masks !== undefined);
+  const masks = newest?.totals?.masks;
+  if (newest === undefined || masks === undefined) return [];
+  const classes = masks.classes.map(({ class: name, dice }) => `${name} ${dice?.toFixed(3) ?? "unknown"}`);
+  return [
+    `  Dice of ${masks.sites} sites together (${masks.images} images), of the model that round ${newest.round} started from: ${classes.join(", ")}`,
   ];
 }
 

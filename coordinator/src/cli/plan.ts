@@ -46,6 +46,7 @@ export interface PlanOptions {
   readonly minImprovement?: number;
   readonly averageDecay?: number;
   readonly evaluate?: readonly string[];
+  readonly evaluateMasks?: readonly string[];
   readonly frozenBlocks?: number;
   readonly startFrom?: string;
   readonly startOrigin?: string;
@@ -188,10 +189,20 @@ const pretextOf = ({
   });
 
 /** A head is evaluated unless the plan forbids that scores leave. */
-function healthOf({ evaluate, classes, plain, targetEpsilon }: PlanOptions): object | undefined {
+function healthOf({
+  evaluate,
+  evaluateMasks,
+  classes,
+  plain,
+  targetEpsilon,
+}: PlanOptions): object | undefined {
   const isFree = plain !== true && targetEpsilon === undefined;
   const evaluated = evaluate ?? (isFree ? classes : undefined);
-  return evaluated === undefined ? undefined : { evaluation: { classes: evaluated } };
+  const health = {
+    ...(evaluated && { evaluation: { classes: evaluated } }),
+    ...(evaluateMasks && { masks: { classes: evaluateMasks } }),
+  };
+  return Object.keys(health).length === 0 ? undefined : health;
 }
 
 /** An unknown task is left to the plan's own check. */

@@ -233,6 +233,11 @@ their home folders, and --advertise. See docs/scaling.md.
       "after each round, AUROC over all sites' labelled images, without a score leaving one: normal,pneumonia",
       names,
     )
+    .option(
+      "--evaluate-masks <classes>",
+      "the same for masks: Dice over all sites' masks of, for example, left_lung,right_lung",
+      names,
+    )
     .option("--link-bits <n>", "32, or 16 for narrow links: half the bytes, errors of 1e-4 to 1e-2", number)
     .option(
       "--start-from <file>",

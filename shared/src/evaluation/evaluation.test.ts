@@ -1,12 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { parsePlan } from "../plan.ts";
+import { parsePlan, type Plan } from "../plan.ts";
 import { consortium, fixedRandom } from "../secagg/testing/consortium.ts";
 import { runAttempt, type Dropouts } from "../secagg/testing/run.ts";
 import { vectorLayoutSchema } from "../secagg/layout-schema.ts";
 import { roundExtras, roundLayout } from "../secagg/plan-layout.ts";
 import { aurocOfCounts, countScores, SCORE_BINS, scoreBin, type ScoreCounts } from "./auroc.ts";
 import { diceOfCounts, overlapOf } from "./dice.ts";
+import { maskFields, masksOfSums, maskValues, type SiteOverlaps } from "./mask-extras.ts";
 import { evaluationFields, evaluationOfSums, scoredClasses, type SiteScores } from "./extras.ts";
 
 interface Scored {
@@ -251,6 +252,73 @@ describe("in the masked vector", () => {
       { health: { evaluation: { classes: ["normal", "Doe, Jane"] } } },
     ]) {
       expect(() => parsePlan({ ...BINARY, ...change })).toThrow(
+        expect.objectContaining({ code: "plan.invalid" }) as Error,
+      );
+    }
+  });
+});
+
+describe("masks in the masked vector", () => {
+  const MASKS = {
+    federation: "lungs",
+    title: "Lungs",
+    rounds: 3,
+    health: { masks: { classes: ["left", "right"] } },
+  };
+  const plan = parsePlan(MASKS);
+
+  it("add up to the Dice of all of them, and a site that has none adds nothing", () => {
+    const found: (SiteOverlaps | null)[] = [
+      { images: 8, intersections: Float64Array.of(30, 0), sizes: Float64Array.of(100, 7) },
+      { images: 16, intersections: Float64Array.of(20, 0), sizes: Float64Array.of(60, 0) },
+      null,
+    ];
+    const values = found.map((one) => maskValues(plan, one));
+    const sums = Object.fromEntries(
+      maskFields(plan).map(({ name }) => [
+        name,
+        Float64Array.of(values.reduce((sum, of) => sum + (of[name]?.[0] ?? NaN), 0)),
+      ]),
+    );
+    expect(masksOfSums(sums)).toEqual({
+      sites: 2,
+      images: 24,
+      classes: [
+        { class: "left", dice: 100 / 160 },
+        { class: "right", dice: 0 },
+      ],
+    });
+    expect(masksOfSums({})).toBeNull();
+  });
+
+  it("refuses counts that no masks have", () => {
+    const sums = (sites: number, images: number, intersection: number, size: number) => ({
+      "masks:sites": Float64Array.of(sites),
+      "masks:images": Float64Array.of(images),
+      "masks:intersection:a": Float64Array.of(intersection),
+      "masks:size:a": Float64Array.of(size),
+    });
+    for (const wrong of [sums(0, 3, 0, 0), sums(4, 3, 0, 0), sums(1, 8, 3, 5), sums(1, 1, 0, 8193)])
+      expect(() => masksOfSums(wrong)).toThrow(expect.objectContaining({ code: "secagg.garbled" }) as Error);
+    expect(masksOfSums(sums(1, 8, 0, 0))?.classes).toEqual([{ class: "a", dice: null }]);
+  });
+
+  it("are no field where the plan does not ask, and no plan where counts would leave unmasked, patients are protected or there are volumes", () => {
+    const names = (of: Plan) =>
+      roundLayout(of, 1, 200, [{ name: "w", length: 1, largest: 1 }]).extras.filter(({ name }) =>
+        name.startsWith("masks:"),
+      );
+    expect(names(plan)).toHaveLength(6);
+    expect(names(parsePlan({ ...MASKS, health: {} }))).toHaveLength(0);
+    const volume = { depthPx: 32, sliceSpacingMm: 3, pixelSpacingMm: 3 };
+    for (const change of [
+      { aggregation: { secure: "plain" } },
+      { privacy: { unit: "patient", targetEpsilon: 8 } },
+      { volume, model: { dimensions: 3, imagePx: 64, patchPx: 16, depthPx: 32, patchDepthPx: 8 } },
+      { health: { masks: { classes: [] } } },
+      { health: { masks: { classes: ["left", "left"] } } },
+    ]) {
+      expect(() => parsePlan({ ...MASKS, ...change })).toThrow(
         expect.objectContaining({ code: "plan.invalid" }) as Error,
       );
     }

@@ -17,6 +17,18 @@ export const evaluationPlanSchema = z.strictObject({
 });
 export type EvaluationPlan = z.infer<typeof evaluationPlanSchema>;
 
+export const maskEvaluationPlanSchema = z.strictObject({
+  /** Names of classes as sites' masks have them; other masks are left out. */
+  classes: z
+    .array(labelTextSchema)
+    .min(1)
+    .max(32)
+    .refine((names) => new Set(names).size === names.length, "a class is named twice")
+    .readonly(),
+  /** Images of a site with masks, at most, that are looked at. */
+  images: z.int().min(16).max(512).default(256),
+});
+
 const fraction = z.number().min(0).max(1);
 
 /** Of one class against the others, over the scores of all sites. */
@@ -37,6 +49,25 @@ export const globalAurocSchema = z.strictObject({
     .nullable(),
 });
 export type GlobalAuroc = z.infer<typeof globalAurocSchema>;
+
+/** Dice of masks, of the model that the round started from. */
+export const roundMasksSchema = z.strictObject({
+  /** Those that had masks enough. */
+  sites: z.int().min(1),
+  /** That were asked about. */
+  images: z.int().min(1),
+  classes: z
+    .array(
+      z.strictObject({
+        class: labelTextSchema,
+        /** Of the cells of all images in one place; null where the class is neither said nor there. */
+        dice: fraction.nullable(),
+      }),
+    )
+    .min(1)
+    .readonly(),
+});
+export type RoundMasks = z.infer<typeof roundMasksSchema>;
 
 /** Of the model that the round started from. */
 export const roundEvaluationSchema = z.strictObject({

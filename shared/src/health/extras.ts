@@ -6,6 +6,7 @@
 import type { Plan } from "../plan-schema.ts";
 import { ENCODER_WIDTHS } from "../encoder-sizes.ts";
 import type { SiteScores } from "../evaluation/extras.ts";
+import type { SiteOverlaps } from "../evaluation/mask-extras.ts";
 import { featureHealth, triangleLength, type FeatureMoments } from "./moments.ts";
 import type { RoundHealth } from "./schema.ts";
 
@@ -21,6 +22,8 @@ export interface SiteHealth {
   } | null;
   /** Of labelled images, where the plan evaluates and there are enough; see evaluation/. */
   readonly scores?: SiteScores | null;
+  /** The same of masks. */
+  readonly overlaps?: SiteOverlaps | null;
 }
 
 /** As `metric:loss`. */

@@ -1,6 +1,6 @@
 /** What the plan says about the encoder's health, and what a round's sites found of it together. Importable by a browser. */
 import { z } from "zod";
-import { evaluationPlanSchema } from "../evaluation/schema.ts";
+import { evaluationPlanSchema, maskEvaluationPlanSchema } from "../evaluation/schema.ts";
 
 export const healthPlanSchema = z.strictObject({
   /** Images of a site, at most, that its features are looked at on. */
@@ -12,6 +12,8 @@ export const healthPlanSchema = z.strictObject({
   leastSpread: z.number().min(0).max(1).default(0.02),
   /** How well the encoder serves sites' labels. Left out and not null without, so that such plans keep their hash. */
   evaluation: evaluationPlanSchema.optional(),
+  /** The same for sites' masks. */
+  masks: maskEvaluationPlanSchema.optional(),
 });
 export type HealthPlan = z.infer<typeof healthPlanSchema>;
 

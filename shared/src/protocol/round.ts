@@ -1,6 +1,6 @@
 /** What the coordinator says about a round, and what a site answers with. */
 import { z } from "zod";
-import { roundEvaluationSchema } from "../evaluation/schema.ts";
+import { roundEvaluationSchema, roundMasksSchema } from "../evaluation/schema.ts";
 import { roundHealthSchema } from "../health/schema.ts";
 import {
   attemptSchema,
@@ -111,6 +111,8 @@ export const roundTotalsSchema = z.strictObject({
   health: roundHealthSchema.optional(),
   /** How well the round's base serves sites' labels; absent where the plan does not ask, or no site has enough. */
   evaluation: roundEvaluationSchema.optional(),
+  /** How well it finds what sites' masks show. */
+  masks: roundMasksSchema.optional(),
   /** Mean held-out loss of the round's base, each site counting alike; absent if none has tried it. */
   heldOutLoss: z.number().optional(),
   /** Where groups are summed apart. */

@@ -1,6 +1,7 @@
 /** What a round's masked vector holds, as plan, base checkpoint and cohort say; the same at all sites and the coordinator. */
 import { ConsiliumError } from "../errors.ts";
 import { evaluationFields, evaluationValues } from "../evaluation/extras.ts";
+import { maskFields, maskValues } from "../evaluation/mask-extras.ts";
 import { isFrozen } from "../frozen.ts";
 import { healthFields, healthValues, type SiteHealth } from "../health/extras.ts";
 import type { Plan } from "../plan-schema.ts";
@@ -70,6 +71,7 @@ export function roundLayout(
       ...(acceptance === null ? [] : TRIAL_EXTRAS),
       ...healthFields(plan),
       ...evaluationFields(plan),
+      ...maskFields(plan),
     ],
     ...(groupSites === undefined ? {} : { groupSites }),
   });
@@ -87,6 +89,7 @@ export function roundExtras(
   return {
     ...healthValues(plan, health),
     ...evaluationValues(plan, health?.scores ?? null),
+    ...maskValues(plan, health?.overlaps ?? null),
     "metric:loss": [loss],
     "metric:finalLoss": [finalLoss],
     "metric:updateNorm": [updateNorm],

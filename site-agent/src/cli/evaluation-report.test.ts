@@ -4,6 +4,7 @@ import path from "node:path";
 import { parsePlan } from "@consilium/shared/plan";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { writeLabels } from "../dataset/labels.ts";
+import { MaskWriter } from "../dataset/masks-writer.ts";
 import { planText } from "../governance/plan-text.ts";
 import { toyRecord } from "../training/testing/toy.ts";
 import { sayEvaluation } from "./evaluation-report.ts";
@@ -26,6 +27,12 @@ async function said(plan = PLAN) {
 const label = (of: (i: number) => string) =>
   writeLabels(cacheDir, new Map(Array.from({ length: 40 }, (_, i) => [toyRecord(i).image, of(i)])));
 
+async function writeMasks(count: number): Promise<void> {
+  const writer = new MaskWriter(cacheDir, ["lung"], 4);
+  for (let i = 0; i < count; i++) await writer.append(toyRecord(i).image, new Uint8Array(16).fill(255));
+  await writer.finish();
+}
+
 it("tells a site without labels, or without a class, that training goes on and how to add them", async () => {
   for (const labels of [null, () => "normal", (i: number) => (i === 0 ? "pneumonia" : "other")]) {
     if (labels !== null) await label(labels);
@@ -41,6 +48,18 @@ it("tells a site with labels what leaves, and nobody anything where the plan doe
   expect(event?.data).toEqual({ classes: ["normal", "pneumonia"], images: [20, 20], takesPart: true });
   expect(event?.text).toContain("masked sum alone");
   expect(await said(parsePlan(terms))).toEqual([]);
+});
+
+it("of masks tells a site whether it takes part, and what leaves", async () => {
+  const asked = parsePlan({ ...terms, health: { masks: { classes: ["lung"] } } });
+  const [none] = await said(asked);
+  expect(none?.data).toEqual({ classes: ["lung"], images: 0, takesPart: false });
+  expect(none?.text).toContain("consilium-site label");
+  await writeMasks(16);
+  const [some] = await said(asked);
+  expect(some?.data).toMatchObject({ images: 16, takesPart: true });
+  expect(some?.text).toContain("masked sum alone");
+  expect(planText(asked)).toContain("masks of lung is found");
 });
 
 it("is in the plan that a person approves", () => {

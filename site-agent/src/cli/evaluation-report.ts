@@ -1,19 +1,46 @@
 /** What a person is told about this site's part in the common evaluation. */
 import { evaluationOf } from "@consilium/shared/evaluation/extras";
+import { maskEvaluationOf } from "@consilium/shared/evaluation/mask-extras";
 import type { Plan } from "@consilium/shared/plan";
 import { readLabels } from "../dataset/labels.ts";
+import { openMasks } from "../dataset/masks.ts";
 import { FEWEST_LABELLED } from "../downstream/label-scores.ts";
+import { FEWEST_MASKED } from "../downstream/mask-probe.ts";
 import type { Output } from "./output.ts";
 
 /** Half of the patients teach, the others are scored. */
 const FEWEST = 2 * FEWEST_LABELLED;
 
+type Said = Pick<Output, "event">;
+
 /** Nothing where the plan does not ask. @throws cache.corrupt */
-export async function sayEvaluation(
-  plan: Plan,
-  cacheDir: string,
-  output: Pick<Output, "event">,
-): Promise<void> {
+export async function sayEvaluation(plan: Plan, cacheDir: string, output: Said): Promise<void> {
+  await sayLabels(plan, cacheDir, output);
+  await sayMasks(plan, cacheDir, output);
+}
+
+async function sayMasks(plan: Plan, cacheDir: string, output: Said): Promise<void> {
+  const asked = maskEvaluationOf(plan);
+  if (asked === null) return;
+  const { classes } = asked;
+  const masks = await openMasks(cacheDir);
+  masks?.close();
+  const images = masks?.images.size ?? 0;
+  const takesPart = images >= 2 * FEWEST_MASKED && classes.every((name) => masks?.classes.includes(name));
+  const wanted = classes.join(", ");
+  output.event(
+    "mask-evaluation",
+    { classes, images, takesPart },
+    takesPart
+      ? `evaluation · ${images} images here have masks of ${wanted}; how much of them is found leaves in the masked sum alone`
+      : [
+          `evaluation · no part in that of masks: the plan asks for ${2 * FEWEST_MASKED} images or more with masks of ${wanted}; here: ${images} with masks`,
+          "  next         consilium-site label adds masks; training goes on without them",
+        ].join("\n"),
+  );
+}
+
+async function sayLabels(plan: Plan, cacheDir: string, output: Said): Promise<void> {
   const evaluation = evaluationOf(plan);
   if (evaluation === null) return;
   // A head that is trained is asked about the patients whom nobody trains on.

@@ -1,5 +1,6 @@
 /** A plan as a person reads it before they approve it: what is trained, what leaves, who can see what. */
 import { evaluationOf } from "@consilium/shared/evaluation/extras";
+import { maskEvaluationOf } from "@consilium/shared/evaluation/mask-extras";
 import type { Plan } from "@consilium/shared/plan";
 import { planHash } from "@consilium/shared/plan";
 import { fewestInSum, groupSitesOf } from "@consilium/shared/strategy-schema";
@@ -82,10 +83,16 @@ function leaves(plan: Plan): string {
 /** Only where the plan asks. */
 function evaluation(plan: Plan): readonly (readonly [string, string])[] {
   const asked = evaluationOf(plan);
-  if (asked === null) return [];
+  const masks = maskEvaluationOf(plan);
+  const ofMasks: readonly (readonly [string, string])[] =
+    masks === null ? [] : [["evaluation", masksText(masks.classes)]];
+  if (asked === null) return ofMasks;
   const text = `how many images labelled ${asked.classes.join(", ")} score how high, masked: the coordinator learns the counts of all sites together`;
-  return [["evaluation", text]];
+  return [["evaluation", text], ...ofMasks];
 }
+
+const masksText = (classes: readonly string[]): string =>
+  `how much of the masks of ${classes.join(", ")} is found, masked: the coordinator learns the counts of all sites together`;
 
 function privacy({ privacy: terms }: Plan): string {
   if (terms.unit === "none") return "no noise: what the model has learned from a patient is not bounded";

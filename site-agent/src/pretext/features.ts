@@ -6,7 +6,7 @@ import { wholeVolume } from "../dataset/volume-crops.ts";
 import * as tf from "../engine/tf.ts";
 import type { InferenceDefinition, InputArrays } from "../engine/types.ts";
 import { standardise } from "../model/images.ts";
-import { vitConfig } from "../model/sizes.ts";
+import { patchCount, vitConfig } from "../model/sizes.ts";
 import { encode, vitParameters } from "../model/vit.ts";
 import { cropArrays, cropInputs, randomCrops, seen, type CachedBox, type CropInputs } from "./crop-inputs.ts";
 import { pooled } from "./projector.ts";
@@ -28,6 +28,19 @@ export function featureDefinition(plan: Plan, batch: number): InferenceDefinitio
       const twice = { ...inputs, images: tf.concat([inputs.images, inputs.images], 0) };
       const tokens: Tensor = encode(weights, standardise(seen(twice)).images, encoder);
       return { features: pooled(tokens) };
+    },
+  };
+}
+
+/** Output `tokens`, [N, L, D]: of the patches of whole images, row by row. */
+export function tokenDefinition(plan: Plan, batch: number): InferenceDefinition<CropInputs> {
+  const encoder = vitConfig(plan.model);
+  return {
+    parameters: vitParameters(encoder),
+    inputs: cropInputs(encoder, cacheOf(plan), batch),
+    forward: (weights, inputs) => {
+      const tokens = encode(weights, standardise(seen(inputs)).images, encoder); // [N, 1 + L, D]
+      return { tokens: tf.slice(tokens, [0, 1, 0], [batch, patchCount(encoder), encoder.width]) };
     },
   };
 }

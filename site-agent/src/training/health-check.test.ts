@@ -5,6 +5,7 @@ import { roundExtras, roundLayout } from "@consilium/shared/secagg/plan-layout";
 import { consortium } from "@consilium/shared/secagg/testing/consortium";
 import { runAttempt } from "@consilium/shared/secagg/testing/run";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { MaskSet } from "../dataset/masks.ts";
 import { auroc, column } from "../downstream/metrics.ts";
 import { probeAnswers } from "../downstream/probe-scores.ts";
 import { createEngine } from "../engine/engine.ts";
@@ -135,5 +136,52 @@ describe("a common evaluation", () => {
     expect((bright?.positives ?? 0) + (bright?.negatives ?? 0)).toBe(scores.length);
     expect(Math.abs((bright?.auroc?.value ?? NaN) - pooled)).toBeLessThan(0.002);
     expect(pooled).toBeGreaterThan(0.6);
+  });
+});
+
+describe("a common evaluation of masks", () => {
+  const CLASSES = ["blob"];
+  const EVALUATED = parsePlan({
+    ...rest,
+    health: { images: 32, leastSpread: 0, masks: { classes: CLASSES } },
+  });
+  let check: HealthCheck;
+  beforeAll(async () => {
+    check = await HealthCheck.compile(await createEngine({ threads: 1, device: "cpu" }), EVALUATED);
+  });
+  afterAll(() => check.dispose());
+
+  /** Masks of what is bright in the first images of the toy set, beside masks of something else. */
+  function masksOf(count: number): MaskSet {
+    const area = TOY_CACHE_PX ** 2;
+    const pixels = new Uint8Array(area);
+    return {
+      classes: ["other", ...CLASSES],
+      sizePx: TOY_CACHE_PX,
+      images: new Set(CACHE.records.slice(0, count).map(({ image }) => image)),
+      read: (image, out) => {
+        CACHE.read([CACHE.records.findIndex((record) => record.image === image)], pixels);
+        out.fill(0, 0, area);
+        out.set(
+          pixels.map((value) => (value > 110 ? 255 : 0)),
+          area,
+        );
+      },
+      close: () => undefined,
+    };
+  }
+
+  it("finds them well above chance, the same each time, and takes no part without masks of every class", async () => {
+    const look = (masks: MaskSet | null) =>
+      check.look(BASE, { cache: CACHE, labels: new Map(), masks, signal: never });
+    const { overlaps } = await look(masksOf(80));
+    expect((await look(masksOf(80))).overlaps).toEqual(overlaps);
+    const [intersection = NaN] = overlaps?.intersections ?? [];
+    const [size = NaN] = overlaps?.sizes ?? [];
+    expect((2 * intersection) / size).toBeGreaterThan(0.6);
+    expect(overlaps?.images).toBeGreaterThan(25);
+    expect((await look(masksOf(10))).overlaps).toBeNull();
+    expect((await look({ ...masksOf(80), classes: ["other"] })).overlaps).toBeNull();
+    expect((await look(null)).overlaps).toBeNull();
   });
 });

@@ -11,6 +11,7 @@ import { readImages } from "../dataset/batches.ts";
 import { holdOut } from "../dataset/held-out.ts";
 import { trainingImages } from "../dataset/training-images.ts";
 import { labelledImages, type Labels } from "../dataset/labels.ts";
+import type { MaskSet } from "../dataset/masks.ts";
 import { Random } from "../dataset/random.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { labelScores, type LabelledFeature } from "../downstream/label-scores.ts";
@@ -25,6 +26,7 @@ import { pretextTask } from "../pretext/index.ts";
 import { weightsAtSite } from "../pretext/sharing.ts";
 import type { PretextTask } from "../pretext/types.ts";
 import { HeadCheck } from "./head-check.ts";
+import { MaskCheck } from "./mask-check.ts";
 import { filled, LOOK_BATCH as BATCH, lookBatches, spread } from "./look-batches.ts";
 import { replicaEngines } from "./replica-engines.ts";
 import type { TrainingEngine } from "./types.ts";
@@ -35,6 +37,8 @@ const SEED = 0x4ea1;
 interface Looked {
   readonly cache: ImageCache;
   readonly labels: Labels;
+  /** Null where the site has none, or the plan does not ask. */
+  readonly masks?: MaskSet | null;
   readonly signal: AbortSignal;
 }
 
@@ -55,6 +59,8 @@ export class HealthCheck {
   readonly #judge: Inference | null;
   /** Null where the plan trains no head. */
   readonly #head: HeadCheck | null;
+  /** Null where the plan asks for no masks. */
+  readonly #masks: MaskCheck | null;
 
   private constructor(
     plan: Plan,
@@ -62,12 +68,14 @@ export class HealthCheck {
     features: Inference,
     judge: Inference | null,
     head: HeadCheck | null,
+    masks: MaskCheck | null,
   ) {
     this.#plan = plan;
     this.#task = task;
     this.#features = features;
     this.#judge = judge;
     this.#head = head;
+    this.#masks = masks;
   }
 
   /** @throws plan.invalid, engine.* */
@@ -79,7 +87,8 @@ export class HealthCheck {
       judge === undefined
         ? null
         : await engine.compileInference({ parameters, inputs: task.inputs(BATCH), forward: judge });
-    return new HealthCheck(plan, task, features, judging, await HeadCheck.compile(engine, plan));
+    const head = await HeadCheck.compile(engine, plan);
+    return new HealthCheck(plan, task, features, judging, head, await MaskCheck.compile(engine, plan));
   }
 
   /**
@@ -99,6 +108,7 @@ export class HealthCheck {
       heldOut: await this.#judged(base, looked),
       labelled: labelScores(withLabels(found, looked)),
       scores: await this.#scored(base, looked),
+      overlaps: (await this.#masks?.overlaps(base, { ...looked, masks: looked.masks ?? null })) ?? null,
     };
   }
 
@@ -175,6 +185,7 @@ export class HealthCheck {
     await this.#features.dispose();
     await this.#judge?.dispose();
     await this.#head?.dispose();
+    await this.#masks?.dispose();
   }
 }
 

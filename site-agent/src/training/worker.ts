@@ -3,10 +3,12 @@ import { setImmediate } from "node:timers/promises";
 import { parentPort, type Transferable } from "node:worker_threads";
 import { canonicalJson } from "@consilium/shared/canonical";
 import { ConsiliumError } from "@consilium/shared/errors";
+import { maskEvaluationOf } from "@consilium/shared/evaluation/mask-extras";
 import { looksAtHealth, type SiteHealth } from "@consilium/shared/health/extras";
 import { packError } from "@consilium/shared/packed-error";
 import { openImageCache, type CachedImages } from "../dataset/cache.ts";
 import { readLabels } from "../dataset/labels.ts";
+import { openMasks } from "../dataset/masks.ts";
 import { openTrainingImages, readTrainingImages, type TrainingImages } from "../dataset/training-images.ts";
 import { openHealthCheck, type HealthCheck } from "./health-check.ts";
 import { genesis } from "./genesis.ts";
@@ -77,7 +79,12 @@ async function look(
 ): Promise<SiteHealth | null> {
   if (!looksAtHealth(plan) || latest === null) return null;
   latest.health ??= await openHealthCheck(engine, plan);
-  return latest.health.look(base, { cache, labels: await readLabels(cacheDir), signal });
+  const masks = maskEvaluationOf(plan) === null ? null : await openMasks(cacheDir);
+  try {
+    return await latest.health.look(base, { cache, labels: await readLabels(cacheDir), masks, signal });
+  } finally {
+    masks?.close();
+  }
 }
 
 function train(

@@ -1,4 +1,4 @@
-import type { RoundEvaluation } from "@consilium/shared/evaluation/schema";
+import type { RoundEvaluation, RoundMasks } from "@consilium/shared/evaluation/schema";
 import { spreadOf } from "@consilium/shared/health/moments";
 import type { RoundHealth } from "@consilium/shared/health/schema";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
@@ -10,7 +10,7 @@ const SHOWN = 6;
 
 interface Column {
   readonly title: string;
-  readonly text: (health: RoundHealth, evaluation: RoundEvaluation | undefined) => string;
+  readonly text: (health: RoundHealth, evaluation?: RoundEvaluation, masks?: RoundMasks) => string;
 }
 
 const percent = (share: number | null): string => (share === null ? "–" : `${(share * 100).toFixed(0)} %`);
@@ -47,11 +47,21 @@ function evaluated(evaluations: readonly (RoundEvaluation | undefined)[]): reado
   }));
 }
 
+/** A column for each class of masks, as the newest round with any has them. */
+function overlapped(masks: readonly (RoundMasks | undefined)[]): readonly Column[] {
+  const classes = masks.findLast((one) => one !== undefined)?.classes ?? [];
+  return classes.map(({ class: name }) => ({
+    title: `Dice, ${name}`,
+    text: (_health, _evaluation, found) =>
+      found?.classes.find((one) => one.class === name)?.dice?.toFixed(3) ?? "–",
+  }));
+}
+
 /** Whether the encoder still tells images apart. Nothing before the first round, or where the plan does not look. */
 export function HealthCard({ status }: { readonly status: FederationStatus }): ReactNode {
   const rows = completedRounds(status)
     .flatMap(({ round, health, totals }) =>
-      health === null ? [] : [{ round, health, evaluation: totals?.evaluation }],
+      health === null ? [] : [{ round, health, evaluation: totals?.evaluation, masks: totals?.masks }],
     )
     .slice(-SHOWN)
     .toReversed();
@@ -62,6 +72,7 @@ export function HealthCard({ status }: { readonly status: FederationStatus }): R
     ...(rows.some(({ health }) => health.probe !== null) ? LABELLED : []),
     // Newest first.
     ...evaluated(rows.map(({ evaluation }) => evaluation).toReversed()),
+    ...overlapped(rows.map(({ masks }) => masks).toReversed()),
   ];
   return (
     <section className="card" aria-labelledby="health-title">
@@ -82,12 +93,12 @@ export function HealthCard({ status }: { readonly status: FederationStatus }): R
             </tr>
           </thead>
           <tbody>
-            {rows.map(({ round, health, evaluation }) => (
+            {rows.map(({ round, health, evaluation, masks }) => (
               <tr key={round} data-testid={`health-${round}`}>
                 <th scope="row">{round}</th>
                 {columns.map(({ title, text }) => (
                   <td key={title} className="number">
-                    {text(health, evaluation)}
+                    {text(health, evaluation, masks)}
                   </td>
                 ))}
               </tr>
