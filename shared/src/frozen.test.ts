@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { isFrozen, trainedPart } from "./frozen.ts";
+import { isFrozen } from "./frozen.ts";
 import type { Manifest } from "./manifest.ts";
 import { parsePlan } from "./plan.ts";
 import { roundLayout } from "./secagg/plan-layout.ts";
+import { trainedPart } from "./trained-part.ts";
 
 const layout = (...names: readonly string[]): Manifest => ({
   tensors: names.map((name, i) => ({ name, shape: [i + 1], dtype: "float32" })),
@@ -37,11 +38,11 @@ describe("layers that a plan freezes", () => {
   });
 
   it("leave the rest of the model, in order, for updates and for the masked vector", () => {
-    expect(trainedPart(MODEL, undefined)).toEqual({ manifest: MODEL, offset: 0 });
-    const { manifest, offset } = trainedPart(MODEL, 1);
+    expect(trainedPart(MODEL, {})).toMatchObject({ manifest: MODEL, offset: 0 });
+    const { manifest, offset } = trainedPart(MODEL, { frozenBlocks: 1 });
     expect(manifest.tensors).toEqual(MODEL.tensors.slice(3));
     expect(offset).toBe(1 + 2 + 3);
-    const magnitudes = MODEL.tensors.map(({ name, shape: [length = 0] }) => ({ name, length, largest: 0.5 }));
+    const magnitudes = MODEL.tensors.map(({ name, shape }) => ({ name, shape, largest: 0.5 }));
     const masked = (blocks?: number) =>
       roundLayout(plan(blocks), 1, 3, magnitudes).tensors.map(({ name }) => name);
     expect(masked(1)).toEqual(manifest.tensors.map(({ name }) => name));
@@ -50,10 +51,14 @@ describe("layers that a plan freezes", () => {
 
   it("are refused where they are no beginning, or everything", () => {
     const mismatch = expect.objectContaining({ code: "manifest.mismatch" }) as Error;
-    expect(() => trainedPart(layout("norm.bias", ...NAMES), 1)).toThrow(mismatch);
-    expect(() => trainedPart(layout("cls_token", "blocks.0.norm1.bias"), 1)).toThrow(mismatch);
-    expect(() => trainedPart(layout("cls_token", "norm.bias", "blocks.0.norm1.bias"), 1)).toThrow(mismatch);
-    expect(() => trainedPart(layout("weight"), 1)).toThrow(mismatch);
+    expect(() => trainedPart(layout("norm.bias", ...NAMES), { frozenBlocks: 1 })).toThrow(mismatch);
+    expect(() => trainedPart(layout("cls_token", "blocks.0.norm1.bias"), { frozenBlocks: 1 })).toThrow(
+      mismatch,
+    );
+    expect(() =>
+      trainedPart(layout("cls_token", "norm.bias", "blocks.0.norm1.bias"), { frozenBlocks: 1 }),
+    ).toThrow(mismatch);
+    expect(() => trainedPart(layout("weight"), { frozenBlocks: 1 })).toThrow(mismatch);
   });
 
   it("need a model to start from, and a model that has so many", () => {

@@ -37,6 +37,14 @@ export const modelSchema = z
     "depthPx is for dimensions 3 alone, and needed there",
   );
 
+/** Low-rank updates of the encoder. */
+const lowRankSchema = z.strictObject({
+  /** Rows of B; of a matrix with so many inputs, rank / inputs of the bytes travel. */
+  rank: z.int().min(1).max(64),
+  /** Size of what a step of AdamW does to an element of W, roughly, over what it does without. */
+  alpha: z.number().positive().max(64).default(4),
+});
+
 const trainingSchema = z.strictObject({
   localEpochs: z.int().min(1).max(100).default(1),
   batchSize: z.int().min(1).max(4096).default(32),
@@ -51,6 +59,8 @@ const trainingSchema = z.strictObject({
   proximalMu: z.number().min(0).max(100).default(0),
   /** The encoder's first blocks, with class token and patch projection, stay as they were and travel in no update; 0: these two alone. */
   frozenBlocks: z.int().min(0).optional(),
+  /** The matrices of the encoder's blocks move by A B alone, and B travels: see low-rank.ts. Everything else is trained as ever. */
+  lowRank: lowRankSchema.optional(),
   /** Moments stay at the site in either case and are never averaged. */
   optimizerState: z.enum(["keep", "reset"]).default("keep"),
 });
@@ -254,6 +264,10 @@ export const planSchema = z
   .refine(({ training, start }) => training.frozenBlocks === undefined || start !== undefined, {
     path: ["training", "frozenBlocks"],
     message: "random weights are nothing to keep; give a model to start from (plan --start-from)",
+  })
+  .refine(({ training, start }) => training.lowRank === undefined || start !== undefined, {
+    path: ["training", "lowRank"],
+    message: "random weights need to be trained whole; give a model to start from (plan --start-from)",
   })
   .refine(({ training, model }) => (training.frozenBlocks ?? 0) <= ENCODER_DEPTHS[model.size], {
     path: ["training", "frozenBlocks"],

@@ -3,7 +3,7 @@
  * few chunks of each update. Sites are folded in order of their names, so the same contributions give the same bits.
  */
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
-import { trainedPart } from "@consilium/shared/frozen";
+import { trainedPart, type TrainedTerms } from "@consilium/shared/trained-part";
 import type { Identity } from "@consilium/shared/crypto/identity";
 import type { Attempt, FederationId, Round, Sha256, SiteId } from "@consilium/shared/ids";
 import { vectorLength } from "@consilium/shared/manifest";
@@ -34,7 +34,7 @@ export interface CheckJob {
   readonly base: Sha256;
   readonly site: SiteId;
   /** Of the plan. */
-  readonly frozenBlocks?: number | undefined;
+  readonly training?: TrainedTerms;
 }
 
 /**
@@ -46,7 +46,7 @@ export async function fold(job: FoldJob, blobs: Blobs, reader: Identity): Promis
   const { combine } = strategyFor(job.strategy);
   const { contributions } = job;
   const mean = await combine({
-    length: vectorLength(trainedPart(head.manifest, job.frozenBlocks).manifest),
+    length: vectorLength(trainedPart(head.manifest, job.training ?? {}).manifest),
     examples: contributions.map(({ examples }) => examples),
     read: (i) => contributed(job, at(contributions, i), { blobs, reader, head }),
   });
@@ -95,12 +95,12 @@ export async function checkCheckpoint(read: () => ByteSource): Promise<Checkpoin
 }
 
 function sealedUpdate(
-  { federation, round, attempt, site, frozenBlocks }: CheckJob,
+  { federation, round, attempt, site, training = {} }: CheckJob,
   source: ByteSource,
   reader: Identity,
   head: CheckpointHead,
 ): SealedUpdate {
-  const { manifest } = trainedPart(head.manifest, frozenBlocks);
+  const { manifest } = trainedPart(head.manifest, training);
   return { source, reader, manifest, context: { kind: "update", federation, round, attempt, site } };
 }
 

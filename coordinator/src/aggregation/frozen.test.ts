@@ -65,7 +65,7 @@ it("moves what is behind them as a model of its own, whatever the strategy remem
       for (let round = 0; round < 3; round++) {
         const mean = floats(length(rest));
         const made = await writeNext(
-          { base, strategy, serverState: state, frozenBlocks: 1 },
+          { base, strategy, serverState: state, training: { frozenBlocks: 1 } },
           blobs,
           await readCheckpointHead(blobs.read(base)),
           mean,
@@ -99,7 +99,13 @@ it("takes updates of what is trained, and of nothing more", async () => {
     const { sha256: sealedSha256 } = await blobs.write([sealed]);
     const contributions = [{ site: siteId("a"), examples: 3, sealedSha256 }];
     const base = await stored(whole, values);
-    const job = { ...place, base, strategy: { name: "fedavg" }, serverState: null, frozenBlocks: 1 } as const;
+    const job = {
+      ...place,
+      base,
+      strategy: { name: "fedavg" },
+      serverState: null,
+      training: { frozenBlocks: 1 },
+    } as const;
     return valuesOf((await fold({ ...job, contributions }, blobs, reader)).sha256);
   };
   const update = floats(4);

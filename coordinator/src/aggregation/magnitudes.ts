@@ -11,9 +11,8 @@ export async function readMagnitudes(blobs: Blobs, checkpoint: Sha256): Promise<
   const head = await readCheckpointHead(blobs.read(checkpoint));
   let end = 0;
   const tensors = head.manifest.tensors.map(({ name, shape }) => {
-    const length = elementCount(shape);
-    end += length;
-    return { name, length, end, largest: 0 };
+    end += elementCount(shape);
+    return { name, shape, end, largest: 0 };
   });
   let at = 0;
   for await (const { offset, values } of checkpointValues(blobs.read(checkpoint), head)) {
@@ -27,5 +26,5 @@ export async function readMagnitudes(blobs: Blobs, checkpoint: Sha256): Promise<
       from = to;
     }
   }
-  return tensors.map(({ name, length, largest }) => ({ name, length, largest }));
+  return tensors.map(({ name, shape, largest }) => ({ name, shape, largest }));
 }

@@ -1,14 +1,16 @@
 /** The next checkpoint out of its base and the mean update, and the state that the strategy goes on with. */
 import { checkpointHeader } from "@consilium/shared/codec";
 import { ConsiliumError } from "@consilium/shared/errors";
-import { trainedPart } from "@consilium/shared/frozen";
+import { trainedPart, type TrainedPart, type TrainedTerms } from "@consilium/shared/trained-part";
 import type { Sha256 } from "@consilium/shared/ids";
+import type { Draw } from "@consilium/shared/low-rank";
 import type { Manifest } from "@consilium/shared/manifest";
 import type { StrategyPlan } from "@consilium/shared/strategy-schema";
 import type { Blobs, StoredBlob } from "../blobs/blobs.ts";
 import { OWN, readHashed } from "../blobs/hashed.ts";
 import { checkpointValues, readCheckpointHead, type CheckpointHead } from "./checkpoint-stream.ts";
-import { firstNotFinite, toBytes } from "./float-stream.ts";
+import { toBytes } from "./float-stream.ts";
+import { movedValues, type Movement } from "./moved-values.ts";
 import { writeAverage, type AverageJob } from "./running-average.ts";
 import type { ServerSlice, ServerState, ServerStep } from "./server-step.ts";
 import { strategyFor } from "./strategy.ts";
@@ -20,8 +22,10 @@ export interface NextJob {
   readonly serverState: Sha256 | null;
   /** Where the plan asks for an average, and there is a model before this one. */
   readonly average?: AverageJob | undefined;
-  /** Of the plan; the mean is of the weights behind them. */
-  readonly frozenBlocks?: number | undefined;
+  /** Of the plan, which says in which layout the mean is; all weights unless given. */
+  readonly training?: TrainedTerms;
+  /** Of the plan, where matrices are of low rank. */
+  readonly draw?: Draw | null;
 }
 
 export interface NextModel extends StoredBlob {
@@ -44,44 +48,24 @@ export async function writeNext(
 ): Promise<NextModel> {
   const { step } = strategyFor(job.strategy);
   const state = await readState(job.serverState, step, blobs, mean.length);
-  const { offset: frozen } = trainedPart(head.manifest, job.frozenBlocks);
-  const model = await blobs.write(nextValues(job.base, blobs, head, { step, state, mean, frozen }));
+  const part = trainedPart(head.manifest, job.training ?? {});
+  const movement = { step, state, mean, draw: job.draw ?? null };
+  const model = await blobs.write(nextFrame(job.base, blobs, head, { ...movement, part }));
   const serverState = state.size === 0 ? null : await writeState(state, blobs);
   const average = job.average && (await writeAverage(job.average, model.sha256, blobs, head));
   return { ...model, serverState, average: average ?? null };
 }
 
 /** Piece by piece; writes the state on the way. */
-async function* nextValues(
+async function* nextFrame(
   base: Sha256,
   blobs: Blobs,
   head: CheckpointHead,
-  {
-    step,
-    state,
-    mean,
-    frozen,
-  }: {
-    readonly step: ServerStep;
-    readonly state: ServerState;
-    /** Elements at the beginning that stay. */
-    readonly frozen: number;
-  } & Pick<ServerSlice, "mean">,
+  { part, ...movement }: Movement & { readonly part: TrainedPart },
 ) {
   yield head.header;
-  for await (const { offset, values } of checkpointValues(readHashed(blobs, base, OWN), head)) {
-    const kept = Math.min(values.length, Math.max(0, frozen - offset));
-    if (kept > 0) yield toBytes(values.subarray(0, kept));
-    if (kept === values.length) continue;
-    const [start, end] = [offset + kept - frozen, offset + values.length - frozen];
-    const next = step.update({
-      base: values.subarray(kept),
-      mean: mean.subarray(start, end),
-      state: new Map([...state].map(([name, vector]) => [name, vector.subarray(start, end)])),
-    });
-    if (firstNotFinite(next) >= 0) throw new ConsiliumError("vector.not-finite");
-    yield toBytes(next);
-  }
+  const pieces = checkpointValues(readHashed(blobs, base, OWN), head);
+  for await (const values of movedValues(pieces, part, movement)) yield toBytes(values);
 }
 
 const layoutOf = (state: ServerState): Manifest => ({

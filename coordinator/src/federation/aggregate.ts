@@ -1,6 +1,5 @@
 /** Makes the aggregate of a closed round, and says as an event what came of it. */
-import { strategyOf } from "@consilium/shared/strategy-schema";
-import { foldRound } from "./fold-round.ts";
+import { foldRound, movementOf } from "./fold-round.ts";
 import { imageCount } from "./image-count.ts";
 import type { MaskedRound } from "./masked-round.ts";
 import { closeMasked, type MaskedSumPorts } from "./masked-sum.ts";
@@ -17,15 +16,10 @@ export async function aggregateRound(
 ): Promise<Happening> {
   const { round, attempt, base: parent, contributions } = position;
   const plan = ports.row.plan.body;
-  const { aggregation, federation, training } = plan;
+  const { aggregation, federation } = plan;
   if (aggregation.secure === "masked") return closeMasked(ports, position, await ports.maskedRound());
   const { serverState: state, average: job } = ports;
-  const strategy = {
-    strategy: strategyOf(aggregation.strategy),
-    serverState: state,
-    average: job,
-    frozenBlocks: training.frozenBlocks,
-  };
+  const strategy = { ...movementOf(plan), serverState: state, average: job };
   const folded = await foldRound(ports.aggregator, federation, strategy, position);
   if ("failure" in folded) return { type: "attempt.failed", round, attempt, ...folded.failure };
   if ("culprit" in folded) {

@@ -1,6 +1,9 @@
 /** Averages the updates of a closed round, or finds the one that cannot be. */
 import { toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import type { FederationId, SiteId } from "@consilium/shared/ids";
+import { drawOf } from "@consilium/shared/low-rank";
+import type { Plan } from "@consilium/shared/plan";
+import { strategyOf } from "@consilium/shared/strategy-schema";
 import type { NextJob, NextModel } from "../aggregation/next-checkpoint.ts";
 import type { Aggregator } from "../aggregation/tasks.ts";
 import type { AggregatingPosition } from "./types.ts";
@@ -13,11 +16,18 @@ export type FoldedRound =
   /** No update is to blame, but together they make no model. */
   | { readonly failure: { readonly reason: ErrorCode; readonly culprits: readonly string[] } };
 
+/** How the plan moves a model by a mean update. */
+export const movementOf = (plan: Plan) => ({
+  strategy: strategyOf(plan.aggregation.strategy),
+  training: plan.training,
+  draw: drawOf(plan),
+});
+
 /** @throws what is not the fault of an update, such as disk.full */
 export async function foldRound(
   aggregator: Aggregator,
   federation: FederationId,
-  strategy: Pick<NextJob, "strategy" | "serverState" | "average" | "frozenBlocks">,
+  strategy: Pick<NextJob, "strategy" | "serverState" | "average" | "training" | "draw">,
   { round, attempt, base, contributions }: AggregatingPosition,
 ): Promise<FoldedRound> {
   const updates = contributions.map(({ site, examples, sealedSha256 }) => {

@@ -1,7 +1,7 @@
 /** What the coordinator knows of the model without understanding it: how many weights there are, and in which order. */
 import { updateBytes } from "@consilium/shared/codec";
 import { sealedBytes } from "@consilium/shared/crypto/envelope";
-import { trainedPart } from "@consilium/shared/frozen";
+import { trainedPart } from "@consilium/shared/trained-part";
 import type { Sha256 } from "@consilium/shared/ids";
 import { manifestHash, vectorLength } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
@@ -12,7 +12,7 @@ export interface ModelLayout {
   /** Of updates. */
   readonly manifestHash: Sha256;
   readonly parameters: number;
-  /** Of an update: all but those that the plan freezes. */
+  /** Of an update: all but those that the plan freezes, of matrices of low rank the factor. */
   readonly updateParameters: number;
   /** Exact size of every sealed update. */
   readonly sealedUpdateBytes: number;
@@ -25,7 +25,7 @@ export async function readLayout(
   { training }: Pick<Plan, "training">,
 ): Promise<ModelLayout> {
   const { manifest } = await readCheckpointHead(blobs.read(checkpoint));
-  const { manifest: trained } = trainedPart(manifest, training.frozenBlocks);
+  const { manifest: trained } = trainedPart(manifest, training);
   return {
     manifestHash: manifestHash(trained),
     parameters: vectorLength(manifest),

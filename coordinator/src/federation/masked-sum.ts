@@ -13,13 +13,13 @@ import {
 import { tooFew } from "@consilium/shared/secagg/attempt";
 import type { LeftOut } from "@consilium/shared/secagg/coordinator/unmask";
 import { required } from "@consilium/shared/secagg/required";
-import { strategyOf } from "@consilium/shared/strategy-schema";
 import type { MaskedFold, MaskedSums } from "../aggregation/fold-masked.ts";
 import type { AverageJob } from "../aggregation/running-average.ts";
 import type { Aggregator } from "../aggregation/tasks.ts";
 import { OWN } from "../blobs/hashed.ts";
 import type { FederationRow } from "../store/store.ts";
 import { isOwnFault } from "../faults.ts";
+import { movementOf } from "./fold-round.ts";
 import { imageCount } from "./image-count.ts";
 import type { MaskedRound } from "./masked-round.ts";
 import type { AggregatingPosition, Happening } from "./types.ts";
@@ -56,8 +56,7 @@ export async function closeMasked(
     const cohort = { federation, planHash, attempt, sites: summed.sites, sum: Array.from(summed.opened) };
     return { type: "cohort.summed", attempt, record: sign("cohort", cohort, identity) };
   }
-  const { aggregation, training } = row.plan.body;
-  const next = { strategy: strategyOf(aggregation.strategy), frozenBlocks: training.frozenBlocks };
+  const next = movementOf(row.plan.body);
   const summed = await openMaskedSums(masked, position, async ({ leftOut, ...job }) => {
     const folded = await aggregator.foldMasked({ ...job, base, ...next, serverState, average });
     const sites = job.sums

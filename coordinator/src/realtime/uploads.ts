@@ -262,8 +262,8 @@ export class Uploads {
       } else {
         const { body } = object.header;
         if (!active.promoted) {
-          const { frozenBlocks } = service.plan.body.training;
-          await aggregator.checkUpdate({ ...body, frozenBlocks }, row.upload, body.sealedSha256);
+          const { training } = service.plan.body;
+          await aggregator.checkUpdate({ ...body, training }, row.upload, body.sealedSha256);
           await staged.promote(body.sealedSha256);
         }
         outcome = await service.contribute(object.header);

@@ -176,7 +176,7 @@ describe("in the masked vector", () => {
     dropouts: Dropouts = {},
   ) {
     // The moments of features are tested beside their own code, and would make this slow.
-    const whole = roundLayout(plan, 2, found.length, [{ name: "weight", length: 3, largest: 0.5 }]);
+    const whole = roundLayout(plan, 2, found.length, [{ name: "weight", shape: [3], largest: 0.5 }]);
     const layout = vectorLayoutSchema.parse({ ...whole, extras: evaluationFields(plan) });
     const members = consortium(layout);
     const sites = [...members.members.keys()];
@@ -241,7 +241,7 @@ describe("in the masked vector", () => {
 
   it("is no field where the plan does not ask, and no plan where scores would leave unmasked or patients are protected", () => {
     const fields = (health: object | null) =>
-      roundLayout(parsePlan({ ...BINARY, health }), 1, 3, [{ name: "w", length: 1, largest: 1 }]).extras;
+      roundLayout(parsePlan({ ...BINARY, health }), 1, 3, [{ name: "w", shape: [1], largest: 1 }]).extras;
     expect(fields({}).some(({ name }) => name.startsWith("evaluation:"))).toBe(false);
     expect(fields(BINARY.health).filter(({ name }) => name.startsWith("evaluation:"))).toHaveLength(3);
     for (const change of [

@@ -14,8 +14,8 @@ const privacy = { unit: "site", clipL2Norm: 0.5, noiseMultiplier: 1.5 } as const
 const plan = parsePlan({ federation: "lungs", title: "Lungs", rounds: 10, privacy });
 const LENGTH = 20_000;
 const magnitudes = [
-  { name: "a", length: LENGTH / 2, largest: 0.3 },
-  { name: "b", length: LENGTH / 2, largest: 2 },
+  { name: "a", shape: [LENGTH / 2], largest: 0.3 },
+  { name: "b", shape: [LENGTH / 2], largest: 2 },
 ];
 const key = (seed: number): Uint8Array => new Uint8Array(32).fill(seed);
 const extras = {
@@ -102,7 +102,7 @@ describe("privacy by site", () => {
         expect.objectContaining({ code: "plan.invalid", culprits: ["privacy.unit"] }) as Error,
       );
     }
-    const many = { name: "a", length: 2_000_000_000, largest: 1 };
+    const many = { name: "a", shape: [2_000_000_000], largest: 1 };
     const loud = parsePlan({ ...plan, privacy: { ...privacy, noiseMultiplier: 1000 } });
     expect(() => roundLayout(loud, 3, 10_000, [many])).toThrow(ConsiliumError);
   });

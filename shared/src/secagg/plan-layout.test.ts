@@ -10,7 +10,7 @@ import { repeatedExtras, roundExtras, roundLayout } from "./plan-layout.ts";
 
 const plan = (aggregation: object = {}) =>
   parsePlan({ federation: "lungs", title: "Lungs", rounds: 10, aggregation });
-const magnitudes = [{ name: "weight", length: 3, largest: 0.5 }];
+const magnitudes = [{ name: "weight", shape: [3], largest: 0.5 }];
 
 it("follows from plan, round, cohort and base, and from nothing else", () => {
   const hash = (
@@ -20,7 +20,7 @@ it("follows from plan, round, cohort and base, and from nothing else", () => {
       number?,
       number?,
     ]
-  ) => layoutHash(roundLayout(p, round, sites, [{ name: "weight", length: 3, largest }]));
+  ) => layoutHash(roundLayout(p, round, sites, [{ name: "weight", shape: [3], largest }]));
   expect(hash()).toBe(hash());
   const others = [hash(plan({ linkBits: 16 })), hash(plan(), 3), hash(plan(), 2, 4), hash(plan(), 2, 3, 0.6)];
   expect(new Set([hash(), ...others]).size).toBe(5);

@@ -9,6 +9,7 @@ import { withSiteNoise } from "../privacy/site-noise.ts";
 import type { ContributionMetrics, RoundOpening } from "../protocol/round.ts";
 import { largestLearningRate } from "../schedule.ts";
 import { groupSitesOf } from "../strategy-schema.ts";
+import { trainedTensor, travelsAsFactor } from "../trained-part.ts";
 import type { VectorLayout } from "./layout.ts";
 import { vectorLayoutSchema } from "./layout-schema.ts";
 import { movementRanges, type TensorMagnitude } from "./ranges.ts";
@@ -44,7 +45,10 @@ export function roundLayout(
   const { training, aggregation, acceptance } = plan;
   const { learningRate, warmupRounds } = training;
   const steps = training.localEpochs * Math.max(1, Math.ceil(aggregation.examplesCap / training.batchSize));
-  const trained = magnitudes.filter(({ name }) => !isFrozen(name, training.frozenBlocks));
+  const trained = magnitudes
+    .filter(({ name }) => !isFrozen(name, training.frozenBlocks))
+    // A factor of low rank starts from zero.
+    .map((one) => (travelsAsFactor(one.name, training) ? { ...trainedTensor(one, training), largest: 0 } : one));
   const ranges = movementRanges(trained, {
     beta1: training.adamBeta1,
     beta2: training.adamBeta2,

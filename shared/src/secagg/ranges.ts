@@ -7,7 +7,7 @@
  */
 import { ConsiliumError } from "../errors.ts";
 import { largestMagnitude, tensorViews } from "../vector.ts";
-import type { Manifest } from "../manifest.ts";
+import { elementCount, type Manifest } from "../manifest.ts";
 import type { TensorRange } from "./layout.ts";
 
 /** Training computes in float32; a bound that is exact for real numbers needs a little more. */
@@ -71,16 +71,17 @@ function boundOf(startMagnitude: number, ratio: number, options: MovementOptions
 /** A tensor of the base checkpoint, which everyone has, and its largest magnitude. */
 export interface TensorMagnitude {
   readonly name: string;
-  readonly length: number;
+  readonly shape: readonly number[];
   readonly largest: number;
 }
 
 /** @throws frame.wrong-length */
 export function magnitudesOf(manifest: Manifest, base: Float32Array): TensorMagnitude[] {
-  return [...tensorViews(manifest, base)].map(([name, view]) => ({
+  const views = tensorViews(manifest, base);
+  return manifest.tensors.map(({ name, shape }) => ({
     name,
-    length: view.length,
-    largest: largestMagnitude(view),
+    shape,
+    largest: largestMagnitude(views.get(name) ?? new Float32Array()),
   }));
 }
 
@@ -93,9 +94,9 @@ export function movementRanges(
   options: MovementOptions,
 ): TensorRange[] {
   const ratio = adamRatio(options.beta1, options.beta2);
-  return magnitudes.map(({ name, length, largest }) => ({
+  return magnitudes.map(({ name, shape, largest }) => ({
     name,
-    length,
+    length: elementCount(shape),
     bound: agreedOn(boundOf(largest, ratio, options)),
   }));
 }

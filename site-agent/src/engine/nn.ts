@@ -63,6 +63,45 @@ function recordedLinear(weight: tf.Tensor, bias: tf.Tensor): RecordedLayer {
   };
 }
 
+/**
+ * x [.., in] A [in, rank] B [rank, out] -> [.., out], for A that is not trained: what a factor of low rank adds to `linear`.
+ */
+export function product(x: tf.Tensor, drawn: tf.Tensor, factor: tf.Tensor): tf.Tensor {
+  const recorder = currentRecorder();
+  if (recorder !== null) return recorder.run(x, recordedProduct(drawn, factor));
+  const y = rowsTimes(rowsTimes(x, drawn), factor);
+  return tf.reshape(y, [...x.shape.slice(0, -1), y.shape[1] ?? 1]);
+}
+
+/** [.., in] [in, out] -> [rows, out] */
+const rowsTimes = (x: tf.Tensor, matrix: tf.Tensor): tf.Tensor =>
+  tf.matMul(tf.reshape(x, [-1, matrix.shape[0] ?? 1]), matrix);
+
+/** `product` on x [N, .., in], for gradients of single examples. */
+function recordedProduct(drawn: tf.Tensor, factor: tf.Tensor): RecordedLayer {
+  const [rank = 1, outputs = 1] = factor.shape;
+  return {
+    forward: (x) => {
+      const inner = rowsTimes(x, drawn);
+      return [tf.reshape(rowsTimes(inner, factor), [...x.shape.slice(0, -1), outputs]), inner];
+    },
+    backward: (dy, [x = dy, inner = dy]) => {
+      const [examples = 1] = x.shape;
+      const dInner = tf.matMul(tf.reshape(dy, [-1, outputs]), factor, false, true);
+      return {
+        dx: tf.reshape(tf.matMul(dInner, drawn, false, true), x.shape),
+        parameters: [
+          fromProducts(
+            factor,
+            tf.reshape(inner, [examples, -1, rank]),
+            tf.reshape<tf.Rank.R3>(dy, [examples, -1, outputs]),
+          ),
+        ],
+      };
+    },
+  };
+}
+
 /** x [N, T, D] + a token [1, 1, D] that all share. */
 export function addToken(x: tf.Tensor, token: tf.Tensor): tf.Tensor {
   const recorder = currentRecorder();

@@ -1,6 +1,6 @@
 /** What the first round starts from: drawn from the plan's seed, or taken from the model that the plan names. */
 import type { Checkpoint } from "@consilium/shared/codec";
-import { trainedPart } from "@consilium/shared/frozen";
+import { trainedPart } from "@consilium/shared/trained-part";
 import { vectorLength } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
 import { Holding, type HoldingPorts, type Weights } from "../governance/holding.ts";
@@ -39,7 +39,7 @@ export async function firstModel(
 ): Promise<FirstModel> {
   // The layout is the same in either case, and what the site waits for depends on it alone.
   const drawn = await ports.trainer.genesis({ ...plan, start: undefined }, null);
-  const { manifest: trained } = trainedPart(drawn.manifest, plan.training.frozenBlocks);
+  const { manifest: trained } = trainedPart(drawn.manifest, plan.training);
   const weights = { model: vectorLength(drawn.manifest), update: vectorLength(trained) };
   const holding = new Holding(ports, membership, weights);
   if (plan.start === undefined) return { genesis: drawn, holding };

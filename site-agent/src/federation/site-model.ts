@@ -2,7 +2,7 @@
 import { sha256 } from "@consilium/shared/canonical";
 import { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from "@consilium/shared/codec";
 import { ConsiliumError } from "@consilium/shared/errors";
-import { trainedPart } from "@consilium/shared/frozen";
+import { trainedPart } from "@consilium/shared/trained-part";
 import type { Sha256 } from "@consilium/shared/ids";
 import { assertSameManifest, type Manifest } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
@@ -22,7 +22,7 @@ export class SiteModel {
     this.genesis = genesis;
     this.frame = encodeCheckpoint(genesis);
     this.name = sha256(this.frame);
-    const { manifest, offset } = trainedPart(genesis.manifest, training.frozenBlocks);
+    const { manifest, offset } = trainedPart(genesis.manifest, training);
     this.trained = manifest;
     this.#frozen = genesis.values.subarray(0, offset);
   }

@@ -4,9 +4,10 @@
  *
  * Letters in shapes: N images, L patches, T tokens, P numbers in a patch, D width, H heads.
  */
+import { factorName } from "@consilium/shared/low-rank";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { recompute } from "../engine/recompute.ts";
-import { addToken, gelu, layerNorm, linear, selfAttention } from "../engine/nn.ts";
+import { addToken, gelu, layerNorm, linear, product, selfAttention } from "../engine/nn.ts";
 import * as tf from "../engine/tf.ts";
 import type { Parameter, ParameterTensors } from "../engine/types.ts";
 import { sinCosPositions, sinCosVolumePositions } from "./positions.ts";
@@ -155,7 +156,7 @@ export function encodeTokens(parameters: ParameterTensors, x: Tensor, { depth, h
 
 /** One pre-norm transformer block, [N, T, D] -> [N, T, D], which the backward pass may compute again. */
 export function block(parameters: ParameterTensors, name: string, x: Tensor, heads: number): Tensor {
-  const names = blockParameters(name, x.shape.at(-1) ?? 0).map((own) => own.name);
+  const names = [...parameters.keys()].filter((key) => key.startsWith(`${name}.`));
   const mix = recompute((tokens, ...weights) => {
     const own = new Map(names.map((key, i) => [key, weights[i] as Tensor]));
     return mixChannels(own, name, mixTokens(own, name, tokens, heads));
@@ -166,16 +167,27 @@ export function block(parameters: ParameterTensors, name: string, x: Tensor, hea
 /** The block's first half: tokens look at each other, [N, T, D] -> [N, T, D]. */
 export function mixTokens(parameters: ParameterTensors, name: string, x: Tensor, heads: number): Tensor {
   const normed = apply(layerNorm, parameters, `${name}.norm1`, x);
-  const qkv = apply(linear, parameters, `${name}.attn.qkv`, normed); // [N, T, 3 D]
-  return tf.add(x, apply(linear, parameters, `${name}.attn.proj`, selfAttention(qkv, heads)));
+  const qkv = applyLinear(parameters, `${name}.attn.qkv`, normed); // [N, T, 3 D]
+  return tf.add(x, applyLinear(parameters, `${name}.attn.proj`, selfAttention(qkv, heads)));
 }
 
 /** The block's second half: each token for itself, [N, T, D] -> [N, T, D]. */
 export function mixChannels(parameters: ParameterTensors, name: string, x: Tensor): Tensor {
   const normed = apply(layerNorm, parameters, `${name}.norm2`, x);
-  const hidden = gelu(apply(linear, parameters, `${name}.mlp.fc1`, normed)); // [N, T, 4 D]
-  return tf.add(x, apply(linear, parameters, `${name}.mlp.fc2`, hidden));
+  const hidden = gelu(applyLinear(parameters, `${name}.mlp.fc1`, normed)); // [N, T, 4 D]
+  return tf.add(x, applyLinear(parameters, `${name}.mlp.fc2`, hidden));
 }
+
+/** A linear layer; where its matrix is of low rank, with what its factors add. */
+export function applyLinear(parameters: ParameterTensors, name: string, x: Tensor): Tensor {
+  const y = apply(linear, parameters, name, x);
+  const weight = `${name}.weight`;
+  const drawn = parameters.get(drawnName(weight));
+  return drawn === undefined ? y : tf.add(y, product(x, drawn, parameter(parameters, factorName(weight))));
+}
+
+/** At a site, of the factor of a matrix of low rank that is not trained. */
+export const drawnName = (weight: string): string => `${weight}.drawn`;
 
 /** Calls a layer with the weight and bias of that name. */
 export function apply(

@@ -4,6 +4,7 @@ import type { Plan } from "@consilium/shared/plan";
 import type { InputSpecs, InputTensors } from "../engine/types.ts";
 import { vitConfig, type VitConfig } from "../model/sizes.ts";
 import { classifyTask } from "./classify.ts";
+import { withLowRank } from "./low-rank.ts";
 import { maeTask } from "./mae.ts";
 import { mocov3Task } from "./mocov3.ts";
 import { restorationTask } from "./restoration.ts";
@@ -18,11 +19,10 @@ import { vicregTask } from "./vicreg.ts";
 export function pretextTask(plan: Plan, encoder: VitConfig = vitConfig(plan.model)): PretextTask {
   const task = anyTask(plan, encoder);
   const { frozenBlocks } = plan.training;
-  if (frozenBlocks === undefined) return task;
   const parameters = task.parameters.map((own) =>
     isFrozen(own.name, frozenBlocks) ? { ...own, learningRateScale: 0 } : own,
   );
-  return { ...task, parameters };
+  return withLowRank({ ...task, parameters }, plan);
 }
 
 function anyTask(plan: Plan, encoder: VitConfig): PretextTask {

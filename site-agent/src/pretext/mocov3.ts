@@ -9,7 +9,7 @@ import type { Tensor } from "@tensorflow/tfjs-core";
 import * as tf from "../engine/tf.ts";
 import type { Parameter, ParameterTensors } from "../engine/types.ts";
 import type { VitConfig } from "../model/sizes.ts";
-import { encode, parameter, vitParameters } from "../model/vit.ts";
+import { encode, vitParameters } from "../model/vit.ts";
 import { comparingTask } from "./comparing.ts";
 import { identity, perceptron, perceptronParameters, pooled, unitRows } from "./projector.ts";
 import { allShared } from "./sharing.ts";
@@ -27,7 +27,6 @@ export function mocov3Task(
   encoder: VitConfig,
 ): PretextTask<TwoViewInputs> {
   const taught = taughtParameters(encoder, settings);
-  const names = taught.map(({ name }) => name);
   const parameters = [
     ...allShared([...taught, ...predictorParameters(settings)]),
     ...taught.map((own) => teacherParameter(own, settings.momentum)),
@@ -35,7 +34,7 @@ export function mocov3Task(
   return comparingTask(plan, encoder, settings, parameters, (weights, inputs) => {
     const views = seeTwoViews(inputs);
     const queries = perceptron(weights, "predictor", project(weights, views, encoder));
-    const keys = project(teacherOf(weights, names), views, encoder);
+    const keys = project(teacherOf(weights), views, encoder);
     return { loss: contrast(queries, keys, settings.temperature) };
   });
 }
@@ -64,8 +63,12 @@ const teacherParameter = ({ name, shape }: Parameter, momentum: number): Pretext
 });
 
 /** The teacher's weights under the names that the model knows. */
-const teacherOf = (weights: ParameterTensors, names: readonly string[]): ParameterTensors =>
-  new Map(names.map((name) => [name, parameter(weights, TEACHER + name)]));
+const teacherOf = (weights: ParameterTensors): ParameterTensors =>
+  new Map(
+    [...weights]
+      .filter(([name]) => name.startsWith(TEACHER))
+      .map(([name, tensor]) => [name.slice(TEACHER.length), tensor]),
+  );
 
 const project = (weights: ParameterTensors, views: Tensor, encoder: VitConfig): Tensor =>
   perceptron(weights, "projector", pooled(encode(weights, views, encoder)));

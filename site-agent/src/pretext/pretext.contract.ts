@@ -89,7 +89,7 @@ export function pretextContract({ pretext, steps, falls }: ContractCase): void {
     it("lowers the loss on a toy set, with the same bits for the same seed, and does not collapse", async () => {
       const step = await engine.compileTrainStep(definitionOf(task, BATCH));
       const train = async (count: number) => {
-        await step.writeWeights(weightsAtSite(task, sharedWeights(task, task.initialWeights(1))));
+        await step.writeWeights(weightsAtSite(task, sharedWeights(task, task.initialWeights(1)), null));
         await step.writeOptimizerState(null);
         const random = new Random(2);
         const losses: number[] = [];
@@ -199,7 +199,7 @@ export function pretextContract({ pretext, steps, falls }: ContractCase): void {
       const weights = task.initialWeights(7);
       const travelling = sharedWeights(task, weights);
       expect(travelling.length).toBe(vectorLength(manifestOf(shared)));
-      const atSite = weightsAtSite(task, travelling);
+      const atSite = weightsAtSite(task, travelling, null);
       expect(atSite.length).toBe(weights.length);
       expect(sharedWeights(task, atSite)).toEqual(travelling);
     });

@@ -71,7 +71,7 @@ describe("a common evaluation", () => {
     health: { images: 64, leastSpread: 0, evaluation: { classes: CLASSES, images: 200 } },
   });
   /** As long as the body of the vector; what is in it does not matter here. */
-  const MAGNITUDES = [{ name: "weight", length: 3, largest: 0.5 }];
+  const MAGNITUDES = [{ name: "weight", shape: [3], largest: 0.5 }];
   const METRICS = { loss: 1, finalLoss: 1, updateNorm: 1, steps: 3, trainingMs: 1 };
   let check: HealthCheck;
   beforeAll(async () => {

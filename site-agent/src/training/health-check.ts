@@ -122,7 +122,7 @@ export class HealthCheck {
     const answers =
       this.#head === null
         ? probeAnswers(await this.labelledFeatures(base, looked), evaluation.classes)
-        : await this.#head.answers(weightsAtSite(this.#task, base), looked);
+        : await this.#head.answers(base, looked);
     return answers && scoreCounts(answers, evaluation.classes);
   }
 
@@ -166,7 +166,7 @@ export class HealthCheck {
     const { heldOut } = holdOut(usable, this.#plan);
     const most = Math.min(heldOut.length, this.#plan.health?.images ?? 0);
     if (this.#judge === null || most === 0) return null;
-    await this.#judge.writeWeights(weightsAtSite(this.#task, base));
+    await this.#judge.writeWeights(weightsAtSite(this.#task, base, null));
     const random = new Random(SEED);
     const whole = Math.max(1, Math.floor(most / BATCH));
     let [loss, meanAnswerLoss] = [0, 0];

@@ -1,16 +1,18 @@
 /** One round of local training: from the global model to this site's update. */
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { inputProfile } from "@consilium/shared/input-profile";
+import { drawOf } from "@consilium/shared/low-rank";
+import { vectorLength } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
 import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
 import { learningRateAt } from "@consilium/shared/schedule";
-import { l2Norm, subtract } from "@consilium/shared/vector";
+import { l2Norm } from "@consilium/shared/vector";
 import { cacheLayout, type CacheLayout } from "../dataset/cache-format.ts";
 import { describeShape, type ImageCache } from "../dataset/types.ts";
 import { MOST_LOSS } from "@consilium/shared/secagg/plan-layout";
 import { holdOut } from "../dataset/held-out.ts";
 import { tryModel } from "./trial.ts";
-import { sharedWeights, trainedOf, weightsAtSite } from "../pretext/sharing.ts";
+import { trainedOf, updateOf, weightsAtSite } from "../pretext/sharing.ts";
 import type { PretextStep } from "./pretext-step.ts";
 import type { Resume, TrainingPoint } from "./resume.ts";
 import { stepsPerRound, type Batch } from "./round-batches.ts";
@@ -45,10 +47,9 @@ export async function* trainLocally(
   assertPaid(plan, privacy);
   assertUsable(cache, plan);
   const images = holdOut(cache, plan).trained.length;
-  const { offset: frozen } = trainedOf(task, plan);
 
   const kept = plan.training.optimizerState === "keep" ? request.optimizerState : null;
-  await step.writeWeights(weightsAtSite(task, base));
+  await step.writeWeights(weightsAtSite(task, base, drawOf(plan)));
   const triedAt = now();
   const heldOutLoss = await tryModel(step, trial);
   await step.writeOptimizerState(kept);
@@ -57,7 +58,7 @@ export async function* trainLocally(
   if (round > plan.rounds || heldOutLoss === MOST_LOSS) {
     const loss = heldOutLoss ?? 0;
     return {
-      delta: new Float32Array(base.length - frozen),
+      delta: new Float32Array(vectorLength(trainedOf(task, plan).manifest)),
       examples: images,
       metrics: { loss, finalLoss: loss, steps: 1, updateNorm: 0, trainingMs: now() - triedAt, ...tried },
       optimizerState: await step.readOptimizerState(),
@@ -101,7 +102,7 @@ export async function* trainLocally(
     }
   }
 
-  const delta = subtract(sharedWeights(task, await step.readWeights()), base).slice(frozen);
+  const delta = updateOf(task, plan, { all: await step.readWeights(), base });
   return {
     delta,
     examples: images,

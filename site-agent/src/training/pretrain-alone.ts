@@ -1,7 +1,8 @@
 /** The same rounds on one site's images only: the "own encoder" that the federation is compared with. */
-import { trainedPart } from "@consilium/shared/frozen";
 import type { Checkpoint } from "@consilium/shared/codec";
+import { drawOf } from "@consilium/shared/low-rank";
 import type { Plan } from "@consilium/shared/plan";
+import { applyUpdate, trainedPart } from "@consilium/shared/trained-part";
 import type { OptimizerState } from "../engine/types.ts";
 import type { LocalRoundProgress, LocalRoundRequest, Trainer } from "./types.ts";
 
@@ -30,7 +31,7 @@ export async function pretrainAlone(
   signal: AbortSignal,
 ): Promise<AloneResult> {
   const { manifest, values } = await trainer.genesis(plan, start);
-  const { offset } = trainedPart(manifest, plan.training.frozenBlocks);
+  const part = trainedPart(manifest, plan.training);
   let optimizerState: OptimizerState | null = null;
   const losses: number[] = [];
   for (let round = 1; round <= plan.rounds; round++) {
@@ -41,9 +42,7 @@ export async function pretrainAlone(
       },
       signal,
     );
-    for (const [i, change] of trained.delta.entries()) {
-      values[offset + i] = (values[offset + i] ?? NaN) + change;
-    }
+    applyUpdate(values, trained.delta, part, drawOf(plan));
     optimizerState = trained.optimizerState;
     losses.push(trained.metrics.loss);
   }
