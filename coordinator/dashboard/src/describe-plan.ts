@@ -79,11 +79,15 @@ export function describePlan(
 
 /** From what it starts, what of that stays, when it ends and with what; only where the plan says other than usual. */
 function describeBeginningAndEnd({ start, training, stop, average }: Plan): readonly PlanLine[] {
-  const { frozenBlocks } = training;
+  const { frozenBlocks, lowRank } = training;
   const stays =
     frozenBlocks === undefined
       ? ""
       : ` Its patch projection${frozenBlocks === 0 ? "" : ` and the first ${frozenBlocks} of its blocks`} are not trained and travel in no update.`;
+  const factors =
+    lowRank === undefined
+      ? ""
+      : ` The matrices of its blocks move by factors of rank ${lowRank.rank}, and these travel in their place.`;
   const ends = [
     ...(stop === undefined
       ? []
@@ -100,7 +104,7 @@ function describeBeginningAndEnd({ start, training, stop, average }: Plan): read
       : [
           {
             label: "Starts from",
-            text: `An existing model (${formatBytes(start.bytes)}, sha256 ${shortHash(start.sha256)}); origin: ${start.origin}.${stays}`,
+            text: `An existing model (${formatBytes(start.bytes)}, sha256 ${shortHash(start.sha256)}); origin: ${start.origin}.${stays}${factors}`,
           },
         ]),
     ...(ends.length === 0 ? [] : [{ label: "Ends", text: ends.join(" ") }]),

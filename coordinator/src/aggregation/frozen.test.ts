@@ -6,6 +6,7 @@ import { decodeCheckpoint, encodeCheckpoint, encodeUpdate } from "@consilium/sha
 import { seal } from "@consilium/shared/crypto/envelope";
 import { createIdentity } from "@consilium/shared/crypto/identity";
 import type { Attempt, Round, Sha256 } from "@consilium/shared/ids";
+import { addProduct, drawFactor } from "@consilium/shared/low-rank";
 import type { Manifest } from "@consilium/shared/manifest";
 import type { StrategyPlan } from "@consilium/shared/strategy-schema";
 import fc from "fast-check";
@@ -115,4 +116,50 @@ it("takes updates of what is trained, and of nothing more", async () => {
     code: "manifest.mismatch",
     culprits: ["a"],
   });
+});
+
+const QKV = "blocks.1.attn.qkv.weight";
+const lowRank = { rank: 2, alpha: 4 };
+
+it("moves a matrix of low rank by the product of its factors, as if those were kept from round to round", async () => {
+  const strategies: StrategyPlan[] = [
+    { name: "fedavg" },
+    { name: "fedavgm", learningRate: 1, momentum: 0.9 },
+    { name: "fedadam", learningRate: 0.01, beta1: 0.9, beta2: 0.99, tau: 1e-3 },
+  ];
+  const draw = { seed: 5, ...lowRank };
+  const training = { frozenBlocks: 1, lowRank };
+  const before = layout(FROZEN, [2, 3, 2]).tensors;
+  const matrix = { name: QKV, shape: [300, 900], dtype: "float32" } as const; // More than one piece of a stream.
+  const whole: Manifest = { tensors: [...before, matrix, ...layout(["norm.bias"], [4]).tensors] };
+  const values = floats(7 + 270_000 + 4);
+  const sent: Manifest = { tensors: layout(["factor", "norm.bias"], [1800, 4]).tensors };
+  for (const strategy of strategies) {
+    const start = new Float32Array(1804);
+    start.set(values.subarray(-4), 1800);
+    let [base, factors] = [await stored(whole, values), await stored(sent, start)];
+    let state: Sha256 | null = null;
+    let factorState: Sha256 | null = null;
+    for (let round = 0; round < 3; round++) {
+      const mean = floats(1804);
+      const job = { base, strategy, serverState: state, training, draw };
+      const made = await writeNext(job, blobs, await readCheckpointHead(blobs.read(base)), mean);
+      const kept = await writeNext(
+        { base: factors, strategy, serverState: factorState },
+        blobs,
+        await readCheckpointHead(blobs.read(factors)),
+        mean,
+      );
+      [base, factors, state, factorState] = [made.sha256, kept.sha256, made.serverState, kept.serverState];
+    }
+    const [after, kept] = [await valuesOf(base), await valuesOf(factors)];
+    const expected = values.slice();
+    const product = { drawn: drawFactor(draw, QKV, 300), factor: kept.subarray(0, 1800), rank: 2 };
+    addProduct(expected.subarray(7, -4), 0, product);
+    expected.set(kept.subarray(1800), expected.length - 4);
+    expect(after.subarray(0, 7)).toEqual(values.subarray(0, 7));
+    // Each round rounds to float32.
+    expect(after.findIndex((value, i) => Math.abs(value - (expected[i] ?? NaN)) > 1e-5)).toBe(-1);
+    expect(state).toBe(factorState);
+  }
 });

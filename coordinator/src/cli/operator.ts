@@ -119,7 +119,7 @@ function describeStatus(status: FederationStatus): string {
   ].join("\n");
 }
 
-/** What freezing layers saves; nothing where all weights travel. */
+/** What freezing layers or low rank saves; nothing where all weights travel. */
 function describeFrozen({ plan, parameters, updateParameters }: FederationStatus): readonly string[] {
   if (parameters === null || updateParameters === null || parameters === updateParameters) return [];
   const bytes = (weights: number): string => formatBytes((weights * plan.aggregation.linkBits) / 8);

@@ -48,6 +48,7 @@ export interface PlanOptions {
   readonly evaluate?: readonly string[];
   readonly evaluateMasks?: readonly string[];
   readonly frozenBlocks?: number;
+  readonly lowRank?: number;
   readonly startFrom?: string;
   readonly startOrigin?: string;
   readonly plain?: boolean;
@@ -88,6 +89,7 @@ export async function writePlan(options: PlanOptions, terminal: Terminal): Promi
         warmupRounds: options.warmupRounds ?? Math.min(1, options.rounds),
         proximalMu: options.proximalMu,
         frozenBlocks: options.frozenBlocks,
+        lowRank: options.lowRank === undefined ? undefined : { rank: options.lowRank },
       }),
       privacy: privacyOf(options),
       aggregation: withoutUndefined({

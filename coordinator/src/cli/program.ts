@@ -248,6 +248,11 @@ their home folders, and --advertise. See docs/scaling.md.
       "with --start-from: the encoder's first blocks stay as they are and travel in no update; 0 keeps the patch projection alone",
       number,
     )
+    .option(
+      "--low-rank <rank>",
+      "with --start-from: the matrices of the encoder's blocks move by factors of this rank, and these travel in their place: 4 or 8 save nearly all of the encoder's bytes",
+      number,
+    )
     .option("--start-origin <text>", "where that comes from, for those who are to approve the plan")
     .option("--plain", "no masks: the coordinator can read each update; every site has to allow it")
     .option("--out <file>", "where to write it; standard output if absent")
@@ -263,6 +268,7 @@ their home folders, and --advertise. See docs/scaling.md.
         "plan --federation chest-labels --title 'Pneumonia' --rounds 10 --pretext classify --classes normal,pneumonia --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy group-median --min-sites 12 --out plan.json",
         "plan --federation knee --title 'Knees' --rounds 25 --start-from chest.ckpt --start-origin 'the chest federation of 2026' --out plan.json",
+        "plan --federation knee --title 'Knees' --rounds 25 --start-from chest.ckpt --low-rank 4 --out plan.json",
         "plan --federation ct --title 'Chest CT' --rounds 25 --channels 3 --image-px 96 --cache-px 112 --depth-px 32 --patch-depth-px 4 --cache-depth-px 40 --slice-spacing-mm 5 --pixel-spacing-mm 3 --out plan.json",
       ),
     )

@@ -69,13 +69,15 @@ function recordedLinear(weight: tf.Tensor, bias: tf.Tensor): RecordedLayer {
 export function product(x: tf.Tensor, drawn: tf.Tensor, factor: tf.Tensor): tf.Tensor {
   const recorder = currentRecorder();
   if (recorder !== null) return recorder.run(x, recordedProduct(drawn, factor));
-  const y = rowsTimes(rowsTimes(x, drawn), factor);
-  return tf.reshape(y, [...x.shape.slice(0, -1), y.shape[1] ?? 1]);
+  const [, outputs = 1] = factor.shape;
+  return tf.reshape(rowsTimes(rowsTimes(x, drawn), factor), [...x.shape.slice(0, -1), outputs]);
 }
 
 /** [.., in] [in, out] -> [rows, out] */
-const rowsTimes = (x: tf.Tensor, matrix: tf.Tensor): tf.Tensor =>
-  tf.matMul(tf.reshape(x, [-1, matrix.shape[0] ?? 1]), matrix);
+function rowsTimes(x: tf.Tensor, matrix: tf.Tensor): tf.Tensor {
+  const [inputs = 1] = matrix.shape;
+  return tf.matMul(tf.reshape(x, [-1, inputs]), matrix);
+}
 
 /** `product` on x [N, .., in], for gradients of single examples. */
 function recordedProduct(drawn: tf.Tensor, factor: tf.Tensor): RecordedLayer {

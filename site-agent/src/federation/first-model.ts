@@ -20,11 +20,11 @@ export interface FirstModel {
   readonly holding: Holding;
 }
 
-function frozenText({ model, update }: Weights): readonly string[] {
+function trainedText({ model, update }: Weights): readonly string[] {
   if (update === model) return [];
   const millions = (count: number): string => (count / 1e6).toFixed(2);
   return [
-    `${millions(update)} of ${millions(model)} million weights are trained and travel; the others stay as they are`,
+    `${millions(update)} of ${millions(model)} million weights are trained and travel`,
   ];
 }
 
@@ -60,6 +60,6 @@ export async function firstModel(
     signal,
   });
   const genesis = await ports.trainer.genesis(plan, start);
-  tell(0, 0, [...genesis.changes, ...frozenText(weights)].join("; "));
+  tell(0, 0, [...genesis.changes, ...trainedText(weights)].join("; "));
   return { genesis, holding };
 }

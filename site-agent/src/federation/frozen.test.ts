@@ -2,6 +2,7 @@
 import { sha256 } from "@consilium/shared/canonical";
 import { encodeCheckpoint } from "@consilium/shared/codec";
 import { federationStatusSchema } from "@consilium/shared/protocol/http";
+import { drawFactor } from "@consilium/shared/low-rank";
 import type { Manifest } from "@consilium/shared/manifest";
 import { parsePlan } from "@consilium/shared/plan";
 import { afterEach, describe, expect, it } from "vitest";
@@ -38,8 +39,8 @@ afterEach(async () => {
 });
 
 /** Adds to what is trained, and to nothing else. */
-function freezing(delta: number): Trainer {
-  const inner = arithmeticTrainer(delta, TRAINED);
+function freezing(delta: number, trained = TRAINED): Trainer {
+  const inner = arithmeticTrainer(delta, trained);
   return {
     ...inner,
     genesis: () => {
@@ -92,6 +93,39 @@ describe.each(["plain", "masked"] as const)("a %s federation with frozen layers"
     const note = runs[0]?.reports.find(({ note }) => note?.includes("are trained") === true)?.note;
     expect(note).toContain("0.00 of 0.01 million weights are trained and travel");
   });
+});
+
+it("a masked federation of low rank sends factors, and ends with a model that has their product in it", async () => {
+  const lowRank = { rank: 1, alpha: 4 };
+  const sent = 100 + 5_000 + 100 + 100 + 100;
+  const plan = {
+    rounds: 2,
+    minSites: 3,
+    start: START,
+    training: { warmupRounds: 0, lowRank },
+    aggregation: { secure: "masked" as const },
+    // What beside the update travels is larger than this one.
+    health: null,
+  };
+  const startFrom = [{ sha256: START.sha256, bytes: 4, read: file }];
+  const running = (federation = await TestFederation.start(plan, { startFrom }));
+  const sites = [await running.site("a"), await running.site("b"), await running.site("c")];
+  await Promise.all(sites.map((site) => site.run(freezing(1e-4, sent)).result));
+  const drawn = drawFactor({ seed: 1, ...lowRank }, "blocks.0.mlp.fc1.weight", 60);
+  for (const { home } of sites) {
+    const { values, manifest } = await readModel(home, "global");
+    expect(manifest).toEqual(MANIFEST);
+    expect(values[0]).toBeCloseTo(2e-4, 6);
+    for (const row of [0, 1, 59]) {
+      const at = 5_100 + 100 * row + 7;
+      expect(values[at]).toBeCloseTo(at / ALL + 2e-4 * (drawn[row] ?? NaN), 6);
+    }
+    const [vector] = (await receiptsFile(home.receiptsFile).list()).filter(
+      ({ kind, round, state }) => kind === "masked-vector" && round === 1 && state === "accepted",
+    );
+    expect(vector?.bytes).toBeGreaterThan(4 * sent);
+    expect(vector?.bytes).toBeLessThan(4 * (ALL - 6_000));
+  }
 });
 
 it("a site believes no global model whose frozen layers have changed", () => {

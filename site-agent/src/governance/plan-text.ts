@@ -28,6 +28,7 @@ export function planLines(plan: Plan): readonly (readonly [string, string])[] {
       `${training.localEpochs} passes over this site's images in batches of ${training.batchSize}, on this machine`,
     ],
     ...frozen(plan),
+    ...lowRank(plan),
     ["leaves", leaves(plan)],
     ...evaluation(plan),
     ["privacy", privacy(plan)],
@@ -64,6 +65,16 @@ function frozen({ training: { frozenBlocks } }: Plan): readonly (readonly [strin
     ],
   ];
 }
+
+const lowRank = ({ training: { lowRank } }: Plan): readonly (readonly [string, string])[] =>
+  lowRank === undefined
+    ? []
+    : [
+        [
+          "low rank",
+          `the matrices of the encoder's blocks move by factors of rank ${lowRank.rank}, which travel in their place`,
+        ],
+      ];
 
 const learns = (pretext: Plan["pretext"]): string =>
   pretext.task === "classify"
