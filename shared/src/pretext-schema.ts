@@ -95,6 +95,8 @@ const restorationSchema = z.strictObject({
 const classifySchema = z.strictObject({
   task: z.literal("classify"),
   classes: classNamesSchema,
+  /** `site`: the encoder alone travels, and each site trains and keeps a head of its own. Absent: the head is shared like the encoder. */
+  head: z.enum(["shared", "site"]).optional(),
   /** Share of each site's labelled patients on whom nobody trains: they tell how good the head is. */
   testShare: z.number().min(0.05).max(0.5).default(0.3),
   /** Weights each class's loss by its rarity at the site. */

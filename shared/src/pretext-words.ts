@@ -30,6 +30,6 @@ export function pretextInWords(pretext: Pretext): string {
     case "restoration":
       return "Restoration: brightness is bent, small parts are shuffled, areas are painted over, and the model gives back the image as it was.";
     case "classify":
-      return `Classification: the model learns from the sites' labels to tell apart ${pretext.classes.join(", ")}. No label leaves a site; ${percent(pretext.testShare)} of each site's labelled patients are kept to test on.`;
+      return `Classification: the model learns from the sites' labels to tell apart ${pretext.classes.join(", ")}. No label leaves a site${pretext.head === "site" ? ", nor does the head that it learns them with" : ""}; ${percent(pretext.testShare)} of each site's labelled patients are kept to test on.`;
   }
 }

@@ -30,6 +30,7 @@ export interface PlanOptions {
   readonly pretext?: string;
   readonly maskRatio?: number;
   readonly classes?: readonly string[];
+  readonly head?: string;
   readonly testShare?: number;
   readonly targetEpsilon?: number;
   readonly delta?: number;
@@ -177,6 +178,7 @@ const pretextOf = ({
   pretext,
   maskRatio,
   classes,
+  head,
   testShare,
   targetEpsilon,
   privacyUnit,
@@ -185,6 +187,7 @@ const pretextOf = ({
     task: pretext ?? "mae",
     maskRatio,
     classes,
+    head,
     testShare,
     balanceClasses:
       pretext === "classify" && targetEpsilon !== undefined && privacyUnit !== "site" ? false : undefined,

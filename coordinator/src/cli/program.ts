@@ -174,6 +174,10 @@ their home folders, and --advertise. See docs/scaling.md.
       "classify: as sites label them, the positive one last: normal,pneumonia",
       names,
     )
+    .option(
+      "--head <where>",
+      "classify: shared by all sites (default), or site: the encoder travels alone and each site keeps a head of its own",
+    )
     .option("--test-share <f>", "classify: share of labelled patients to test on (default: .3)", number)
     .option("--local-epochs <n>", "passes over a site's images in a round", number)
     .option("--batch-size <n>", "images in a step", number)
@@ -266,6 +270,7 @@ their home folders, and --advertise. See docs/scaling.md.
         "plan --federation chest --title 'Chest radiographs' --rounds 200 --held-out-share .1 --patience 5 --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --evaluate normal,pneumonia --out plan.json",
         "plan --federation chest-labels --title 'Pneumonia' --rounds 10 --pretext classify --classes normal,pneumonia --out plan.json",
+        "plan --federation chest-labels --title 'Pneumonia' --rounds 10 --pretext classify --classes normal,pneumonia --head site --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy group-median --min-sites 12 --out plan.json",
         "plan --federation knee --title 'Knees' --rounds 25 --start-from chest.ckpt --start-origin 'the chest federation of 2026' --out plan.json",
         "plan --federation knee --title 'Knees' --rounds 25 --start-from chest.ckpt --low-rank 4 --out plan.json",

@@ -4,12 +4,14 @@
  */
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Plan } from "@consilium/shared/plan";
+import { assertLength } from "@consilium/shared/vector";
 import { balancedWeights } from "../dataset/training-images.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
 import type { Engine, Inference, TrainStep } from "../engine/types.ts";
 import { manifestOf } from "../model/manifest.ts";
 import { assertOfImages, vitConfig, type VitConfig } from "../model/sizes.ts";
+import { vitParameters } from "../model/vit.ts";
 import { chooseCases } from "./cases.ts";
 import { classBatches } from "./class-batches.ts";
 import {
@@ -212,12 +214,18 @@ async function ask(
   }
 }
 
-/** @throws manifest.mismatch if the global model has no such head */
+/** @throws manifest.mismatch if the global model, or this site, has no such head */
 async function askReleased({ classifier, config, cohort, task, report }: Bench) {
   const { global } = task.encoders;
   if (classifier === null || global === null) throw new Error("nothing was released");
   await report(0, 1, null);
-  const weights = selectParameters(classifierParameters(config, cohort.classes.length, 1), global);
+  const parameters = classifierParameters(config, cohort.classes.length, 1);
+  const own = task.encoders.head ?? null;
+  const weights =
+    own === null
+      ? selectParameters(parameters, global)
+      : joinWeights(selectParameters(vitParameters(config), global), own);
+  assertLength(manifestOf(parameters), weights);
   await classifier.writeWeights(weights);
   const predictor = { inference: classifier, config, batchSize: INFERENCE_BATCH };
   const { cache } = task.test ?? task.train;

@@ -85,6 +85,8 @@ export interface EncoderSources {
   readonly scratch: boolean;
   readonly own: Checkpoint | null;
   readonly global: Checkpoint | null;
+  /** Of a plan whose heads stay at the sites: this site's, which goes with `global`. */
+  readonly head?: Float32Array | null;
 }
 
 /** One call of the fine-tuning thread. Folders are those of image caches; labels are beside them. */

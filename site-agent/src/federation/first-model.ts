@@ -23,9 +23,7 @@ export interface FirstModel {
 function trainedText({ model, update }: Weights): readonly string[] {
   if (update === model) return [];
   const millions = (count: number): string => (count / 1e6).toFixed(2);
-  return [
-    `${millions(update)} of ${millions(model)} million weights are trained and travel`,
-  ];
+  return [`${millions(update)} of ${millions(model)} million weights are trained and travel`];
 }
 
 /** @throws what startingModel throws; start.unfit, weights.*, naming the weight that does not fit */

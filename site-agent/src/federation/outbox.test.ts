@@ -8,8 +8,8 @@ import type { ContributionHeader, RoundOpening } from "@consilium/shared/protoco
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { OptimizerState } from "../engine/types.ts";
-import { decodeMoments, encodeMoments } from "./optimizer-file.ts";
-import { outboxFolder, type Outbox } from "./outbox.ts";
+import { decodeState, encodeState } from "./optimizer-file.ts";
+import { outboxFolder, readHead, type Outbox } from "./outbox.ts";
 
 let folder: string;
 let outbox: Outbox;
@@ -58,14 +58,18 @@ const moments = (step: number): OptimizerState => ({
 });
 
 /** What training and sealing a round does to the disk. @returns the step of the moments that it started from */
-async function trainAndSeal(round: number, attempt = 1): Promise<number | null> {
+async function trainAndSeal(
+  round: number,
+  attempt = 1,
+  kept: Float32Array | null = null,
+): Promise<number | null> {
   const before = await outbox.prepare(opening(round, attempt));
   await outbox.write({
     header: headerFor(round, attempt),
     sealed,
-    optimizerState: moments((before?.step ?? 0) + 1),
+    state: { moments: moments((before?.moments?.step ?? 0) + 1), kept },
   });
-  return before?.step ?? null;
+  return before?.moments?.step ?? null;
 }
 
 describe("the outbox", () => {
@@ -100,6 +104,24 @@ describe("the outbox", () => {
     expect(await outbox.prepare({ ...opening(2), planHash: sha256("another plan") })).toBeNull();
   });
 
+  it("keeps the site's own weights beside them, and of these alone what the federation leaves at its end", async () => {
+    const at = (value: number): Float32Array => new Float32Array([value, -value]);
+    await trainAndSeal(1, 1, at(1));
+    await trainAndSeal(2, 1, at(2));
+    expect((await outbox.prepare(opening(2, 2)))?.kept).toEqual(at(1));
+    expect((await outbox.prepare(opening(3)))?.kept).toEqual(at(2));
+    expect(await readHead(folder, planHash)).toBeNull();
+    await outbox.clear();
+    await outbox.clear();
+    expect(await readHead(folder, planHash)).toEqual(at(2));
+    expect(await readHead(folder, sha256("another plan"))).toBeNull();
+    expect(await outbox.prepare(opening(3))).toBeNull();
+    await outbox.keep({ planHash, round: 3 as Round, attempt: 1 as Attempt }, { moments: null, kept: at(3) });
+    expect(await outbox.prepare(opening(4))).toEqual({ moments: null, kept: at(3) });
+    await writeFile(path.join(folder, "head.bin"), "damaged");
+    expect(await readHead(folder, planHash)).toBeNull();
+  });
+
   it("counts damaged moments as none", async () => {
     await trainAndSeal(1);
     await writeFile(path.join(folder, "outbox", "moments.bin"), "damaged");
@@ -109,35 +131,34 @@ describe("the outbox", () => {
 
 const origin = { planHash, round: 1 as Round, attempt: 1 as Attempt };
 
-describe("moments on disk", () => {
-  it("come back bit by bit", () => {
+describe("what training leaves, on disk", () => {
+  it("comes back bit by bit", () => {
     fc.assert(
       fc.property(
         fc.float32Array({ maxLength: 50 }),
         fc.float32Array({ maxLength: 50 }),
-        fc.nat(),
-        (a, b, step) => {
+        fc.option(fc.float32Array({ minLength: 1, maxLength: 9 })),
+        fc.integer({ min: 1 }),
+        (a, b, kept, step) => {
           const length = Math.min(a.length, b.length);
-          const state = {
-            step,
-            firstMoment: a.subarray(0, length),
-            secondMoment: b.subarray(0, length),
-          };
-          const decoded = decodeMoments(Buffer.concat(encodeMoments(origin, state)));
+          const found = { step, firstMoment: a.subarray(0, length), secondMoment: b.subarray(0, length) };
+          const state = { moments: found, kept };
+          const decoded = decodeState(Buffer.concat(encodeState(origin, state) ?? []));
           expect(decoded).toEqual({ ...origin, state });
         },
       ),
     );
   });
 
-  it("are refused when a single bit has changed or the file was cut", () => {
-    const bytes = Buffer.concat(encodeMoments(origin, moments(3)));
+  it("is refused when a single bit has changed or the file was cut", () => {
+    const kept = new Float32Array([7]);
+    const bytes = Buffer.concat(encodeState(origin, { moments: moments(3), kept }) ?? []);
     fc.assert(
       fc.property(fc.nat(bytes.length - 1), fc.nat(7), (at, bit) => {
         const changed = Buffer.from(bytes);
         changed.writeUInt8(changed.readUInt8(at) ^ (1 << bit), at);
-        expect(decodeMoments(changed)).toBeNull();
-        expect(decodeMoments(bytes.subarray(0, at))).toBeNull();
+        expect(decodeState(changed)).toBeNull();
+        expect(decodeState(bytes.subarray(0, at))).toBeNull();
       }),
     );
   });

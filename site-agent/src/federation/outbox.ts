@@ -3,12 +3,13 @@
  * same bytes again:
  *
  *     outbox/sealed.bin      the encrypted update
- *     outbox/moments.bin     the optimiser's moments after this training
+ *     outbox/moments.bin     what this training leaves for the next: the optimiser's moments, weights that stay at the site
  *     outbox/header.json     the signed header; written last: without it the rest does not count
- *     optimizer.bin          the moments after an earlier round, from which this round's training started
+ *     optimizer.bin          the same of an earlier round, from which this round's training started
+ *     head.bin               of a federation that has ended, the weights that stayed at the site
  *
- * Another attempt at a round starts from the same moments as the first, so new moments replace the old ones only when a
- * later round begins.
+ * Another attempt at a round starts from the same state as the first, so a new one replaces the old one only when a later
+ * round begins.
  */
 import path from "node:path";
 import { signedSchema, type Signed } from "@consilium/shared/crypto/signed";
@@ -18,7 +19,6 @@ import {
   type ContributionHeader,
   type RoundOpening,
 } from "@consilium/shared/protocol/round";
-import type { OptimizerState } from "../engine/types.ts";
 import {
   hashFile,
   moveFile,
@@ -30,13 +30,19 @@ import {
   writeFileAtomic,
   type ByteSource,
 } from "../home/files.ts";
-import { decodeMoments, encodeMoments, type KeptMoments, type MomentsOrigin } from "./optimizer-file.ts";
+import {
+  decodeState,
+  encodeState,
+  type KeptState,
+  type StateOrigin,
+  type TrainingState,
+} from "./optimizer-file.ts";
 
 export interface SealedContribution {
   readonly header: Signed<ContributionHeader>;
   readonly sealed: Uint8Array;
-  /** Null where the plan resets them each round. */
-  readonly optimizerState: OptimizerState | null;
+  /** What the training leaves for the next. */
+  readonly state: TrainingState;
 }
 
 export interface Outbox {
@@ -45,10 +51,11 @@ export interface Outbox {
   /** Random access to the sealed bytes. */
   source(): Promise<ByteSource>;
   write(contribution: SealedContribution): Promise<void>;
-  /** Keeps the moments of a training whose update lies elsewhere. */
-  keepMoments(origin: MomentsOrigin, optimizerState: OptimizerState | null): Promise<void>;
-  /** Drops what another round or attempt left, and returns the moments from before this round. */
-  prepare(opening: RoundOpening): Promise<OptimizerState | null>;
+  /** Keeps what is left of a training whose update lies elsewhere. */
+  keep(origin: StateOrigin, state: TrainingState): Promise<void>;
+  /** Drops what another round or attempt left, and returns the state from before this round. */
+  prepare(opening: RoundOpening): Promise<TrainingState | null>;
+  /** After the last round: nothing is left but weights that stay at the site. */
   clear(): Promise<void>;
 }
 
@@ -60,13 +67,14 @@ export function outboxFolder(folder: string): Outbox {
   const newMomentsFile = path.join(outbox, "moments.bin");
   const momentsFile = path.join(folder, "optimizer.bin");
 
-  const keepMoments: Outbox["keepMoments"] = async (origin, optimizerState) => {
-    if (optimizerState === null) await removeFile(newMomentsFile);
-    else await writeFileAtomic(newMomentsFile, ...encodeMoments(origin, optimizerState));
+  const keep: Outbox["keep"] = async (origin, state) => {
+    const parts = encodeState(origin, state);
+    if (parts === null) await removeFile(newMomentsFile);
+    else await writeFileAtomic(newMomentsFile, ...parts);
   };
 
   return {
-    keepMoments,
+    keep,
     async read() {
       const text = await readTextIfPresent(headerFile);
       if (text === null) return null;
@@ -75,26 +83,31 @@ export function outboxFolder(folder: string): Outbox {
       return header;
     },
     source: () => openSource(sealedFile),
-    async write({ header, sealed, optimizerState }) {
+    async write({ header, sealed, state }) {
       await removeFile(headerFile);
-      await keepMoments(header.body, optimizerState);
+      await keep(header.body, state);
       await writeFileAtomic(sealedFile, sealed);
       await writeFileAtomic(headerFile, JSON.stringify(header));
     },
     async prepare({ round, planHash }) {
       await removeFile(headerFile);
       await removeFile(sealedFile);
-      const fits = (moments: KeptMoments | null): moments is KeptMoments =>
-        moments !== null && moments.planHash === planHash && moments.round < round;
-      const newer = await readMoments(newMomentsFile);
+      const fits = (found: KeptState | null): found is KeptState =>
+        found !== null && found.planHash === planHash && found.round < round;
+      const newer = await readState(newMomentsFile);
       if (fits(newer)) {
         await moveFile(newMomentsFile, momentsFile);
         return newer.state;
       }
-      const kept = await readMoments(momentsFile);
-      return fits(kept) ? kept.state : null;
+      const older = await readState(momentsFile);
+      return fits(older) ? older.state : null;
     },
     async clear() {
+      const newest = (await readState(newMomentsFile)) ?? (await readState(momentsFile));
+      if (newest !== null && newest.state.kept !== null) {
+        const parts = encodeState(newest, { moments: null, kept: newest.state.kept });
+        await writeFileAtomic(headFile(folder), ...(parts ?? []));
+      }
       await removeFolder(outbox);
       await removeFile(momentsFile);
     },
@@ -111,9 +124,17 @@ export interface RoundKey {
 export const sameRound = (a: RoundKey, b: RoundKey): boolean =>
   a.round === b.round && a.attempt === b.attempt && a.base === b.base;
 
-async function readMoments(file: string): Promise<KeptMoments | null> {
+/** The weights that stayed at the site when the federation of this plan ended; null where it has none. */
+export async function readHead(folder: string, planHash: Sha256): Promise<Float32Array | null> {
+  const found = await readState(headFile(folder));
+  return found !== null && found.planHash === planHash ? found.state.kept : null;
+}
+
+const headFile = (folder: string): string => path.join(folder, "head.bin");
+
+async function readState(file: string): Promise<KeptState | null> {
   const bytes = await readIfPresent(file);
-  return bytes === null ? null : decodeMoments(bytes);
+  return bytes === null ? null : decodeState(bytes);
 }
 
 const signedHeaderSchema = signedSchema(contributionHeaderSchema);

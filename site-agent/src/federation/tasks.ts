@@ -27,6 +27,7 @@ import { fetchCheckpoint } from "./download.ts";
 import { HeldBase } from "./held-base.ts";
 import type { Task } from "./machine.ts";
 import { SiteMasking, type MaskingPorts } from "./masking/driver.ts";
+import type { TrainingState } from "./optimizer-file.ts";
 import type { Outbox } from "./outbox.ts";
 import { Sending } from "./sending.ts";
 import type { Membership } from "./session.ts";
@@ -194,7 +195,7 @@ export class Tasks {
       this.#trained = { ...this.#trained, opening };
       return;
     }
-    const moments = await this.#ports.outbox.prepare(opening);
+    const before = await this.#ports.outbox.prepare(opening);
     const { cacheDir, engine, seed, resumeFile = null } = this.#training;
     const isRepeated = await this.#masking.hasReleasedIn(opening.round);
     const privacy = await this.#ports.privacy.pay(opening.round, opening.attempt);
@@ -208,7 +209,8 @@ export class Tasks {
         resumeFile,
         round: opening.round,
         base: this.#heldBase(opening).values,
-        optimizerState: this.#plan.training.optimizerState === "keep" ? moments : null,
+        optimizerState: this.#plan.training.optimizerState === "keep" ? (before?.moments ?? null) : null,
+        kept: before?.kept ?? null,
       },
       ({ step, steps, loss, imagesPerSecond }: LocalRoundProgress) => {
         onProgress({ done: step, total: steps, loss, imagesPerSecond });
@@ -230,8 +232,7 @@ export class Tasks {
     const { result } = this.#trained;
     const { random, outbox } = this.#ports;
     const contribution = sealContribution(this.#membership, this.#model.trained, opening, result, random);
-    const keep = this.#plan.training.optimizerState === "keep";
-    await outbox.write({ ...contribution, optimizerState: keep ? result.optimizerState : null });
+    await outbox.write({ ...contribution, state: this.#stateAfter(result) });
     this.#trained = null;
   }
 
@@ -239,14 +240,19 @@ export class Tasks {
     if (isFingerprintRound(opening.round)) return this.#maskFingerprint(opening);
     if (this.#trained?.opening !== opening) throw new Error("sealing comes after training");
     const plan = this.#plan;
-    const { delta, examples, metrics, health, optimizerState } = this.#trained.result;
+    const { result } = this.#trained;
+    const { delta, examples, metrics, health } = result;
     if (!Object.values(metrics).every(Number.isFinite)) throw new ConsiliumError("training.diverged");
     assertFinite(this.#model.trained, delta);
-    const keep = plan.training.optimizerState === "keep";
-    await this.#ports.outbox.keepMoments(opening, keep ? optimizerState : null);
+    await this.#ports.outbox.keep(opening, this.#stateAfter(result));
     const again = await this.#masking.hasReleasedIn(opening.round);
     const extras = again ? repeatedExtras(plan, opening, metrics) : roundExtras(plan, metrics, health);
     await this.#masking.seal(opening, this.#layout(opening), { update: delta, examples, extras });
+  }
+
+  #stateAfter({ optimizerState, kept }: LocalRoundResult): TrainingState {
+    const moments = this.#plan.training.optimizerState === "keep" ? optimizerState : null;
+    return { moments, kept: kept ?? null };
   }
 
   async #maskFingerprint(opening: RoundOpening): Promise<void> {

@@ -78,7 +78,7 @@ const lowRank = ({ training: { lowRank } }: Plan): readonly (readonly [string, s
 
 const learns = (pretext: Plan["pretext"]): string =>
   pretext.task === "classify"
-    ? `from this site's labels to tell apart ${pretext.classes.join(", ")}; the labels stay here`
+    ? `from this site's labels to tell apart ${pretext.classes.join(", ")}; the labels stay here${pretext.head === "site" ? ", and so does the head" : ""}`
     : `${pretext.task}, without labels`;
 
 function leaves(plan: Plan): string {

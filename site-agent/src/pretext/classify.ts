@@ -1,6 +1,6 @@
 /**
  * The one task with labels: the network that finetune trains (downstream/classifier.ts), taught by the labels of all sites.
- * Its head is shared like the encoder. A label is an input of the step and never leaves the site.
+ * Its head is shared like the encoder, or stays at each site (FedPer, Arivazhagan et al. 2019, arXiv 1912.00818). A label is an input of the step and never leaves the site.
  *
  * Letters in shapes: N images, C classes.
  */
@@ -23,7 +23,7 @@ import type {
 import { standardise } from "../model/images.ts";
 import { initialWeights } from "../model/initial-weights.ts";
 import { assertTransformer, vitConfig, type VitConfig } from "../model/sizes.ts";
-import { encode } from "../model/vit.ts";
+import { encode, vitParameters } from "../model/vit.ts";
 import {
   cropArrays,
   cropInputs,
@@ -55,7 +55,10 @@ export function classifyTask(
 ): PretextTask<ClassifyInputs> {
   assertTransformer("model", encoder);
   const { classes, layerDecay, labelSmoothing } = settings;
-  const parameters = allShared(classifierParameters(encoder, classes.length, layerDecay));
+  const ofEncoder = vitParameters(encoder).length;
+  const parameters = allShared(classifierParameters(encoder, classes.length, layerDecay)).map((own, at) =>
+    settings.head === "site" && at >= ofEncoder ? { ...own, sharing: "kept" as const } : own,
+  );
   const cache = cacheOf(plan);
   const bytes = recordBytes({ ...cache, channels: encoder.channels });
   const crops = { ...settings, flip: settings.flip && mayFlip(classes) };

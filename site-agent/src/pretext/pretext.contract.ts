@@ -15,7 +15,7 @@ import { vitConfig, type VitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
 import { toyImages, toyVolumes } from "../training/testing/toy.ts";
 import { pretextTask } from "./index.ts";
-import { sharedParameters, sharedWeights, weightsAtSite } from "./sharing.ts";
+import { keptAtStart, keptWeights, sharedParameters, sharedWeights, weightsAtSite } from "./sharing.ts";
 import { toyHealth } from "./testing/toy-health.ts";
 import type { PretextTask } from "./types.ts";
 
@@ -60,6 +60,13 @@ const definitionOf = (task: PretextTask, examples: number): TrainStepDefinition 
   optimizer: ADAMW,
 });
 
+/** What a site's first round begins with. */
+const atStart = (task: PretextTask): Float32Array =>
+  weightsAtSite(task, sharedWeights(task, task.initialWeights(1)), {
+    kept: keptAtStart(task, { seed: 1 }, null),
+    draw: null,
+  });
+
 /** Of so many images; tasks without labels pass the answers over. */
 function prepared(task: PretextTask, images: Uint8Array, count: number, random: Random) {
   const classes = Int32Array.from({ length: count }, (_, i) => i % 2);
@@ -89,7 +96,7 @@ export function pretextContract({ pretext, steps, falls }: ContractCase): void {
     it("lowers the loss on a toy set, with the same bits for the same seed, and does not collapse", async () => {
       const step = await engine.compileTrainStep(definitionOf(task, BATCH));
       const train = async (count: number) => {
-        await step.writeWeights(weightsAtSite(task, sharedWeights(task, task.initialWeights(1)), null));
+        await step.writeWeights(atStart(task));
         await step.writeOptimizerState(null);
         const random = new Random(2);
         const losses: number[] = [];
@@ -186,22 +193,24 @@ export function pretextContract({ pretext, steps, falls }: ContractCase): void {
       await step.dispose();
     });
 
-    it("shares the whole encoder, and rebuilds whatever it does not share", () => {
+    it("shares the whole encoder, and rebuilds or keeps whatever it does not share", () => {
       const shared = sharedParameters(task);
       const encoder = vitParameters(small).map(({ name }) => name);
       expect(shared.slice(0, encoder.length).map(({ name }) => name)).toEqual(encoder);
       const names = new Set(shared.map(({ name }) => name));
       for (const { sharing, follows, learningRateScale, name } of task.parameters) {
-        if (sharing === "shared") continue;
+        if (sharing === "shared" || sharing === "kept") continue;
         expect(names.has(follows?.parameter ?? ""), name).toBe(true);
         expect(learningRateScale, name).toBe(0);
       }
       const weights = task.initialWeights(7);
       const travelling = sharedWeights(task, weights);
       expect(travelling.length).toBe(vectorLength(manifestOf(shared)));
-      const atSite = weightsAtSite(task, travelling, null);
+      const kept = keptAtStart(task, { seed: 7 }, null);
+      const atSite = weightsAtSite(task, travelling, { kept, draw: null });
       expect(atSite.length).toBe(weights.length);
       expect(sharedWeights(task, atSite)).toEqual(travelling);
+      expect(keptWeights(task, atSite)).toEqual(kept);
     });
   });
 }

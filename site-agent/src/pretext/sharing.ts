@@ -1,9 +1,10 @@
 /** From the weights that travel to all that a site trains with, and back, as the task declares its parameters. */
+import { ConsiliumError } from "@consilium/shared/errors";
 import { drawFactor, factorName, type Draw } from "@consilium/shared/low-rank";
 import { elementCount } from "@consilium/shared/manifest";
 import { trainedPart, type TrainedPart } from "@consilium/shared/trained-part";
 import type { Plan } from "@consilium/shared/plan";
-import { subtract } from "@consilium/shared/vector";
+import { concatenate, subtract } from "@consilium/shared/vector";
 import type { Parameter } from "../engine/types.ts";
 import { manifestOf } from "../model/manifest.ts";
 import type { PretextParameter, PretextTask } from "./types.ts";
@@ -59,11 +60,46 @@ export function updateOf(
   return update;
 }
 
+/** Of all weights, those that the site keeps, flat, in parameter order. */
+export function keptWeights(task: Declared, all: Float32Array): Float32Array {
+  const kept = placesOf(task).filter(({ sharing }) => sharing === "kept");
+  return concatenate(kept.map(({ offset, length }) => all.subarray(offset, offset + length)));
+}
+
 /**
- * The weights that a round starts from: those that travel, copies of them for those that follow, and factors of low rank.
- * @param draw of the plan; null where nothing is trained, and factors are zeros all
+ * Those that a site kept, or as every site begins with them. None of a task that keeps none.
+ * @param kept as the site's last round left them; null before its first
+ * @throws manifest.mismatch if they are another task's
  */
-export function weightsAtSite(task: Declared, shared: Float32Array, draw: Draw | null): Float32Array {
+export function keptAtStart(
+  task: Pick<PretextTask, "parameters" | "initialWeights">,
+  { seed }: Pick<Plan, "seed">,
+  kept: Float32Array | null,
+): Float32Array {
+  const length = placesOf(task).reduce(
+    (sum, place) => sum + (place.sharing === "kept" ? place.length : 0),
+    0,
+  );
+  if (length === 0) return new Float32Array();
+  if (kept === null) return keptWeights(task, task.initialWeights(seed));
+  if (kept.length !== length) throw new ConsiliumError("manifest.mismatch", { detail: "(the kept weights)" });
+  return kept;
+}
+
+/** What a site adds to the weights that travel. */
+export interface OwnWeights {
+  /** See `keptAtStart`. */
+  readonly kept: Float32Array;
+  /** Of the plan; null where nothing is trained, and factors of low rank are zeros all. */
+  readonly draw: Draw | null;
+}
+
+/** The weights that a round starts from: those that travel, copies of them for those that follow, and what is the site's own. */
+export function weightsAtSite(
+  task: Declared,
+  shared: Float32Array,
+  { kept, draw }: OwnWeights,
+): Float32Array {
   const places = placesOf(task);
   const all = new Float32Array(places.reduce((sum, { length }) => sum + length, 0));
   const views = new Map<string, Float32Array>();
@@ -74,7 +110,9 @@ export function weightsAtSite(task: Declared, shared: Float32Array, draw: Draw |
     all.set(view, offset);
     views.set(name, view);
   }
-  for (const { sharing, follows, name, offset, shape } of places) {
+  let keptAt = 0;
+  for (const { sharing, follows, name, offset, length, shape } of places) {
+    if (sharing === "kept") all.set(kept.subarray(keptAt, (keptAt += length)), offset);
     if (sharing === "rebuilt") all.set(found(views.get(follows ?? ""), name), offset);
     if (typeof sharing === "object" && draw !== null) {
       all.set(drawFactor(draw, sharing.drawnFor, shape[0] ?? 1), offset);

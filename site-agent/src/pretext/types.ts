@@ -13,10 +13,11 @@ import type { Answers } from "../dataset/training-images.ts";
  * What becomes of a parameter between rounds, which the task says and nobody guesses:
  * `shared` ones start from the global model, and what training changed in them is sent and averaged;
  * `rebuilt` ones start each round as copies of those that they follow, and never leave the site;
+ * `kept` ones stay at the site, and start each round as its last one left them;
  * `from-zero` ones start each round as zeros: the trained factor of a matrix of low rank, which is sent in the matrix's place;
  * `drawnFor` a matrix of low rank the other factor is drawn from the plan's seed, the same at all sites.
  */
-export type Sharing = "shared" | "rebuilt" | "from-zero" | { readonly drawnFor: string };
+export type Sharing = "shared" | "rebuilt" | "kept" | "from-zero" | { readonly drawnFor: string };
 
 export interface PretextParameter extends Parameter {
   readonly sharing: Sharing;

@@ -7,6 +7,7 @@ import type { SiteHealth } from "@consilium/shared/health/extras";
 import { MomentSums } from "@consilium/shared/health/moments";
 import { vectorLength } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
+import { concatenate } from "@consilium/shared/vector";
 import { readImages } from "../dataset/batches.ts";
 import { holdOut } from "../dataset/held-out.ts";
 import { trainingImages } from "../dataset/training-images.ts";
@@ -23,7 +24,7 @@ import { vitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
 import { featureArrays, featureDefinition } from "../pretext/features.ts";
 import { pretextTask } from "../pretext/index.ts";
-import { weightsAtSite } from "../pretext/sharing.ts";
+import { keptAtStart, weightsAtSite } from "../pretext/sharing.ts";
 import type { PretextTask } from "../pretext/types.ts";
 import { HeadCheck } from "./head-check.ts";
 import { MaskCheck } from "./mask-check.ts";
@@ -39,6 +40,8 @@ interface Looked {
   readonly labels: Labels;
   /** Null where the site has none, or the plan does not ask. */
   readonly masks?: MaskSet | null;
+  /** Weights that the task keeps at the site; null or absent: as all sites begin with them. */
+  readonly kept?: Float32Array | null;
   readonly signal: AbortSignal;
 }
 
@@ -122,7 +125,7 @@ export class HealthCheck {
     const answers =
       this.#head === null
         ? probeAnswers(await this.labelledFeatures(base, looked), evaluation.classes)
-        : await this.#head.answers(base, looked);
+        : await this.#head.answers(concatenate([base, this.#kept(looked)]), looked);
     return answers && scoreCounts(answers, evaluation.classes);
   }
 
@@ -161,12 +164,13 @@ export class HealthCheck {
   }
 
   /** Of the images held out, in whole batches; those left over are left out, so that none counts twice. */
-  async #judged(base: Float32Array, { cache, labels, signal }: Looked): Promise<SiteHealth["heldOut"]> {
+  async #judged(base: Float32Array, looked: Looked): Promise<SiteHealth["heldOut"]> {
+    const { cache, labels, signal } = looked;
     const usable = trainingImages(cache, this.#plan, labels);
     const { heldOut } = holdOut(usable, this.#plan);
     const most = Math.min(heldOut.length, this.#plan.health?.images ?? 0);
     if (this.#judge === null || most === 0) return null;
-    await this.#judge.writeWeights(weightsAtSite(this.#task, base, null));
+    await this.#judge.writeWeights(weightsAtSite(this.#task, base, { kept: this.#kept(looked), draw: null }));
     const random = new Random(SEED);
     const whole = Math.max(1, Math.floor(most / BATCH));
     let [loss, meanAnswerLoss] = [0, 0];
@@ -179,6 +183,10 @@ export class HealthCheck {
       meanAnswerLoss += (judged["meanAnswerLoss"]?.[0] ?? NaN) / whole;
     }
     return { loss, meanAnswerLoss };
+  }
+
+  #kept({ kept }: Pick<Looked, "kept">): Float32Array {
+    return keptAtStart(this.#task, this.#plan, kept ?? null);
   }
 
   async dispose(): Promise<void> {

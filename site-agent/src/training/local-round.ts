@@ -12,7 +12,7 @@ import { describeShape, type ImageCache } from "../dataset/types.ts";
 import { MOST_LOSS } from "@consilium/shared/secagg/plan-layout";
 import { holdOut } from "../dataset/held-out.ts";
 import { tryModel } from "./trial.ts";
-import { trainedOf, updateOf, weightsAtSite } from "../pretext/sharing.ts";
+import { keptAtStart, keptWeights, trainedOf, updateOf, weightsAtSite } from "../pretext/sharing.ts";
 import type { PretextStep } from "./pretext-step.ts";
 import type { Resume, TrainingPoint } from "./resume.ts";
 import { stepsPerRound, type Batch } from "./round-batches.ts";
@@ -40,7 +40,7 @@ const LARGEST_SAVING_SHARE = 0.05;
  * @throws training.no-images, training.diverged, cache.wrong-size, cache.wrong-profile, engine.run-failed
  */
 export async function* trainLocally(
-  request: Pick<LocalRoundRequest, "plan" | "round" | "base" | "optimizerState" | "privacy">,
+  request: Pick<LocalRoundRequest, "plan" | "round" | "base" | "optimizerState" | "kept" | "privacy">,
   { compiled: { task, step }, cache, batches, trial = [], now, resume = null }: LocalRoundSurroundings,
 ): AsyncGenerator<LocalRoundProgress, LocalRoundResult> {
   const { plan, round, base, privacy = null } = request;
@@ -48,11 +48,12 @@ export async function* trainLocally(
   assertUsable(cache, plan);
   const images = holdOut(cache, plan).trained.length;
 
-  const kept = plan.training.optimizerState === "keep" ? request.optimizerState : null;
-  await step.writeWeights(weightsAtSite(task, base, drawOf(plan)));
+  const moments = plan.training.optimizerState === "keep" ? request.optimizerState : null;
+  const kept = keptAtStart(task, plan, request.kept ?? null);
+  await step.writeWeights(weightsAtSite(task, base, { kept, draw: drawOf(plan) }));
   const triedAt = now();
   const heldOutLoss = await tryModel(step, trial);
-  await step.writeOptimizerState(kept);
+  await step.writeOptimizerState(moments);
   const tried = heldOutLoss === null ? {} : { heldOutLoss };
   // After the last round the last model is tried, and nothing more. From one that is no good nothing can be learned.
   if (round > plan.rounds || heldOutLoss === MOST_LOSS) {
@@ -62,6 +63,7 @@ export async function* trainLocally(
       examples: images,
       metrics: { loss, finalLoss: loss, steps: 1, updateNorm: 0, trainingMs: now() - triedAt, ...tried },
       optimizerState: await step.readOptimizerState(),
+      kept,
     };
   }
 
@@ -89,7 +91,7 @@ export async function* trainLocally(
     // The middle of the step: the very first is not wasted on a rate of zero.
     const scheduled = learningRateAt(schedule, round, (done + 0.5) / steps);
     // In the first round the plan's own warm-up does this.
-    const learningRate = kept === null && round > 1 ? scheduled * restartFactor(done) : scheduled;
+    const learningRate = moments === null && round > 1 ? scheduled * restartFactor(done) : scheduled;
     const { loss } = await step.run(batch, learningRate);
     losses.push(loss);
     const seconds = Math.max(now() - startedAt, 1e-3) / 1000;
@@ -102,7 +104,8 @@ export async function* trainLocally(
     }
   }
 
-  const delta = updateOf(task, plan, { all: await step.readWeights(), base });
+  const all = await step.readWeights();
+  const delta = updateOf(task, plan, { all, base });
   return {
     delta,
     examples: images,
@@ -115,6 +118,7 @@ export async function* trainLocally(
       ...tried,
     },
     optimizerState: await step.readOptimizerState(),
+    kept: keptWeights(task, all),
   };
 }
 

@@ -44,6 +44,7 @@ const definitionOf = (task: PretextTask): TrainStepDefinition => ({
   separable: task.separable,
   optimizer: adamWOptions(toyPlan()),
 });
+const NONE = new Float32Array();
 const classes = Int32Array.from({ length: BATCH }, (_, i) => i % 2);
 const answers = { classes, weights: new Float32Array(BATCH).fill(1) };
 
@@ -59,7 +60,8 @@ describe.each([
 ])("the factors that $task trains", (pretext) => {
   const [plain, factored] = tasks(pretext);
   const draw = drawOf(planOf(pretext, { lowRank }));
-  const atStart = () => weightsAtSite(factored, sharedWeights(plain, plain.initialWeights(1)), draw);
+  const atStart = () =>
+    weightsAtSite(factored, sharedWeights(plain, plain.initialWeights(1)), { kept: NONE, draw });
   const batch = factored.prepare(toyImages(BATCH), new Random(3), answers);
 
   it("do what the matrices with their product added would do, a teacher's as well", async () => {

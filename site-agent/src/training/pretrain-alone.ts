@@ -33,10 +33,11 @@ export async function pretrainAlone(
   const { manifest, values } = await trainer.genesis(plan, start);
   const part = trainedPart(manifest, plan.training);
   let optimizerState: OptimizerState | null = null;
+  let kept: Float32Array | null = null;
   const losses: number[] = [];
   for (let round = 1; round <= plan.rounds; round++) {
     const trained = await trainer.train(
-      { plan, cacheDir, round, base: values, optimizerState, seed, engine },
+      { plan, cacheDir, round, base: values, optimizerState, kept, seed, engine },
       (progress) => {
         onProgress({ ...progress, round, rounds: plan.rounds });
       },
@@ -44,6 +45,7 @@ export async function pretrainAlone(
     );
     applyUpdate(values, trained.delta, part, drawOf(plan));
     optimizerState = trained.optimizerState;
+    kept = trained.kept ?? null;
     losses.push(trained.metrics.loss);
   }
   return { manifest, values, losses };

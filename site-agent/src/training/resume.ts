@@ -64,10 +64,10 @@ export function resumeFile(file: string, key: Sha256, everyMs = EVERY_MS): Resum
 
 /** The same training computes the same steps. */
 export function resumeKey(
-  request: Pick<LocalRoundRequest, "plan" | "round" | "seed" | "base" | "optimizerState">,
+  request: Pick<LocalRoundRequest, "plan" | "round" | "seed" | "base" | "optimizerState" | "kept">,
   { records, answers }: Pick<TrainingImages, "records" | "answers">,
 ): Sha256 {
-  const { plan, round, seed, base, optimizerState } = request;
+  const { plan, round, seed, base, optimizerState, kept = null } = request;
   const images = sha256(canonicalJson(records.map(({ image }) => image)));
   const moments = optimizerState === null ? null : sha256(bytesOf(optimizerState.firstMoment));
   const labels = answers === undefined ? {} : { labels: [...answers([...records.keys()]).classes] };
@@ -80,6 +80,7 @@ export function resumeKey(
       moments,
       images,
       ...labels,
+      ...(kept === null ? {} : { kept: sha256(bytesOf(kept)) }),
     }),
   );
 }

@@ -22,6 +22,8 @@ export interface LocalRoundRequest {
   readonly base: Float32Array;
   /** Moments kept from this site's last round, or null. */
   readonly optimizerState: OptimizerState | null;
+  /** Weights that the task keeps at the site, as its last round left them; null or absent: as all sites begin with them. */
+  readonly kept?: Float32Array | null;
   /** Site-specific seed of crops, masks and batch order. */
   readonly seed: number;
   readonly engine: TrainingEngine;
@@ -45,6 +47,8 @@ export interface LocalRoundResult {
   readonly examples: number;
   readonly metrics: ContributionMetrics;
   readonly optimizerState: OptimizerState;
+  /** Weights that the task keeps at the site; empty or absent where there are none. */
+  readonly kept?: Float32Array;
   /** What the trained encoder's features are like, where the plan looks. */
   readonly health?: SiteHealth | null;
 }

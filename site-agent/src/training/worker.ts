@@ -73,7 +73,7 @@ async function withCache<Cache extends CachedImages, T>(
 
 /** Before training, so that all sites look at the same model. */
 async function look(
-  { plan, engine, base, cacheDir }: LocalRoundRequest,
+  { plan, engine, base, kept = null, cacheDir }: LocalRoundRequest,
   cache: CachedImages,
   signal: AbortSignal,
 ): Promise<SiteHealth | null> {
@@ -81,7 +81,8 @@ async function look(
   latest.health ??= await openHealthCheck(engine, plan);
   const masks = maskEvaluationOf(plan) === null ? null : await openMasks(cacheDir);
   try {
-    return await latest.health.look(base, { cache, labels: await readLabels(cacheDir), masks, signal });
+    const labels = await readLabels(cacheDir);
+    return await latest.health.look(base, { cache, labels, masks, kept, signal });
   } finally {
     masks?.close();
   }

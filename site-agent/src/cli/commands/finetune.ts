@@ -1,5 +1,5 @@
 import { ConsiliumError } from "@consilium/shared/errors";
-import type { Plan } from "@consilium/shared/plan";
+import { planHash, type Plan } from "@consilium/shared/plan";
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
 import { absenceOf, CLASS_SOURCES, type ClassSource } from "../../dataset/class-source.ts";
@@ -18,6 +18,7 @@ import {
   type FinetuneOutcome,
   type FinetuneProgress,
 } from "../../downstream/types.ts";
+import { readHead } from "../../federation/outbox.ts";
 import { writeFileAtomic } from "../../home/files.ts";
 import type { Home } from "../../home/home.ts";
 import { holdsModel, readModel } from "../../home/models.ts";
@@ -110,7 +111,8 @@ and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). E
     const save = options.save === undefined ? null : parseName("--save", options.save);
     const home = await openHome();
     const { site, plan } = await home.joined();
-    const encoders = await encoderSources(home, options.from);
+    const head = staysAtSite(plan) ? await readHead(home.federationFolder, planHash(plan)) : null;
+    const encoders = { ...(await encoderSources(home, options.from)), head };
     const trainDir = home.cacheFolder(parseName("--train", options.train));
     await assertApproved(trainDir);
     const testDir = options.test === undefined ? null : home.cacheFolder(parseName("--test", options.test));
@@ -173,13 +175,15 @@ and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). E
   });
 }
 
+const staysAtSite = (plan: Plan): boolean => taughtIn(plan)?.head === "site";
+
 const taughtIn = ({ pretext }: Plan) => (pretext.task === "classify" ? pretext : null);
 
 /** @throws config.invalid if the federation's head is asked for, and there is none or it tells something else apart */
 function modesFor(
   { task, modes, negative, classesFrom, finding }: Options,
   plan: Plan,
-  { global }: EncoderSources,
+  { global, head }: EncoderSources,
   usual: readonly DownstreamMode[],
 ): readonly DownstreamMode[] {
   const others = { task: task !== "classification", negative, "classes-from": classesFrom, finding };
@@ -191,9 +195,11 @@ function modesFor(
       ? "the federation trained no head: its plan has another task than classify"
       : global === null
         ? "the federation's model is not here, or --from leaves global out"
-        : reasons.length > 0
-          ? `the federation's head tells the plan's classes apart, and does not go with ${reasons.join(", ")}`
-          : null;
+        : staysAtSite(plan) && (head ?? null) === null
+          ? "the plan's heads stay at the sites, and this one has none: it took part in no round, or was installed anew since"
+          : reasons.length > 0
+            ? `the federation's head tells the plan's classes apart, and does not go with ${reasons.join(", ")}`
+            : null;
   if (modes === undefined) return reason === null ? [...usual, "released"] : usual;
   if (!modes.includes("released") || reason === null) return modes;
   throw new ConsiliumError("config.invalid", {
