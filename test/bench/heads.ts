@@ -1,6 +1,6 @@
 /**
  * One head that three hospitals teach together beside those that each trains alone, on the same few labels and from the same
- * encoder: images of ../shared/data/pediatric-cxr, tested on its test set. Rounds are summed here without masks, which change
+ * encoder, and heads that stay at their sites over an encoder that these teach together: images of ../shared/data/pediatric-cxr, tested on its test set. Rounds are summed here without masks, which change
  * no more than the last digits.
  */
 import { existsSync } from "node:fs";
@@ -51,7 +51,9 @@ const planFor = (pretext: object, rounds: number, training: object): Plan =>
 
 const ENCODER_PLAN = planFor({ task: "mae" }, 10, { batchSize: 32 });
 const TAUGHT = { task: "classify", classes: CLASSES, testShare: 0.05 } as const;
-const HEAD_PLAN = planFor(TAUGHT, 16, { batchSize: 16, localEpochs: 4, learningRate: 5e-4 });
+const TEACHING = { batchSize: 16, localEpochs: 4, learningRate: 5e-4 };
+const HEAD_PLAN = planFor(TAUGHT, 16, TEACHING);
+const OWN_HEADS_PLAN = planFor({ ...TAUGHT, head: "site" }, 16, TEACHING);
 
 /** Two classes of the data's three. */
 const twoClasses = (labels: Labels): Labels =>
@@ -84,6 +86,12 @@ async function drawLabels(cacheDir: string): Promise<{ readonly drawn: Labels; r
   return { drawn: named(drawn), taught: named(labelledParts(cache, named(drawn), TAUGHT).taught) };
 }
 
+interface Federated {
+  readonly values: Float32Array;
+  /** What each site has kept. */
+  readonly kept: readonly (Float32Array | null)[];
+}
+
 /** Rounds of FedAvg by examples. */
 async function federate(
   trainer: Trainer,
@@ -92,17 +100,28 @@ async function federate(
   start: Float32Array,
   threads: number,
   log: (line: string) => void,
-): Promise<Float32Array> {
+): Promise<Federated> {
   const moments: (OptimizerState | undefined)[] = [];
+  const kept = sites.map((): Float32Array | null => null);
   let base = start;
   for (let round = 1; round <= plan.rounds; round++) {
     const results: LocalRoundResult[] = [];
     for (const [at, cacheDir] of sites.entries()) {
       const optimizerState = moments[at] ?? null;
       const engine = { threads, device: "cpu" } as const;
-      const request = { plan, cacheDir, round, base, optimizerState, seed: at + 1, engine };
+      const request = {
+        plan,
+        cacheDir,
+        round,
+        base,
+        optimizerState,
+        kept: kept[at] ?? null,
+        seed: at + 1,
+        engine,
+      };
       const result = await trainer.train(request, () => undefined, never);
       moments[at] = result.optimizerState;
+      kept[at] = result.kept ?? null;
       results.push(result);
     }
     const images = results.reduce((sum, { examples }) => sum + examples, 0);
@@ -112,7 +131,7 @@ async function federate(
     const losses = results.map(({ metrics }) => metrics.loss.toFixed(3)).join(", ");
     log(`${plan.pretext.task}: round ${round} of ${plan.rounds}, ${images} images, losses ${losses}`);
   }
-  return base;
+  return { values: base, kept };
 }
 
 interface Asked {
@@ -125,6 +144,7 @@ async function aurocOf(
   { trainDir, testDir, threads }: Asked,
   global: Checkpoint,
   options: Partial<FinetuneOptions>,
+  head: Float32Array | null = null,
 ): Promise<ClassificationResult["summary"][number]["auroc"]> {
   const { result } = await finetuneInThread(
     {
@@ -132,7 +152,7 @@ async function aurocOf(
       model: HEAD_PLAN.model,
       trainDir,
       testDir,
-      encoders: { scratch: false, own: null, global },
+      encoders: { scratch: false, own: null, global, head },
       options: { ...finetuneOptions("classification"), seeds: 1, ...options },
       engine: { threads, device: "cpu" },
     },
@@ -152,7 +172,8 @@ const figure = (label: string, { value, low, high }: Awaited<ReturnType<typeof a
 
 export const heads: Benchmark = {
   name: "heads",
-  summary: "one classifier that three hospitals teach together, beside those that each trains alone",
+  summary:
+    "one classifier that three hospitals teach together, and heads of their own, beside those that each trains alone",
   help: "--threads 2               of the CPU",
   run: async ({ threads }, log) => {
     if (!existsSync(DATA)) {
@@ -169,17 +190,27 @@ export const heads: Benchmark = {
       for (const [at, { drawn }] of labels.entries()) await writeLabels(sites[at] ?? "", drawn);
 
       const drawn = await trainer.genesis(ENCODER_PLAN, null);
-      const pretrained = await federate(trainer, ENCODER_PLAN, sites, drawn.values, threads, log);
+      const { values: pretrained } = await federate(trainer, ENCODER_PLAN, sites, drawn.values, threads, log);
       const length = vectorLength(manifestOf(vitParameters(vitConfig(HEAD_PLAN.model))));
       const { manifest, values } = await trainer.genesis(HEAD_PLAN, null);
       values.set(pretrained.subarray(0, length));
       const shared = await federate(trainer, HEAD_PLAN, sites, values, threads, log);
+      const encoder = { manifest: drawn.manifest, values: pretrained };
+      const start = await trainer.genesis(OWN_HEADS_PLAN, null);
+      start.values.set(pretrained.subarray(0, length));
+      const apart = await federate(trainer, OWN_HEADS_PLAN, sites, start.values, threads, log);
 
       const results: Figure[] = [];
       const asked = { trainDir: sites[0] ?? "", testDir, threads };
       const released = { modes: ["released"], releasedClasses: CLASSES } as const;
-      results.push(figure("one head of all", await aurocOf(asked, { manifest, values: shared }, released)));
-      const encoder = { manifest: drawn.manifest, values: pretrained };
+      results.push(
+        figure("one head of all", await aurocOf(asked, { manifest, values: shared.values }, released)),
+      );
+      for (const [at, name] of HOSPITALS.entries()) {
+        const common = { manifest: start.manifest, values: apart.values };
+        const own = await aurocOf(asked, common, released, apart.kept[at] ?? null);
+        results.push(figure(`head of ${name}, encoder of all`, own));
+      }
       for (const [at, name] of HOSPITALS.entries()) {
         const trainDir = sites[at] ?? "";
         await writeLabels(trainDir, labels[at]?.taught ?? new Map());
@@ -188,8 +219,8 @@ export const heads: Benchmark = {
         results.push(figure(`${name} alone, ${count} labels`, own));
       }
       for (const { label, value, unit } of results) log(`${label} ${value.toFixed(3)} ${unit}`);
-      const [together, ...alone] = results.map(({ value }) => value);
-      const best = Math.max(...alone);
+      const [together] = results.map(({ value }) => value);
+      const best = Math.max(...results.slice(1 + HOSPITALS.length).map(({ value }) => value));
       const gain = (together ?? NaN) - best;
       return {
         results,

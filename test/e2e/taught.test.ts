@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { federationStatusSchema } from "@consilium/shared/protocol/http";
+import { vectorLength } from "@consilium/shared/manifest";
 import type { PlanInput } from "@consilium/shared/plan";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
@@ -17,6 +18,8 @@ import { drawToy } from "../../site-agent/src/downstream/testing/toy.ts";
 import { createEngine } from "../../site-agent/src/engine/engine.ts";
 import type { Engine } from "../../site-agent/src/engine/types.ts";
 import { readModel } from "../../site-agent/src/home/models.ts";
+import { vitConfig } from "../../site-agent/src/model/sizes.ts";
+import { vitParameters } from "../../site-agent/src/model/vit.ts";
 import { HeadCheck } from "../../site-agent/src/training/head-check.ts";
 import { sameBits } from "../../site-agent/src/training/testing/toy.ts";
 import { createTrainer } from "../../site-agent/src/training/trainer.ts";
@@ -131,7 +134,6 @@ describe("a head that three sites teach together", () => {
     const options = { ...FINETUNE_OPTIONS, modes: ["released"] as const, releasedClasses: CLASSES };
     const task = { engine, model: federation.plan.model, train, test: null, encoders, options };
     const { result, exemplar } = await finetune(task, () => undefined, never);
-    train.cache.close();
     expect(result.rows.map(({ from, mode, seed }) => `${from} ${mode} ${seed}`)).toEqual([
       "global released 1",
     ]);
@@ -140,6 +142,24 @@ describe("a head that three sites teach together", () => {
     expect(exemplar?.model?.manifest).toEqual(released?.manifest);
     const none = new Float32Array();
     expect(sameBits(exemplar?.model?.values ?? none, released?.values ?? none)).toBe(true);
+
+    // Where heads stay at the sites, the encoder comes from the federation and the head from the site.
+    const { tensors } = released?.manifest ?? { tensors: [] };
+    const count = vitParameters(vitConfig(federation.plan.model)).length;
+    const manifest = { tensors: tensors.slice(0, count) };
+    const values = released?.values.slice(0, vectorLength(manifest)) ?? none;
+    const head = released?.values.slice(values.length) ?? none;
+    const ask = (own: Float32Array) =>
+      finetune(
+        { ...task, encoders: { ...encoders, global: { manifest, values }, head: own } },
+        () => undefined,
+        never,
+      );
+    const apart = await ask(head);
+    expect(apart.result.summary).toEqual(result.summary);
+    expect(sameBits(apart.exemplar?.model?.values ?? none, released?.values ?? none)).toBe(true);
+    await expect(ask(head.slice(1))).rejects.toMatchObject({ code: "frame.wrong-length" });
+    train.cache.close();
   });
 
   it("tells the coordinator no label of any image", async () => {
