@@ -55,7 +55,8 @@ export function finetuneCommand(ports: CliPorts): Command {
     "Train and test on this site's labels: classes, masks or boxes.",
     `Compares encoders on the same labels and the same test patients: at random (scratch), from this site alone (own), from
 the federation (global). Ways: probe, the head alone on the frozen encoder; finetune, the whole network; released, the network
-as the federation made it, where the plan learned classes (--pretext classify). The task goes by the labels that ingest was given: classes are classified (AUROC, accuracy), findings told one by one, several on an image (AUROC of each
+as the federation made it, where the plan learned classes (--pretext classify), with this site's own head where heads stay
+(--head site). The task goes by the labels that ingest was given: classes are classified (AUROC, accuracy), findings told one by one, several on an image (AUROC of each
 and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). Each number comes with a 95 % interval (bootstrap by patient). Nothing leaves this site.`,
     `consilium-site finetune --test test --negative normal
      consilium-site finetune --label-fraction 0.01 --seeds 5 --modes finetune
