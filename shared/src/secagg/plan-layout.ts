@@ -48,7 +48,9 @@ export function roundLayout(
   const trained = magnitudes
     .filter(({ name }) => !isFrozen(name, training.frozenBlocks))
     // A factor of low rank starts from zero.
-    .map((one) => (travelsAsFactor(one.name, training) ? { ...trainedTensor(one, training), largest: 0 } : one));
+    .map((one) =>
+      travelsAsFactor(one.name, training) ? { ...trainedTensor(one, training), largest: 0 } : one,
+    );
   const ranges = movementRanges(trained, {
     beta1: training.adamBeta1,
     beta2: training.adamBeta2,
