@@ -305,7 +305,7 @@ describe("masks in the masked vector", () => {
 
   it("are no field where the plan does not ask, and no plan where counts would leave unmasked, patients are protected or there are volumes", () => {
     const names = (of: Plan) =>
-      roundLayout(of, 1, 200, [{ name: "w", length: 1, largest: 1 }]).extras.filter(({ name }) =>
+      roundLayout(of, 1, 200, [{ name: "w", shape: [1], largest: 1 }]).extras.filter(({ name }) =>
         name.startsWith("masks:"),
       );
     expect(names(plan)).toHaveLength(6);
