@@ -32,7 +32,12 @@ function steps(): readonly [string, () => Graph][] {
   const [nano, small] = [workload("nano"), workload("small")];
   const { plan, batchSize } = nano;
   const classifier = classifierTrainStep(
-    { config: vitConfig(plan.model), classes: CLASSES, cachePx: plan.cachePx, batchSize },
+    {
+      config: vitConfig(plan.model),
+      classes: CLASSES,
+      cached: { sizePx: plan.cachePx, depthPx: 1 },
+      batchSize,
+    },
     LAYER_DECAY,
     adamWOptions(plan),
   );

@@ -88,7 +88,7 @@ describe("classes to tell apart", () => {
         [C, "no nodule"],
       ]),
     );
-    const writer = new MaskWriter(dir, ["lung", "mass"], 2);
+    const writer = new MaskWriter(dir, ["lung", "mass"], { sizePx: 2, depthPx: 1 });
     await writer.append(A, Uint8Array.of(0, 0, 0, 0, 0, 1, 0, 0));
     await writer.append(B, new Uint8Array(8));
     await writer.finish();

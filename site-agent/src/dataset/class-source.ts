@@ -71,13 +71,13 @@ async function findingsOf(dir: string, source: "findings" | "boxes" | "masks"): 
   return new Map([...boxes].map(([image, found]) => [image, shown(found.map(({ label }) => label))]));
 }
 
-/** The classes of which an image's masks have one pixel or more. */
+/** The classes of which an image's masks have one pixel or voxel or more. */
 async function maskFindings(dir: string): Promise<Findings> {
   const masks = await openMasks(dir);
   if (masks === null) return new Map();
   try {
-    const { classes, images, sizePx } = masks;
-    const square = sizePx ** 2;
+    const { classes, images, sizePx, depthPx } = masks;
+    const square = depthPx * sizePx ** 2;
     const out = new Uint8Array(classes.length * square);
     const found = new Map<string, ImageFindings>();
     for (const image of images) {

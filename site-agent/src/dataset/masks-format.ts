@@ -1,8 +1,8 @@
 /**
  * The files of masks beside a cache:
  *
- *     masks.json              classes, side, which set of shards counts, image key and checksum of each record
- *     masks-SET-00000.u8      classes x sizePx^2 bytes per image, class after class
+ *     masks.json              classes, side, slices, which set of shards counts, image key and checksum of each record
+ *     masks-SET-00000.u8      classes x depthPx x sizePx^2 bytes per image or volume, class after class
  *
  * A set is written whole under a new name and counts once masks.json names it; shards of another set are left from a
  * writer that was cut off.
@@ -29,6 +29,8 @@ export type MaskRecord = z.infer<typeof recordSchema>;
 const contentsSchema = z.strictObject({
   classes: z.array(labelTextSchema),
   sizePx: z.int().min(1).max(4096),
+  /** Of volumes alone. */
+  depthPx: z.int().min(2).max(4096).optional(),
   set: z.string().regex(/^[0-9a-f]{16}$/),
   records: z.array(recordSchema),
 });
@@ -43,8 +45,11 @@ export const maskShardName = (set: string, number: number): string =>
 export const setOfShard = (name: string): string | null =>
   /^masks-([0-9a-f]{16})-\d{5,}\.u8$/.exec(name)?.[1] ?? null;
 
-export const maskRecordBytes = ({ classes, sizePx }: Pick<MaskContents, "classes" | "sizePx">): number =>
-  classes.length * sizePx ** 2;
+export const maskRecordBytes = ({
+  classes,
+  sizePx,
+  depthPx = 1,
+}: Pick<MaskContents, "classes" | "sizePx" | "depthPx">): number => classes.length * depthPx * sizePx ** 2;
 
 export const recordsPerShard = (recordBytes: number): number =>
   Math.max(1, Math.floor(SHARD_BYTES / Math.max(1, recordBytes)));

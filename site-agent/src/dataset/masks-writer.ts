@@ -13,25 +13,29 @@ import {
   setOfShard,
   type MaskRecord,
 } from "./masks-format.ts";
+import type { RecordShape } from "./types.ts";
+
+/** Slices are 1 for images. */
+export type MaskShape = Pick<RecordShape, "sizePx" | "depthPx">;
 
 export class MaskWriter {
   readonly #dir: string;
   readonly #classes: readonly string[];
-  readonly #sizePx: number;
+  readonly #shape: MaskShape;
   readonly #set = randomBytes(8).toString("hex");
   readonly #records: MaskRecord[] = [];
   #file: FileHandle | null = null;
 
-  /** The folder of the cache, the classes in the order of the records, the side of the cache's images. */
-  constructor(dir: string, classes: readonly string[], sizePx: number) {
+  /** The folder of the cache, the classes in the order of the records, the shape of the cache's images or volumes. */
+  constructor(dir: string, classes: readonly string[], { sizePx, depthPx }: MaskShape) {
     this.#dir = dir;
     this.#classes = classes;
-    this.#sizePx = sizePx;
+    this.#shape = { sizePx, depthPx };
   }
 
-  /** @param masks classes x sizePx^2 bytes, class after class: coverage 0 .. 255 */
+  /** @param masks classes x depthPx x sizePx^2 bytes, class after class: coverage 0 .. 255 */
   async append(image: string, masks: Uint8Array): Promise<void> {
-    const recordBytes = maskRecordBytes({ classes: [...this.#classes], sizePx: this.#sizePx });
+    const recordBytes = maskRecordBytes({ classes: [...this.#classes], ...this.#shape });
     if (masks.length !== recordBytes) throw new RangeError(`masks of ${masks.length} bytes`);
     const perShard = recordsPerShard(recordBytes);
     const index = this.#records.length;
@@ -47,9 +51,11 @@ export class MaskWriter {
   async finish(): Promise<void> {
     await this.#closeShard();
     await syncFolder(this.#dir);
+    const { sizePx, depthPx } = this.#shape;
     const contents = {
       classes: [...this.#classes],
-      sizePx: this.#sizePx,
+      sizePx,
+      ...(depthPx > 1 && { depthPx }),
       set: this.#set,
       records: this.#records,
     };

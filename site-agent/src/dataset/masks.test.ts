@@ -9,6 +9,7 @@ import { MaskWriter } from "./masks-writer.ts";
 
 const A = "a".repeat(32);
 const B = "b".repeat(32);
+const square = { sizePx: 4, depthPx: 1 };
 let dir: string;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), "consilium-masks-"));
@@ -21,7 +22,7 @@ const masksOf = (first: number): Uint8Array =>
   Uint8Array.from({ length: 2 * 16 }, (_, i) => (first + i) % 256);
 
 async function write(images: readonly string[], classes = ["left", "right"]): Promise<void> {
-  const writer = new MaskWriter(dir, classes, 4);
+  const writer = new MaskWriter(dir, classes, square);
   for (const [i, image] of images.entries()) await writer.append(image, masksOf(i * 100));
   await writer.finish();
 }
@@ -47,7 +48,7 @@ describe("masks beside a cache", () => {
   it("are replaced in one step: a writer that stops changes nothing, a set that is open reads on", async () => {
     await write([A]);
     const before = await openMasks(dir);
-    const stopped = new MaskWriter(dir, ["left", "right"], 4);
+    const stopped = new MaskWriter(dir, ["left", "right"], square);
     await stopped.append(B, masksOf(7));
     expect((await openMasks(dir))?.images).toEqual(new Set([A]));
     await stopped.abandon();

@@ -13,13 +13,14 @@ import {
 
 export interface MaskSet {
   readonly classes: readonly string[];
-  /** Side of the squares: the cache's. */
+  /** Side of the squares, and slices of volumes (1 for images): the cache's. */
   readonly sizePx: number;
+  readonly depthPx: number;
   /** Keys of the images that somebody looked at; a class that was not found has an empty mask. */
   readonly images: ReadonlySet<string>;
   /**
-   * Copies an image's masks to `out`: classes x sizePx^2 bytes, class after class, row-major; coverage 0 .. 255 in the
-   * geometry of the cached square.
+   * Copies an image's masks to `out`: classes x depthPx x sizePx^2 bytes, class after class, slice after slice, row-major;
+   * coverage 0 .. 255 in the geometry of what is cached.
    * @throws cache.corrupt; RangeError for an image without masks or too small an `out`
    */
   read(image: string, out: Uint8Array): void;
@@ -33,7 +34,7 @@ export interface MaskSet {
 export async function openMasks(dir: string): Promise<MaskSet | null> {
   const contents = await readMaskContents(dir);
   if (contents === null) return null;
-  const { classes, sizePx, set, records } = contents;
+  const { classes, sizePx, depthPx = 1, set, records } = contents;
   const recordBytes = maskRecordBytes(contents);
   const perShard = recordsPerShard(recordBytes);
   const places = new Map(records.map(({ image, crc }, index) => [image, { index, crc }]));
@@ -62,7 +63,7 @@ export async function openMasks(dir: string): Promise<MaskSet | null> {
     if (readSync(file, target, 0, recordBytes, offset) !== recordBytes) throw damaged();
     if (crc32(target) !== place.crc) throw damaged();
   };
-  return { classes, sizePx, images: new Set(places.keys()), read, close };
+  return { classes, sizePx, depthPx, images: new Set(places.keys()), read, close };
 }
 
 function openShard(path: string): number {

@@ -9,12 +9,14 @@ const TYPICAL = 4;
 /**
  * The worst images, the worst first, then those in the middle.
  * @param goodness of each image, 0 to 1
+ * @param sliceStep of volumes, see Case
  * @param draw calls back with what is drawn over each of the images
  */
 export async function chooseCases(
   images: readonly LabelledImage[],
   goodness: readonly number[],
   cache: ImageCache,
+  sliceStep: number,
   draw: (
     images: readonly LabelledImage[],
     onShapes: (image: LabelledImage, shapes: CaseShapes) => void,
@@ -41,8 +43,9 @@ export async function chooseCases(
     const whole = new Uint8Array(recordBytes(cache));
     cache.read([image.index], whole);
     // Of several channels the first is shown.
-    const pixels = whole.subarray(0, cache.sizePx ** 2);
+    const { sizePx, depthPx } = cache;
+    const pixels = whole.subarray(0, depthPx * sizePx ** 2);
     const key = cache.records[image.index]?.image ?? "";
-    return [{ image: key, choice, goodness: value, sizePx: cache.sizePx, pixels, shapes }];
+    return [{ image: key, choice, goodness: value, sizePx, depthPx, sliceStep, pixels, shapes }];
   });
 }

@@ -1,6 +1,5 @@
 /** Batches of images with class labels. */
 import { readImages } from "../dataset/batches.ts";
-import type { Crop } from "../dataset/crops.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
 import { balancedWeights } from "../dataset/training-images.ts";
 import type { ImageCache } from "../dataset/types.ts";
@@ -9,7 +8,7 @@ import type { VitConfig } from "../model/sizes.ts";
 import type { ClassifierInputs } from "./classifier.ts";
 import { classIndices } from "./cohort.ts";
 import type { FinetuneSettings } from "./types.ts";
-import { viewArrays } from "./views.ts";
+import { viewArrays, type ViewCrop } from "./views.ts";
 
 export interface ClassBatches {
   readonly config: VitConfig;
@@ -26,13 +25,13 @@ export function classBatches({
   images,
   classes,
   settings,
-}: ClassBatches): (places: Int32Array, crops: readonly Crop[]) => InputArrays<ClassifierInputs> {
+}: ClassBatches): (places: Int32Array, crops: readonly ViewCrop[]) => InputArrays<ClassifierInputs> {
   const truth = classIndices(images, classes);
   const weights = settings.balanceClasses ? balancedWeights(truth) : new Float32Array(truth.length).fill(1);
   return (places, crops) => {
     const indices = places.map((i) => images[i]?.index ?? 0);
     return {
-      ...viewArrays(config, cache.sizePx, readImages(cache, indices, config.channels), crops),
+      ...viewArrays(config, cache, readImages(cache, indices, config.channels), crops),
       targets: softTargets(
         places.map((i) => truth[i] ?? 0),
         classes.length,

@@ -25,6 +25,7 @@ import { viewArrays, wholeImages } from "./views.ts";
 
 const config: VitConfig = { imagePx: 16, patchPx: 4, channels: 1, width: 32, depth: 2, heads: 2 };
 const cachePx = 20;
+const cached = { sizePx: cachePx, depthPx: 1 };
 const optimizer = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clipGlobalNorm: 1 };
 const settings = { ...FINETUNE_SETTINGS, epochs: null, minSteps: 40, maxSteps: 40, learningRate: 3e-3 };
 
@@ -35,7 +36,7 @@ function startWeights(seed: number): Float32Array {
 
 async function compiled(layerDecay: number, batchSize = 8) {
   const engine = await createEngine({ threads: 1, device: "cpu" });
-  const options = { config, classes: 2, cachePx, batchSize };
+  const options = { config, classes: 2, cached, batchSize };
   return {
     engine,
     options,
@@ -48,10 +49,9 @@ function fitTask(
   set: Pick<ClassBatches, "cache" | "images"> & { settings: FinetuneSettings },
   seed: number,
 ) {
-  const { cache, images, settings: own } = set;
+  const { images, settings: own } = set;
   const batch = classBatches({ config, classes: ["lower", "upper"], ...set });
-  const { sizePx } = cache;
-  return { step, images: images.length, cachePx: sizePx, batch, settings: own, seed, validate: null };
+  return { step, images: images.length, config, cached, batch, settings: own, seed, validate: null };
 }
 
 describe("the classifier", () => {
@@ -125,7 +125,7 @@ describe("the classifier", () => {
       Array.from({ length: 16 }, (_, i) => i),
       pixels,
     );
-    const views = viewArrays(config, cachePx, pixels, wholeImages(cachePx, 16));
+    const views = viewArrays(config, cached, pixels, wholeImages(cached, 16));
     const { probabilities = new Float32Array() } = await inference.run(views);
     for (let i = 0; i < 16; i++) {
       const [lower = NaN, upper = NaN] = probabilities.subarray(2 * i, 2 * i + 2);
@@ -137,10 +137,10 @@ describe("the classifier", () => {
 
   it("gives features of the encoder alone", async () => {
     const engine = await createEngine({ threads: 1, device: "cpu" });
-    const inference = await engine.compileInference(featureInference({ config, cachePx, batchSize: 2 }));
+    const inference = await engine.compileInference(featureInference({ config, cached, batchSize: 2 }));
     await inference.writeWeights(initialWeights(vitParameters(config), 1));
     const pixels = Uint8Array.from({ length: 2 * cachePx ** 2 }, (_, i) => (i * 7919) % 251);
-    const { features } = await inference.run(viewArrays(config, cachePx, pixels, wholeImages(cachePx, 2)));
+    const { features } = await inference.run(viewArrays(config, cached, pixels, wholeImages(cached, 2)));
     expect(features).toHaveLength(2 * config.width);
     expect(features?.every(Number.isFinite)).toBe(true);
     await inference.dispose();

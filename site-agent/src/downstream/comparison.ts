@@ -8,7 +8,7 @@ import type { LabelledImage } from "../dataset/labels.ts";
 import { splitByPatient } from "../dataset/splits.ts";
 import type { Engine, Inference, TrainStep } from "../engine/types.ts";
 import { manifestOf } from "../model/manifest.ts";
-import { assertOfImages, vitConfig, type VitConfig } from "../model/sizes.ts";
+import { vitConfig, type VitConfig } from "../model/sizes.ts";
 import { chooseCases } from "./cases.ts";
 import { drawLabels, splitOff } from "./cohort.ts";
 import { evaluate, mainOf, type Run, type RunName, type Sets } from "./compared-runs.ts";
@@ -29,11 +29,13 @@ import type {
   FinetuneProgress,
   Saliency,
 } from "./types.ts";
-import type { ViewInputs } from "./views.ts";
+import { assertFits, inferenceBatch, sliceStepOf, type ViewInputs } from "./views.ts";
 
 export interface ComparisonTask<Set extends LabelledSet> {
   readonly engine: Engine;
   readonly model: Plan["model"];
+  /** The grid of volumes, from a plan for volumes. */
+  readonly volume?: Plan["volume"];
   readonly train: Set;
   /** Null splits the training cache by patient. */
   readonly test: Set | null;
@@ -48,7 +50,8 @@ const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 /**
  * @param onProgress called before each run and after each step; awaited, so it may let messages in
  * @param signal stops at a step's border with the signal's reason
- * @throws labels.unmatched, labels.too-few, config.invalid, manifest.mismatch, training.diverged, cache.corrupt, engine.*
+ * @throws labels.unmatched, labels.too-few, config.invalid, manifest.mismatch, training.diverged, cache.corrupt,
+ * cache.wrong-size, engine.*
  */
 export async function compareEncoders<Set extends LabelledSet, Inputs extends ViewInputs, Judged>(
   kind: LabelKind<Set, Inputs, Judged>,
@@ -58,7 +61,7 @@ export async function compareEncoders<Set extends LabelledSet, Inputs extends Vi
 ): Promise<FinetuneOutcome> {
   const { options } = task;
   const config = vitConfig(task.model);
-  assertOfImages(config);
+  assertFits(config, task.train.cache, task.test?.cache ?? null);
   const sets = formSets(kind, task);
   const encoders = loadEncoders(config, task.encoders);
   const bench = await Bench.compile(kind, task, config, sets);
@@ -109,12 +112,6 @@ function formSets<Set extends LabelledSet, Inputs extends ViewInputs, Judged>(
   if (test === null) {
     const enough = (images: readonly LabelledImage[]): boolean => images.length > 0;
     return { ...splitOff(all, enough, options.testFraction), testSource: "split" };
-  }
-  if (test.cache.sizePx !== train.cache.sizePx) {
-    throw new ConsiliumError("config.invalid", {
-      detail: `(the training images have ${train.cache.sizePx} px, the test images ${test.cache.sizePx} px)`,
-      culprits: ["test"],
-    });
   }
   const tested = kind.labelled(test);
   if (tested.length === 0) throw new ConsiliumError("labels.unmatched");
@@ -169,7 +166,8 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
       steps.set(mode, await task.engine.compileTrainStep(definition));
     }
     const parameters = [...encoderParameters(config, 1), ...kind.headParameters];
-    const inference = await task.engine.compileInference(kind.inference(INFERENCE_BATCH, parameters));
+    const asked = kind.inference(inferenceBatch(config, INFERENCE_BATCH), parameters);
+    const inference = await task.engine.compileInference(asked);
     return new Bench(kind, task, config, sets, steps, inference);
   }
 
@@ -193,7 +191,8 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
       {
         step,
         images: fitted.length,
-        cachePx: train.cache.sizePx,
+        config: this.#config,
+        cached: train.cache,
         batch: (places, crops) => {
           const images = Array.from(places, (i) => fitted[i]).filter((image) => image !== undefined);
           return batch(images, crops);
@@ -213,10 +212,11 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
 
   /** The cases to look at, with what these weights say of them. */
   async exemplar({ judged }: Run<Judged>, weights: Float32Array): Promise<Pick<Exemplar, "cases" | "model">> {
-    const { train, test, model } = this.#task;
+    const { train, test, model, volume } = this.#task;
     const set = test ?? train;
     const goodness = judged.map(this.#kind.goodness);
-    const cases = await chooseCases(this.#sets.test, goodness, set.cache, async (images, onShapes) => {
+    const step = sliceStepOf(volume);
+    const cases = await chooseCases(this.#sets.test, goodness, set.cache, step, async (images, onShapes) => {
       const maps = await this.#saliency(images, judged, weights);
       await this.#inference.writeWeights(weights);
       await forEachImage(this.#predictor, set.cache, images, (image, outputs) => {
@@ -253,7 +253,8 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
   }
 
   get #predictor(): Predictor {
-    return { inference: this.#inference, config: this.#config, batchSize: INFERENCE_BATCH };
+    const batchSize = inferenceBatch(this.#config, INFERENCE_BATCH);
+    return { inference: this.#inference, config: this.#config, batchSize };
   }
 
   async #judge(weights: Float32Array, set: Set, images: readonly LabelledImage[]): Promise<Judged[]> {

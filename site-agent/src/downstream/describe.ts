@@ -60,6 +60,7 @@ const MEASURE_TEXT: Readonly<Partial<Record<string, string>>> = {
   ece: "calibration error",
   dice: "Dice",
   hd95: "HD95 (px)",
+  hd95_mm: "HD95 (mm)",
 };
 
 export const measureText = (name: string): string => MEASURE_TEXT[name] ?? name;

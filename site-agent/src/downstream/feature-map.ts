@@ -8,6 +8,7 @@ import type { NamedEncoder } from "./encoder.ts";
 import { predictImages } from "./predict.ts";
 import { principalPlane } from "./principal-plane.ts";
 import type { FeatureMap } from "./types.ts";
+import { inferenceBatch } from "./views.ts";
 
 const INFERENCE_BATCH = 32;
 /** More points than these hide each other. */
@@ -39,13 +40,14 @@ export async function featureMaps({
   const every = Math.ceil(images.length / MOST_IMAGES);
   const places = images.flatMap((_, i) => (i % every === 0 ? [i] : []));
   const shown = places.flatMap((i) => images[i] ?? []);
-  const options = { config, cachePx: cache.sizePx, batchSize: INFERENCE_BATCH };
+  const batchSize = inferenceBatch(config, INFERENCE_BATCH);
+  const options = { config, cached: cache, batchSize };
   const inference = await engine.compileInference(featureInference(options));
   try {
     const maps: FeatureMap[] = [];
     for (const { from, weightsFor } of encoders) {
       await inference.writeWeights(weightsFor(1));
-      const predictor = { inference, config, batchSize: INFERENCE_BATCH };
+      const predictor = { inference, config, batchSize };
       const features = await predictImages(predictor, "features", cache, shown);
       const { points, shares } = principalPlane(features, config.width);
       maps.push({

@@ -87,8 +87,18 @@ const SETTINGS: Readonly<Record<Exclude<DownstreamTask, "classification">, Finet
   localization: LOCALIZATION_SETTINGS,
 };
 
-export function finetuneOptions(task: DownstreamTask): FinetuneOptions {
-  if (task === "classification") return FINETUNE_OPTIONS;
-  const settings = SETTINGS[task];
-  return { ...FINETUNE_OPTIONS, modes: ["finetune"], settings };
+/**
+ * Of volumes fewer fit in memory at once, a step takes longer, and crops are not stretched. Chosen by what two cores can do; there
+ * were no labelled volumes to choose on.
+ */
+const OF_VOLUMES = { batchSize: 4, stretchMax: 0 } as const;
+const MASKS_OF_VOLUMES = { ...OF_VOLUMES, minSteps: 400, maxSteps: 1500, learningRate: 2e-3 } as const;
+
+/** @param dimensions of the plan's model */
+export function finetuneOptions(task: DownstreamTask, dimensions: 2 | 3 = 2): FinetuneOptions {
+  const usual = task === "classification" ? FINETUNE_SETTINGS : SETTINGS[task];
+  const ofVolumes = task === "segmentation" ? MASKS_OF_VOLUMES : OF_VOLUMES;
+  const settings = dimensions === 2 ? usual : { ...usual, ...ofVolumes };
+  const modes = task === "classification" ? FINETUNE_OPTIONS.modes : (["finetune"] as const);
+  return { ...FINETUNE_OPTIONS, modes, settings };
 }

@@ -109,14 +109,6 @@ describe("fine-tuning from end to end", () => {
     await expect(
       finetune({ ...task, encoders: { scratch: false, own: null, global: null } }, () => undefined, never),
     ).rejects.toMatchObject({ code: "config.invalid" });
-    const ofVolumes = { ...model, dimensions: 3 as const, depthPx: 8, patchDepthPx: 4 };
-    await expect(
-      finetune(
-        { ...task, model: ofVolumes, encoders: { scratch: true, own: null, global: null } },
-        () => undefined,
-        never,
-      ),
-    ).rejects.toMatchObject({ code: "model.of-volumes" });
   });
 
   it("reports weights that lead nowhere as divergence", async () => {

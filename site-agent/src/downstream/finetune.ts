@@ -10,7 +10,7 @@ import type { ImageCache } from "../dataset/types.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
 import type { Engine, Inference, TrainStep } from "../engine/types.ts";
 import { manifestOf } from "../model/manifest.ts";
-import { assertOfImages, vitConfig, type VitConfig } from "../model/sizes.ts";
+import { vitConfig, type VitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
 import { chooseCases } from "./cases.ts";
 import { classBatches } from "./class-batches.ts";
@@ -45,11 +45,13 @@ import type {
   FinetuneProgress,
   LabelledCache,
 } from "./types.ts";
-import type { ViewInputs } from "./views.ts";
+import { assertFits, inferenceBatch, sliceStepOf, type ViewInputs } from "./views.ts";
 
 export interface FinetuneTask {
   readonly engine: Engine;
   readonly model: Plan["model"];
+  /** The grid of volumes, from a plan for volumes. */
+  readonly volume?: Plan["volume"];
   readonly train: LabelledCache<ImageCache>;
   /** Null splits the training cache by patient. */
   readonly test: LabelledCache<ImageCache> | null;
@@ -64,8 +66,8 @@ const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 /**
  * @param onProgress called before each run and after each step; awaited, so it may let messages in
  * @param signal stops at a step's border with the signal's reason
- * @throws labels.unmatched, labels.too-few, config.invalid, manifest.mismatch, model.of-volumes,
- * training.diverged, cache.corrupt, engine.*
+ * @throws labels.unmatched, labels.too-few, config.invalid, manifest.mismatch, training.diverged, cache.corrupt,
+ * cache.wrong-size, engine.*
  */
 export async function finetune(
   task: FinetuneTask,
@@ -74,7 +76,7 @@ export async function finetune(
 ): Promise<FinetuneOutcome & { readonly result: ClassificationResult }> {
   const { encoders, options } = task;
   const config = vitConfig(task.model);
-  assertOfImages(config);
+  assertFits(config, task.train.cache, task.test?.cache ?? null);
   const cohort = formCohort(task.train, task.test, options);
   const encoderWeights = loadEncoders(config, encoders);
   const networks = await compile(task, config, cohort);
@@ -140,19 +142,13 @@ interface Networks {
 
 /** Only what the modes need. */
 async function compile(
-  { engine, train, test, options }: FinetuneTask,
+  { engine, train, options }: FinetuneTask,
   config: VitConfig,
   { classes }: Cohort,
 ): Promise<Networks> {
   const { settings, modes } = options;
-  const cachePx = train.cache.sizePx;
-  if (test !== null && test.cache.sizePx !== cachePx) {
-    throw new ConsiliumError("config.invalid", {
-      detail: `(the training images have ${cachePx} px, the test images ${test.cache.sizePx} px)`,
-      culprits: ["test"],
-    });
-  }
-  const inference = { config, classes: classes.length, cachePx, batchSize: INFERENCE_BATCH };
+  const batchSize = inferenceBatch(config, INFERENCE_BATCH);
+  const inference = { config, classes: classes.length, cached: train.cache, batchSize };
   const optimizer = { ...ADAM, weightDecay: settings.weightDecay, clipGlobalNorm: settings.clipGlobalNorm };
   const whole = modes.includes("finetune");
   const asked = whole || modes.includes("released");
@@ -227,7 +223,7 @@ async function askReleased({ classifier, config, cohort, task, report }: Bench) 
       : joinWeights(selectParameters(vitParameters(config), global), own);
   assertLength(manifestOf(parameters), weights);
   await classifier.writeWeights(weights);
-  const predictor = { inference: classifier, config, batchSize: INFERENCE_BATCH };
+  const predictor = { inference: classifier, config, batchSize: inferenceBatch(config, INFERENCE_BATCH) };
   const { cache } = task.test ?? task.train;
   const probabilities = await predictImages(predictor, "probabilities", cache, cohort.test);
   await report(1, 1, null);
@@ -242,7 +238,7 @@ async function runProbe(
   if (encoder === null) throw new Error("the encoder was not compiled");
   await report(0, 1, null);
   await encoder.writeWeights(encoderWeights);
-  const predictor = { inference: encoder, config, batchSize: INFERENCE_BATCH };
+  const predictor = { inference: encoder, config, batchSize: inferenceBatch(config, INFERENCE_BATCH) };
   const features = (cache: ImageCache, of: readonly LabelledImage[]) =>
     predictImages(predictor, "features", cache, of);
   const { cache } = task.train;
@@ -276,12 +272,8 @@ async function runFinetuning(
   const steps = fitSteps(fitted.length, settings);
   const say = async (weights: Float32Array, from: ImageCache, of: readonly LabelledImage[]) => {
     await classifier.writeWeights(weights);
-    return predictImages(
-      { inference: classifier, config, batchSize: INFERENCE_BATCH },
-      "probabilities",
-      from,
-      of,
-    );
+    const predictor = { inference: classifier, config, batchSize: inferenceBatch(config, INFERENCE_BATCH) };
+    return predictImages(predictor, "probabilities", from, of);
   };
   await report(0, steps, null);
   await trainStep.writeWeights(
@@ -292,7 +284,8 @@ async function runFinetuning(
     {
       step: trainStep,
       images: fitted.length,
-      cachePx: cache.sizePx,
+      config,
+      cached: cache,
       batch: classBatches({ config, cache, images: fitted, classes, settings }),
       settings: { ...settings, flip: settings.flip && mayFlip(classes) },
       seed,
@@ -330,26 +323,34 @@ async function exemplify(
   const of = (i: number, c: number): number => probabilities[i * classes.length + c] ?? 0;
   const goodness = Array.from(truth, (c, i) => of(i, c));
   const { cache } = task.test ?? task.train;
-  const cases = await chooseCases(test, goodness, cache, async (images, onShapes) => {
-    const asked = images.map((image) => {
-      const i = test.indexOf(image);
-      const said = classes.reduce((best, _, c) => (of(i, c) > of(i, best) ? c : best), 0);
-      return { image, class: said, probability: goodness[i] ?? 0 };
-    });
-    const questions = asked.map(({ image, class: c }) => ({
-      image,
-      chosen: againstOthers(c, classes.length),
-    }));
-    const network = { engine: task.engine, config, classes: classes.length, cache };
-    const maps =
-      weights === null || !task.options.report ? [] : await attributions({ ...network, weights }, questions);
-    for (const [i, { image, class: said, probability }] of asked.entries()) {
-      const map = maps[i];
-      const saliency = map === undefined ? null : saliencyMap(map, config);
-      const shapes = { kind: "classes", said: classes[said] ?? "", truth: image.label } as const;
-      onShapes(image, { ...shapes, probability, saliency });
-    }
-  });
+  const cases = await chooseCases(
+    test,
+    goodness,
+    cache,
+    sliceStepOf(task.volume),
+    async (images, onShapes) => {
+      const asked = images.map((image) => {
+        const i = test.indexOf(image);
+        const said = classes.reduce((best, _, c) => (of(i, c) > of(i, best) ? c : best), 0);
+        return { image, class: said, probability: goodness[i] ?? 0 };
+      });
+      const questions = asked.map(({ image, class: c }) => ({
+        image,
+        chosen: againstOthers(c, classes.length),
+      }));
+      const network = { engine: task.engine, config, classes: classes.length, cache };
+      const maps =
+        weights === null || !task.options.report
+          ? []
+          : await attributions({ ...network, weights }, questions);
+      for (const [i, { image, class: said, probability }] of asked.entries()) {
+        const map = maps[i];
+        const saliency = map === undefined ? null : saliencyMap(map, config);
+        const shapes = { kind: "classes", said: classes[said] ?? "", truth: image.label } as const;
+        onShapes(image, { ...shapes, probability, saliency });
+      }
+    },
+  );
   const parameters = classifierParameters(config, classes.length, 1);
   const model = weights === null ? null : { manifest: manifestOf(parameters), values: weights };
   return { from, mode, cases, model };

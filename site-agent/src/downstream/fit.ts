@@ -1,20 +1,22 @@
 /** Training of a whole network on a few labels, with a compiled step whose weights are set already. */
 import { learningRateAt } from "@consilium/shared/schedule";
 import { epochBatches } from "../dataset/batches.ts";
-import { randomCrop, type Crop } from "../dataset/crops.ts";
 import { Random } from "../dataset/random.ts";
 import { bendTones } from "../dataset/tones.ts";
 import type { InputArrays, TrainStep } from "../engine/types.ts";
+import { randomCrops, type CachedBox } from "../model/crop-inputs.ts";
+import type { VitConfig } from "../model/sizes.ts";
 import type { FinetuneSettings } from "./types.ts";
-import type { ViewInputs } from "./views.ts";
+import type { ViewCrop, ViewInputs } from "./views.ts";
 
 export interface FitTask<Inputs extends ViewInputs> {
   readonly step: TrainStep<Inputs>;
   /** How many there are to train on. */
   readonly images: number;
-  readonly cachePx: number;
+  readonly config: VitConfig;
+  readonly cached: CachedBox;
   /** Images and labels of these places among the images, cropped alike. */
-  readonly batch: (places: Int32Array, crops: readonly Crop[]) => InputArrays<Inputs>;
+  readonly batch: (places: Int32Array, crops: readonly ViewCrop[]) => InputArrays<Inputs>;
   readonly settings: FinetuneSettings;
   readonly seed: number;
   /** How good these weights are on patients kept back, larger is better; null trains to the end of the schedule. */
@@ -52,7 +54,7 @@ export function fitSteps(
  * @throws training.diverged, engine.run-failed; whatever `onStep` throws, which is how to stop it
  */
 export async function fit<Inputs extends ViewInputs>(
-  { step, images, cachePx, batch, settings, seed, validate }: FitTask<Inputs>,
+  { step, images, config, cached, batch, settings, seed, validate }: FitTask<Inputs>,
   onStep: (step: number, loss: number) => Promise<void>,
 ): Promise<Fitted> {
   const steps = fitSteps(images, settings);
@@ -67,7 +69,7 @@ export async function fit<Inputs extends ViewInputs>(
   while (losses.length < steps && !best.isFinal()) {
     for (const places of epochBatches(images, settings.batchSize, random)) {
       if (losses.length === steps || best.isFinal()) break;
-      const crops = Array.from(places, () => randomCrop(cachePx, settings, random));
+      const crops = randomCrops(config, cached, settings, places.length, random);
       const rate = learningRateAt(schedule, losses.length + 1, 0.5);
       const inputs = batch(places, crops);
       bendTones(inputs.images, crops.length, settings.gammaMax, random);

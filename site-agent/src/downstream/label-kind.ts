@@ -1,6 +1,5 @@
 /** What the comparison of encoders needs to know of a kind of label: a network, its loss, and how to judge what it says. */
 import type { CachedImages } from "../dataset/cache.ts";
-import type { Crop } from "../dataset/crops.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
 import type {
   AdamWOptions,
@@ -13,7 +12,7 @@ import type { AreaInfluence } from "./delong.ts";
 import type { Statistic } from "./metrics.ts";
 import type { ImageOutputs } from "./predict.ts";
 import type { CaseShapes, Curve, Saliency } from "./types.ts";
-import type { ViewInputs } from "./views.ts";
+import type { ViewCrop, ViewInputs } from "./views.ts";
 
 /** An open cache; a kind of label adds its labels. */
 export interface LabelledSet {
@@ -49,7 +48,7 @@ export interface LabelKind<Set extends LabelledSet, Inputs extends ViewInputs, J
   readonly batches: (
     set: Set,
     fitted: readonly LabelledImage[],
-  ) => (images: readonly LabelledImage[], crops: readonly Crop[]) => InputArrays<Inputs>;
+  ) => (images: readonly LabelledImage[], crops: readonly ViewCrop[]) => InputArrays<Inputs>;
   /** @param outputs the inference's, of this image alone */
   readonly judge: (set: Set, image: LabelledImage, outputs: ImageOutputs) => Judged;
   /** What a run is measured by; the first is the one that chooses weights and cases. Larger is better there. */

@@ -26,14 +26,14 @@ export async function forEachImage(
   images: readonly LabelledImage[],
   onImage: (image: LabelledImage, outputs: ImageOutputs) => void,
 ): Promise<void> {
-  const crops = wholeImages(cache.sizePx, batchSize);
+  const crops = wholeImages(cache, batchSize);
   for (let start = 0; start < images.length; start += batchSize) {
     const indices = Int32Array.from(
       { length: batchSize },
       (_, i) => images[(start + i) % images.length]?.index ?? 0,
     );
     const pixels = readImages(cache, indices, config.channels);
-    const outputs = await inference.run(viewArrays(config, cache.sizePx, pixels, crops));
+    const outputs = await inference.run(viewArrays(config, cache, pixels, crops));
     for (const [i, image] of images.slice(start, start + batchSize).entries()) {
       const own = Object.entries(outputs).map(([name, values]) => {
         const length = values.length / batchSize;

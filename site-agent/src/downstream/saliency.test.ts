@@ -33,7 +33,7 @@ describe("saliency", () => {
   it("adds up to the score's difference from an evenly grey image, for every class", async () => {
     const batchSize = 6;
     const inference = await engine.compileInference(
-      classifierInference({ config, classes, cachePx: sizePx, batchSize }),
+      classifierInference({ config, classes, cached: cache, batchSize }),
     );
     await inference.writeWeights(weights);
     const said = await predictImages(

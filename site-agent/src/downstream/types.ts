@@ -93,6 +93,8 @@ export interface EncoderSources {
 export interface FinetuneRequest {
   readonly task: DownstreamTask;
   readonly model: Plan["model"];
+  /** The grid of volumes, from a plan for volumes. */
+  readonly volume?: Plan["volume"];
   readonly trainDir: string;
   /** Null splits the training cache by patient. */
   readonly testDir: string | null;
@@ -270,7 +272,7 @@ export interface MeasuredResult {
 
 export type FinetuneResult = ClassificationResult | MeasuredResult;
 
-/** What is drawn over an image, in pixels of the cached square. */
+/** What is drawn over an image or a volume, in pixels of the cached square or voxels of the cached grid. */
 export type CaseShapes =
   | {
       readonly kind: "classes";
@@ -309,7 +311,9 @@ export type CaseShapes =
 export interface Saliency {
   /** Patches along a side. */
   readonly grid: number;
-  /** -1 to 1, row by row. */
+  /** Layers of patches: 1 for images. */
+  readonly layers: number;
+  /** -1 to 1, layer by layer, row by row. */
   readonly values: Float32Array;
 }
 
@@ -321,7 +325,11 @@ export interface Case {
   /** 0 to 1. */
   readonly goodness: number;
   readonly sizePx: number;
-  /** 8-bit grey, row-major. */
+  /** Slices of a volume, from the feet up; 1 for images. */
+  readonly depthPx: number;
+  /** From slice to slice, in units of the distance from pixel to pixel; 1 for images. */
+  readonly sliceStep: number;
+  /** 8-bit grey, slice after slice, row-major. */
   readonly pixels: Uint8Array;
   readonly shapes: CaseShapes;
 }

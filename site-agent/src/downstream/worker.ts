@@ -48,9 +48,9 @@ async function withSets<Set, Result>(
 }
 
 async function run(request: FinetuneRequest, signal: AbortSignal): Promise<FinetuneOutcome> {
-  const { task, model, encoders, options } = request;
+  const { task, model, volume = null, encoders, options } = request;
   const engine = await createEngine(request.engine);
-  const common = { engine, model, encoders, options };
+  const common = { engine, model, volume, encoders, options };
   const config = vitConfig(model);
   const report = async (progress: FinetuneProgress): Promise<void> => {
     send({ progress });
@@ -80,7 +80,7 @@ async function run(request: FinetuneRequest, signal: AbortSignal): Promise<Finet
       );
     case "segmentation":
       return withSets(request, openMasked, closeMasked, (train, test) => {
-        const kind = masksAsLabels(train, config, options.head);
+        const kind = masksAsLabels(train, config, options.head, volume);
         return compareEncoders(kind, { ...common, train, test }, report, signal);
       });
     case "localization":

@@ -73,13 +73,14 @@ gpuTests(() => {
 
   it("fine-tunes a classifier as the CPU does, and infers with it", async () => {
     const config: VitConfig = { imagePx: 16, patchPx: 4, channels: 1, width: 32, depth: 1, heads: 2 };
-    const options = { config, classes: 2, cachePx: 20, batchSize: 4 };
+    const cached = { sizePx: 20, depthPx: 1 };
+    const options = { config, classes: 2, cached, batchSize: 4 };
     const optimizer = { ...ADAMW, clipGlobalNorm: 1 };
     const weights = Float32Array.of(
       ...initialWeights(vitParameters(config), 1),
       ...initialClassifierHead(config, 2, 1),
     );
-    const views = viewArrays(config, 20, toyImages(4, 20), wholeImages(20, 4));
+    const views = viewArrays(config, cached, toyImages(4, 20), wholeImages(cached, 4));
     const targets = {
       targets: Float32Array.of(1, 0, 0, 1, 1, 0, 0, 1),
       weights: Float32Array.of(1, 1, 2, 1),

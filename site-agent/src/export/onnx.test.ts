@@ -39,12 +39,11 @@ describe("the encoder as ONNX", () => {
     const pixels = Uint8Array.from({ length: images * imagePx ** 2 * channels }, () => random.below(256));
 
     const engine = await createEngine({ threads: 1, device: "cpu" });
-    const inference = await engine.compileInference(
-      featureInference({ config, cachePx: imagePx, batchSize: images }),
-    );
+    const cached = { sizePx: imagePx, depthPx: 1 };
+    const inference = await engine.compileInference(featureInference({ config, cached, batchSize: images }));
     await inference.writeWeights(written.values);
     const { features: expected = new Float32Array() } = await inference.run(
-      viewArrays(config, imagePx, pixels, wholeImages(imagePx, images)),
+      viewArrays(config, cached, pixels, wholeImages(cached, images)),
     );
     await inference.dispose();
 

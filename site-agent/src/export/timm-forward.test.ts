@@ -136,13 +136,10 @@ describe("features of the exported encoder", () => {
     );
 
     const engine = await createEngine({ threads: 1, device: "cpu" });
-    const inference = await engine.compileInference(
-      featureInference({ config, cachePx: imagePx, batchSize: 1 }),
-    );
+    const cached = { sizePx: imagePx, depthPx: 1 };
+    const inference = await engine.compileInference(featureInference({ config, cached, batchSize: 1 }));
     await inference.writeWeights(values);
-    const { features = [] } = await inference.run(
-      viewArrays(config, imagePx, pixels, wholeImages(imagePx, 1)),
-    );
+    const { features = [] } = await inference.run(viewArrays(config, cached, pixels, wholeImages(cached, 1)));
     await inference.dispose();
     expect(features).toHaveLength(width);
     expected.forEach((value, i) => {

@@ -57,7 +57,7 @@ export function patchLength({
   return (volume?.patchDepthPx ?? 1) * patchPx * patchPx * channels;
 }
 
-/** @throws model.of-volumes: timm's network and the heads of downstream tasks take images alone */
+/** @throws model.of-volumes: timm's network and the head for boxes take images alone */
 export function assertOfImages({ volume }: Pick<VitConfig, "volume">): void {
   if (volume !== undefined) throw new ConsiliumError("model.of-volumes");
 }

@@ -44,7 +44,8 @@ const TIMEOUT_MS = 20_000;
 /** @throws ingest.folder-missing, manifest.mismatch, engine.*; the signal's reason */
 export async function* predictFolder(options: PredictOptions): AsyncGenerator<Predicted, void> {
   const { folder, secret, cachePx, profile, config, trained, checkpoint, engine, threads, signal } = options;
-  const network = trainedNetwork(trained, checkpoint, { config, cachePx, batchSize: BATCH });
+  const cached = { sizePx: cachePx, depthPx: 1 };
+  const network = trainedNetwork(trained, checkpoint, { config, cached, batchSize: BATCH });
   const inference = await engine.compileInference(network.definition);
   const pool = new ReadPool({
     secret,

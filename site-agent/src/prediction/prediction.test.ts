@@ -188,7 +188,11 @@ describe("a folder", () => {
       await writeFile(path.join(images, name), await writeDicom(syntheticImage({ rows: 20, columns: 40 })));
     await writeFile(path.join(images, "c.txt"), "no image");
     const encoder = initialWeights(vitParameters(config), 1);
-    const { parameters } = taskInference(trained, { config, cachePx, batchSize: 1 });
+    const { parameters } = taskInference(trained, {
+      config,
+      cached: { sizePx: cachePx, depthPx: 1 },
+      batchSize: 1,
+    });
     const values = concatenate([encoder, heads[trained.task]()]);
     const checkpoint = { manifest: manifestOf(parameters), values };
     const engine = await createEngine({ threads: 1, device: "cpu" });

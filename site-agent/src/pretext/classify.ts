@@ -32,7 +32,7 @@ import {
   type CachedBox,
   type CropInputs,
   type Input,
-} from "./crop-inputs.ts";
+} from "../model/crop-inputs.ts";
 import { allShared } from "./sharing.ts";
 import type { PretextTask } from "./types.ts";
 

@@ -8,7 +8,14 @@ import type { InferenceDefinition, InputArrays } from "../engine/types.ts";
 import { standardise } from "../model/images.ts";
 import { patchCount, vitConfig } from "../model/sizes.ts";
 import { encode, vitParameters } from "../model/vit.ts";
-import { cropArrays, cropInputs, randomCrops, seen, type CachedBox, type CropInputs } from "./crop-inputs.ts";
+import {
+  cropArrays,
+  cropInputs,
+  randomCrops,
+  seen,
+  type CachedBox,
+  type CropInputs,
+} from "../model/crop-inputs.ts";
 import { pooled } from "./projector.ts";
 
 const VIEWS = 2;

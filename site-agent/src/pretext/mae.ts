@@ -48,7 +48,7 @@ import {
   type CropInputs,
   type Input,
   type VolumeCropInputs,
-} from "./crop-inputs.ts";
+} from "../model/crop-inputs.ts";
 import { allShared } from "./sharing.ts";
 import type { PretextTask } from "./types.ts";
 

@@ -31,7 +31,7 @@ import {
   type CachedBox,
   type CropInputs,
   type Input,
-} from "./crop-inputs.ts";
+} from "../model/crop-inputs.ts";
 import { bend, CURVE_LENGTH, randomBezierCurve, STRAIGHT } from "./curves.ts";
 import { paintedPixels, shuffledPixels, type PixelBox } from "./distortions.ts";
 import { judged, maeLoss } from "./mae.ts";

@@ -20,7 +20,7 @@ import {
   type CachedBox,
   type CropInputs,
   type Input,
-} from "./crop-inputs.ts";
+} from "../model/crop-inputs.ts";
 import { bend, CURVE_LENGTH, randomGammaCurve } from "./curves.ts";
 
 export type ViewSettings = Pick<

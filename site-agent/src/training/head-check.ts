@@ -12,7 +12,7 @@ import { FEWEST_LABELLED } from "../downstream/label-scores.ts";
 import type { ProbeAnswers } from "../downstream/probe-scores.ts";
 import type { Engine, Inference } from "../engine/types.ts";
 import { classDefinition, wholeArrays, type ClassifySettings } from "../pretext/classify.ts";
-import type { CropInputs } from "../pretext/crop-inputs.ts";
+import type { CropInputs } from "../model/crop-inputs.ts";
 import { filled, LOOK_BATCH, lookBatches, spread } from "./look-batches.ts";
 
 export class HeadCheck {

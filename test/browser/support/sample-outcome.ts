@@ -56,7 +56,11 @@ export function classificationOutcome(): FinetuneOutcome {
         said: "normal",
         truth: "viral_pneumonia",
         probability: 0.2,
-        saliency: { grid: 8, values: Float32Array.from({ length: 64 }, () => 2 * random.uniform() - 1) },
+        saliency: {
+          grid: 8,
+          layers: 1,
+          values: Float32Array.from({ length: 64 }, () => 2 * random.uniform() - 1),
+        },
       })),
     },
     maps: mapsOf(CLASSES),
@@ -117,6 +121,8 @@ const cases = (shapes: () => CaseShapes): Case[] =>
     choice: i < 4 ? "worst" : "typical",
     goodness: i / 6,
     sizePx: 32,
+    depthPx: 1,
+    sliceStep: 1,
     pixels: Uint8Array.from({ length: 32 * 32 }, () => 256 * random.uniform()),
     shapes: shapes(),
   }));

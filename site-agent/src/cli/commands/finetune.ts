@@ -120,7 +120,7 @@ and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). E
     const engine = await chooseEngine(options, output);
     const { finetuneInThread } = await import("../../downstream/thread.ts");
     const { finetuneOptions } = await import("../../downstream/finetune-defaults.ts");
-    const defaults = finetuneOptions(task);
+    const defaults = finetuneOptions(task, plan.model.dimensions);
     const { settings } = defaults;
     const modes = modesFor(options, plan, encoders, defaults.modes);
     const released = modes.includes("released") ? taughtIn(plan) : null;
@@ -128,6 +128,7 @@ and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). E
       {
         task,
         model: plan.model,
+        volume: plan.volume,
         trainDir,
         testDir,
         encoders,

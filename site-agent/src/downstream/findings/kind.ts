@@ -34,7 +34,7 @@ export function findingsAsLabels(
       detail: "(no finding is there on one image and known not to be there on another)",
     });
   }
-  const cachePx = train.cache.sizePx;
+  const cached = train.cache;
   const spoken = new Map<Findings, ReadonlySet<string>>();
   const truthIn = ({ cache, findings }: FindingsSet, index: number): Truth => {
     const ofSet = spoken.get(findings) ?? namesIn(findings);
@@ -50,8 +50,8 @@ export function findingsAsLabels(
     headParameters: headParameters(config, names.length),
     initialHead: (seed) => initialClassifierHead(config, names.length, seed),
     trainStep: (batchSize, parameters, optimizer) =>
-      findingsTrainStep({ config, cachePx, batchSize }, names.length, parameters, optimizer),
-    inference: (batchSize, parameters) => findingsInference({ config, cachePx, batchSize }, parameters),
+      findingsTrainStep({ config, cached, batchSize }, names.length, parameters, optimizer),
+    inference: (batchSize, parameters) => findingsInference({ config, cached, batchSize }, parameters),
     batches: (set, fitted) => {
       const truths = fitted.map(({ index }) => truthIn(set, index));
       const rows = labelWeights(truths, balanceClasses);
@@ -65,7 +65,7 @@ export function findingsAsLabels(
         const pixels = readImages(set.cache, indices, config.channels);
         const own = indices.map((index) => labels.get(index));
         return {
-          ...viewArrays(config, cachePx, pixels, crops),
+          ...viewArrays(config, cached, pixels, crops),
           targets: Float32Array.from(own.flatMap((each) => each?.truth.map(target) ?? [])),
           weights: Float32Array.from(own.flatMap((each) => each?.weights ?? [])),
         };

@@ -60,6 +60,7 @@ export function boxesAsLabels(
   config: VitConfig,
 ): LabelKind<BoxedSet, LocalizationInputs, Located> {
   const patches = patchCount(config);
+  const cached = { sizePx: cachePx, depthPx: 1 };
   const whole = wholeImage(cachePx);
   const judge = (
     set: BoxedSet,
@@ -85,7 +86,7 @@ export function boxesAsLabels(
       parameters,
       optimizer,
       inputs: {
-        ...viewInputs({ config, cachePx, batchSize }),
+        ...viewInputs({ config, cached, batchSize }),
         heat: { shape: [batchSize, patches, classes.length], dtype: "float32" },
         boxes: { shape: [batchSize, patches, 4], dtype: "float32" },
         nearness: { shape: [batchSize, patches], dtype: "float32" },
@@ -94,7 +95,7 @@ export function boxesAsLabels(
         loss: localizationLoss(locate(weights, seeImages(inputs), config), inputs),
       }),
     }),
-    inference: (batchSize, parameters) => localizationInference({ config, cachePx, batchSize }, parameters),
+    inference: (batchSize, parameters) => localizationInference({ config, cached, batchSize }, parameters),
     batches: (set) => (images, crops) => {
       const indices = images.map(({ index }) => index);
       const heat = new Float32Array(images.length * patches * classes.length);
@@ -108,7 +109,7 @@ export function boxesAsLabels(
         nearness.set(targets.nearness, i * targets.nearness.length);
       }
       const pixels = readImages(set.cache, indices, config.channels);
-      return { ...viewArrays(config, cachePx, pixels, crops), heat, boxes, nearness };
+      return { ...viewArrays(config, cached, pixels, crops), heat, boxes, nearness };
     },
     judge,
     statistics: (judged) => ({

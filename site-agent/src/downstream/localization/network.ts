@@ -9,7 +9,7 @@ import type { Tensor } from "@tensorflow/tfjs-core";
 import { gelu, linear } from "../../engine/nn.ts";
 import * as tf from "../../engine/tf.ts";
 import type { Parameter, ParameterTensors } from "../../engine/types.ts";
-import { gridSize, patchCount, type VitConfig } from "../../model/sizes.ts";
+import { assertOfImages, gridSize, patchCount, type VitConfig } from "../../model/sizes.ts";
 import { apply, encode, linearParameters } from "../../model/vit.ts";
 import { initialHead } from "../layers.ts";
 
@@ -24,7 +24,10 @@ const NEARNESS = 4;
 /** Weight of the boxes' loss beside that of the heat map. */
 const BOX_WEIGHT = 2;
 
-export function localizationParameters({ width }: VitConfig, classes: number): readonly Parameter[] {
+/** @throws model.of-volumes: boxes are of images */
+export function localizationParameters(config: VitConfig, classes: number): readonly Parameter[] {
+  assertOfImages(config);
+  const { width } = config;
   return [
     ...linearParameters("head.hidden", width, width),
     ...linearParameters("head.heat", width, classes),

@@ -4,6 +4,7 @@ import { MODE_TEXT, ORIGIN_TEXT } from "../describe.ts";
 import type { Case, CaseShapes, Exemplar, Saliency } from "../types.ts";
 import { section, words } from "./names.ts";
 import { heat, overlay } from "./overlay.ts";
+import { picturesOf } from "./planes.ts";
 
 export function caseSections({ from, mode, cases }: Exemplar): readonly Markup[] {
   const who = `${ORIGIN_TEXT[from]}, ${MODE_TEXT[mode]}, first seed`;
@@ -11,15 +12,17 @@ export function caseSections({ from, mode, cases }: Exemplar): readonly Markup[]
     const shown = cases.filter((each) => each.choice === choice);
     if (shown.length === 0) return [];
     const explained = shown.some(({ shapes }) => saliencyOf(shapes) !== null);
+    const ofVolumes = shown.some(({ depthPx }) => depthPx > 1);
     return [
       section(
         choice === "worst" ? "The worst cases" : "In the middle",
         markup`<p class="note">${choice === "worst" ? "Is the network wrong, or the label, or the image? " : ""}${who}. Keys are this site's pseudonyms.
-          ${explained ? "Beside each image: which patches spoke for what was said, or for the finding that is named (orange) and which against it (blue), compared with an evenly grey image (integrated gradients). It shows what moved the network, not that it was right to." : null}</p>`,
+          ${explained ? "Beside each image: which patches spoke for what was said, or for the finding that is named (orange) and which against it (blue), compared with an evenly grey image (integrated gradients). It shows what moved the network, not that it was right to." : null}
+          ${ofVolumes ? "Of each volume an axial, a coronal and a sagittal slice: where masks differ most, else through the middle; of what moved the network the layer that told most, and the axial slice in its middle." : null}</p>`,
         shown.every(({ shapes }) => shapes.kind === "classes" || shapes.kind === "finding")
           ? null
           : markup`<ul class="legend key"><li class="said"><span>said</span></li><li class="truth"><span>labelled</span></li></ul>`,
-        markup`<ul class="cases${explained ? " pairs" : ""}">${shown.map((each, i) => markup`<li>${figure(each, i + 1)}</li>`)}</ul>`,
+        markup`<ul class="cases${explained || ofVolumes ? " pairs" : ""}">${shown.map((each, i) => markup`<li>${figure(each, i + 1)}</li>`)}</ul>`,
       ),
     ];
   });
@@ -29,8 +32,14 @@ function figure(each: Case, number: number): Markup {
   const name = `${each.choice} case ${number}`;
   const { shapes } = each;
   const saliency = saliencyOf(shapes);
-  return markup`<figure><div class="views">${overlay(each, name)}${
-    saliency === null ? null : heat(each, saliency, `${name}: what spoke for ${askedOf(shapes)}`)
+  const pictures = picturesOf(each);
+  const [first] = pictures;
+  return markup`<figure><div class="views${pictures.length > 1 ? " planes" : ""}">${pictures.map((picture) =>
+    overlay(picture, shapes, picture.plane === null ? name : `${name}, ${picture.plane}`),
+  )}${
+    saliency === null || first === undefined
+      ? null
+      : heat(first, saliency, `${name}: what spoke for ${askedOf(shapes)}`)
   }</div>
     <figcaption><strong>${caption(each)}</strong><br><code>${each.image.slice(0, 12)}</code></figcaption>
   </figure>`;

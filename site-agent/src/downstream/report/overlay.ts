@@ -2,17 +2,24 @@
 import { markup, type Markup } from "@consilium/shared/page/markup";
 import { encode } from "fast-png";
 import type { Rectangle } from "../localization/rectangles.ts";
-import type { Case, Saliency } from "../types.ts";
+import type { MaskSize } from "../segmentation/overlap.ts";
+import type { CaseShapes, Saliency } from "../types.ts";
+import { tellingLayer, type Picture } from "./planes.ts";
 
-/** Truth is drawn first and dashed, so that both can be seen where they agree. */
-export function overlay({ pixels, sizePx, shapes }: Case, label: string): Markup {
-  return markup`<svg class="case" viewBox="0 0 ${sizePx} ${sizePx}" role="img" aria-label="${label}">
-    <image href="${picture(pixels, sizePx)}" width="${sizePx}" height="${sizePx}"/>
+/** Truth is drawn last and dashed, so that both can be seen where they agree. */
+export function overlay(picture: Picture, shapes: CaseShapes, label: string): Markup {
+  const { cut, columns: width, rows: height } = picture;
+  const draw = (mask: Uint8Array, className: string): Markup =>
+    markup`<path class="${className}" d="${outlinePath(cut(mask), { width, height })}"/>`;
+  return frameOf(
+    picture,
+    label,
+    markup`${greyOf(picture)}
     ${
       shapes.kind === "masks"
         ? [
-            ...shapes.said.map((mask) => outline(mask, sizePx, "said")),
-            ...shapes.truth.map((mask) => outline(mask, sizePx, "truth")),
+            ...shapes.said.map((mask) => draw(mask, "said")),
+            ...shapes.truth.map((mask) => draw(mask, "truth")),
           ]
         : null
     }
@@ -20,38 +27,49 @@ export function overlay({ pixels, sizePx, shapes }: Case, label: string): Markup
       shapes.kind === "boxes"
         ? [...shapes.said.map((box) => frame(box, "said")), ...shapes.truth.map((box) => frame(box, "truth"))]
         : null
-    }
-  </svg>`;
+    }`,
+  );
 }
 
-/** The image, darkened, under what spoke for the class (orange) and against it (blue); the browser smooths from patch to patch. */
+/** Stretched to the proportions of the body. */
+const frameOf = ({ columns, rows, pixelHeight }: Picture, label: string, content: Markup): Markup =>
+  markup`<svg class="case" viewBox="0 0 ${columns} ${rounded(rows * pixelHeight)}" role="img" aria-label="${label}">${
+    pixelHeight === 1 ? content : markup`<g transform="scale(1 ${rounded(pixelHeight)})">${content}</g>`
+  }</svg>`;
+
+const rounded = (value: number): number => Math.round(value * 1000) / 1000;
+
+/**
+ * The image, darkened, under what spoke for the class (orange) and against it (blue), of volumes in the layer that told most; the
+ * browser smooths from patch to patch.
+ */
 const FOR = [255, 157, 66] as const;
 const AGAINST = [79, 168, 255] as const;
 
-export function heat({ pixels, sizePx }: Case, { grid, values }: Saliency, label: string): Markup {
-  const lights = new Uint8Array(4 * values.length);
-  for (const [i, value] of values.entries()) {
+export function heat(picture: Picture, saliency: Saliency, label: string): Markup {
+  const { grid } = saliency;
+  const { map } = tellingLayer(saliency);
+  const lights = new Uint8Array(4 * map.length);
+  for (const [i, value] of map.entries()) {
     lights.set([...(value > 0 ? FOR : AGAINST), Math.round(200 * Math.abs(value))], 4 * i);
   }
-  return markup`<svg class="case" viewBox="0 0 ${sizePx} ${sizePx}" role="img" aria-label="${label}">
-    <image class="under" href="${picture(pixels, sizePx)}" width="${sizePx}" height="${sizePx}"/>
-    <image href="${png(lights, grid, 4)}" width="${sizePx}" height="${sizePx}"/>
-  </svg>`;
+  const { columns, rows } = picture;
+  const lit = markup`<image href="${png(lights, { width: grid, height: grid }, 4)}" width="${columns}" height="${rows}"/>`;
+  return frameOf(picture, label, markup`${greyOf(picture, "under")}${lit}`);
 }
 
-const outline = (mask: Uint8Array, sizePx: number, className: string): Markup =>
-  markup`<path class="${className}" d="${outlinePath(mask, sizePx)}"/>`;
-
 /** The borders between inside and outside, straight runs as one stroke each. */
-export function outlinePath(mask: Uint8Array, sizePx: number): string {
+export function outlinePath(mask: Uint8Array, { width, height }: MaskSize): string {
   const inside = (x: number, y: number): boolean =>
-    x >= 0 && y >= 0 && x < sizePx && y < sizePx && mask[y * sizePx + x] !== 0;
+    x >= 0 && y >= 0 && x < width && y < height && mask[y * width + x] !== 0;
   const strokes: string[] = [];
-  for (let line = 0; line <= sizePx; line++) {
-    for (const [start, length] of runs(sizePx, (x) => inside(x, line - 1) !== inside(x, line))) {
+  for (let line = 0; line <= height; line++) {
+    for (const [start, length] of runs(width, (x) => inside(x, line - 1) !== inside(x, line))) {
       strokes.push(`M${start} ${line}h${length}`);
     }
-    for (const [start, length] of runs(sizePx, (y) => inside(line - 1, y) !== inside(line, y))) {
+  }
+  for (let line = 0; line <= width; line++) {
+    for (const [start, length] of runs(height, (y) => inside(line - 1, y) !== inside(line, y))) {
       strokes.push(`M${line} ${start}v${length}`);
     }
   }
@@ -72,9 +90,10 @@ function frame({ left, top, right, bottom }: Rectangle, className: string): Mark
   return markup`<rect class="${className}" x="${x ?? 0}" y="${y ?? 0}" width="${Math.max(0, width ?? 0)}" height="${Math.max(0, height ?? 0)}"/>`;
 }
 
-const picture = (pixels: Uint8Array, sizePx: number): string => png(pixels, sizePx, 1);
+const greyOf = ({ pixels, columns: width, rows: height }: Picture, className = "grey"): Markup =>
+  markup`<image class="${className}" href="${png(pixels, { width, height }, 1)}" width="${width}" height="${height}" preserveAspectRatio="none"/>`;
 
-function png(data: Uint8Array, sidePx: number, channels: 1 | 4): string {
-  const bytes = encode({ width: sidePx, height: sidePx, data, channels, depth: 8 });
+function png(data: Uint8Array, { width, height }: MaskSize, channels: 1 | 4): string {
+  const bytes = encode({ width, height, data, channels, depth: 8 });
   return `data:image/png;base64,${Buffer.from(bytes).toString("base64")}`;
 }

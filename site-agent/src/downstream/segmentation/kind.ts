@@ -1,17 +1,26 @@
 /** Masks as labels. Image and mask are cropped by the same matrices, inside the compiled step. */
 import { ConsiliumError } from "@consilium/shared/errors";
+import type { Plan } from "@consilium/shared/plan";
 import type { CachedImages } from "../../dataset/cache.ts";
-import { cropMatrices, wholeImage } from "../../dataset/crops.ts";
 import type { MaskSet } from "../../dataset/masks.ts";
 import { readImages } from "../../dataset/batches.ts";
 import * as tf from "../../engine/tf.ts";
 import type { InferenceDefinition, Parameter } from "../../engine/types.ts";
 import { placeInSquare } from "../../ingest/resize.ts";
-import { cropImages } from "../../model/images.ts";
+import { cropArrays, seen, type CachedBox } from "../../model/crop-inputs.ts";
+import { cropImages, cropVolumes } from "../../model/images.ts";
 import type { VitConfig } from "../../model/sizes.ts";
 import { mayFlip, type LabelKind } from "../label-kind.ts";
 import type { Statistic } from "../metrics.ts";
-import { seeImages, viewArrays, viewInputs, type ViewInputs, type ViewOptions } from "../views.ts";
+import {
+  seeImages,
+  sliceStepOf,
+  viewArrays,
+  viewInputs,
+  wholeImages,
+  type ViewInputs,
+  type ViewOptions,
+} from "../views.ts";
 import {
   initialSegmentationHead,
   segment,
@@ -27,20 +36,20 @@ export interface MaskedSet {
 }
 
 interface SegmentationInputs extends ViewInputs {
-  /** Coverage by each class, 0 to 255, [N, cachePx, cachePx, C]. */
+  /** Coverage by each class, 0 to 255, as the images lie but for the channels: [.., C]. */
   readonly masks: { readonly shape: readonly number[]; readonly dtype: "uint8" };
 }
 
 /** One test image, by class; null where neither mask has a pixel. */
 export interface JudgedMasks {
   readonly dice: readonly (number | null)[];
-  /** In pixels of the original. */
+  /** In pixels of the original, of volumes in millimetres. */
   readonly hd95: readonly (number | null)[];
 }
 
 /**
- * `probabilities` of each class in each pixel of the cached square, [N, cachePx, cachePx, C]. Where the classes allow it, the mean
- * of what is said of the image and of its mirror image.
+ * `probabilities` of each class in each pixel of what is cached: [N, cachePx, cachePx, C], slices of a volume below each other. Where
+ * the classes allow it, the mean of what is said of the image and of its mirror image.
  */
 export function segmentationInference(
   options: ViewOptions,
@@ -48,7 +57,7 @@ export function segmentationInference(
   classes: readonly string[],
   parameters: readonly Parameter[],
 ): InferenceDefinition<ViewInputs> {
-  const { config, cachePx } = options;
+  const { config, cached } = options;
   return {
     parameters,
     inputs: viewInputs(options),
@@ -58,12 +67,12 @@ export function segmentationInference(
       const probabilities = mayFlip(classes)
         ? tf.div(tf.add(say(images), mirror(say(mirror(images)))), 2)
         : say(images);
-      return { probabilities: enlarge(probabilities, cachePx) };
+      return { probabilities: enlarge(probabilities, config, cached) };
     },
   };
 }
 
-/** Left to right, [N, height, width, C]. */
+/** Left to right, [N, height, width, C], also of slices below each other. */
 const mirror = (images: tf.Tensor): tf.Tensor => tf.reverse(images, 2);
 
 /** Half covered, and half sure. */
@@ -71,16 +80,17 @@ const COVERED = 128;
 export const SURE = 0.5;
 
 export function masksAsLabels(
-  { masks, cache }: MaskedSet,
+  { masks, cache: cached }: MaskedSet,
   config: VitConfig,
   head: SegmentationHead,
+  volume: Plan["volume"] = null,
 ): LabelKind<MaskedSet, SegmentationInputs, JudgedMasks> {
   const { classes } = masks;
-  const cachePx = cache.sizePx;
+  const hd95Name = volume === null ? "hd95" : "hd95_mm";
   return {
     task: "segmentation",
     classes,
-    measures: ["dice", "hd95"],
+    measures: ["dice", hd95Name],
     flips: mayFlip(classes),
     labelled: (set) =>
       set.cache.records.flatMap(({ image, patient }, index) =>
@@ -92,20 +102,23 @@ export function masksAsLabels(
       parameters,
       optimizer,
       inputs: {
-        ...viewInputs({ config, cachePx, batchSize }),
-        masks: { shape: [batchSize, cachePx, cachePx, classes.length], dtype: "uint8" },
+        ...viewInputs({ config, cached, batchSize }),
+        masks: {
+          shape: [batchSize, cached.depthPx * cached.sizePx, cached.sizePx, classes.length],
+          dtype: "uint8",
+        },
       },
       loss: (weights, inputs) => {
-        const coverage = tf.div(cropImages(inputs.masks, inputs.cropRows, inputs.cropColumns), 255);
+        const coverage = tf.div(seen({ ...inputs, images: inputs.masks }), 255);
         return { loss: segmentationLoss(segment(weights, seeImages(inputs), config, head), coverage) };
       },
     }),
     inference: (batchSize, parameters) =>
-      segmentationInference({ config, cachePx, batchSize }, head, classes, parameters),
+      segmentationInference({ config, cached, batchSize }, head, classes, parameters),
     batches: (set) => (images, crops) => ({
       ...viewArrays(
         config,
-        cachePx,
+        cached,
         readImages(
           set.cache,
           images.map(({ index }) => index),
@@ -122,28 +135,25 @@ export function masksAsLabels(
     judge: (set, image, { probabilities = new Float32Array() }) => {
       const truth = planes(readMasks(set, classes, [image.index]), classes.length, COVERED);
       const said = planes(probabilities, classes.length, SURE);
-      const { rows = cachePx, columns = cachePx } = set.cache.records[image.index] ?? {};
-      const place = placeInSquare(rows, columns, cachePx);
-      const cut = (mask: Uint8Array): Uint8Array => cutOut(mask, cachePx, place);
-      const originalPx = Math.max(rows, columns) / cachePx;
+      const { cut, size, unit } = judgedPart(set.cache, image.index, volume);
       const pairs = classes.map((_, c) => [cut(said[c] ?? EMPTY), cut(truth[c] ?? EMPTY)] as const);
       return {
         dice: pairs.map(([a, b]) => dice(a, b)),
         hd95: pairs.map(([a, b]) => {
-          const pixels = hd95(a, b, place);
-          return pixels === null ? null : pixels * originalPx;
+          const pixels = hd95(a, b, size);
+          return pixels === null ? null : pixels * unit;
         }),
       };
     },
     statistics: (judged) => ({
       dice: meanOverClasses(judged.map((each) => each.dice)),
-      hd95: meanOverClasses(judged.map((each) => each.hd95)),
+      [hd95Name]: meanOverClasses(judged.map((each) => each.hd95)),
       ...(classes.length === 1
         ? {}
         : Object.fromEntries(
             classes.flatMap((name, c) => [
               [`dice ${name}`, meanOverClasses(judged.map((each) => [each.dice[c] ?? null]))],
-              [`hd95 ${name}`, meanOverClasses(judged.map((each) => [each.hd95[c] ?? null]))],
+              [`${hd95Name} ${name}`, meanOverClasses(judged.map((each) => [each.hd95[c] ?? null]))],
             ]),
           )),
     }),
@@ -165,18 +175,50 @@ export function masksAsLabels(
 
 const EMPTY = new Uint8Array();
 
-/** Bilinear, to the side of the cached images, where the labels are. */
-function enlarge(maps: tf.Tensor, cachePx: number): tf.Tensor {
-  const [batch = 0, size = 0] = maps.shape;
-  if (size === cachePx) return maps;
-  const { rows, columns } = cropMatrices([wholeImage(size)], size, cachePx);
-  const everywhere = (matrix: Float32Array): tf.Tensor =>
-    tf.tile(tf.tensor(matrix, [1, cachePx, size]), [batch, 1, 1]);
-  return cropImages(maps, everywhere(rows), everywhere(columns));
+/** Linear between pixels, to what is cached, where the labels are. */
+function enlarge(maps: tf.Tensor, { imagePx, volume }: VitConfig, { sizePx, depthPx }: CachedBox): tf.Tensor {
+  const [batch = 0] = maps.shape;
+  const from = { sizePx: imagePx, depthPx: volume?.depthPx ?? 1 };
+  if (from.sizePx === sizePx && from.depthPx === depthPx) return maps;
+  // The cached square is what the network would have to see.
+  const to = { imagePx: sizePx, ...(volume === undefined ? {} : { volume: { ...volume, depthPx } }) };
+  const matrices = cropArrays(to, from, wholeImages(from, 1));
+  const everywhere = (matrix: Float32Array, places: number, source: number): tf.Tensor =>
+    tf.tile(tf.tensor(matrix, [1, places, source]), [batch, 1, 1]);
+  const rows = everywhere(matrices.cropRows, sizePx, imagePx);
+  const columns = everywhere(matrices.cropColumns, sizePx, imagePx);
+  if (!("cropSlices" in matrices)) return cropImages(maps, rows, columns);
+  return cropVolumes(maps, everywhere(matrices.cropSlices, depthPx, from.depthPx), rows, columns);
+}
+
+interface JudgedPart {
+  readonly cut: (mask: Uint8Array) => Uint8Array;
+  readonly size: MaskSize;
+  /** Of distances: pixels of the original, or millimetres, in a pixel of what is cached. */
+  readonly unit: number;
+}
+
+/** What masks are compared on: the part of the cached square that the image covers, or all of a volume's grid. */
+function judgedPart(
+  { records, sizePx, depthPx }: CachedImages,
+  index: number,
+  volume: Plan["volume"],
+): JudgedPart {
+  if (volume !== null) {
+    const size = { width: sizePx, height: sizePx, depth: depthPx, sliceStep: sliceStepOf(volume) };
+    return { cut: (mask) => mask, size, unit: volume.pixelSpacingMm };
+  }
+  const { rows = sizePx, columns = sizePx } = records[index] ?? {};
+  const place = placeInSquare(rows, columns, sizePx);
+  return {
+    cut: (mask) => cutOut(mask, sizePx, place),
+    size: { width: place.width, height: place.height },
+    unit: Math.max(rows, columns) / sizePx,
+  };
 }
 
 /**
- * The masks of these classes, whatever else the set has: uint8 [indices.length, cachePx, cachePx, C].
+ * The masks of these classes, whatever else the set has: uint8 [indices.length, slices, rows, columns, C] of what is cached.
  * @throws labels.too-few if the set knows nothing of a class
  */
 function readMasks(
@@ -184,7 +226,7 @@ function readMasks(
   classes: readonly string[],
   indices: readonly number[],
 ): Uint8Array {
-  const places = cache.sizePx ** 2;
+  const places = cache.depthPx * cache.sizePx ** 2;
   const from = classes.map((name) => masks.classes.indexOf(name));
   const missing = classes.filter((_, c) => from[c] === -1);
   if (missing.length > 0) {

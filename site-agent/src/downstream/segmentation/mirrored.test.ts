@@ -9,6 +9,7 @@ import { segmentationParameters } from "./network.ts";
 
 const config: VitConfig = { imagePx: 8, patchPx: 4, channels: 1, width: 8, depth: 1, heads: 2 };
 const sizePx = 8;
+const cached = { sizePx, depthPx: 1 };
 
 /** Rows of a picture turned left to right. */
 const mirrored = (values: Uint8Array | Float32Array): number[] =>
@@ -17,13 +18,13 @@ const mirrored = (values: Uint8Array | Float32Array): number[] =>
 async function ask(classes: readonly string[], picture: Uint8Array): Promise<Float32Array> {
   const parameters = [...encoderParameters(config, 1), ...segmentationParameters(config, "linear", 1)];
   const engine = await createEngine({ threads: 1, device: "cpu" });
-  const options = { config, cachePx: sizePx, batchSize: 1 };
+  const options = { config, cached, batchSize: 1 };
   const inference = await engine.compileInference(
     segmentationInference(options, "linear", classes, parameters),
   );
   await inference.writeWeights(initialHead(parameters, { stdDev: () => 0.5, bias: () => 0.1 }, 3));
   const { probabilities = new Float32Array() } = await inference.run(
-    viewArrays(config, sizePx, picture, wholeImages(sizePx, 1)),
+    viewArrays(config, cached, picture, wholeImages(cached, 1)),
   );
   await inference.dispose();
   return probabilities;

@@ -1,8 +1,15 @@
-/** How well two masks agree: Dice and the Hausdorff distance's 95th percentile. Masks are row-major, not 0 is inside. */
+/**
+ * How well two masks agree: Dice and the Hausdorff distance's 95th percentile. Masks are row-major, of volumes slice after slice;
+ * not 0 is inside.
+ */
 
 export interface MaskSize {
   readonly width: number;
   readonly height: number;
+  /** Slices of a volume; 1 unless given. */
+  readonly depth?: number;
+  /** From slice to slice, in units of the distance from pixel to pixel; 1 unless given. */
+  readonly sliceStep?: number;
 }
 
 /** 2 |A and B| / (|A| + |B|) (Dice 1945), from 0 to 1. Null if both are empty: the image then says nothing of the class. */
@@ -25,20 +32,24 @@ export function dice(a: Uint8Array, b: Uint8Array): number | null {
 export function hd95(a: Uint8Array, b: Uint8Array, size: MaskSize): number | null {
   const [borderA, borderB] = [border(a, size), border(b, size)];
   if (borderA.length === 0 && borderB.length === 0) return null;
-  if (borderA.length === 0 || borderB.length === 0) return Math.hypot(size.width, size.height);
+  if (borderA.length === 0 || borderB.length === 0) return diagonal(size);
   return Math.max(directed(borderA, borderB, size), directed(borderB, borderA, size));
 }
 
-/** Places inside that have a place outside beside, above or below them; beyond the image is outside. */
-export function border(mask: Uint8Array, { width, height }: MaskSize): Int32Array {
+const diagonal = ({ width, height, depth, sliceStep = 1 }: MaskSize): number =>
+  depth === undefined ? Math.hypot(width, height) : Math.hypot(width, height, depth * sliceStep);
+
+/** Places inside that have a place outside on any side of them; beyond the image is outside. */
+export function border(mask: Uint8Array, { width, height, depth }: MaskSize): Int32Array {
   const places: number[] = [];
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const at = y * width + x;
-      if (!mask[at]) continue;
-      const edge = x === 0 || y === 0 || x === width - 1 || y === height - 1;
-      if (edge || !mask[at - 1] || !mask[at + 1] || !mask[at - width] || !mask[at + width]) places.push(at);
-    }
+  const plane = width * height;
+  for (let at = 0; at < mask.length; at++) {
+    if (!mask[at]) continue;
+    const x = at % width;
+    const y = Math.floor(at / width) % height;
+    const edge = x === 0 || y === 0 || x === width - 1 || y === height - 1;
+    const within = edge || !mask[at - 1] || !mask[at + 1] || !mask[at - width] || !mask[at + width];
+    if (within || (depth !== undefined && (!mask[at - plane] || !mask[at + plane]))) places.push(at);
   }
   return Int32Array.from(places);
 }
@@ -53,12 +64,19 @@ function directed(from: Int32Array, to: Int32Array, size: MaskSize): number {
 }
 
 /** Exact squared distance of every place to the nearest of `sources` (Felzenszwalb and Huttenlocher 2012), row-major. */
-export function squaredDistances(sources: Int32Array, { width, height }: MaskSize): Float64Array {
-  const field = new Float64Array(width * height).fill(Infinity);
+export function squaredDistances(
+  sources: Int32Array,
+  { width, height, depth = 1, sliceStep = 1 }: MaskSize,
+): Float64Array {
+  const plane = width * height;
+  const field = new Float64Array(plane * depth).fill(Infinity);
   for (const at of sources) field[at] = 0;
-  const lower = new LowerEnvelope(Math.max(width, height));
-  for (let x = 0; x < width; x++) lower.transform(field, x, width, height);
-  for (let y = 0; y < height; y++) lower.transform(field, y * width, 1, width);
+  const lower = new LowerEnvelope(Math.max(width, height, depth));
+  if (depth > 1) for (let at = 0; at < plane; at++) lower.transform(field, at, plane, depth, sliceStep);
+  for (let slice = 0; slice < depth; slice++) {
+    for (let x = 0; x < width; x++) lower.transform(field, slice * plane + x, width, height);
+    for (let y = 0; y < height; y++) lower.transform(field, slice * plane + y * width, 1, width);
+  }
   return field;
 }
 
@@ -75,11 +93,13 @@ class LowerEnvelope {
     this.#starts = new Float64Array(longest);
   }
 
-  transform(field: Float64Array, offset: number, stride: number, length: number): void {
+  /** @param step from place to place */
+  transform(field: Float64Array, offset: number, stride: number, length: number, step = 1): void {
     const [values, places, starts] = [this.#values, this.#places, this.#starts];
     let count = 0;
     for (let q = 0; q < length; q++) {
-      const value = field[offset + q * stride] ?? Infinity;
+      // In units of the step, so that places stay whole numbers.
+      const value = (field[offset + q * stride] ?? Infinity) / step ** 2;
       values[q] = value;
       if (value === Infinity) continue;
       let start = -Infinity;
@@ -98,7 +118,7 @@ class LowerEnvelope {
     for (let q = 0, k = 0; q < length; q++) {
       while (k + 1 < count && (starts[k + 1] ?? Infinity) < q) k += 1;
       const p = places[k] ?? 0;
-      field[offset + q * stride] = (q - p) ** 2 + (values[p] ?? 0);
+      field[offset + q * stride] = step ** 2 * ((q - p) ** 2 + (values[p] ?? 0));
     }
   }
 }

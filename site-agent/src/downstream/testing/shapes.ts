@@ -76,6 +76,7 @@ export function toyShapes({ images, sizePx, seed }: ShapesOptions): ToyShapes {
     masks: {
       classes: SHAPE_CLASSES,
       sizePx,
+      depthPx: 1,
       images: new Set(masks.keys()),
       read(image, out) {
         out.set(masks.get(image) ?? new Uint8Array());

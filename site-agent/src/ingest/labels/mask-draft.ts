@@ -2,28 +2,31 @@
 import { open, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { openMasks, type MaskSet } from "../../dataset/masks.ts";
-import { MaskWriter } from "../../dataset/masks-writer.ts";
+import { MaskWriter, type MaskShape } from "../../dataset/masks-writer.ts";
+
+/** Coverage of a pixel that lies in the mask as a whole. */
+const WHOLE = 255;
 
 export class MaskDraft {
   readonly #dir: string;
-  readonly #sizePx: number;
+  readonly #shape: MaskShape;
   readonly #path: string;
   readonly #file: FileHandle;
   /** Image key -> class -> place in the file. */
   readonly #places = new Map<string, Map<string, number>>();
   #count = 0;
 
-  private constructor(dir: string, sizePx: number, path: string, file: FileHandle) {
+  private constructor(dir: string, shape: MaskShape, path: string, file: FileHandle) {
     this.#dir = dir;
-    this.#sizePx = sizePx;
+    this.#shape = shape;
     this.#path = path;
     this.#file = file;
   }
 
   /** @param name tells drafts apart that are open at once */
-  static async open(dir: string, sizePx: number, name: string): Promise<MaskDraft> {
+  static async open(dir: string, shape: MaskShape, name: string): Promise<MaskDraft> {
     const path = join(dir, `masks-${name}.draft`);
-    return new MaskDraft(dir, sizePx, path, await open(path, "w+", 0o600));
+    return new MaskDraft(dir, shape, path, await open(path, "w+", 0o600));
   }
 
   lookedAt(image: string): void {
@@ -36,8 +39,9 @@ export class MaskDraft {
   }
 
   /**
-   * A second mask of one class on one image is joined with the first.
-   * @param square sizePx^2 bytes
+   * A second mask of one class on one image is joined with the first. Of a volume each covers other slices, so that parts of a voxel
+   * add up.
+   * @param square depthPx x sizePx^2 bytes
    * @returns whether there was one before
    */
   async add(image: string, label: string, square: Uint8Array): Promise<boolean> {
@@ -48,7 +52,11 @@ export class MaskDraft {
     classes?.set(label, place);
     if (before !== undefined) {
       const first = await this.#read(before);
-      for (const [i, value] of first.entries()) square[i] = Math.max(value, square[i] ?? 0);
+      const isVolume = this.#shape.depthPx > 1;
+      for (const [i, value] of first.entries()) {
+        const own = square[i] ?? 0;
+        square[i] = isVolume ? Math.min(WHOLE, value + own) : Math.max(value, own);
+      }
     }
     await this.#file.write(square, 0, square.length, place * square.length);
     return before !== undefined;
@@ -59,11 +67,12 @@ export class MaskDraft {
     const existing = await openMasks(this.#dir);
     try {
       // Masks of a cache of another size are of a cache that is gone.
-      const kept = existing?.sizePx === this.#sizePx ? existing : null;
+      const { sizePx, depthPx } = this.#shape;
+      const kept = existing?.sizePx === sizePx && existing.depthPx === depthPx ? existing : null;
       const own = [...this.#places.values()].flatMap((classes) => [...classes.keys()]);
       const classes = [...new Set([...(kept?.classes ?? []), ...own])].sort();
       const images = [...new Set([...(kept?.images ?? []), ...this.#places.keys()])].sort();
-      const writer = new MaskWriter(this.#dir, classes, this.#sizePx);
+      const writer = new MaskWriter(this.#dir, classes, this.#shape);
       try {
         for (const image of images) await writer.append(image, await this.#combine(image, classes, kept));
         await writer.finish();
@@ -82,7 +91,7 @@ export class MaskDraft {
   }
 
   async #combine(image: string, classes: readonly string[], kept: MaskSet | null): Promise<Uint8Array> {
-    const squareBytes = this.#sizePx ** 2;
+    const squareBytes = this.#squareBytes;
     const out = new Uint8Array(classes.length * squareBytes);
     if (kept?.images.has(image) === true) {
       const before = new Uint8Array(kept.classes.length * squareBytes);
@@ -98,8 +107,12 @@ export class MaskDraft {
     return out;
   }
 
+  get #squareBytes(): number {
+    return this.#shape.depthPx * this.#shape.sizePx ** 2;
+  }
+
   async #read(place: number): Promise<Uint8Array> {
-    const square = new Uint8Array(this.#sizePx ** 2);
+    const square = new Uint8Array(this.#squareBytes);
     await this.#file.read(square, 0, square.length, place * square.length);
     return square;
   }

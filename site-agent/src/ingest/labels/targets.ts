@@ -161,7 +161,7 @@ export class MaskTarget implements Target {
 
   /** @param name tells targets apart that are open at once */
   static async open(cached: Cached, dir: string, sizePx: number, name: string): Promise<MaskTarget> {
-    return new MaskTarget(cached, sizePx, await MaskDraft.open(dir, sizePx, name));
+    return new MaskTarget(cached, sizePx, await MaskDraft.open(dir, { sizePx, depthPx: 1 }, name));
   }
 
   async take(item: ImageItem): Promise<void> {

@@ -1,12 +1,12 @@
-/** Random crops of a batch as inputs of the step, of images and of volumes: what all pretext tasks begin with. */
+/** Crops of a batch as inputs of the step, of images and of volumes: what all networks begin with. */
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { cropMatrices, randomCrop, type Crop, type CropOptions } from "../dataset/crops.ts";
 import type { Random } from "../dataset/random.ts";
 import type { RecordShape } from "../dataset/types.ts";
 import { randomVolumeCrop, volumeCropMatrices, type VolumeCrop } from "../dataset/volume-crops.ts";
 import type { InputArrays, InputDtype, InputTensors } from "../engine/types.ts";
-import { cropImages, cropVolumes } from "../model/images.ts";
-import type { VitConfig } from "../model/sizes.ts";
+import { cropImages, cropVolumes } from "./images.ts";
+import type { VitConfig } from "./sizes.ts";
 
 export interface Input<Dtype extends InputDtype> {
   readonly shape: readonly number[];
@@ -58,11 +58,11 @@ export function randomCrops(
   );
 }
 
-type CropArrays = Pick<InputArrays<CropInputs>, "cropRows" | "cropColumns">;
-type VolumeCropArrays = Pick<InputArrays<VolumeCropInputs>, "cropRows" | "cropColumns" | "cropSlices">;
+export type CropArrays = Pick<InputArrays<CropInputs>, "cropRows" | "cropColumns">;
+export type VolumeCropArrays = Pick<InputArrays<VolumeCropInputs>, "cropRows" | "cropColumns" | "cropSlices">;
 
 export function cropArrays(
-  { imagePx, volume }: VitConfig,
+  { imagePx, volume }: Pick<VitConfig, "imagePx" | "volume">,
   cache: CachedBox,
   crops: readonly (Crop | VolumeCrop)[],
 ): CropArrays | VolumeCropArrays {
