@@ -9,8 +9,10 @@ export interface FoundFile {
   readonly relativePath: string;
 }
 
+export const NIFTI_ENDING = /\.nii(\.gz)?$/i;
+
 /** Whether a file says by its name that it is NIfTI, plain or gzipped. */
-export const isNifti = ({ relativePath }: FoundFile): boolean => /\.nii(\.gz)?$/i.test(relativePath);
+export const isNifti = ({ relativePath }: FoundFile): boolean => NIFTI_ENDING.test(relativePath);
 
 /**
  * Walks depth first, names in order of their code units. Links are followed; a folder that was entered before is not

@@ -1,4 +1,4 @@
-/** What a network says of one image, in pixels of the original. */
+/** What a network says of one image or volume, in pixels or voxels of the original. */
 import type { CachedRecord } from "../dataset/cache-format.ts";
 import { detectionsOf, DRAWN_SCORE } from "../downstream/localization/kind.ts";
 import { outOfSquare, type Detection } from "../downstream/localization/rectangles.ts";
@@ -6,6 +6,7 @@ import type { ImageOutputs } from "../downstream/predict.ts";
 import { SURE } from "../downstream/segmentation/kind.ts";
 import type { TrainedTask } from "../downstream/trained-network.ts";
 import { bilinear, centreAmong, placeInSquare } from "../ingest/resize.ts";
+import { maskOnOriginal, type GridProbabilities, type OriginalVolume } from "./grid-masks.ts";
 
 export type Answer =
   | { readonly kind: "classes"; readonly probabilities: readonly number[] }
@@ -14,7 +15,16 @@ export type Answer =
   /** The surest first. */
   | { readonly kind: "boxes"; readonly detections: readonly Detection[] }
   /** One a class, rows x columns of what was looked at, 1 inside. */
-  | { readonly kind: "masks"; readonly masks: readonly Uint8Array[] };
+  | { readonly kind: "masks"; readonly masks: readonly Uint8Array[] }
+  /** Of a volume, which may be large: made one class at a time. */
+  | {
+      readonly kind: "volume-masks";
+      readonly classes: number;
+      readonly size: readonly [slices: number, rows: number, columns: number];
+      readonly voxelMm3: number;
+      /** slices x rows x columns, 1 inside. */
+      readonly maskOf: (ofClass: number) => Uint8Array;
+    };
 
 /** The part of an image that was looked at: all of it, or a region. */
 export type Looked = Pick<CachedRecord, "rows" | "columns" | "left" | "top">;
@@ -55,6 +65,26 @@ export function answerOf(
     };
   });
   return { kind: "boxes", detections };
+}
+
+/** @param outputs the network's, of this volume alone, on the plan's grid */
+export function volumeAnswer(
+  { task, classes }: Pick<TrainedTask, "task" | "classes">,
+  { probabilities = EMPTY }: ImageOutputs,
+  original: OriginalVolume,
+  grid: Pick<GridProbabilities, "sizePx" | "planned">,
+): Answer {
+  if (task === "classification") return { kind: "classes", probabilities: [...probabilities] };
+  if (task === "findings") return { kind: "findings", probabilities: [...probabilities] };
+  const said = { ...grid, values: probabilities, classes: classes.length };
+  const [slice, row, column] = original.spacingMm;
+  return {
+    kind: "volume-masks",
+    classes: classes.length,
+    size: original.counts,
+    voxelMm3: slice * row * column,
+    maskOf: (ofClass) => maskOnOriginal(said, original, ofClass),
+  };
 }
 
 /** Probabilities are interpolated up to the original's pixels, and only then cut at one half: borders stay smooth. */

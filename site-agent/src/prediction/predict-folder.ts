@@ -1,14 +1,15 @@
-/** A trained network over a folder of DICOM: files are read as ingest reads them, a batch ahead of the network. */
+/** A trained network over a folder of images: files are read as ingest reads them, a batch ahead of the network. */
 import type { ErrorCode } from "@consilium/shared/errors";
 import type { InputProfile } from "@consilium/shared/input-profile";
 import type { CachedRecord } from "../dataset/cache-format.ts";
-import type { ImageCache } from "../dataset/types.ts";
+import { recordBytes, type ImageCache, type RecordShape } from "../dataset/types.ts";
 import { forEachImage } from "../downstream/predict.ts";
 import { trainedNetwork, type TrainedTask } from "../downstream/trained-network.ts";
 import type { Engine } from "../engine/types.ts";
 import { walkFiles, type FoundFile } from "../ingest/folder.ts";
 import { packKeys } from "../ingest/known-keys.ts";
 import { ReadPool } from "../ingest/read-pool.ts";
+import type { Stack } from "../ingest/volume/group.ts";
 import type { VitConfig } from "../model/sizes.ts";
 import type { Checkpoint } from "@consilium/shared/codec";
 import { answerOf, type Answer } from "./answer.ts";
@@ -23,18 +24,23 @@ export interface PredictOptions {
   readonly trained: TrainedTask;
   readonly checkpoint: Checkpoint;
   readonly engine: Engine;
+  /** What NIfTI files hold, as they do not say: a term of DICOM. */
+  readonly niftiModality?: string;
   /** Reading threads. */
   readonly threads: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** In the folder's order. */
+/** In the folder's order; volumes after the files that make none. */
 export type Predicted =
   | {
+      /** Of a volume of several files the first. */
       readonly file: FoundFile;
       readonly outcome: "answered";
       readonly record: CachedRecord;
       readonly answer: Answer;
+      /** Slices of DICOM, where they made a volume. */
+      readonly stack?: Stack;
     }
   | { readonly file: FoundFile; readonly outcome: "set-aside"; readonly code: ErrorCode };
 
@@ -72,7 +78,7 @@ export async function* predictFolder(options: PredictOptions): AsyncGenerator<Pr
       const answers = new Map<CachedRecord, Answer>();
       await forEachImage(
         { inference, config, batchSize: BATCH },
-        inMemory(images, cachePx, config.channels),
+        inMemory(images, { ...cached, channels: config.channels }),
         images.map(({ record }, index) => ({ index, patient: record.patient, label: "" })),
         ({ index }, outputs) => {
           const { record } = images[index] ?? {};
@@ -117,12 +123,10 @@ interface InMemory {
 }
 
 /** A batch as the cache that networks read from. */
-function inMemory(images: readonly InMemory[], sizePx: number, channels: number): ImageCache {
-  const length = channels * sizePx ** 2;
+export function inMemory(images: readonly InMemory[], shape: RecordShape): ImageCache {
+  const length = recordBytes(shape);
   return {
-    sizePx,
-    depthPx: 1,
-    channels,
+    ...shape,
     records: images.map(({ record }) => record),
     read: (indices, out) => {
       for (const [i, index] of Array.from(indices).entries()) {

@@ -11,6 +11,8 @@ import { dot, length, times, type Vector } from "./vector.ts";
 
 export interface NiftiVolume {
   readonly source: SourceVolume;
+  /** Rows of the matrix that takes voxel numbers (column, row, slice) to millimetres, to the right, to the front, up. */
+  readonly affine: readonly (readonly number[])[];
   /** Rescaled values of a slice, rows x columns. */
   readonly plane: (slice: number) => Float32Array;
 }
@@ -65,7 +67,8 @@ export function openNifti(bytes: Uint8Array): NiftiVolume {
     const lowest = Number.isFinite(least) ? least : 0;
     return values.map((value) => (Number.isFinite(value) ? value : lowest));
   };
-  return { source: { counts: [slices, rows, columns], ...geometry(header) }, plane };
+  const { affine, ...lie } = geometry(header);
+  return { source: { counts: [slices, rows, columns], ...lie }, affine, plane };
 }
 
 function headerOf(bytes: Uint8Array): Header {
@@ -85,13 +88,17 @@ function scaling({ scl_slope, scl_inter }: Header): { readonly slope: number; re
   return isScaled ? { slope: scl_slope, intercept: scl_inter } : { slope: 1, intercept: 0 };
 }
 
-function geometry(header: Header): Pick<SourceVolume, "spacingMm" | "directions"> {
+function geometry(
+  header: Header,
+): Pick<SourceVolume, "spacingMm" | "directions"> & Pick<NiftiVolume, "affine"> {
   if (header.sform_code < 1 && header.qform_code < 1) throw new ConsiliumError("volume.no-position");
   const unit = MM_PER_UNIT[header.xyzt_units & UNIT_BITS] ?? 1;
-  const affine = affineOf(header);
+  const affine = affineOf(header)
+    .slice(0, 3)
+    .map((row) => row.slice(0, 4).map((value) => value * unit));
   const axis = (column: 0 | 1 | 2): Vector => {
     const at = (row: 0 | 1 | 2): number => affine[row]?.[column] ?? NaN;
-    return times([-at(0), -at(1), at(2)], unit);
+    return [-at(0), -at(1), at(2)];
   };
   const axes = [axis(2), axis(1), axis(0)] as const;
   const spacingMm = [length(axes[0]), length(axes[1]), length(axes[2])] as const;
@@ -101,7 +108,7 @@ function geometry(header: Header): Pick<SourceVolume, "spacingMm" | "directions"
   const [a, b, c] = directions;
   if (Math.max(Math.abs(dot(a, b)), Math.abs(dot(b, c)), Math.abs(dot(a, c))) > SHEARED)
     throw new ConsiliumError("volume.tilted");
-  return { spacingMm, directions };
+  return { spacingMm, directions, affine };
 }
 
 /** The sform where there is one, as most software has it. */

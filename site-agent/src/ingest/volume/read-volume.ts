@@ -135,7 +135,8 @@ function gridFiller(source: SourceVolume, { sizePx, profile }: VolumeOptions): G
   return new GridFiller(source, sizePx, profile.volume);
 }
 
-function sourceOf({ slices, normal, spacingMm }: Stack): SourceVolume {
+/** How the slices lie together. */
+export function sourceOf({ slices, normal, spacingMm }: Stack): SourceVolume {
   const [{ rows, columns, geometry }] = slices;
   const [rowMm, columnMm] = geometry.pixelSpacing;
   return {

@@ -1,8 +1,10 @@
 /** An answer as the DICOM object that fits it. */
 import type { Answer, Looked } from "../answer.ts";
 import type { Maker, SourceImage, Stamp } from "./object.ts";
-import { writeReportObject } from "./report.ts";
+import { writeReportObject, type Finding } from "./report.ts";
 import { writeSegmentationObject } from "./segmentation.ts";
+import { writeVolumeSegmentation } from "./volume-segmentation.ts";
+import type { SourceVolume } from "./volume.ts";
 
 export function answerObject(
   source: SourceImage,
@@ -27,9 +29,34 @@ export function answerObject(
       return writeReportObject(source, findings, maker, stamp);
     }
     case "classes":
-    case "findings": {
-      const findings = answer.probabilities.map((p, c) => ({ label: name(c), confidence: p, box: null }));
-      return writeReportObject(source, findings, maker, stamp);
-    }
+    case "findings":
+      return writeReportObject(source, ofWhole(answer.probabilities, classes), maker, stamp);
+    case "volume-masks":
+      throw new Error("masks of a volume on one image");
   }
 }
+
+/** Refers to every image of the series. */
+export function volumeAnswerObject(
+  source: SourceVolume,
+  answer: Answer,
+  classes: readonly string[],
+  maker: Maker,
+  stamp: Stamp,
+): Uint8Array {
+  switch (answer.kind) {
+    case "volume-masks":
+      return writeVolumeSegmentation(source, classes, answer.maskOf, maker, stamp);
+    case "classes":
+    case "findings": {
+      const findings = ofWhole(answer.probabilities, classes);
+      return writeReportObject(source.first, findings, maker, stamp, source.references);
+    }
+    case "masks":
+    case "boxes":
+      throw new Error("an image's answer on a series");
+  }
+}
+
+const ofWhole = (probabilities: readonly number[], classes: readonly string[]): readonly Finding[] =>
+  probabilities.map((p, c) => ({ label: classes[c] ?? "", confidence: p, box: null }));

@@ -27,11 +27,16 @@ export interface Finding {
   } | null;
 }
 
+/**
+ * @param source whose patient and study it is, and from which its UIDs follow
+ * @param images that it speaks of: the source, or all of a series
+ */
 export function writeReportObject(
   source: SourceImage,
   findings: readonly Finding[],
   maker: Maker,
   stamp: Stamp,
+  images: readonly NaturalDataset[] = [referenceTo(source)],
 ): Uint8Array {
   return writeObject(
     source,
@@ -46,7 +51,7 @@ export function writeReportObject(
           {
             StudyInstanceUID: source.dataset.StudyInstanceUID,
             ReferencedSeriesSequence: [
-              { SeriesInstanceUID: source.seriesInstanceUid, ReferencedSOPSequence: [referenceTo(source)] },
+              { SeriesInstanceUID: source.seriesInstanceUid, ReferencedSOPSequence: images },
             ],
           },
         ],
@@ -79,7 +84,7 @@ export function writeReportObject(
           },
           container(
             code("126010", "DCM", "Imaging Measurements"),
-            findings.map((finding, i) => measurementGroup(source, finding, i + 1, maker)),
+            findings.map((finding, i) => measurementGroup(source, images, finding, i + 1, maker)),
           ),
         ],
       },
@@ -89,33 +94,36 @@ export function writeReportObject(
   );
 }
 
-/** TID 1411: what it is, where it is, how sure. */
+/** TID 1411, or 1501 of whole images: what it is, where it is, how sure. */
 function measurementGroup(
   source: SourceImage,
+  images: readonly NaturalDataset[],
   { label, confidence, box }: Finding,
   number: number,
   { sha256 }: Maker,
 ): NaturalDataset {
-  const image = {
+  const image = (reference: NaturalDataset) => ({
     RelationshipType: "SELECTED FROM",
     ValueType: "IMAGE",
-    ReferencedSOPSequence: [referenceTo(source)],
-  };
-  const where =
+    ReferencedSOPSequence: [reference],
+  });
+  const where: readonly NaturalDataset[] =
     box === null
-      ? {
-          ...image,
+      ? images.map((reference) => ({
+          ...image(reference),
           RelationshipType: "CONTAINS",
           ConceptNameCodeSequence: [code("121112", "DCM", "Source of Measurement")],
-        }
-      : {
-          RelationshipType: "CONTAINS",
-          ValueType: "SCOORD",
-          ConceptNameCodeSequence: [code("111030", "DCM", "Image Region")],
-          GraphicType: "POLYLINE",
-          GraphicData: outline(box),
-          ContentSequence: [image],
-        };
+        }))
+      : [
+          {
+            RelationshipType: "CONTAINS",
+            ValueType: "SCOORD",
+            ConceptNameCodeSequence: [code("111030", "DCM", "Image Region")],
+            GraphicType: "POLYLINE",
+            GraphicData: outline(box),
+            ContentSequence: [image(referenceTo(source))],
+          },
+        ];
   return container(code("125007", "DCM", "Measurement Group"), [
     {
       RelationshipType: "HAS OBS CONTEXT",
@@ -133,7 +141,7 @@ function measurementGroup(
       ...coded("CONTAINS", code("121071", "DCM", "Finding")),
       ConceptCodeSequence: [classCode(label)],
     },
-    where,
+    ...where,
     {
       RelationshipType: "CONTAINS",
       ValueType: "NUM",

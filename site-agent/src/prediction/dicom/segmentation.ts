@@ -1,4 +1,5 @@
 /** Masks as a DICOM segmentation (PS3.3 A.51): binary, one segment a class and one frame a segment, on the image's own pixels. */
+import type { NaturalDataset } from "./dcmjs.ts";
 import {
   classCode,
   code,
@@ -10,7 +11,7 @@ import {
   type Stamp,
 } from "./object.ts";
 
-const SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4";
+export const SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4";
 
 /** One class' mask: 1 inside; on all of the image, or on the region of it that begins at `left` and `top`. */
 export interface SegmentMask {
@@ -31,8 +32,8 @@ export function writeSegmentationObject(
   const { rows, columns, dataset } = source;
   const dimension = uidOf(`dimensions ${maker.sha256} ${source.sopInstanceUid}`);
   const spatial = spatialGroups(source);
-  const frames = masks.map((mask) => onWholeImage(mask, rows, columns));
-  const packed = packBits(frames, rows * columns);
+  const packer = new BitPacker(rows * columns);
+  for (const mask of masks) packer.add(onWholeImage(mask, rows, columns));
   return writeObject(
     source,
     {
@@ -40,22 +41,8 @@ export function writeSegmentationObject(
       modality: "SEG",
       description: `Segmentation by ${maker.model}`,
       attributes: {
-        ImageType: ["DERIVED", "PRIMARY"],
-        SamplesPerPixel: 1,
-        PhotometricInterpretation: "MONOCHROME2",
-        Rows: rows,
-        Columns: columns,
-        BitsAllocated: 1,
-        BitsStored: 1,
-        HighBit: 0,
-        PixelRepresentation: 0,
-        LossyImageCompression: "00",
+        ...segmentationImage(rows, columns, masks.length),
         PatientOrientation: dataset.PatientOrientation ?? "",
-        SegmentationType: "BINARY",
-        ContentLabel: "SEGMENTATION",
-        ContentDescription: "",
-        ContentCreatorName: "",
-        NumberOfFrames: frames.length,
         ...(spatial === null
           ? {}
           : { FrameOfReferenceUID: dataset.FrameOfReferenceUID, PositionReferenceIndicator: "" }),
@@ -70,22 +57,17 @@ export function writeSegmentationObject(
         ReferencedSeriesSequence: [
           { SeriesInstanceUID: source.seriesInstanceUid, ReferencedInstanceSequence: [referenceTo(source)] },
         ],
-        SegmentSequence: masks.map(({ label }, i) => ({
-          SegmentNumber: i + 1,
-          SegmentLabel: label,
-          SegmentAlgorithmType: "AUTOMATIC",
-          SegmentAlgorithmName: maker.model,
-          // The labels say what a class is called, and no more: neither organ nor lesion.
-          SegmentedPropertyCategoryCodeSequence: [code("309825002", "SCT", "Spatial and Relational Concept")],
-          SegmentedPropertyTypeCodeSequence: [classCode(label)],
-        })),
+        SegmentSequence: segmentsOf(
+          masks.map(({ label }) => label),
+          maker,
+        ),
         SharedFunctionalGroupsSequence: [{ ...spatial }],
         PerFrameFunctionalGroupsSequence: masks.map((_, i) => ({
           FrameContentSequence: [{ DimensionIndexValues: i + 1 }],
           SegmentIdentificationSequence: [{ ReferencedSegmentNumber: i + 1 }],
-          DerivationImageSequence: [derivation(source)],
+          DerivationImageSequence: [derivationOf(referenceTo(source))],
         })),
-        PixelData: [packed.buffer],
+        PixelData: [packer.finish().buffer],
       },
     },
     maker,
@@ -93,11 +75,42 @@ export function writeSegmentationObject(
   );
 }
 
-const derivation = (source: SourceImage) => ({
+/** What every binary segmentation says of its pixels (PS3.3 C.8.20.2). */
+export const segmentationImage = (rows: number, columns: number, frames: number): NaturalDataset => ({
+  ImageType: ["DERIVED", "PRIMARY"],
+  SamplesPerPixel: 1,
+  PhotometricInterpretation: "MONOCHROME2",
+  Rows: rows,
+  Columns: columns,
+  BitsAllocated: 1,
+  BitsStored: 1,
+  HighBit: 0,
+  PixelRepresentation: 0,
+  LossyImageCompression: "00",
+  SegmentationType: "BINARY",
+  ContentLabel: "SEGMENTATION",
+  ContentDescription: "",
+  ContentCreatorName: "",
+  NumberOfFrames: frames,
+});
+
+export const segmentsOf = (labels: readonly string[], maker: Maker): readonly NaturalDataset[] =>
+  labels.map((label, i) => ({
+    SegmentNumber: i + 1,
+    SegmentLabel: label,
+    SegmentAlgorithmType: "AUTOMATIC",
+    SegmentAlgorithmName: maker.model,
+    // The labels say what a class is called, and no more: neither organ nor lesion.
+    SegmentedPropertyCategoryCodeSequence: [code("309825002", "SCT", "Spatial and Relational Concept")],
+    SegmentedPropertyTypeCodeSequence: [classCode(label)],
+  }));
+
+/** @param reference to the image, or the frame of one, that a frame was made from */
+export const derivationOf = (reference: NaturalDataset): NaturalDataset => ({
   DerivationCodeSequence: [code("113076", "DCM", "Segmentation")],
   SourceImageSequence: [
     {
-      ...referenceTo(source),
+      ...reference,
       SpatialLocationsPreserved: "YES",
       PurposeOfReferenceCodeSequence: [code("121322", "DCM", "Source image for image processing operation")],
     },
@@ -137,14 +150,39 @@ function onWholeImage(
 }
 
 /** All frames' bits one after the other, the lowest bit of a byte first (PS3.5 8.1.1); even in length. */
-function packBits(frames: readonly Uint8Array[], pixels: number): Uint8Array<ArrayBuffer> {
-  const bytes = Math.ceil((frames.length * pixels) / 8);
-  const packed = new Uint8Array(bytes + (bytes % 2));
-  for (const [i, frame] of frames.entries()) {
-    for (const [j, value] of frame.entries()) {
-      const bit = i * pixels + j;
-      if (value !== 0) packed[bit >> 3] = (packed[bit >> 3] ?? 0) | (1 << (bit & 7));
+export class BitPacker {
+  readonly #pixels: number;
+  #bytes = new Uint8Array(1024);
+  #frames = 0;
+
+  /** @param pixels of a frame */
+  constructor(pixels: number) {
+    this.#pixels = pixels;
+  }
+
+  /** @param frame not 0 is set */
+  add(frame: Uint8Array): void {
+    const from = this.#frames * this.#pixels;
+    this.#frames += 1;
+    const length = this.#length;
+    if (length > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(length, 2 * this.#bytes.length));
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+    }
+    for (const [i, value] of frame.entries()) {
+      const bit = from + i;
+      if (value !== 0) this.#bytes[bit >> 3] = (this.#bytes[bit >> 3] ?? 0) | (1 << (bit & 7));
     }
   }
-  return packed;
+
+  /** In a buffer of its own. */
+  finish(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.slice(0, this.#length);
+  }
+
+  get #length(): number {
+    const bytes = Math.ceil((this.#frames * this.#pixels) / 8);
+    return bytes + (bytes % 2);
+  }
 }
