@@ -69,6 +69,7 @@ export async function ingestFolder(options: IngestOptions): Promise<IngestSummar
         cacheDir,
         secret,
         imagesFolder: folder,
+        ...(options.profile === undefined ? {} : { profile: options.profile }),
         ...(onLabels === undefined ? {} : { onProgress: onLabels }),
         ...(signal === undefined ? {} : { signal }),
       });

@@ -2,6 +2,7 @@
 export class Handover<T> {
   readonly #given: { readonly item: T; readonly taken: () => void }[] = [];
   #wake: () => void = () => undefined;
+  #ended = false;
 
   /** Resolves once it was taken and done with. */
   give(item: T): Promise<void> {
@@ -13,9 +14,8 @@ export class Handover<T> {
 
   /** What is given until `work` ends. @throws what the work does */
   async *until(work: Promise<void>): AsyncGenerator<T, void> {
-    let ended = false;
     const end = work.finally(() => {
-      ended = true;
+      this.#ended = true;
       this.#wake();
     });
     // Met below; a taker who leaves early meets nothing.
@@ -25,7 +25,7 @@ export class Handover<T> {
       if (next !== undefined) {
         yield next.item;
         next.taken();
-      } else if (ended) {
+      } else if (this.#ended) {
         await end;
         return;
       } else {

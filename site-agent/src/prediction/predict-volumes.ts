@@ -36,16 +36,16 @@ export async function* predictVolumes(options: PredictOptions): AsyncGenerator<P
   const ask = async (file: FoundFile, volume: ReadVolume, stack: Stack | null): Promise<void> => {
     const original = stack === null ? niftiOriginal(file) : { ...sourceOf(stack), shifts: stack.shifts };
     const { record } = volume;
-    let answer: Answer | null = null;
+    const said: Answer[] = [];
     await forEachImage(
       { inference, config, batchSize: 1 },
       inMemory([volume], { ...cached, channels: profile.channels }),
       [{ index: 0, patient: record.patient, label: "" }],
       (_, outputs) => {
-        answer = volumeAnswer(trained, outputs, original, { sizePx: cachePx, planned });
+        said.push(volumeAnswer(trained, outputs, original, { sizePx: cachePx, planned }));
       },
     );
-    if (answer !== null)
+    for (const answer of said)
       await answers.give({ file, outcome: "answered", record, answer, ...(stack !== null && { stack }) });
   };
   /** NIfTI files are volumes by themselves, of which the file is told right after. */

@@ -90,7 +90,9 @@ describe("tables of classes", () => {
       expect(error).toMatchObject({ code: "labels.invalid" });
       expect((error as Error).message).not.toContain("CANARY");
     }
-    await expect(readClassTable(join(dir, "CANARY.csv"), secret).next()).rejects.toMatchObject({
+    await expect(
+      readClassTable(join(dir, "CANARY.csv"), (uid) => imageKey(secret, uid)).next(),
+    ).rejects.toMatchObject({
       code: "labels.invalid",
       message: expect.not.stringContaining("CANARY") as string,
     });

@@ -3,7 +3,6 @@
  * column and several that hold 0 or 1, named after the findings; blank or -1 (uncertain, as CheXpert writes it) is not
  * known, but a blank in a column of nothing but ones is 0. Other columns (patient ids, names) are not read.
  */
-import { imageKey } from "../../dataset/keys.ts";
 import type { ImageFindings } from "../../dataset/findings.ts";
 import type { LabelItem } from "./item.ts";
 import { ClassNames, columnsOf, invalid, rowsOf, uidOf, UID_COLUMN, type Row } from "./table.ts";
@@ -13,8 +12,14 @@ const LABEL_COLUMN = "label";
 const NOT_FINDINGS = new Set([UID_COLUMN, "patient_id", "patientid", "sex", "age", "fold", "split", ""]);
 export const EXPECTED = `(expected a header line with the columns ${UID_COLUMN} and ${LABEL_COLUMN}, or ${UID_COLUMN} and columns of 0 and 1)`;
 
-/** @throws labels.invalid, naming columns and lines but never a value */
-export async function* readClassTable(path: string, secret: Uint8Array): AsyncGenerator<LabelItem, void> {
+/**
+ * @param imageOf key of what a row names
+ * @throws labels.invalid, naming columns and lines but never a value
+ */
+export async function* readClassTable(
+  path: string,
+  imageOf: (name: string) => string,
+): AsyncGenerator<LabelItem, void> {
   const columns = await columnsOf(path);
   if (!columns.includes(UID_COLUMN)) throw invalid(EXPECTED);
   const names = new ClassNames();
@@ -29,7 +34,7 @@ export async function* readClassTable(path: string, secret: Uint8Array): AsyncGe
     // A row without a label is an image that nobody has looked at yet.
     if (found === null) continue;
     const { present, unknown } = found;
-    yield { kind: "classes", image: imageKey(secret, uidOf(row)), classes: present, unknown, among };
+    yield { kind: "classes", image: imageOf(uidOf(row)), classes: present, unknown, among };
   }
 }
 

@@ -31,9 +31,22 @@ export interface ImageIndex {
   readonly images: ReadonlyMap<string, ImageGeometry>;
   readonly series: ReadonlyMap<string, readonly string[]>;
   readonly patients: ReadonlyMap<string, readonly string[]>;
+  /** Volumes of NIfTI by the path and the name of their file, without its ending; null where several have the name. */
+  readonly files: ReadonlyMap<string, NamedVolume | null>;
 }
 
-export const NO_IMAGES: ImageIndex = { images: new Map(), series: new Map(), patients: new Map() };
+export interface NamedVolume {
+  readonly key: string;
+  /** Names of its slices among the images. */
+  readonly slices: readonly string[];
+}
+
+export const NO_IMAGES: ImageIndex = {
+  images: new Map(),
+  series: new Map(),
+  patients: new Map(),
+  files: new Map(),
+};
 
 /**
  * Reads the headers below a folder of images. What cannot be read is left out: ingest has counted it.
@@ -72,7 +85,7 @@ export async function indexImages(
       if (!(error instanceof ConsiliumError)) throw error;
     }
   }
-  return { images, series, patients };
+  return { images, series, patients, files: new Map() };
 }
 
 interface Attributes {

@@ -15,9 +15,21 @@ export type LabelItem =
     }
   | { readonly kind: "box"; readonly image: string; readonly box: Box }
   /** Coverage 0 .. 255 in the original's geometry. */
-  | { readonly kind: "mask"; readonly image: string; readonly label: string; readonly mask: GreyImage }
+  | {
+      readonly kind: "mask";
+      readonly image: string;
+      /** From 0, where it was drawn on one frame of the image. */
+      readonly frame?: number;
+      readonly label: string;
+      readonly mask: GreyImage;
+    }
   /** Somebody looked at the image; without a box or mask beside it: and found nothing. */
-  | { readonly kind: "looked-at"; readonly image: string; readonly at: "boxes" | "masks" }
+  | {
+      readonly kind: "looked-at";
+      readonly image: string;
+      readonly frame?: number;
+      readonly at: "boxes" | "masks";
+    }
   /** The text of a label is not a name of a class; it is counted and nothing more. */
   | { readonly kind: "refused" }
   /** A file, a frame or a shape that is damaged or of a kind that is not read. */

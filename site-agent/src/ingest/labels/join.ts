@@ -1,7 +1,11 @@
 /** Labels join the images of a cache by their keys, and everything that does not fit is counted. */
 import { ConsiliumError } from "@consilium/shared/errors";
+import { inputProfileHash, type InputProfile } from "@consilium/shared/input-profile";
 import { openImageCache } from "../../dataset/cache.ts";
 import { indexImages, NO_IMAGES, type ImageIndex } from "./geometry.ts";
+import { invalid } from "./table.ts";
+import { indexVolumes } from "./volume-index.ts";
+import { VolumeMaskTarget } from "./volume-masks.ts";
 import { BoxTarget, ClassTarget, MaskTarget, type Cached, type Tally, type Target } from "./targets.ts";
 import type { LabelForm, LabelItem } from "./item.ts";
 import { labelFiles } from "./source.ts";
@@ -40,6 +44,8 @@ export interface LabelOptions {
   readonly secret: Uint8Array;
   /** The images themselves, for labels that are drawn in the patient's coordinates; null if they are not at hand. */
   readonly imagesFolder: string | null;
+  /** What the plan says of images; needed for masks of volumes, which are laid on its grid. */
+  readonly profile?: InputProfile;
   readonly onProgress?: (progress: LabelProgress) => void;
   readonly signal?: AbortSignal;
 }
@@ -62,28 +68,41 @@ export const NO_LABELS: LabelSummary = {
 
 /**
  * Adds labels to the cache. Each path takes effect as a whole or not at all.
- * @throws labels.invalid, labels.unmatched if a path has labels and none is for an image of the cache, cache.corrupt,
+ * @throws labels.invalid, cache.wrong-profile for volumes of another plan, labels.unmatched if a path has labels and none is for an image of the cache, cache.corrupt,
  * training.no-images where there is no cache
  */
 export async function addLabels(options: LabelOptions): Promise<LabelSummary> {
-  const { cacheDir, secret, imagesFolder, signal } = options;
+  const { cacheDir, secret, imagesFolder, profile, signal } = options;
   if (options.paths.length === 0) return NO_LABELS;
   const cache = await openImageCache(cacheDir);
   cache.close();
   const cached = new Map(cache.records.map((record) => [record.image, record]));
-  let index: Promise<ImageIndex> | null = null;
+  const ofVolumes = cache.depthPx > 1;
+  if (ofVolumes && profile !== undefined && inputProfileHash(profile) !== cache.profile)
+    throw new ConsiliumError("cache.wrong-profile");
+  const volumes = once(() => indexVolumes(imagesFolder ?? "", secret, signal));
+  const singles = once(() => indexImages(imagesFolder ?? "", secret, signal));
   const images = (): Promise<ImageIndex> =>
-    (index ??=
-      imagesFolder === null ? Promise.resolve(NO_IMAGES) : indexImages(imagesFolder, secret, signal));
+    imagesFolder === null ? Promise.resolve(NO_IMAGES) : ofVolumes ? volumes() : singles();
+  const targetOf = async (form: LabelForm): Promise<Target> => {
+    if (!ofVolumes || !OF_MASKS.has(form))
+      return openTarget(form, { cacheDir, cached, sizePx: cache.sizePx });
+    const planned = profile?.volume ?? null;
+    if (imagesFolder === null || planned === null)
+      throw invalid("(masks of volumes need the headers of the images: give their folder, --images)");
+    const { sizePx, depthPx } = cache;
+    const place = { dir: cacheDir, cached, shape: { sizePx, depthPx }, planned, name: form };
+    return VolumeMaskTarget.open({ ...place, index: await volumes() });
+  };
   const sources: LabelSource[] = [];
   for (const path of options.paths) {
     const found = new Map<LabelForm, { files: number; readonly target: Target }>();
     try {
-      for await (const { form, items } of labelFiles(path, secret, images)) {
+      for await (const { form, items } of labelFiles(path, secret, images, ofVolumes)) {
         signal?.throwIfAborted();
         const entry = found.get(form) ?? {
           files: 0,
-          target: await targetOf(form, { cacheDir, cached, sizePx: cache.sizePx }),
+          target: await targetOf(form),
         };
         found.set(form, entry);
         entry.files += 1;
@@ -127,7 +146,20 @@ interface TargetOptions {
   readonly sizePx: number;
 }
 
-async function targetOf(form: LabelForm, { cacheDir, cached, sizePx }: TargetOptions): Promise<Target> {
+const OF_MASKS: ReadonlySet<LabelForm> = new Set([
+  "mask-images",
+  "dicom-seg",
+  "dicom-rtstruct",
+  "nifti-masks",
+]);
+
+/** Called at most once. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | null = null;
+  return () => (made ??= make());
+}
+
+async function openTarget(form: LabelForm, { cacheDir, cached, sizePx }: TargetOptions): Promise<Target> {
   switch (form) {
     case "class-table":
       return new ClassTarget(cached, cacheDir);
@@ -145,16 +177,19 @@ async function targetOf(form: LabelForm, { cacheDir, cached, sizePx }: TargetOpt
 
 /** One damaged file costs its own labels. */
 async function drain(items: AsyncIterable<LabelItem> | Iterable<LabelItem>, target: Target): Promise<void> {
+  const { tally } = target;
+  const before = tally.unreadable;
   try {
     for await (const item of items) {
-      if (item.kind === "refused") target.tally.refused += 1;
-      else if (item.kind === "unreadable") target.tally.unreadable += 1;
+      if (item.kind === "refused") tally.refused += 1;
+      else if (item.kind === "unreadable") tally.unreadable += 1;
       else await target.take(item);
     }
   } catch (error) {
     if (!(error instanceof ConsiliumError) || !error.code.startsWith("dicom.")) throw error;
-    target.tally.unreadable += 1;
+    tally.unreadable += 1;
   }
+  await target.endFile?.(tally.unreadable === before);
 }
 
 const countsOf = ({

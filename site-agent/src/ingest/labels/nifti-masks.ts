@@ -1,6 +1,6 @@
 /**
  * Masks from NIfTI files. The name says the image: `UID.nii.gz` or `UID_class.nii.gz`, with the SOP Instance UID of one image
- * or the Series Instance UID of a series. Without a class in the name each whole number above 0 is a class of its own.
+ * or the Series Instance UID of a series, or the name of the NIfTI file that the volume was in. Without a class in the name each whole number above 0 is a class of its own.
  * Slices of a series, and images with a place in the patient, take the voxel nearest to each pixel's centre; an image
  * without one takes the file's first slice as it lies (first axis along the rows).
  */
@@ -8,11 +8,11 @@ import { readFile } from "node:fs/promises";
 import { isNIFTI, readHeader } from "nifti-reader-js";
 import { imageKey } from "../../dataset/keys.ts";
 import { labelTextSchema } from "@consilium/shared/label-text";
-import type { FoundFile } from "../folder.ts";
+import { NIFTI_ENDING, type FoundFile } from "../folder.ts";
 import { NIFTI_NUMBERS, unzipped } from "../nifti-file.ts";
-import { toPatient, type ImageGeometry, type ImageIndex, type Triple } from "./geometry.ts";
+import { toPatient, type ImageGeometry, type ImageIndex, type NamedVolume, type Triple } from "./geometry.ts";
 import type { LabelItem } from "./item.ts";
-import { maskName } from "./mask-images.ts";
+import { maskName, type MaskName } from "./mask-images.ts";
 import { MAX_CLASSES } from "./table.ts";
 
 /** A volume of class numbers. */
@@ -29,9 +29,10 @@ type Row4 = readonly [number, number, number, number];
 export async function* readNiftiMask(
   file: FoundFile,
   secret: Uint8Array,
-  { images, series }: ImageIndex,
+  { images, series, files }: ImageIndex,
 ): AsyncGenerator<LabelItem, void> {
-  const name = maskName(file.relativePath);
+  const ofFile = maskOfFile(file.relativePath, files);
+  const name = ofFile ?? maskName(file.relativePath);
   if (name !== null && name.label !== null && !labelTextSchema.safeParse(name.label).success) {
     yield { kind: "refused" };
     return;
@@ -46,9 +47,7 @@ export async function* readNiftiMask(
     yield { kind: "unreadable" };
     return;
   }
-  const key = imageKey(secret, name.uid);
-  const members = series.get(key) ?? [key];
-  for (const image of members) {
+  for (const image of membersOf(name, series, secret)) {
     const masks = masksOn(volume, images.get(image) ?? null, name.label);
     if (masks === null) {
       yield { kind: "unreadable" };
@@ -58,6 +57,42 @@ export async function* readNiftiMask(
     for (const [label, { rows, columns, values }] of masks)
       yield { kind: "mask", image, label, mask: { rows, columns, values } };
   }
+}
+
+/** A volume of NIfTI that a mask is of, and the class that its name says, or its folder, if any does. */
+interface FileMask {
+  readonly volume: NamedVolume;
+  readonly label: string | null;
+}
+
+/**
+ * The masks' folder is like the images', or flat: `sub-01/t1.nii.gz`, `t1.nii.gz`, `t1_class.nii.gz` or `class/t1.nii.gz` for an image
+ * `sub-01/t1.nii.gz`. Null if the name is no file's.
+ */
+function maskOfFile(relativePath: string, files: ImageIndex["files"]): FileMask | null {
+  const path = relativePath.replace(NIFTI_ENDING, "");
+  const parts = path.split("/");
+  const name = parts.pop() ?? "";
+  const folder = parts.at(-1) ?? null;
+  const whole = files.get(path) ?? null;
+  if (whole !== null) return { volume: whole, label: null };
+  // The longest name first: image files may have underscores, too.
+  for (let end = path.lastIndexOf("_"); end > path.lastIndexOf("/"); end = path.lastIndexOf("_", end - 1)) {
+    const named = files.get(path.slice(0, end)) ?? files.get(path.slice(0, end).split("/").at(-1) ?? "");
+    if (named != null) return { volume: named, label: path.slice(end + 1) };
+  }
+  const alone = files.get(name) ?? null;
+  return alone === null ? null : { volume: alone, label: folder };
+}
+
+function membersOf(
+  name: FileMask | MaskName,
+  series: ImageIndex["series"],
+  secret: Uint8Array,
+): readonly string[] {
+  if ("volume" in name) return name.volume.slices;
+  const key = imageKey(secret, name.uid);
+  return series.get(key) ?? [key];
 }
 
 interface Mask {

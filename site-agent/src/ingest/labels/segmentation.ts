@@ -15,6 +15,7 @@ import { MAX_CLASSES } from "./table.ts";
 const TAG = {
   referencedSeries: 0x0008_1115,
   referencedInstances: 0x0008_114a,
+  referencedFrame: 0x0008_1160,
   sourceImages: 0x0008_2112,
   derivationImages: 0x0008_9124,
   dimensionOrganization: 0x0020_9311,
@@ -38,6 +39,8 @@ const MAX_PIXELS = 2 ** 27;
 /** Where a frame lies: which image, which segment (null: a label map, which names one per pixel), which place. */
 interface Place {
   readonly uid: string;
+  /** Of the image, from 0; null where the file does not say. */
+  readonly frame: number | null;
   readonly segment: number | null;
   readonly left: number;
   readonly top: number;
@@ -75,8 +78,8 @@ export async function* readSegmentation(
     const [first] = indices;
     const place = layout.places[first ?? -1];
     if (place == null) continue;
-    const { uid, segment } = place;
-    const image = imageKey(secret, uid);
+    const { uid, frame, segment } = place;
+    const image = { image: imageKey(secret, uid), ...(frame !== null && { frame }) };
     /** Segment number -> its mask on this image. */
     const masks = new Map<number, GreyImage>();
     const maskOf = (number: number): Float32Array => {
@@ -103,10 +106,10 @@ export async function* readSegmentation(
         }
       }
     }
-    yield { kind: "looked-at", image, at: "masks" };
+    yield { kind: "looked-at", ...image, at: "masks" };
     for (const [number, mask] of masks) {
       const label = names.get(number);
-      if (label != null) yield { kind: "mask", image, label, mask };
+      if (label != null) yield { kind: "mask", ...image, label, mask };
       // Label maps name their background as a segment or not at all; 0 never comes here.
       else if (label === undefined) yield { kind: "unreadable" };
     }
@@ -157,9 +160,10 @@ function layoutOf(dataSet: DataSet, { frames, format }: DicomHeader, isLabelMap:
   const only = seriesInstances(dataSet);
   const places = Array.from({ length: frames }, (_, index): Place | null => {
     const groups = [perFrame[index], shared];
-    const uid = sourceOf(groups) ?? (only.length === 1 ? only[0] : undefined);
+    const source = sourceOf(groups) ?? { uid: only.length === 1 ? only[0] : undefined, frame: null };
+    const { uid, frame } = source;
     const segment = isLabelMap ? null : segmentOf(groups);
-    return uid === undefined || segment === undefined ? null : { uid, segment, left: 0, top: 0 };
+    return uid === undefined || segment === undefined ? null : { uid, frame, segment, left: 0, top: 0 };
   });
   return { rows, columns, places };
 }
@@ -181,23 +185,32 @@ function tiledPlaces(
   isLabelMap: boolean,
   { rows, columns, across, down }: Tiling,
 ): readonly (Place | null)[] {
-  const uid = sourceOf([dataSet.item(TAG.shared)]) ?? seriesInstances(dataSet)[0];
+  const uid = sourceOf([dataSet.item(TAG.shared)])?.uid ?? seriesInstances(dataSet)[0];
   const numbers = dataSet.items(TAG.segments).map((segment) => segment.uint16(TAG.segmentNumber) ?? 0);
   return Array.from({ length: frames }, (_, index): Place | null => {
     const tile = index % (across * down);
     const segment = isLabelMap ? null : numbers[Math.floor(index / (across * down))];
     if (uid === undefined || segment === undefined) return null;
-    return { uid, segment, left: (tile % across) * columns, top: Math.floor(tile / across) * rows };
+    return {
+      uid,
+      frame: null,
+      segment,
+      left: (tile % across) * columns,
+      top: Math.floor(tile / across) * rows,
+    };
   });
 }
 
 type Groups = readonly (DataSet | undefined)[];
 
-function sourceOf(groups: Groups): string | undefined {
+function sourceOf(groups: Groups): Pick<Place, "uid" | "frame"> | undefined {
   for (const group of groups)
     for (const derivation of group?.items(TAG.derivationImages) ?? []) {
-      const [uid] = referencedInstances(derivation.items(TAG.sourceImages));
-      if (uid !== undefined) return uid;
+      const [source] = derivation.items(TAG.sourceImages);
+      const [uid] = source === undefined ? [] : referencedInstances([source]);
+      if (uid === undefined) continue;
+      const number = Number(source?.text(TAG.referencedFrame)?.split("\\")[0] ?? NaN);
+      return { uid, frame: number >= 1 ? number - 1 : null };
     }
   return undefined;
 }
@@ -215,7 +228,7 @@ function groupFrames(places: readonly (Place | null)[]): readonly (readonly numb
   const groups = new Map<string, number[]>();
   for (const [index, place] of places.entries()) {
     if (place === null) continue;
-    const key = `${place.uid} ${place.segment ?? "all"}`;
+    const key = `${place.uid} ${place.frame ?? "all"} ${place.segment ?? "all"}`;
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [index]);
     else group.push(index);

@@ -3,11 +3,11 @@ import { open, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { patientKey, imageKey } from "../../dataset/keys.ts";
-import { walkFiles, type FoundFile } from "../folder.ts";
+import { NIFTI_ENDING, walkFiles, type FoundFile } from "../folder.ts";
 import { looksLikeDicom } from "../header/part10.ts";
 import { isBoxTable, isRsnaTable, readBoxTable, readRsnaTable } from "./box-table.ts";
 import { EXPECTED, readClassTable } from "./class-table.ts";
-import type { ImageIndex } from "./geometry.ts";
+import { NO_IMAGES, type ImageIndex } from "./geometry.ts";
 import type { LabelForm, LabelItem } from "./item.ts";
 import { mayHoldLabels, readLabelObject, type LabelObject } from "./label-object.ts";
 import { readMaskImage } from "./mask-images.ts";
@@ -34,12 +34,14 @@ export type Images = () => Promise<ImageIndex>;
 /**
  * The label files at a path: the table itself, or every file below a folder that holds labels. Other files, images among
  * them, are passed over.
+ * @param ofVolumes tables may name the NIfTI files that volumes were in
  * @throws labels.invalid if the path is neither
  */
 export async function* labelFiles(
   path: string,
   secret: Uint8Array,
   images: Images,
+  ofVolumes = false,
 ): AsyncGenerator<LabelFile, void> {
   let isFolder: boolean;
   try {
@@ -49,7 +51,7 @@ export async function* labelFiles(
   }
   if (!isFolder) {
     const file = { path, relativePath: basename(path) };
-    yield (await fileOfLabels(file, secret, images)) ?? (await tableOf(path, secret, images));
+    yield (await fileOfLabels(file, secret, images)) ?? (await tableOf(path, secret, images, ofVolumes));
     return;
   }
   let found = false;
@@ -62,7 +64,12 @@ export async function* labelFiles(
   if (!found) throw invalid("(the folder holds neither mask images nor DICOM labels nor NIfTI masks)");
 }
 
-async function tableOf(path: string, secret: Uint8Array, images: Images): Promise<LabelFile> {
+async function tableOf(
+  path: string,
+  secret: Uint8Array,
+  images: Images,
+  ofVolumes: boolean,
+): Promise<LabelFile> {
   const columns = await columnsOf(path);
   if (isRsnaTable(columns)) {
     const { patients } = await images();
@@ -75,7 +82,10 @@ async function tableOf(path: string, secret: Uint8Array, images: Images): Promis
   }
   if (isBoxTable(columns)) return { form: "box-table", items: readBoxTable(path, secret) };
   if (!columns.includes(UID_COLUMN)) throw invalid(EXPECTED);
-  return { form: "class-table", items: readClassTable(path, secret) };
+  const { files } = ofVolumes ? await images() : NO_IMAGES;
+  const imageOf = (name: string): string =>
+    files.get(name.replace(NIFTI_ENDING, ""))?.key ?? imageKey(secret, name);
+  return { form: "class-table", items: readClassTable(path, imageOf) };
 }
 
 /** Null for files of other kinds. */

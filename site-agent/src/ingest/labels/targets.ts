@@ -18,7 +18,7 @@ export interface Tally {
 }
 
 /** An item that names an image. */
-type ImageItem = Exclude<LabelItem, { readonly kind: "refused" | "unreadable" }>;
+export type ImageItem = Exclude<LabelItem, { readonly kind: "refused" | "unreadable" }>;
 
 /** Images of the cache, by key. */
 export type Cached = ReadonlyMap<string, CachedRegion>;
@@ -26,12 +26,14 @@ export type Cached = ReadonlyMap<string, CachedRegion>;
 export interface Target {
   readonly tally: Tally;
   take(item: ImageItem): Promise<void> | void;
+  /** All of a file was taken. @param isWhole nothing of it was unreadable */
+  endFile?(isWhole: boolean): Promise<void>;
   /** Replaces what the cache has, in one step. */
   save(): Promise<void>;
   close(): Promise<void>;
 }
 
-const newTally = (): Tally => ({
+export const newTally = (): Tally => ({
   matched: new Set(),
   unmatched: new Set(),
   duplicates: 0,
@@ -198,7 +200,8 @@ export class MaskTarget implements Target {
   }
 }
 
-function assertFew(classes: ReadonlySet<string>): void {
+/** @throws labels.invalid */
+export function assertFew(classes: ReadonlySet<string>): void {
   if (classes.size > MAX_CLASSES) throw invalid(`(more than ${MAX_CLASSES} different labels)`);
 }
 

@@ -36,10 +36,18 @@ export interface VolumeOptions {
 
 /** Never throws for what a file may hold: that becomes `quarantined`. */
 export function lookAtFile(file: FoundFile, options: VolumeOptions): LookResult {
-  const { secret } = options;
+  if (!isNifti(file)) return lookAtDicom(file, options.secret);
+  try {
+    return readNifti(file, options);
+  } catch (error) {
+    return quarantined(fileKey(options.secret, file.relativePath), error);
+  }
+}
+
+/** Reads the header alone. Never throws for what a file may hold: that becomes `quarantined`. */
+export function lookAtDicom(file: FoundFile, secret: Uint8Array): LookResult {
   let key = fileKey(secret, file.relativePath);
   try {
-    if (isNifti(file)) return readNifti(file, options);
     const header = readDicomFile(
       file.path,
       ({ sopInstanceUid }) => {

@@ -41,6 +41,8 @@ export const uint32 = (value: number): Uint8Array => new Uint8Array(Uint32Array.
 
 export interface Frame {
   readonly uid: string;
+  /** Of the image, from 1. */
+  readonly frame?: number;
   readonly segment: number;
 }
 
@@ -93,8 +95,13 @@ export async function writeSegmentation(seg: Segmentation): Promise<Uint8Array> 
         : [
             sequence(
               "52009230",
-              ...seg.frames.map(({ uid, segment }): FixtureElement[] => [
-                sequence("00089124", [refer("00082112", uid)]),
+              ...seg.frames.map(({ uid, frame, segment }): FixtureElement[] => [
+                sequence("00089124", [
+                  sequence("00082112", [
+                    ["00081155", "UI", uid],
+                    ...(frame === undefined ? [] : [["00081160", "IS", String(frame)] as const]),
+                  ]),
+                ]),
                 sequence("0062000a", [["0062000b", "US", segment]]),
               ]),
             ),
