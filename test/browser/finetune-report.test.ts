@@ -6,11 +6,16 @@ import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { renderFinetuneReport } from "../../site-agent/src/downstream/report/page.ts";
 import { chromiumPath, launchBrowser, NO_CHROMIUM, type TestBrowser } from "./support/browser.ts";
-import { classificationOutcome, shapesOutcome } from "./support/sample-outcome.ts";
+import { classificationOutcome, shapesOutcome, volumesOutcome } from "./support/sample-outcome.ts";
 
 if (chromiumPath === null) console.warn(NO_CHROMIUM);
 
-const outcomes = [classificationOutcome(), shapesOutcome("segmentation"), shapesOutcome("localization")];
+const outcomes = [
+  { name: "classes", outcome: classificationOutcome() },
+  { name: "masks", outcome: shapesOutcome("segmentation") },
+  { name: "masks of volumes", outcome: volumesOutcome() },
+  { name: "boxes", outcome: shapesOutcome("localization") },
+];
 const place = { site: "st-mary", train: "train", test: "test" };
 
 describe.skipIf(chromiumPath === null)("the report of a fine-tuning in a browser", () => {
@@ -25,10 +30,10 @@ describe.skipIf(chromiumPath === null)("the report of a fine-tuning in a browser
     await rm(folder, { recursive: true, force: true });
   });
 
-  it.each(outcomes.map((outcome) => ({ outcome, task: outcome.result.task })))(
-    "opens without a complaint, asks for nothing and fits light and dark, wide and narrow: $task",
-    async ({ outcome, task }) => {
-      const file = path.join(folder, `${task}.html`);
+  it.each(outcomes)(
+    "opens without a complaint, asks for nothing and fits light and dark, wide and narrow: $name",
+    async ({ outcome, name }) => {
+      const file = path.join(folder, `${name}.html`);
       await writeFile(file, renderFinetuneReport(outcome, place));
       const url = pathToFileURL(file).href;
       for (const view of [{ width: 1280 }, { width: 390, colorScheme: "dark" as const }]) {

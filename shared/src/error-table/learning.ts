@@ -92,8 +92,8 @@ export const LEARNING_ERRORS = {
   "model.of-volumes": entry(
     422,
     false,
-    "The plan's encoder is one of volumes, and this command takes encoders of images.",
-    "Use a plan with model.dimensions 2; an encoder of volumes is handed on with consilium-site export --format checkpoint.",
+    "The plan's encoder is one of volumes, and this is for images alone: boxes, and the exchange with timm.",
+    "Learn classes, findings or masks of volumes; hand an encoder on with consilium-site export --format checkpoint; or use a plan with model.dimensions 2.",
   ),
   "weights.unreadable": entry(
     422,

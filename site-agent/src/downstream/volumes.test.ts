@@ -53,11 +53,16 @@ describe("volumes from end to end", () => {
     // Three planes, and what moved the network.
     expect(page.match(/class="case"/g)).toHaveLength(4 * (exemplar?.cases.length ?? NaN));
     expect(page).toContain("worst case 1, coronal");
+    const released = { ...options, modes: ["released"], releasedClasses: result.classes } as const;
+    const global = exemplar?.model ?? null;
+    const asked = { ...task, encoders: { scratch: false, own: null, global }, options: released };
+    const again = await finetune(asked, () => undefined, never);
+    expect(again.result.summary[0]?.auroc).toEqual(result.summary[1]?.auroc);
     expect(page.replaceAll(/base64,[^"]+/g, "")).not.toMatch(/NaN|undefined/);
   });
 
   it("show findings", async () => {
-    const options = { ...optionsFor("findings", 12, 2e-3), report: false };
+    const options = { ...optionsFor("findings", 8, 2e-3), report: false };
     const findings = (set: typeof train) => ({
       cache: set.cache,
       findings: new Map(
@@ -71,7 +76,7 @@ describe("volumes from end to end", () => {
     const kind = findingsAsLabels(sets.train, vitConfig(model), options.settings);
     const task = { engine, model, volume, ...sets, encoders, options };
     const { result } = await compareEncoders(kind, task, () => undefined, never);
-    expect(result.task === "findings" && result.rows[0]?.measures["auroc"]?.value).toBeGreaterThan(0.9);
+    expect(result.task === "findings" && result.rows[0]?.measures["auroc"]?.value).toBeGreaterThan(0.8);
   });
 
   it.each(["linear", "unetr"] as const)(
@@ -137,7 +142,7 @@ describe("the heads for masks of volumes", () => {
     const definition = kind.trainStep(2, parameters, optimizer);
     const batch = kind.batches(small, images)(images, crops);
     const { largest, relativeError } = checkGradients(definition, batch, {
-      samples: 18,
+      samples: head === "unetr" ? 10 : 18,
       spread: 0.3,
       seed: 3,
     });

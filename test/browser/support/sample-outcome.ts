@@ -103,6 +103,24 @@ export function shapesOutcome(task: MeasuredResult["task"]): FinetuneOutcome {
   };
 }
 
+/** Masks of volumes of 8 slices, three times as far apart as their pixels. */
+export function volumesOutcome(): FinetuneOutcome {
+  const outcome = shapesOutcome("segmentation");
+  const { exemplar } = outcome;
+  if (exemplar === null) return outcome;
+  const ofVolume = (from: number) =>
+    Uint8Array.from({ length: 8 * 32 ** 2 }, (_, i) => Number(i % 32 >= from));
+  const shapes = {
+    kind: "masks",
+    classes: ["left_lung"],
+    said: [ofVolume(14)],
+    truth: [ofVolume(16)],
+  } as const;
+  const pixels = Uint8Array.from({ length: 8 * 32 ** 2 }, () => 256 * random.uniform());
+  const inDepth = exemplar.cases.map((each) => ({ ...each, depthPx: 8, sliceStep: 3, pixels, shapes }));
+  return { ...outcome, exemplar: { ...exemplar, cases: inDepth } };
+}
+
 const masks = (): CaseShapes => {
   const half = (from: number) => Uint8Array.from({ length: 32 * 32 }, (_, i) => Number(i % 32 >= from));
   return { kind: "masks", classes: ["left_lung"], said: [half(14)], truth: [half(16)] };

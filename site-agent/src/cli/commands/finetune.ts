@@ -57,7 +57,8 @@ export function finetuneCommand(ports: CliPorts): Command {
 the federation (global). Ways: probe, the head alone on the frozen encoder; finetune, the whole network; released, the network
 as the federation made it, where the plan learned classes (--pretext classify), with this site's own head where heads stay
 (--head site). The task goes by the labels that ingest was given: classes are classified (AUROC, accuracy), findings told one by one, several on an image (AUROC of each
-and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). Each number comes with a 95 % interval (bootstrap by patient). Nothing leaves this site.`,
+and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). Under a plan for volumes all but boxes are learned from
+volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing leaves this site.`,
     `consilium-site finetune --test test --negative normal
      consilium-site finetune --label-fraction 0.01 --seeds 5 --modes finetune
      consilium-site finetune --from global --modes finetune,released --save pneumonia
@@ -82,7 +83,7 @@ and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). E
       oneOf("--classes-from", CLASS_SOURCES),
     )
     .option("--finding <name>", "classification: this finding against its absence")
-    .option("--head <name>", "segmentation: linear, unetr (default: unetr)", oneOf("--head", HEADS))
+    .option("--head <name>", "segmentation, of volumes too: linear, unetr (default: unetr)", oneOf("--head", HEADS))
     .option("--label-fraction <f>", "train on this share of the labels", fraction("--label-fraction"))
     .option("--label-count <n>", "train on this many labels", wholeNumber("--label-count", 1))
     .option("--seeds <n>", "repetitions, each with its own labels", wholeNumber("--seeds", 1))

@@ -34,7 +34,8 @@ function figure(each: Case, number: number): Markup {
   const saliency = saliencyOf(shapes);
   const pictures = picturesOf(each);
   const [first] = pictures;
-  return markup`<figure><div class="views${pictures.length > 1 ? " planes" : ""}">${pictures.map((picture) =>
+  const layout = pictures.length === 1 ? "views" : `views planes${saliency === null ? "" : " lit"}`;
+  return markup`<figure><div class="${layout}">${pictures.map((picture) =>
     overlay(picture, shapes, picture.plane === null ? name : `${name}, ${picture.plane}`),
   )}${
     saliency === null || first === undefined

@@ -30,7 +30,10 @@ const STYLE = `${DATA_STYLE}
 .cases figcaption strong { color: var(--ink); font-weight: 600; }
 .cases.pairs { grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); }
 .views { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(0, 1fr); gap: 4px; }
-.views.planes { grid-auto-flow: row; grid-template-columns: 1fr 1fr; align-items: start; }
+.views.planes { grid-auto-flow: row; grid-template-columns: 2fr 1fr; align-items: start; }
+.views.planes > :first-child { grid-row: span 2; }
+.views.planes.lit { grid-template-columns: 1fr 1fr; }
+.views.planes.lit > :first-child { grid-row: auto; }
 .under { filter: brightness(.62); }
 .swatch { display: inline-block; width: 18px; border-top: 2.5px solid currentColor; margin-right: 8px; vertical-align: 4px; }
 .swatch.dashed { border-top-style: dashed; }
