@@ -83,7 +83,11 @@ volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing 
       oneOf("--classes-from", CLASS_SOURCES),
     )
     .option("--finding <name>", "classification: this finding against its absence")
-    .option("--head <name>", "segmentation, of volumes too: linear, unetr (default: unetr)", oneOf("--head", HEADS))
+    .option(
+      "--head <name>",
+      "segmentation, of volumes too: linear, unetr (default: unetr)",
+      oneOf("--head", HEADS),
+    )
     .option("--label-fraction <f>", "train on this share of the labels", fraction("--label-fraction"))
     .option("--label-count <n>", "train on this many labels", wholeNumber("--label-count", 1))
     .option("--seeds <n>", "repetitions, each with its own labels", wholeNumber("--seeds", 1))
