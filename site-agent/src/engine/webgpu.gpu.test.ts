@@ -3,6 +3,9 @@ import { elementCount } from "@consilium/shared/manifest";
 import { expect, it } from "vitest";
 import { Random } from "../dataset/random.ts";
 import { classifierInference, classifierTrainStep, initialClassifierHead } from "../downstream/classifier.ts";
+import { encoderParameters } from "../downstream/layers.ts";
+import { masksAsLabels } from "../downstream/segmentation/kind.ts";
+import { toyVolumes } from "../downstream/testing/toy-volumes.ts";
 import { viewArrays, wholeImages } from "../downstream/views.ts";
 import { initialWeights } from "../model/initial-weights.ts";
 import type { VitConfig } from "../model/sizes.ts";
@@ -15,7 +18,7 @@ import { createEngine, engineOn } from "./engine.ts";
 import { onnxRuntime } from "./onnx-runtime.ts";
 import { cpuProvider } from "./providers/cpu.ts";
 import { webGpuProvider } from "./providers/webgpu.ts";
-import { gpuTests } from "./testing/gpu.ts";
+import { gpuTests, testsAllGpuCases } from "./testing/gpu.ts";
 import { ADAMW, describeTrainStep, parameter } from "./testing/train-step-suite.ts";
 import * as tf from "./tf.ts";
 import type { InputArrays, InputSpecs, TrainStepDefinition } from "./types.ts";
@@ -108,6 +111,20 @@ gpuTests(() => {
     const [right = new Float32Array(), result = new Float32Array()] = probabilities;
     expect(right).toHaveLength(8);
     expect(distance(result, right)).toBeLessThan(1e-5);
+  });
+
+  const slow = testsAllGpuCases ? "" : " (skipped: slow on the software driver; CONSILIUM_TEST_GPU=all)";
+  it.skipIf(!testsAllGpuCases)(`learns masks of volumes as the CPU does${slow}`, async () => {
+    const volume = { depthPx: 4, patchDepthPx: 2 };
+    const config: VitConfig = { imagePx: 8, patchPx: 4, channels: 1, volume, width: 16, depth: 1, heads: 2 };
+    const set = toyVolumes({ volumes: 2, sizePx: 8, depthPx: 4, seed: 1 });
+    const kind = masksAsLabels(set, config, "unetr");
+    const weights = Float32Array.of(...initialWeights(vitParameters(config), 1), ...kind.initialHead(1));
+    const images = kind.labelled(set);
+    const batch = kind.batches(set, images)(images, wholeImages(set.cache, 2));
+    const parameters = [...encoderParameters(config, 1), ...kind.headParameters];
+    const optimizer = { ...ADAMW, clipGlobalNorm: 1 };
+    await expectSameTraining(kind.trainStep(2, parameters, optimizer), weights, batch, 1);
   });
 
   it("names the operator that WebGPU lacks", async () => {
