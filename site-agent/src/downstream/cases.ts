@@ -44,7 +44,7 @@ export async function chooseCases(
     cache.read([image.index], whole);
     // Of several channels the first is shown.
     const { sizePx, depthPx } = cache;
-    const pixels = whole.subarray(0, depthPx * sizePx ** 2);
+    const pixels = whole.slice(0, depthPx * sizePx ** 2);
     const key = cache.records[image.index]?.image ?? "";
     return [{ image: key, choice, goodness: value, sizePx, depthPx, sliceStep, pixels, shapes }];
   });

@@ -45,6 +45,32 @@ describe("the Hausdorff distance's 95th percentile", () => {
     expect(hd95(rectangle(0, 0, 0, 0), rectangle(0, 0, 0, 0), size)).toBeNull();
   });
 
+  it("counts slices by their distance", () => {
+    const depth = { width: 3, height: 2, depth: 4, sliceStep: 2.5 };
+    const voxel = (at: number): Uint8Array => Uint8Array.from({ length: 24 }, (_, i) => Number(i === at));
+    expect(hd95(voxel(0), voxel(18), depth)).toBe(7.5);
+    expect(hd95(voxel(0), new Uint8Array(24), depth)).toBeCloseTo(Math.hypot(3, 2, 10));
+    // Only the middle of three slices of a full volume has no voxel outside beside it.
+    expect(border(new Uint8Array(27).fill(1), { width: 3, height: 3, depth: 3 })).toHaveLength(26);
+    const places = fc.uint8Array({ minLength: 24, maxLength: 24, max: 1 });
+    fc.assert(
+      fc.property(places, (mask) => {
+        const sources = Int32Array.from(mask.keys()).filter((at) => mask[at] === 1);
+        const fast = squaredDistances(sources, depth);
+        for (const [at, value] of fast.entries()) {
+          const squares = Array.from(sources, (source) => {
+            const across = (source % 3) - (at % 3);
+            const down = (Math.floor(source / 3) % 2) - (Math.floor(at / 3) % 2);
+            const up = 2.5 * (Math.floor(source / 6) - Math.floor(at / 6));
+            return across ** 2 + down ** 2 + up ** 2;
+          });
+          if (squares.length > 0) expect(value).toBeCloseTo(Math.min(...squares), 9);
+        }
+      }),
+      { numRuns: 50 },
+    );
+  });
+
   it("of a mask from itself is 0, and the same from either side", () => {
     fc.assert(
       fc.property(masks, masks, (a, b) => {

@@ -136,6 +136,8 @@ describe("masks of volumes", () => {
   });
 
   it("come frame by frame over an enhanced file, and from pictures of single slices", async () => {
+    const nowhere = await segmentation([{ uid: "2.25.200.1", segment: 1 }], sliceOf(2));
+    expect(await add(await put("nowhere/seg.dcm", nowhere))).toMatchObject({ matched: 0, unreadable: 1 });
     // Its frames lie from the head down.
     const frames = [2, 3, 4].map((z) => ({ uid: "2.25.200.1", frame: DEPTH - z, segment: 1 }));
     const seg = await put("seg/seg.dcm", await segmentation(frames, [2, 3, 4].flatMap(sliceOf)));

@@ -49,7 +49,8 @@ export class VolumeMaskTarget implements Target {
   take(item: ImageItem): void {
     if (item.kind !== "mask" && item.kind !== "looked-at") return;
     const { slices, volumes } = this.#options.index;
-    const place = slices.get(item.image) ?? slices.get(`${item.image}/${item.frame ?? 0}`);
+    const ofFrame = item.frame === undefined ? undefined : slices.get(`${item.image}/${item.frame}`);
+    const place = slices.get(item.image) ?? ofFrame;
     const volume = place?.volume ?? volumes.get(item.image);
     if (volume === undefined || !this.#isCached(volume)) {
       this.tally.unmatched.add(volume?.key ?? item.image);
