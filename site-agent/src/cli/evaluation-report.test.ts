@@ -28,7 +28,7 @@ const label = (of: (i: number) => string) =>
   writeLabels(cacheDir, new Map(Array.from({ length: 40 }, (_, i) => [toyRecord(i).image, of(i)])));
 
 async function writeMasks(count: number): Promise<void> {
-  const writer = new MaskWriter(cacheDir, ["lung"], 4);
+  const writer = new MaskWriter(cacheDir, ["lung"], { sizePx: 4, depthPx: 1 });
   for (let i = 0; i < count; i++) await writer.append(toyRecord(i).image, new Uint8Array(16).fill(255));
   await writer.finish();
 }

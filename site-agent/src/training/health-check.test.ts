@@ -158,6 +158,7 @@ describe("a common evaluation of masks", () => {
     return {
       classes: ["other", ...CLASSES],
       sizePx: TOY_CACHE_PX,
+      depthPx: 1,
       images: new Set(CACHE.records.slice(0, count).map(({ image }) => image)),
       read: (image, out) => {
         CACHE.read([CACHE.records.findIndex((record) => record.image === image)], pixels);

@@ -11,7 +11,7 @@ import { manifestOf } from "../model/manifest.ts";
 import { gridSize, patchCount, vitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
 import { wholeArrays } from "../pretext/classify.ts";
-import type { CropInputs } from "../pretext/crop-inputs.ts";
+import type { CropInputs } from "../model/crop-inputs.ts";
 import { tokenDefinition } from "../pretext/features.ts";
 import { filled, LOOK_BATCH, lookBatches, spread } from "./look-batches.ts";
 
