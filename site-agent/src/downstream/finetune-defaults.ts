@@ -92,7 +92,14 @@ const SETTINGS: Readonly<Record<Exclude<DownstreamTask, "classification">, Finet
  * were no labelled volumes to choose on.
  */
 const OF_VOLUMES = { batchSize: 4, stretchMax: 0 } as const;
-const MASKS_OF_VOLUMES = { ...OF_VOLUMES, minSteps: 400, maxSteps: 1500, learningRate: 2e-3 } as const;
+/** The decoder at a volume's own resolution takes a gigabyte a volume of 96 x 96 x 32 voxels. */
+const MASKS_OF_VOLUMES = {
+  ...OF_VOLUMES,
+  batchSize: 2,
+  minSteps: 400,
+  maxSteps: 1500,
+  learningRate: 2e-3,
+} as const;
 
 /** @param dimensions of the plan's model */
 export function finetuneOptions(task: DownstreamTask, dimensions: 2 | 3 = 2): FinetuneOptions {
