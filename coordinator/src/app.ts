@@ -22,7 +22,7 @@ import { Operators } from "./governance/operator.ts";
 import { adoptPlans } from "./governance/plan.ts";
 import { Sessions } from "./governance/sessions.ts";
 import type { StartingFile } from "./governance/starting-model.ts";
-import { openHome, removeAddress, writeAddress } from "./home.ts";
+import { openHome, removeAddress, writeAddress, type Home } from "./home.ts";
 import { createHttp } from "./http.ts";
 import { Connections } from "./realtime/connections.ts";
 import { Gateway } from "./realtime/gateway.ts";
@@ -30,7 +30,8 @@ import { Running, type RunningPorts } from "./running.ts";
 import { Uploads } from "./realtime/uploads.ts";
 import { listenForOperator } from "./operator-server.ts";
 import { createMetrics } from "./routes/metrics.ts";
-import { Forwarder } from "./replicas/forwarding.ts";
+import type { Forwarder } from "./replicas/forwarding.ts";
+import type { Leases } from "./replicas/leases.ts";
 import { replicaOf } from "./replicas/replica.ts";
 import { assertSameIdentity, clearBlobs, openStorage } from "./storage.ts";
 import { lockHome } from "./store/lock.ts";
@@ -152,10 +153,7 @@ export async function prepareCoordinator({
     cleanup.add(() => running.close());
     follow(federations, uploads, logger, onFact);
     const recovered = leases === null ? await recover(ports, running, uploads) : NOTHING_BESIDE;
-    const forwarder =
-      leases === null
-        ? null
-        : new Forwarder({ leases: () => leases.views(), federations, identity, operatorToken });
+    const forwarder = leases === null ? null : await openForwarder(leases, federations, home);
 
     const sockets: { gateway: Gateway | null } = { gateway: null };
     const { maxSocketsPerAddress, maxSocketsPerSite, maxConnections, heartbeatTimeoutMs } = config;
@@ -223,6 +221,16 @@ export async function prepareCoordinator({
     await cleanup.run();
     throw error;
   }
+}
+
+/** Brings an HTTP client with it, which one coordinator alone has no use for. */
+async function openForwarder(
+  leases: Leases,
+  federations: Federations,
+  { identity, operatorToken }: Pick<Home, "identity" | "operatorToken">,
+): Promise<Forwarder> {
+  const { Forwarder } = await import("./replicas/forwarding.ts");
+  return new Forwarder({ leases: () => leases.views(), federations, identity, operatorToken });
 }
 
 /** Where each federation says by itself what was found of it. */

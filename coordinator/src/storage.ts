@@ -2,7 +2,6 @@
 import { verify, type Identity, type RandomBytes } from "@consilium/shared/crypto/identity";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
-import pg from "pg";
 import type { Logger } from "pino";
 import type { Blobs } from "./blobs/blobs.ts";
 import { openBlobs, parseBlobsLocation, type BlobsLocation } from "./blobs/location.ts";
@@ -12,10 +11,8 @@ import type { ServeConfig } from "./config.ts";
 import { recoverFederation } from "./federation/recovery.ts";
 import type { Home } from "./home.ts";
 import { sealedOf } from "./realtime/sealed.ts";
-import { Leases } from "./replicas/leases.ts";
+import type { Leases } from "./replicas/leases.ts";
 import { openLibsqlStore } from "./store/libsql-store.ts";
-import { connectionSettings } from "./store/postgres-connection.ts";
-import { migratePostgres, openPostgresStore } from "./store/postgres-store.ts";
 import type { Store } from "./store/store.ts";
 
 export interface Storage {
@@ -49,28 +46,9 @@ export async function openStorage(
     return { store, blobs: await openBlobs(blobsLocation), blobsLocation, leases: null };
   }
 
-  const replica = Buffer.from(random(8)).toString("hex");
-  const leases = new Leases({ databaseUrl: database, replica, logger });
-  cleanup.add(() => leases.close());
-  const pool = new pg.Pool(connectionSettings(database, replica));
-  pool.on("error", () => {
-    logger.warn("a connection to the database ended");
-  });
-  const store = openPostgresStore(pool, leases);
-  cleanup.add(() => store.close());
-  const sharesBlobs = blobsLocation.kind !== "files";
-  const blobs = await leases.startUp(sharesBlobs, async (client, isAlone) => {
-    if (!isAlone && !sharesBlobs) {
-      const detail = "(another coordinator runs on this database; several of them need --blobs s3://...)";
-      throw new ConsiliumError("config.invalid", { detail, culprits: ["blobs"] });
-    }
-    await migratePostgres(client);
-    const opened = await openBlobs(blobsLocation);
-    // What another coordinator has stored and not yet recorded would look like what nobody needs.
-    if (isAlone) await clearBlobs(store, opened, logger);
-    return opened;
-  });
-  return { store, blobs, blobsLocation, leases };
+  // What only several coordinators need takes a tenth of one's memory.
+  const { openSharedStorage } = await import("./shared-storage.ts");
+  return openSharedStorage(database, blobsLocation, { random, logger, cleanup });
 }
 
 /** Removes objects whose row a crash has prevented, and sealed updates that are spent. @returns how many */

@@ -164,9 +164,10 @@ async function startCoordinator(folder: string) {
   const plan = parsePlan({ federation: "bench", title: "Bench", rounds: 1, minSites: 3 });
   await writeFile(planFile, JSON.stringify(plan));
   const bin = path.join(root, "coordinator/bin/consilium-coordinator.mjs");
+  // As it is installed: with the settings of Node.js that its first line names.
   const child: ChildProcess = spawn(
-    process.execPath,
-    [bin, "serve", "--home", home, "--port", "0", "--plan", planFile, "--json"],
+    bin,
+    ["serve", "--home", home, "--port", "0", "--plan", planFile, "--json"],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   if (child.stdout === null || child.pid === undefined) throw new Error("the coordinator does not start");

@@ -1,4 +1,4 @@
-/** The aggregator in a worker thread of its own, started with the coordinator and again after a crash. */
+/** The aggregator in a worker thread of its own, started when there is something for it, and again after a crash. */
 import type { Worker } from "node:worker_threads";
 import type { Identity } from "@consilium/shared/crypto/identity";
 import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
@@ -71,7 +71,6 @@ export function startAggregationThread(blobs: BlobsLocation, identity: Identity)
     return answer;
   }
 
-  worker = start();
   return {
     async fold(job) {
       const blob = await request({ task: "fold", job });

@@ -91,6 +91,12 @@ export function blobsContract(name: string, makeHarness: () => Promise<BlobsHarn
       expect(await blobs.staged()).toEqual([]);
     });
 
+    it("let go of a piece's memory once it is written", async () => {
+      const piece = new Uint8Array([1, 2, 3]);
+      await (await blobs.stage(upload)).writeAt(0, piece);
+      expect(piece).toHaveLength(0);
+    });
+
     it("forget an upload that is discarded", async () => {
       const staged = await blobs.stage(upload);
       await staged.writeAt(0, bytes("x"));

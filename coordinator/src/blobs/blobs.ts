@@ -39,7 +39,11 @@ export interface Blobs {
 
 /** An object that arrives in pieces and in any order. */
 export interface Staged {
-  /** On disk when the promise resolves. @throws disk.full */
+  /**
+   * On disk when the promise resolves.
+   * @param bytes are given away: their memory is let go as soon as they are written, before they are flushed
+   * @throws disk.full
+   */
   writeAt(offset: number, bytes: Uint8Array): Promise<void>;
   sizeBytes(): Promise<number>;
   read(): AsyncIterable<Uint8Array>;

@@ -9,6 +9,7 @@ import { mkdir, open, rm } from "node:fs/promises";
 import path from "node:path";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { sha256Schema, uploadIdSchema, type Sha256, type UploadId } from "@consilium/shared/ids";
+import { giveBack } from "@consilium/shared/secagg/give-back";
 import type { Blobs, ByteRange, Staged, StoredBlob } from "./blobs.ts";
 import type { BlobsLocation } from "./location.ts";
 import { S3Bucket } from "./s3-bucket.ts";
@@ -120,6 +121,7 @@ class StagedPieces implements Staged {
     if (this.#isDiscarded) throw new ConsiliumError("upload.unknown");
     const name = String(offset).padStart(OFFSET_DIGITS, "0");
     await this.#bucket.put(this.#folder + name, bytes);
+    giveBack(bytes);
   }
 
   async sizeBytes(): Promise<number> {

@@ -3,6 +3,7 @@
  * chunk waits for a flush that began after the chunk was written, and no longer.
  */
 import { open, type FileHandle } from "node:fs/promises";
+import { giveBack } from "@consilium/shared/secagg/give-back";
 
 /** After a chunk, for the next one. */
 const HELD_OPEN_MS = 1000;
@@ -27,6 +28,8 @@ export class StagedWriter {
     try {
       const handle = await (this.#handle ??= this.#open());
       await writeFully(handle, bytes, offset);
+      // The system has them; of several chunks under way, most wait for a flush.
+      giveBack(bytes);
       await this.#flush(handle);
     } finally {
       this.#writing -= 1;

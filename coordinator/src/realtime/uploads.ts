@@ -1,6 +1,6 @@
 /**
  * Chunked uploads that survive cut connections and a restarted coordinator. A chunk is acknowledged once its bytes are on
- * disk and its row says so; an upload is accepted once it has been looked through, is durable under its hash and is
+ * disk and its row says so; a row that the loss of power takes back costs sending the chunk again. An upload is accepted once it has been looked through, is durable under its hash and is
  * counted, in this order.
  */
 import { sha256 } from "@consilium/shared/canonical";
@@ -9,7 +9,6 @@ import type { RandomBytes } from "@consilium/shared/crypto/identity";
 import { ConsiliumError, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import type { FederationId, SiteId, UploadId } from "@consilium/shared/ids";
 import type { UploadBegin, UploadChunk, UploadOutcome } from "@consilium/shared/protocol/events";
-import { giveBack } from "@consilium/shared/secagg/give-back";
 import type { MaskingAnswer } from "@consilium/shared/protocol/masking";
 import type { Logger } from "pino";
 import type { Aggregator } from "../aggregation/tasks.ts";
@@ -133,7 +132,6 @@ export class Uploads {
     active.writing.add(written);
     try {
       await written;
-      giveBack(bytes);
     } finally {
       active.writing.delete(written);
     }

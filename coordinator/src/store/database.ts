@@ -27,6 +27,11 @@ export interface SqlTransaction extends SqlReader {
 export interface SqlDatabase extends SqlReader {
   /** All of `write` or nothing of it; durable when the promise resolves. */
   transaction<T>(write: (db: SqlTransaction) => Promise<T>): Promise<T>;
+  /**
+   * As a transaction, for rows that only save work: they outlive this process, and perhaps not the loss of power. Those of
+   * a later transaction never outlive them.
+   */
+  note<T>(write: (db: SqlTransaction) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 

@@ -15,7 +15,12 @@ export function openLibsqlStore(file: string): Store {
   return openSqlStore(new LibsqlDatabase(file));
 }
 
+/** A commit that returned survives the loss of power; or it may not, and the file is whole either way. */
+const LASTING = "FULL";
+const NOTED = "NORMAL";
+
 interface Waiting {
+  readonly durability: typeof LASTING | typeof NOTED;
   /** @returns what tells the caller, once it is durable */
   readonly run: () => Promise<() => void>;
   readonly reject: (error: unknown) => void;
@@ -26,18 +31,18 @@ class LibsqlDatabase implements SqlDatabase {
   readonly #statements: SqlTransaction;
   #waiting: Waiting[] = [];
   #isScheduled = false;
+  #durability: Waiting["durability"] = LASTING;
   /** Resolves when the batch that is being written has ended; nobody reads what is half-written. */
   #writing: Promise<void> | null = null;
 
   /**
-   * WAL with synchronous=FULL: a commit that returned survives the loss of power. What is deleted is overwritten: shares
-   * of masks have no business on a disk.
+   * WAL with synchronous=FULL, but for notes. What is deleted is overwritten: shares of masks have no business on a disk.
    */
   constructor(file: string) {
     this.#connection = guarded(() => new Libsql(file));
     for (const pragma of [
       "journal_mode = WAL",
-      "synchronous = FULL",
+      `synchronous = ${LASTING}`,
       "foreign_keys = ON",
       "secure_delete = ON",
     ]) {
@@ -57,8 +62,18 @@ class LibsqlDatabase implements SqlDatabase {
   }
 
   transaction<T>(write: (db: SqlTransaction) => Promise<T>): Promise<T> {
+    return this.#write(write, LASTING);
+  }
+
+  /** Nobody is answered while the database waits for the disk, and a chunk of an upload is noted every few milliseconds. */
+  note<T>(write: (db: SqlTransaction) => Promise<T>): Promise<T> {
+    return this.#write(write, NOTED);
+  }
+
+  #write<T>(write: (db: SqlTransaction) => Promise<T>, durability: Waiting["durability"]): Promise<T> {
     const result = new Promise<T>((resolve, reject) => {
       this.#waiting.push({
+        durability,
         run: async () => {
           this.#exec("SAVEPOINT one");
           try {
@@ -102,6 +117,7 @@ class LibsqlDatabase implements SqlDatabase {
 
   async #commit(batch: readonly Waiting[]): Promise<void> {
     try {
+      this.#waitForDisk(batch.some(({ durability }) => durability === LASTING) ? LASTING : NOTED);
       this.#exec("BEGIN IMMEDIATE");
       const settle: (() => void)[] = [];
       for (const { run } of batch) settle.push(await run());
@@ -111,6 +127,12 @@ class LibsqlDatabase implements SqlDatabase {
       this.#rollBack();
       for (const { reject } of batch) reject(error);
     }
+  }
+
+  #waitForDisk(durability: Waiting["durability"]): void {
+    if (durability === this.#durability) return;
+    this.#exec(`PRAGMA synchronous = ${durability}`);
+    this.#durability = durability;
   }
 
   /** A full disk may have ended the transaction by itself. */

@@ -118,8 +118,9 @@ export function openSqlStore(db: SqlDatabase): Store {
     });
 
   /** One about an upload; false if it is gone. */
-  const writtenOf = (upload: UploadId, sql: string, parameters: readonly SqlValue[]): Promise<boolean> =>
-    db.transaction(async (transaction) => {
+  const writtenOf =
+    (upload: UploadId, sql: string, parameters: readonly SqlValue[]) =>
+    async (transaction: SqlTransaction): Promise<boolean> => {
       const row = await transaction.first(ownerRow, "SELECT federation FROM uploads WHERE upload = ?", [
         upload,
       ]);
@@ -127,7 +128,7 @@ export function openSqlStore(db: SqlDatabase): Store {
       await transaction.guard(row.federation);
       await transaction.run(sql, parameters);
       return true;
-    });
+    };
 
   return {
     createFederation: ({ federation, plan, planHash }, audit) =>
@@ -265,14 +266,14 @@ export function openSqlStore(db: SqlDatabase): Store {
     upload: (upload) => db.first(uploadRow, "SELECT * FROM uploads WHERE upload = ?", [upload]),
     addChunk: async (upload, seq) => {
       const sql = "INSERT INTO upload_chunks (upload, seq) VALUES (?, ?) ON CONFLICT DO NOTHING";
-      if (!(await writtenOf(upload, sql, [upload, seq]))) throw new ConsiliumError("upload.unknown");
+      if (!(await db.note(writtenOf(upload, sql, [upload, seq])))) throw new ConsiliumError("upload.unknown");
     },
     chunks: async (upload) => {
       const sql = "SELECT seq FROM upload_chunks WHERE upload = ? ORDER BY seq";
       return (await db.all(z.object({ seq: z.int() }), sql, [upload])).map(({ seq }) => seq);
     },
     removeUpload: async (upload) => {
-      await writtenOf(upload, "DELETE FROM uploads WHERE upload = ?", [upload]);
+      await db.transaction(writtenOf(upload, "DELETE FROM uploads WHERE upload = ?", [upload]));
     },
 
     auditAfter: async (seq) => {
