@@ -1,6 +1,6 @@
 import { verdictOf } from "@consilium/shared/fingerprint/compare";
 import { GROUPS } from "@consilium/shared/fingerprint/layout";
-import { planHash } from "@consilium/shared/plan";
+import { planHash, type Plan } from "@consilium/shared/plan";
 import { MIN_SUMMED_SITES } from "@consilium/shared/protocol/fingerprint";
 import { describeEarlyEnd, isFingerprintRound } from "@consilium/shared/protocol/round";
 import { formatBytes } from "@consilium/shared/units";
@@ -11,7 +11,8 @@ import { assertApproved } from "../../dataset/intake.ts";
 import type { AgentReport } from "../../federation/agent-report.ts";
 import type { CohortReport } from "../../federation/cohort.ts";
 import { cohortFile } from "../../federation/cohort-file.ts";
-import { checkpointFolder } from "../../federation/checkpoints.ts";
+import { checkpointFolder, type Checkpoints } from "../../federation/checkpoints.ts";
+import { openSharedModels, sharingStart } from "../../federation/shared-models.ts";
 import { assertAllowed, PLAIN_WARNING } from "../../policy.ts";
 import { httpClient } from "../../federation/http.ts";
 import { maskingFolder } from "../../federation/masking/kept.ts";
@@ -20,6 +21,7 @@ import { receiptsFile } from "../../federation/receipts.ts";
 import { witnessedHeads } from "../../governance/audit-witness.ts";
 import { Gate } from "../../governance/gate.ts";
 import { pinsFile } from "../../governance/pins.ts";
+import type { Home } from "../../home/home.ts";
 import { whileLocked } from "../../home/lock.ts";
 import { storeGlobalModel } from "../../home/models.ts";
 import { privacyGuard } from "../../privacy/guard.ts";
@@ -37,6 +39,7 @@ import type { CliPorts } from "../ports.ts";
 
 interface Options extends TrainingCliOptions, NetworkCliOptions {
   readonly cache: string;
+  readonly sharedModels?: string;
 }
 
 export function runCommand(ports: CliPorts): Command {
@@ -50,8 +53,14 @@ goes on from where it was at most a minute before. While the coordinator does no
     `consilium-site run
      consilium-site run --threads 4 --json
      consilium-site run --device webgpu
-     consilium-site run --device cuda --devices 4`,
-  ).option("--cache <name>", "image cache to train on", "train");
+     consilium-site run --device cuda --devices 4
+     consilium-site run --home /srv/knee --shared-models /srv/models`,
+  )
+    .option("--cache <name>", "image cache to train on", "train")
+    .option(
+      "--shared-models <dir>",
+      "where homes of this account share the encoder that their plans start from, by its hash ($CONSILIUM_SITE_SHARED_MODELS)",
+    );
   return handle<Options>(
     withNetworkOptions(withTrainingOptions(command, ports)),
     ports,
@@ -67,6 +76,8 @@ goes on from where it was at most a minute before. While the coordinator does no
       await assertApproved(cacheDir);
       await sayTaught(plan, cacheDir, output);
       await sayEvaluation(plan, cacheDir, output);
+      const sharedFolder = options.sharedModels ?? ports.env["CONSILIUM_SITE_SHARED_MODELS"] ?? "";
+      const checkpoints = await checkpointsOf(home, plan, sharedFolder);
       const network = await networkFor(enrolment.coordinatorUrl, options, ports);
       const engine = await chooseTrainingEngine(options, plan, output);
       // Loaded here, so that `--help` and the small commands do not wait for the engine.
@@ -80,7 +91,7 @@ goes on from where it was at most a minute before. While the coordinator does no
             {
               http: httpClient(enrolment.coordinatorUrl, network.fetch),
               sockets: network.sockets,
-              checkpoints: checkpointFolder(home.checkpointsFolder),
+              checkpoints,
               outbox: outboxFolder(home.federationFolder),
               receipts,
               masking: { folder: maskingFolder(home.federationFolder) },
@@ -136,6 +147,14 @@ goes on from where it was at most a minute before. While the coordinator does no
       }
     },
   );
+}
+
+/** @param sharedFolder empty if this home shares nothing */
+async function checkpointsOf(home: Home, plan: Plan, sharedFolder: string): Promise<Checkpoints> {
+  const own = checkpointFolder(home.checkpointsFolder);
+  return sharedFolder === ""
+    ? own
+    : sharingStart(own, plan, await openSharedModels(sharedFolder), home.folder);
 }
 
 function show(report: AgentReport, output: Output): void {
