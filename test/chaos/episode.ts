@@ -20,6 +20,7 @@ export interface Episode {
   readonly seed: number;
   readonly secure: Plan["aggregation"]["secure"];
   readonly faults: Readonly<Record<string, number>>;
+  /** Faults that were left out, and why. */
   readonly skipped: readonly string[];
   readonly kills: number;
   readonly attempts: number;
@@ -54,7 +55,7 @@ export async function runEpisode({ seed, secure, stormMs, rounds, log }: Episode
         .then((done) => {
           faults.push(done);
           log(
-            `  ${((performance.now() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${name} ${done.target}${done.skipped ? " (not permitted here, skipped)" : ""}`,
+            `  ${((performance.now() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${name} ${done.target}${done.skipped === null ? "" : ` (left out: ${done.skipped})`}`,
           );
         })
         .finally(() => underWay.delete(fault));
@@ -79,7 +80,9 @@ export async function runEpisode({ seed, secure, stormMs, rounds, log }: Episode
       seed,
       secure,
       faults: countBy(faults.map(({ name }) => name)),
-      skipped: [...new Set(faults.filter(({ skipped }) => skipped).map(({ name }) => name))],
+      skipped: [
+        ...new Set(faults.flatMap(({ name, skipped }) => (skipped === null ? [] : [`${name}: ${skipped}`]))),
+      ],
       kills: faults.reduce((sum, { kills }) => sum + kills, 0),
       attempts: last?.history.length ?? 0,
       seconds: Math.round((performance.now() - startedMs) / 1000),

@@ -17,6 +17,8 @@ export const FAULTS = [
   "refuse",
   "slow",
   "half-open",
+  "unplug",
+  "lossy",
   "disk-full-coordinator",
   "disk-full-site",
   "flip-upload",
@@ -29,8 +31,8 @@ export interface Fault {
   readonly target: string;
   /** How many processes were killed by it. */
   readonly kills: number;
-  /** Becomes true where the machine does not permit it. */
-  readonly skipped: boolean;
+  /** Why the machine does not do it; null if it was done. */
+  readonly skipped: string | null;
 }
 
 const WEIGHTS: readonly (readonly [number, FaultName])[] = [
@@ -43,6 +45,8 @@ const WEIGHTS: readonly (readonly [number, FaultName])[] = [
   [1, "refuse"],
   [2, "slow"],
   [1, "half-open"],
+  [2, "unplug"],
+  [1, "lossy"],
   [1, "disk-full-coordinator"],
   [1, "disk-full-site"],
   [1, "flip-upload"],
@@ -56,7 +60,7 @@ export function nextFault(random: Random): { readonly afterMs: number; readonly 
 export async function inflict(world: World, name: FaultName, random: Random): Promise<Fault> {
   const site = random.pick(world.sites);
   const durationMs = random.between(300, 4_000);
-  const done = (target: string, kills = 0): Fault => ({ name, target, kills, skipped: false });
+  const done = (target: string, kills = 0): Fault => ({ name, target, kills, skipped: null });
   switch (name) {
     case "kill-coordinator":
       return done("coordinator", Number(world.coordinator.signal("SIGKILL")));
@@ -91,6 +95,9 @@ export async function inflict(world: World, name: FaultName, random: Random): Pr
       await delay(durationMs);
       site.proxy.forgetHalfOpen();
       return done(site.name);
+    case "unplug":
+    case "lossy":
+      return overLink(name, world, random, durationMs);
     case "disk-full-coordinator":
       return filled(done("coordinator"), world.coordinatorDisk, durationMs);
     case "disk-full-site":
@@ -106,9 +113,32 @@ async function stopped(process: ChaosSite["process"], durationMs: number): Promi
   process.signal("SIGCONT");
 }
 
+/** To the site that has a network of its own. One that is killed while nothing passes leaves a socket that nobody ends. */
+async function overLink(
+  name: "unplug" | "lossy",
+  { sites, linkless }: World,
+  random: Random,
+  durationMs: number,
+): Promise<Fault> {
+  const isKilled = random.next() < 0.5;
+  const [delayMs, lossPercent] = [random.between(5, 80), random.between(1, 10)];
+  const site = sites.find(({ link }) => link !== null);
+  if (site?.link == null) return { name, target: "nobody", kills: 0, skipped: linkless };
+  const done = { name, target: site.name, kills: 0, skipped: null };
+  if (name === "lossy") {
+    const isLossy = await site.link.lossy(2 * durationMs, delayMs, lossPercent);
+    return isLossy ? done : { ...done, skipped: "this kernel has no netem" };
+  }
+  let kills = 0;
+  await site.link.unplugged(2 * durationMs, () => {
+    if (isKilled) kills = Number(site.process.signal("SIGKILL"));
+  });
+  return { ...done, kills };
+}
+
 /** Leaves a few bytes, so that some writes fail in their middle. */
 async function filled(fault: Fault, disk: string | null, durationMs: number): Promise<Fault> {
-  if (disk === null) return { ...fault, skipped: true };
+  if (disk === null) return { ...fault, skipped: "mounting a file system is not permitted here" };
   const ballast = path.join(disk, "ballast");
   const { bavail, bsize } = await statfs(disk);
   await writeFile(ballast, Buffer.alloc(Math.max(0, bavail * bsize - 3 * bsize))).catch(() => undefined);

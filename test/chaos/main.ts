@@ -1,8 +1,8 @@
 /**
  * `npm run chaos -- --seed N --minutes M` runs one federation after another, from seed N upwards, and breaks what can
- * break: processes are killed and stopped, links cut, slowed and swallowed, disks filled and bits flipped. Every
- * federation must end as it would have in peace (check.ts). Exit code 1 if an invariant is broken, 2 for a mistake on the
- * command line.
+ * break: processes are killed and stopped, links cut, slowed and swallowed, the cable of one pulled, disks filled and bits
+ * flipped. Every federation must end as it would have in peace (check.ts). Exit code 1 if an invariant is broken, 2 for a
+ * mistake on the command line.
  */
 import { parseArgs } from "node:util";
 import type { Plan } from "@consilium/shared/plan";
@@ -65,7 +65,7 @@ function report({ seed, secure, kills, faults, attempts, seconds, skipped, broke
   const total = Object.values(faults).reduce((sum, count) => sum + count, 0);
   const lines = [
     `seed ${seed} ${secure}: ${total} faults, ${kills} kills, ${attempts} attempts, ${seconds} s: ${broken.length === 0 ? "every invariant holds" : "BROKEN"}`,
-    ...skipped.map((name) => `  skipped: ${name} (mounting a file system is not permitted here)`),
+    ...skipped.map((text) => `  left out: ${text}`),
     ...broken.map((text) => `  BROKEN: ${text}`),
   ];
   return lines.join("\n");
@@ -104,6 +104,8 @@ async function main(): Promise<number> {
   return broken.length === 0 ? 0 : 1;
 }
 
+// What is to be taken down at the end is taken down.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 try {
   process.exitCode = await main();
 } catch (error) {

@@ -32,16 +32,19 @@ export class FaultProxy {
     this.#server = server;
   }
 
-  static async start(targetPort: () => number): Promise<FaultProxy> {
+  /** @param socket a Unix socket to listen on instead */
+  static async start(targetPort: () => number, socket?: string): Promise<FaultProxy> {
     const server = createServer();
     const proxy = new FaultProxy(server);
     server.on("connection", (incoming: Socket) => {
       proxy.#accept(incoming, targetPort());
     });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const where = socket === undefined ? { port: 0, host: "127.0.0.1" } : { path: socket };
+    await new Promise<void>((resolve) => server.listen(where, resolve));
     return proxy;
   }
 
+  /** Where it listens on no Unix socket. */
   get url(): string {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
@@ -49,8 +52,8 @@ export class FaultProxy {
   /** Ends every connection with a reset. */
   cut(): void {
     for (const { incoming, outgoing } of this.#pairs) {
-      incoming.resetAndDestroy();
-      outgoing.resetAndDestroy();
+      reset(incoming);
+      reset(outgoing);
     }
   }
 
@@ -72,8 +75,8 @@ export class FaultProxy {
   forgetHalfOpen(): void {
     for (const { incoming, outgoing, swallowed } of this.#pairs) {
       if (!swallowed) continue;
-      incoming.resetAndDestroy();
-      outgoing.resetAndDestroy();
+      reset(incoming);
+      reset(outgoing);
     }
   }
 
@@ -84,7 +87,7 @@ export class FaultProxy {
 
   #accept(incoming: Socket, port: number): void {
     if (this.#refusing) {
-      incoming.resetAndDestroy();
+      reset(incoming);
       return;
     }
     const outgoing = createConnection({ port, host: "127.0.0.1" });
@@ -120,6 +123,12 @@ export class FaultProxy {
       to.destroy();
     }
   }
+}
+
+/** A Unix socket knows no reset. */
+function reset(socket: Socket): void {
+  if (socket.remoteAddress === undefined) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 const once = (socket: Socket, event: "drain" | "close"): Promise<void> =>

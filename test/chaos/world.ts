@@ -14,6 +14,7 @@ import { enrol } from "../../site-agent/src/federation/enrol.ts";
 import { DEFAULT_POLICY } from "../../site-agent/src/policy.ts";
 import { initHome, openHome, type Home } from "../../site-agent/src/home/home.ts";
 import { FaultProxy } from "./proxy.ts";
+import { SiteLink } from "./site-link.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
 const DISK_MIB = 96;
@@ -29,7 +30,8 @@ export interface WorldOptions {
 /** A program that is started again whenever it is killed or fails, until it ends well. */
 export class Supervised {
   readonly name: string;
-  readonly #command: () => readonly string[];
+  /** Program and arguments. */
+  readonly #command: () => readonly [string, ...string[]];
   #child: ChildProcess | null = null;
   #lines: string[] = [];
   #wanted = true;
@@ -39,7 +41,7 @@ export class Supervised {
   /** How it ended by itself; null while it has not. */
   ended: { readonly code: number | null } | null = null;
 
-  constructor(name: string, command: () => readonly string[]) {
+  constructor(name: string, command: () => readonly [string, ...string[]]) {
     this.name = name;
     this.#command = command;
   }
@@ -47,7 +49,8 @@ export class Supervised {
   start(): void {
     if (!this.#wanted) return;
     this.starts += 1;
-    const child = spawn(process.execPath, this.#command(), {
+    const [program, ...args] = this.#command();
+    const child = spawn(program, args, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, LOG_LEVEL: "info", ORT_DISABLE_TELEMETRY: "1" },
     });
@@ -104,6 +107,8 @@ export interface ChaosSite {
   readonly process: Supervised;
   /** A file system of its own, or null where that is not permitted. */
   readonly disk: string | null;
+  /** A network of its own: of one site, where that is permitted. */
+  readonly link: SiteLink | null;
 }
 
 export class World {
@@ -112,12 +117,14 @@ export class World {
   readonly coordinator: Supervised;
   readonly coordinatorDisk: string | null;
   readonly sites: readonly ChaosSite[];
+  /** Why no site has a network of its own; null if one has. */
+  readonly linkless: string | null;
   #port = 0;
   #token = "";
   readonly #mounts: string[];
 
   private constructor(
-    parts: Pick<World, "dir" | "plan" | "coordinator" | "coordinatorDisk" | "sites">,
+    parts: Pick<World, "dir" | "plan" | "coordinator" | "coordinatorDisk" | "sites" | "linkless">,
     mounts: string[],
   ) {
     this.dir = parts.dir;
@@ -125,6 +132,7 @@ export class World {
     this.coordinator = parts.coordinator;
     this.coordinatorDisk = parts.coordinatorDisk;
     this.sites = parts.sites;
+    this.linkless = parts.linkless;
     this.#mounts = mounts;
   }
 
@@ -138,25 +146,34 @@ export class World {
     const ref: { world: World | null } = { world: null };
     const port = (): number => ref.world?.port ?? 0;
     const coordinator = new Supervised("coordinator", () => [
+      process.execPath,
       path.join(root, "coordinator/bin/consilium-coordinator.mjs"),
       "serve",
       ...["--home", path.join(dir, "coordinator"), "--port", String(port()), "--gather-ms", "1000"],
       ...["--plan", path.join(dir, "plan.json"), "--json"],
     ]);
     const members: ChaosSite[] = [];
+    const socket = path.join(dir, "link.sock");
+    const linkProxy = await FaultProxy.start(port, socket);
+    const link = await SiteLink.open(socket);
     for (let i = 0; i < sites; i++) {
       const name = `site-${"abcdefghijklmnop"[i] ?? i}` as SiteId;
       const home = path.join(dir, name);
       const disk = await smallDisk(home, mounts);
       const site = path.join(import.meta.dirname, "site-main.ts");
-      const process = new Supervised(name, () => ["--import", "tsx", site, home, String(trainingMs)]);
-      members.push({ name, home, disk, process, proxy: await FaultProxy.start(port) });
+      const args = ["--import", "tsx", site, home, String(trainingMs)];
+      const own = i === sites - 1 && typeof link !== "string" ? link : null;
+      const run = new Supervised(name, () => own?.command(args) ?? [process.execPath, ...args]);
+      const proxy = own === null ? await FaultProxy.start(port) : linkProxy;
+      members.push({ name, home, disk, process: run, proxy, link: own });
     }
-    const world = new World({ dir, plan, coordinator, coordinatorDisk, sites: members }, mounts);
+    const linkless = typeof link === "string" ? link : null;
+    if (linkless !== null) await linkProxy.close();
+    const world = new World({ dir, plan, coordinator, coordinatorDisk, sites: members, linkless }, mounts);
     ref.world = world;
     coordinator.start();
     await world.#listening();
-    for (const { name, home, proxy } of members) await world.#enrol(name, home, proxy.url);
+    for (const { name, home, proxy, link } of members) await world.#enrol(name, home, link?.url ?? proxy.url);
     return world;
   }
 
@@ -191,6 +208,7 @@ export class World {
 
   async close(): Promise<void> {
     await Promise.all(this.processes.map((process) => process.stop("SIGKILL")));
+    for (const { link } of this.sites) await link?.close();
     await Promise.all(this.sites.map(({ proxy }) => proxy.close()));
     for (const mount of this.#mounts) spawnSync("umount", ["-l", mount]);
     await rm(this.dir, { recursive: true, force: true });
@@ -226,7 +244,12 @@ export class World {
       identity,
       coordinatorUrl: `${url}/`,
       token: parseToken(token),
-      fetch,
+      // The address may be one that only the site's namespace has.
+      fetch: (address, init) =>
+        fetch(
+          typeof address === "string" ? address.replace(url, `http://127.0.0.1:${this.#port}`) : address,
+          init,
+        ),
       signal: AbortSignal.timeout(30_000),
     });
     await home.enrol(await send());
