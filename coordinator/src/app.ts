@@ -32,6 +32,7 @@ import { listenForOperator } from "./operator-server.ts";
 import { createMetrics } from "./routes/metrics.ts";
 import type { Forwarder } from "./replicas/forwarding.ts";
 import type { Leases } from "./replicas/leases.ts";
+import { assertPeer, Peers } from "./replicas/peers.ts";
 import { replicaOf } from "./replicas/replica.ts";
 import { assertSameIdentity, clearBlobs, openStorage } from "./storage.ts";
 import { lockHome } from "./store/lock.ts";
@@ -153,7 +154,8 @@ export async function prepareCoordinator({
     cleanup.add(() => running.close());
     follow(federations, uploads, logger, onFact);
     const recovered = leases === null ? await recover(ports, running, uploads) : NOTHING_BESIDE;
-    const forwarder = leases === null ? null : await openForwarder(leases, federations, home);
+    const forwarder =
+      leases === null ? null : await openForwarder(leases, federations, { ...home, certificates, logger });
 
     const sockets: { gateway: Gateway | null } = { gateway: null };
     const { maxSocketsPerAddress, maxSocketsPerSite, maxConnections, heartbeatTimeoutMs } = config;
@@ -227,10 +229,14 @@ export async function prepareCoordinator({
 async function openForwarder(
   leases: Leases,
   federations: Federations,
-  { identity, operatorToken }: Pick<Home, "identity" | "operatorToken">,
+  ports: Pick<Home, "identity" | "operatorToken"> & {
+    readonly certificates: Certificates | null;
+    readonly logger: Logger;
+  },
 ): Promise<Forwarder> {
   const { Forwarder } = await import("./replicas/forwarding.ts");
-  return new Forwarder({ leases: () => leases.views(), federations, identity, operatorToken });
+  const peers = new Peers(ports.certificates);
+  return new Forwarder({ ...ports, leases: () => leases.views(), federations, peers });
 }
 
 /** Where each federation says by itself what was found of it. */
@@ -270,9 +276,13 @@ function follow(
 async function openCertificates(config: ServeConfig, ports: CertificatePorts): Promise<Certificates | null> {
   const certificates = await Certificates.open(config, ports);
   if (certificates === null || config.database === null) return certificates;
-  certificates.close();
-  const detail = "(several coordinators talk to each other in plain HTTP: let TLS end at the balancer)";
-  throw new ConsiliumError("config.invalid", { detail, culprits: ["tlsCert", "database"] });
+  try {
+    assertPeer(certificates.material, config.advertise);
+    return certificates;
+  } catch (error) {
+    certificates.close();
+    throw error;
+  }
 }
 
 /** @throws port.in-use, config.invalid */

@@ -110,10 +110,28 @@ describe.skipIf(!hasOpenssl)(
         await expect(refused).rejects.not.toThrow("CANARY");
       }
       expect(await readTls({ tlsCert: null, tlsKey: null, tlsClientCa: null })).toBeNull();
-      const home = path.join(authority.folder, "home");
-      await expect(
-        prepareCoordinator({ home, ...fit, database: "postgres://127.0.0.1/none" }),
-      ).rejects.toMatchObject({ code: "config.invalid", culprits: ["tlsCert", "database"] });
+    });
+
+    it("is none of several, unless they can show each other what sites have to show", async () => {
+      const foreign = new Authority();
+      const { certFile: tlsCert, keyFile: tlsKey } = foreign.issue("coordinator");
+      foreign.issue("server", "extendedKeyUsage=serverAuth");
+      const file = (name: string) => path.join(foreign.folder, name);
+      const own = { tlsCert, tlsKey, tlsClientCa: foreign.caFile };
+      const forServers = { ...own, tlsCert: file("server.pem"), tlsKey: file("server.key") };
+      const home = path.join(foreign.folder, "home");
+      const refusedAs = (settings: object) =>
+        expect(prepareCoordinator({ home, database: "postgres://127.0.0.1:1/none", ...settings })).rejects;
+      const unusable = { code: "tls.unusable", culprits: ["tlsCert", "tlsClientCa"] };
+      await refusedAs({ ...own, tlsClientCa: authority.caFile }).toMatchObject(unusable);
+      await refusedAs(forServers).toMatchObject(unusable);
+      const unsafe = { code: "config.invalid", culprits: ["advertise"] };
+      await refusedAs({ ...own, advertise: "http://127.0.0.1:1" }).toMatchObject(unsafe);
+      // So far it is right; there is no database.
+      await refusedAs({ ...own, advertise: "https://127.0.0.1:1" }).toMatchObject({
+        code: "store.unreachable",
+      });
+      foreign.close();
     });
 
     it("says before it is too late that the certificate ends", () => {

@@ -13,6 +13,8 @@ import { startPostgres, type PostgresServer } from "../../coordinator/src/testin
 import { startS3Server, type S3Server } from "../../coordinator/src/testing/s3-server.ts";
 import { enrol } from "../../site-agent/src/federation/enrol.ts";
 import { initHome } from "../../site-agent/src/home/home.ts";
+import { openNetwork, type Network, type NetworkTls } from "../../site-agent/src/federation/network.ts";
+import type { Authority, Issued } from "../support/authority.ts";
 import { Cli } from "../support/cli.ts";
 import { OPEN_POLICY, random, TestSite } from "../support/federation.ts";
 import { startBalancer, type Balancer } from "./balancer.ts";
@@ -25,6 +27,10 @@ interface Parts {
   readonly database: pg.Pool;
   readonly databaseUrl: string;
   readonly operatorToken: string;
+  /** Of coordinators and sites; null where nobody speaks TLS. */
+  readonly authority: Authority | null;
+  readonly tls: NetworkTls;
+  readonly network: Network;
 }
 
 export class Cluster {
@@ -32,6 +38,8 @@ export class Cluster {
   readonly database: pg.Pool;
   readonly url: string;
   readonly operatorToken: string;
+  /** The way of a site to any coordinator, or to the balancer. */
+  readonly network: Network;
   readonly replicas: Cli[] = [];
   readonly ports: readonly number[];
   readonly #parts: Parts;
@@ -42,16 +50,22 @@ export class Cluster {
     this.database = parts.database;
     this.url = parts.balancer.url;
     this.operatorToken = parts.operatorToken;
+    this.network = parts.network;
     this.ports = ports;
   }
 
-  static async start(size: number, plans: readonly PlanInput[]): Promise<Cluster> {
+  /** @param authority makes everyone speak TLS and show certificates; then there is no balancer, and sites choose themselves */
+  static async start(
+    size: number,
+    plans: readonly PlanInput[],
+    authority: Authority | null = null,
+  ): Promise<Cluster> {
     const folder = await mkdtemp(path.join(tmpdir(), "consilium-replicas-"));
     const postgres = await startPostgres();
     const s3 = await startS3Server(path.join(folder, "s3"));
     const ports: number[] = [];
     for (let i = 0; i < size; i++) ports.push(await freePort());
-    const balancer = await startBalancer(ports);
+    const balancer = await startBalancer(authority === null ? ports : []);
     const databaseUrl = await postgres.newDatabase();
     const database = new pg.Pool({ connectionString: databaseUrl });
     const home = await openHome(homeOf(folder, 0), (length) => new Uint8Array(randomBytes(length)));
@@ -63,14 +77,21 @@ export class Cluster {
     }
     for (const plan of plans) await writeFile(planFile(folder, plan), JSON.stringify(plan));
     const { operatorToken } = home;
-    const parts = { folder, postgres, s3, balancer, database, databaseUrl, operatorToken };
+    const tls: NetworkTls =
+      authority === null ? {} : { ca: authority.ca, ...pemOf(authority.issue("hospital")) };
+    const network = openNetwork("https://127.0.0.1/", { env: {}, tls, direct: fetch });
+    const parts = {
+      ...{ folder, postgres, s3, balancer, database, databaseUrl },
+      ...{ operatorToken, authority, tls, network },
+    };
     const cluster = new Cluster(parts, ports);
     for (let i = 0; i < size; i++) await cluster.startReplica(i, plans);
     return cluster;
   }
 
   async startReplica(index: number, plans: readonly PlanInput[] = []): Promise<void> {
-    const { folder, databaseUrl, s3 } = this.#parts;
+    const { folder, databaseUrl, s3, authority } = this.#parts;
+    const own = authority?.issue(`coordinator-${index}`);
     const replica = new Cli(
       "coordinator",
       [
@@ -78,6 +99,9 @@ export class Cluster {
         ...["--home", homeOf(folder, index), "--port", String(this.ports[index]), "--gather-ms", "300"],
         ...["--blobs", s3.locationOf("replicas"), "--json"],
         ...plans.flatMap((plan) => ["--plan", planFile(folder, plan)]),
+        ...(own === undefined || authority === null
+          ? []
+          : ["--tls-cert", own.certFile, "--tls-key", own.keyFile, "--tls-client-ca", authority.caFile]),
       ],
       { CONSILIUM_DATABASE_URL: databaseUrl, ...s3.env },
     );
@@ -94,26 +118,30 @@ export class Cluster {
     return this.ports.indexOf(Number(new URL(rows[0]?.url ?? "http://none").port));
   }
 
-  /** A site that has joined through the balancer. */
-  async site(federation: string, name: string): Promise<TestSite> {
+  urlOf(index: number): string {
+    return `${this.#parts.authority === null ? "http" : "https"}://127.0.0.1:${this.ports[index]}`;
+  }
+
+  /** A site that has joined through the balancer, or through the coordinator at `url`. */
+  async site(federation: string, name: string, url = this.url): Promise<TestSite> {
     const site = name as SiteId;
     const { home, identity } = await initHome(path.join(this.folder, federation, name), site, random, false);
-    const { token } = (await this.#invite(federation, name)) as { token: string };
+    const { token } = (await this.#invite(federation, name, url)) as { token: string };
     const { send } = enrol({
       site,
       identity,
-      coordinatorUrl: `${this.url}/`,
+      coordinatorUrl: `${url}/`,
       token: parseToken(token),
-      fetch,
+      fetch: this.network.fetch,
       signal: new AbortController().signal,
     });
     await home.enrol(await send());
     await home.setPolicy(OPEN_POLICY);
-    return new TestSite(home);
+    return new TestSite(home, this.#parts.tls);
   }
 
-  async #invite(federation: string, site: string): Promise<unknown> {
-    const response = await fetch(`${this.url}/api/federations/${federation}/invitations`, {
+  async #invite(federation: string, site: string, url: string): Promise<unknown> {
+    const response = await this.network.fetch(`${url}/api/federations/${federation}/invitations`, {
       method: "POST",
       headers: { authorization: `Bearer ${this.operatorToken}`, "content-type": "application/json" },
       body: JSON.stringify({ site }),
@@ -132,7 +160,7 @@ export class Cluster {
   /** As the replica's own command line sees it. */
   async statusAt(index: number): Promise<unknown> {
     const token = await readFile(path.join(homeOf(this.folder, index), "operator.token"), "utf8");
-    const response = await fetch(`http://127.0.0.1:${this.ports[index]}/api/federations`, {
+    const response = await this.network.fetch(`${this.urlOf(index)}/api/federations`, {
       headers: { authorization: `Bearer ${token.trim()}` },
     });
     return response.json();
@@ -143,6 +171,7 @@ export class Cluster {
       await replica.kill();
     }
     await this.#parts.balancer.close();
+    await this.network.close();
     await this.database.end();
     await this.#parts.postgres.close();
     await this.#parts.s3.close();
@@ -153,6 +182,8 @@ export class Cluster {
 const homeOf = (folder: string, index: number): string => path.join(folder, `coordinator-${index}`);
 const planFile = (folder: string, { federation }: PlanInput): string =>
   path.join(folder, `${federation}.json`);
+
+const pemOf = ({ cert, key }: Issued) => ({ cert, key });
 
 async function freePort(): Promise<number> {
   const server = net.createServer();

@@ -1,6 +1,7 @@
 /**
  * `npm run replicas`: three coordinators, two federations. The one that runs a masked round is killed in the middle of it,
- * the next one is stopped and continued. Says what it does and how long it took; exit code 1 if anything was lost.
+ * the next one is stopped and continued; then two over TLS (over-tls.ts). Says what it does and how long it took; exit code 1
+ * if anything was lost.
  */
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
@@ -13,6 +14,7 @@ import { verifyChain } from "@consilium/shared/audit/chain";
 import { whyNoPostgres } from "../../coordinator/src/testing/postgres-server.ts";
 import { arithmeticTrainer, type AgentRun, type ArithmeticTrainer } from "../support/federation.ts";
 import { Cluster } from "./cluster.ts";
+import { overTls } from "./over-tls.ts";
 
 const FAIL_OVER_MS = 15_000;
 const DELTA = 0.001;
@@ -198,6 +200,10 @@ if (whyNoPostgres !== null) {
   } finally {
     await cluster.close();
   }
+  await overTls(say).catch((error: unknown) => {
+    console.error(error);
+    process.exitCode = 1;
+  });
   // Sockets of agents that failed would keep the process.
   process.exit();
 }

@@ -37,10 +37,10 @@ export class Authority {
     this.ca = readFileSync(this.caFile, "utf8");
   }
 
-  /** For 127.0.0.1, as a server and as a client. */
-  issue(name: string): Issued {
+  /** For 127.0.0.1, as a server and as a client. @param more lines of extensions */
+  issue(name: string, more = ""): Issued {
     const [key, request, cert] = [`${name}.key`, `${name}.csr`, `${name}.pem`] as const;
-    writeFileSync(path.join(this.folder, "names.ext"), "subjectAltName=IP:127.0.0.1\n");
+    writeFileSync(path.join(this.folder, "names.ext"), `subjectAltName=IP:127.0.0.1\n${more}\n`);
     this.#openssl("req", "-new", ...NEW_KEY, "-subj", `/CN=${name}`, "-keyout", key, "-out", request);
     const signer = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
     this.#openssl(

@@ -15,11 +15,15 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Federations } from "../federation/registry.ts";
 import { federationOf } from "../governance/sessions.ts";
 import type { Connections } from "../realtime/connections.ts";
+import type { Logger } from "pino";
 import type { LeaseView } from "./leases.ts";
+import type { Peers } from "./peers.ts";
 
 /** The address of whoever called first, and proof that a coordinator says so. */
 const FORWARDED = "consilium-forwarded";
 const STATUS_TIMEOUT_MS = 5_000;
+/** Without a byte. */
+const CALL_TIMEOUT_MS = 60_000;
 
 export interface ForwarderPorts {
   /** The federations of the database and who runs them. */
@@ -27,6 +31,8 @@ export interface ForwarderPorts {
   readonly federations: Federations;
   readonly identity: Identity;
   readonly operatorToken: string;
+  readonly peers: Peers;
+  readonly logger: Logger;
 }
 
 interface Pipe {
@@ -48,17 +54,22 @@ export class Forwarder {
 
   /** Before the routes. */
   async register(app: FastifyInstance): Promise<void> {
-    await app.register(replyFrom, { disableRequestLogging: true });
+    const { agents } = this.#ports.peers;
+    await app.register(replyFrom, {
+      disableRequestLogging: true,
+      // Left to itself it takes any certificate.
+      http: { agents, requestOptions: { rejectUnauthorized: true, timeout: CALL_TIMEOUT_MS } },
+    });
     app.addHook("preHandler", async (request, reply) => {
       const url = this.#whither(this.#federationOf(request), request.headers[FORWARDED] !== undefined);
       if (url === null) return;
       const forwarded = this.#sign(request.socket.remoteAddress ?? "unknown");
       void reply.from(url + request.url, {
         rewriteRequestHeaders: (_request, headers) => ({ ...headers, [FORWARDED]: forwarded }),
-        onError: (failed) => {
+        onError: (_reply, { error }) => {
+          this.#warn(error);
           const gone = new ConsiliumError("lease.lost");
           void reply.status(gone.status).send(errorBody(gone));
-          void failed;
         },
       });
       return reply;
@@ -95,6 +106,7 @@ export class Forwarder {
 
   close(): void {
     for (const pipe of this.#pipes) pipe.end();
+    this.#ports.peers.close();
   }
 
   /** The network address that a request comes from, before any forwarding. */
@@ -114,16 +126,16 @@ export class Forwarder {
   }
 
   async #statusOf({ federation, url }: LeaseView): Promise<FederationStatus | null> {
-    const { federations, operatorToken } = this.#ports;
+    const { federations, operatorToken, peers } = this.#ports;
     if (federations.has(federation)) return federations.get(federation).status();
-    if (url === null) return null;
+    if (url === null || !peers.mayReach(url)) return null;
+    const headers = { authorization: `Bearer ${operatorToken}`, [FORWARDED]: this.#sign("operator") };
+    const signal = AbortSignal.timeout(STATUS_TIMEOUT_MS);
     try {
-      const response = await fetch(`${url}/api/federations/${federation}`, {
-        headers: { authorization: `Bearer ${operatorToken}`, [FORWARDED]: this.#sign("operator") },
-        signal: AbortSignal.timeout(STATUS_TIMEOUT_MS),
-      });
-      return federationStatusSchema.safeParse(await response.json()).data ?? null;
-    } catch {
+      const answer = await peers.get(`${url}/api/federations/${federation}`, headers, signal);
+      return federationStatusSchema.safeParse(answer).data ?? null;
+    } catch (error) {
+      this.#warn(error);
       return null;
     }
   }
@@ -148,7 +160,8 @@ export class Forwarder {
   #whither(federation: FederationId | undefined, isForwarded: boolean): string | null {
     if (federation === undefined || this.#ports.federations.has(federation)) return null;
     const url = this.#ports.leases().find((lease) => lease.federation === federation)?.url ?? null;
-    if (url === null || isForwarded) throw new ConsiliumError("lease.lost", { culprits: [federation] });
+    const mayGoOn = url !== null && !isForwarded && this.#ports.peers.mayReach(url);
+    if (!mayGoOn) throw new ConsiliumError("lease.lost", { culprits: [federation] });
     return url;
   }
 
@@ -162,7 +175,7 @@ export class Forwarder {
     const address = request.socket.remoteAddress ?? "unknown";
     const headers = { ...request.headers, [FORWARDED]: this.#sign(address) };
     const { request: send } = url.startsWith("https:") ? https : http;
-    const upstream = send(url + (request.url ?? "/"), { headers, agent: false });
+    const upstream = send(url + (request.url ?? "/"), { headers, agent: false, ...this.#ports.peers.tls() });
     const pipe: Pipe = {
       federation,
       url,
@@ -174,7 +187,10 @@ export class Forwarder {
     };
     this.#pipes.add(pipe);
     socket.on("error", pipe.end).on("close", pipe.end);
-    upstream.on("error", pipe.end);
+    upstream.on("error", (error) => {
+      this.#warn(error);
+      pipe.end();
+    });
     upstream.on("response", (response) => {
       socket.end(
         `HTTP/1.1 ${response.statusCode ?? 502} ${response.statusMessage ?? ""}\r\nconnection: close\r\n\r\n`,
@@ -189,6 +205,12 @@ export class Forwarder {
       far.pipe(socket).pipe(far);
     });
     return upstream.end();
+  }
+
+  /** A certificate that nobody believes, say; its words may hold names. */
+  #warn(error: unknown): void {
+    const reason = error instanceof Error && "code" in error ? error.code : "unknown";
+    this.#ports.logger.warn({ reason }, "another coordinator cannot be reached");
   }
 
   #sign(address: string): string {
