@@ -78,7 +78,10 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
         "CONSILIUM_TLS_CLIENT_CA",
       ),
     )
-    .option("--advertise <url>", "where other coordinators on this database reach this one")
+    .option(
+      "--advertise <url>",
+      "where other coordinators on this database reach this one; https:// with TLS",
+    )
     .addHelpText(
       "after",
       examples(
@@ -93,7 +96,7 @@ Renewed certificates are taken up from the same files within a minute, or at onc
 
 With --database and --blobs s3://..., several coordinators share the work behind any TCP balancer: each federation is run
 by one of them, and by another one seconds after that one is gone. All need the same identity.json and operator.token in
-their home folders, and --advertise. See docs/scaling.md.
+their home folders, and --advertise. With TLS they check each other's certificates. See docs/scaling.md.
   $ CONSILIUM_DATABASE_URL=postgres://consilium:SECRET@db/consilium consilium-coordinator serve \\
       --host 0.0.0.0 --blobs 's3://consilium/prod?region=eu-central-1' --advertise http://10.0.0.5:8470
 `,
