@@ -38,6 +38,7 @@ export async function runEpisode({ seed, secure, stormMs, rounds, log }: Episode
   const startedMs = performance.now();
   const random = new Random(seed);
   const world = await World.create({ secure, sites: SITES, rounds, trainingMs: TRAINING_MS });
+  if (world.linkless !== null) log(`  no site has a network of its own: ${world.linkless}`);
   const faults: Fault[] = [];
   const seen: FederationStatus[] = [];
   try {
