@@ -227,6 +227,11 @@ export class World {
     throw new Error(`the coordinator does not start:\n${this.coordinator.output.join("\n")}`);
   }
 
+  /** The same call, past what lies between: @param url where a site finds the coordinator */
+  #hereFor(address: string | URL, url: string): string {
+    return new URL(address).href.replace(url, `http://127.0.0.1:${this.#port}`);
+  }
+
   async #enrol(site: SiteId, folder: string, url: string): Promise<void> {
     const random = (length: number) => new Uint8Array(randomBytes(length));
     const { home, identity } = await initHome(folder, site, random, false);
@@ -246,10 +251,7 @@ export class World {
       token: parseToken(token),
       // The address may be one that only the site's namespace has.
       fetch: (address, init) =>
-        fetch(
-          typeof address === "string" ? address.replace(url, `http://127.0.0.1:${this.#port}`) : address,
-          init,
-        ),
+        fetch(address instanceof Request ? address : this.#hereFor(address, url), init),
       signal: AbortSignal.timeout(30_000),
     });
     await home.enrol(await send());
