@@ -5,7 +5,7 @@
 import { createCipheriv, randomBytes } from "node:crypto";
 import { splitSecret, combineShares } from "@consilium/shared/secagg/shamir";
 import { encoder, maskedBlocks, type PrivateValues } from "@consilium/shared/secagg/encode";
-import { giveBack } from "@consilium/shared/secagg/give-back";
+import { giveBack } from "@consilium/shared/give-back";
 import { geometryOf } from "@consilium/shared/secagg/layout";
 import { vectorLayoutSchema } from "@consilium/shared/secagg/layout-schema";
 import { BLOCK_BYTES, addMasks, type MaskTerm } from "@consilium/shared/secagg/masks";

@@ -1,7 +1,8 @@
 /** The values of a frame against the layout they should have, while they stream. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import { elementCount, vectorLength, type Manifest } from "@consilium/shared/manifest";
-import { firstNotFinite, headerAndFloats, type ByteSource } from "./float-stream.ts";
+import { firstNotFinite } from "./float-loops.ts";
+import { headerAndFloats, type ByteSource } from "./float-stream.ts";
 
 /** Consecutive values of a vector in manifest order, the first of them at `offset`. */
 export interface Slice {

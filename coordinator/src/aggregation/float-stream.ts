@@ -45,9 +45,3 @@ function toFloats(bytes: Uint8Array): Float32Array {
 export function toBytes(values: Float32Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
-
-/** Index of the first NaN or infinity, or -1. */
-export function firstNotFinite(values: Float32Array): number {
-  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
-  return -1;
-}

@@ -63,7 +63,7 @@ export async function foldMaskedRound(
   blobs: Blobs,
   arrived: ArrivedSum,
 ): Promise<MaskedFold> {
-  const head = await readCheckpointHead(blobs.read(job.base));
+  const head = await readCheckpointHead(blobs.scan(job.base));
   if (job.layout.groupSites !== undefined) return foldGroups(job, blobs, arrived, head);
   const { mean, ...opened } = await openMasked({ ...job, ...required(job.sums[0]) }, blobs, arrived);
   const totals = toRoundTotals(opened);

@@ -42,7 +42,7 @@ export interface CheckJob {
  *   not; then nothing counts that was written
  */
 export async function fold(job: FoldJob, blobs: Blobs, reader: Identity): Promise<NextModel> {
-  const head = await readCheckpointHead(blobs.read(job.base));
+  const head = await readCheckpointHead(blobs.scan(job.base));
   const { combine } = strategyFor(job.strategy);
   const { contributions } = job;
   const mean = await combine({
@@ -83,7 +83,7 @@ export async function checkUpdate(
   blobs: Blobs,
   reader: Identity,
 ): Promise<void> {
-  const head = await readCheckpointHead(blobs.read(job.base));
+  const head = await readCheckpointHead(blobs.scan(job.base));
   await drain(updateValues(sealedUpdate(job, source, reader, head)));
 }
 

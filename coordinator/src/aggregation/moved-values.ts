@@ -3,7 +3,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { addProduct, type Draw } from "@consilium/shared/low-rank";
 import { productOf, type TrainedPart, type TrainedRun } from "@consilium/shared/trained-part";
 import type { Slice } from "./checked-values.ts";
-import { firstNotFinite } from "./float-stream.ts";
+import { firstNotFinite } from "./float-loops.ts";
 import type { ServerSlice, ServerState, ServerStep } from "./server-step.ts";
 
 export interface Movement extends Pick<ServerSlice, "mean"> {

@@ -1,4 +1,5 @@
 /** The mean of the updates, weighted by images, one update after the other. */
+import { addWeighted } from "./float-loops.ts";
 import type { Combine } from "./update-set.ts";
 
 export const weightedMean: Combine = async ({ length, examples, read }) => {
@@ -7,9 +8,7 @@ export const weightedMean: Combine = async ({ length, examples, read }) => {
   for (const [i, count] of examples.entries()) {
     const weight = count / total;
     for await (const { offset, values } of read(i)) {
-      for (let j = 0; j < values.length; j++) {
-        mean[offset + j] = (mean[offset + j] ?? NaN) + weight * (values[j] ?? NaN);
-      }
+      addWeighted(mean.subarray(offset, offset + values.length), values, weight);
     }
   }
   return mean;

@@ -10,7 +10,7 @@ const upload = "0f".repeat(16) as UploadId;
 
 async function collect(source: AsyncIterable<Uint8Array>): Promise<string> {
   const pieces: Uint8Array[] = [];
-  for await (const piece of source) pieces.push(piece);
+  for await (const piece of source) pieces.push(new Uint8Array(piece));
   return Buffer.concat(pieces).toString();
 }
 

@@ -17,6 +17,8 @@ import { createCipheriv, createDecipheriv, hkdfSync } from "node:crypto";
 import nacl from "tweetnacl";
 import { canonicalJson, type Json } from "../canonical.ts";
 import { ConsiliumError } from "../errors.ts";
+import { giveBack } from "../give-back.ts";
+import { lend, takeBack } from "../lent-memory.ts";
 import { fromBase64Url } from "./encoding.ts";
 import type { Identity, RandomBytes } from "./identity.ts";
 import type { PublicIdentity } from "./signed.ts";
@@ -28,10 +30,7 @@ const TAG_BYTES = 16;
 export const ENVELOPE_HEADER_BYTES = 56;
 const DEFAULT_CHUNK_BYTES = 1024 * 1024;
 const MAX_CHUNK_BYTES = 16 * 1024 * 1024;
-/**
- * Deciphered at a time: so little that its memory comes from the allocator and not from the system. It is not given back by
- * detaching it, after which every loop over numbers of the thread is half as fast.
- */
+/** Deciphered at a time: so little that its memory comes from the allocator and not from the system. */
 const OPENED_BYTES = 64 * 1024;
 
 /** What the sealed object is and where it belongs; both sides know it without being told. */
@@ -95,23 +94,27 @@ export async function* openStream(
   reader: Identity,
   context: EnvelopeContext,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const take = byteReader(source);
+  const bytes = byteReader(source);
+  let memory = lend(DEFAULT_CHUNK_BYTES);
   try {
-    const header = Buffer.from(await take(ENVELOPE_HEADER_BYTES));
+    const header = await bytes.exactly(ENVELOPE_HEADER_BYTES);
     const { key, chunkBytes, plaintextBytes } = parseHeader(header, reader);
     const total = chunkCount(plaintextBytes, chunkBytes);
-    let memory = Buffer.alloc(0);
     for (let seq = 0; seq < total; seq++) {
       const length = seq === total - 1 ? plaintextBytes - seq * chunkBytes : chunkBytes;
-      const sealed = await take(length + TAG_BYTES);
       const decipher = createDecipheriv("aes-256-gcm", key, nonce(header, seq), { authTagLength: TAG_BYTES });
       decipher.setAAD(associatedData(header, context, seq, total));
-      decipher.setAuthTag(sealed.subarray(length));
-      if (memory.length < length) memory = Buffer.allocUnsafeSlow(length);
-      for (let offset = 0; offset < length; offset += OPENED_BYTES) {
-        const part = decipher.update(sealed.subarray(offset, Math.min(offset + OPENED_BYTES, length)));
-        memory.set(part, offset);
+      if (memory.length < length) {
+        takeBack(memory);
+        memory = lend(length);
       }
+      for (let opened = 0; opened < length;) {
+        const part = decipher.update(await bytes.some(Math.min(OPENED_BYTES, length - opened)));
+        memory.set(part, opened);
+        opened += part.length;
+        giveBack(part);
+      }
+      decipher.setAuthTag(await bytes.exactly(TAG_BYTES));
       try {
         decipher.final();
       } catch (cause) {
@@ -119,9 +122,10 @@ export async function* openStream(
       }
       yield memory.subarray(0, length);
     }
-    await take.end();
+    await bytes.end();
   } finally {
-    await take.close();
+    takeBack(memory);
+    await bytes.close();
   }
 }
 
@@ -188,38 +192,46 @@ function chunkCount(plaintextBytes: number, chunkBytes: number): number {
   return Math.max(1, Math.ceil(plaintextBytes / chunkBytes));
 }
 
-/** Reads exact lengths from a stream of arbitrary pieces. What it returns is good until it is asked again. */
+/** Reads a stream of arbitrary pieces. */
 function byteReader(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) {
   const iterator =
     Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
-  /** One memory for all, as long as the longest so far: fresh memory for each would cost more than filling it. */
-  let memory = Buffer.alloc(0);
   let rest: Uint8Array = new Uint8Array(0);
-  const take = async (length: number): Promise<Buffer> => {
-    if (memory.length < length) memory = Buffer.allocUnsafeSlow(length);
-    for (let filled = 0; ;) {
-      const piece = rest.subarray(0, length - filled);
-      memory.set(piece, filled);
-      filled += piece.length;
-      rest = rest.subarray(piece.length);
-      if (filled === length) return memory.subarray(0, length);
+  /** What comes next, at least one byte and at most so many, which is good until more is asked for. */
+  const some = async (most: number): Promise<Uint8Array> => {
+    while (rest.length === 0) {
       const next = await iterator.next();
       if (next.done === true) throw new ConsiliumError("envelope.invalid", { detail: "(cut short)" });
       rest = next.value;
     }
+    const part = rest.subarray(0, most);
+    rest = rest.subarray(part.length);
+    return part;
   };
-  /** Nothing may follow. */
-  take.end = async (): Promise<void> => {
-    while (rest.length === 0) {
-      const next = await iterator.next();
-      if (next.done === true) return;
-      rest = next.value;
-    }
-    throw new ConsiliumError("envelope.invalid", { detail: "(bytes after the end)" });
+  return {
+    some,
+    /** Few, and to be kept. */
+    exactly: async (length: number): Promise<Buffer> => {
+      const bytes = Buffer.alloc(length);
+      for (let filled = 0; filled < length;) {
+        const part = await some(length - filled);
+        bytes.set(part, filled);
+        filled += part.length;
+      }
+      return bytes;
+    },
+    /** Nothing may follow. */
+    end: async (): Promise<void> => {
+      while (rest.length === 0) {
+        const next = await iterator.next();
+        if (next.done === true) return;
+        rest = next.value;
+      }
+      throw new ConsiliumError("envelope.invalid", { detail: "(bytes after the end)" });
+    },
+    /** Nothing more is asked of the source. */
+    close: async (): Promise<void> => {
+      await iterator.return?.();
+    },
   };
-  /** Nothing more is asked of the source. */
-  take.close = async (): Promise<void> => {
-    await iterator.return?.();
-  };
-  return take;
 }

@@ -16,7 +16,7 @@ import {
   type Geometry,
   type VectorLayout,
 } from "./layout.ts";
-import { giveBack } from "./give-back.ts";
+import { giveBack } from "../give-back.ts";
 import { BLOCK_BYTES, addMasks, maskBlock, type MaskTerm } from "./masks.ts";
 import { roundInto, roundWeightsInto, type Scale } from "./rounding.ts";
 import { addToBlock, blockRanges, int16s, int32s, uint32s, type Block } from "./ring.ts";

@@ -4,7 +4,7 @@
  * before there is an update to mask. Memory: one block and one keystream block.
  */
 import { createCipheriv } from "node:crypto";
-import { giveBack } from "./give-back.ts";
+import { giveBack } from "../give-back.ts";
 import { addAllLanes } from "./lanes.ts";
 import { ALIGNMENT_BYTES, type Geometry } from "./layout.ts";
 import { addToBlock, type Block, type Sign } from "./ring.ts";

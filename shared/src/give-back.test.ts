@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { giveBack } from "./give-back.ts";
-import { maskBlock } from "./masks.ts";
+import { maskBlock } from "./secagg/masks.ts";
 
 it("gives keystream of any length back", () => {
   for (const length of [16, 24, 65_536]) {
