@@ -28,7 +28,7 @@ export interface Blobs {
   remove(sha256: Sha256): Promise<void>;
   list(): Promise<readonly Sha256[]>;
 
-  /** The upload's bytes so far; made when absent. */
+  /** The upload's bytes so far, if any. */
   stage(upload: UploadId): Promise<Staged>;
   /** Uploads that have bytes here. */
   staged(): Promise<readonly UploadId[]>;

@@ -8,6 +8,7 @@ import { mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises
 import path from "node:path";
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { sha256Schema, uploadIdSchema, type Sha256, type UploadId } from "@consilium/shared/ids";
+import { lend, takeBack } from "@consilium/shared/lent-memory";
 import { syncFolder } from "../durable.ts";
 import { StagedWriter, writeFully } from "./staged-file.ts";
 import type { Blobs, ByteRange, Staged, StoredBlob } from "./blobs.ts";
@@ -43,6 +44,8 @@ type Folders = Readonly<Record<"objects" | "temporary" | "uploads", string>>;
 
 class FileBlobs implements Blobs {
   readonly #folders: Folders;
+  /** Folders of objects whose own names are on disk. */
+  readonly #durable = new Set<string>();
 
   constructor(folders: Folders) {
     this.#folders = folders;
@@ -108,13 +111,9 @@ class FileBlobs implements Blobs {
     return files.flatMap((file) => sha256Schema.safeParse(path.basename(file)).data ?? []).sort();
   }
 
-  async stage(upload: UploadId): Promise<Staged> {
+  stage(upload: UploadId): Promise<Staged> {
     const file = path.join(this.#folders.uploads, upload + PART);
-    const handle = await open(file, "a", 0o600).catch((error: unknown) => {
-      throw typed(error);
-    });
-    await handle.close();
-    return new StagedFile(file, (sha256) => this.#name(file, sha256));
+    return Promise.resolve(new StagedFile(file, (sha256) => this.#name(file, sha256)));
   }
 
   async staged(): Promise<readonly UploadId[]> {
@@ -131,9 +130,11 @@ class FileBlobs implements Blobs {
   async #name(file: string, sha256: Sha256): Promise<void> {
     const target = this.#fileOf(sha256);
     const folder = path.dirname(target);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const isNew = !this.#durable.has(folder);
+    if (isNew) await mkdir(folder, { recursive: true, mode: 0o700 });
     await rename(file, target);
-    for (const changed of [folder, this.#folders.objects]) await syncFolder(changed);
+    await Promise.all([folder, ...(isNew ? [this.#folders.objects] : [])].map(syncFolder));
+    this.#durable.add(folder);
   }
 
   #fileOf(sha256: Sha256): string {
@@ -165,21 +166,30 @@ class StagedFile implements Staged {
   }
 
   read(): AsyncIterable<Uint8Array> {
-    return readFile(this.#file, {});
+    return ifAny(readFile(this.#file, {}));
   }
 
   scan(): AsyncIterable<Uint8Array> {
-    return scanFile(this.#file);
+    return ifAny(scanFile(this.#file));
   }
 
   async promote(sha256: Sha256): Promise<void> {
-    await this.#writer.release();
+    await this.#writer.end();
     await this.#name(sha256);
   }
 
   async discard(): Promise<void> {
-    await this.#writer.release();
+    await this.#writer.end();
     await rm(this.#file, { force: true });
+  }
+}
+
+/** An upload of which nothing has come has no file. */
+async function* ifAny(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* bytes;
+  } catch (error) {
+    if (!isMissing(error)) throw error;
   }
 }
 
@@ -194,8 +204,8 @@ async function* readFile(
 /** A large object is read through one buffer: fresh memory for each piece costs more than reading it. */
 async function* scanFile(file: string): AsyncGenerator<Uint8Array, void, undefined> {
   const handle = await open(file, "r");
+  const buffer = lend(READ_BYTES);
   try {
-    const buffer = new Uint8Array(READ_BYTES);
     for (let position = 0; ;) {
       const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
       if (bytesRead === 0) return;
@@ -203,6 +213,7 @@ async function* scanFile(file: string): AsyncGenerator<Uint8Array, void, undefin
       yield buffer.subarray(0, bytesRead);
     }
   } finally {
+    takeBack(buffer);
     await handle.close();
   }
 }

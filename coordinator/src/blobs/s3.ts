@@ -9,7 +9,7 @@ import { mkdir, open, rm } from "node:fs/promises";
 import path from "node:path";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { sha256Schema, uploadIdSchema, type Sha256, type UploadId } from "@consilium/shared/ids";
-import { giveBack } from "@consilium/shared/secagg/give-back";
+import { giveBack } from "@consilium/shared/give-back";
 import type { Blobs, ByteRange, Staged, StoredBlob } from "./blobs.ts";
 import type { BlobsLocation } from "./location.ts";
 import { S3Bucket } from "./s3-bucket.ts";

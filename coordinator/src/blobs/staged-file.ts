@@ -2,8 +2,11 @@
  * The file of an upload under way. Chunks that arrive while the disk is busy share the next flush: whoever waits for its
  * chunk waits for a flush that began after the chunk was written, and no longer.
  */
+import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
-import { giveBack } from "@consilium/shared/secagg/give-back";
+import { ConsiliumError } from "@consilium/shared/errors";
+import { giveBack } from "@consilium/shared/give-back";
+import { SharedFlush } from "../shared-flush.ts";
 
 /** After a chunk, for the next one. */
 const HELD_OPEN_MS = 1000;
@@ -13,16 +16,16 @@ export class StagedWriter {
   #idle: NodeJS.Timeout | undefined;
   #handle: Promise<FileHandle> | null = null;
   #writing = 0;
-  #flushing: Promise<void> = Promise.resolve();
-  /** Not begun yet. */
-  #nextFlush: Promise<void> | null = null;
+  #isEnded = false;
+  readonly #flush = new SharedFlush(async () => (await this.#handle)?.datasync());
 
   constructor(file: string) {
     this.#file = file;
   }
 
-  /** On disk when the promise resolves. @throws what the file system throws */
+  /** On disk when the promise resolves. @throws upload.unknown once it has ended, what the file system throws */
   async writeAt(offset: number, bytes: Uint8Array): Promise<void> {
+    if (this.#isEnded) throw new ConsiliumError("upload.unknown");
     this.#writing += 1;
     clearTimeout(this.#idle);
     try {
@@ -30,7 +33,7 @@ export class StagedWriter {
       await writeFully(handle, bytes, offset);
       // The system has them; of several chunks under way, most wait for a flush.
       giveBack(bytes);
-      await this.#flush(handle);
+      await this.#flush.after();
     } finally {
       this.#writing -= 1;
       if (this.#writing === 0) this.#closeSoon();
@@ -38,25 +41,16 @@ export class StagedWriter {
   }
 
   #open(): Promise<FileHandle> {
-    const opening = open(this.#file, "r+");
+    const opening = open(this.#file, constants.O_RDWR | constants.O_CREAT, 0o600);
     // Tried again by the next chunk.
     opening.catch(() => (this.#handle = null));
     return opening;
   }
 
-  #flush(handle: FileHandle): Promise<void> {
-    this.#nextFlush ??= this.#flushing
-      .catch(() => undefined)
-      .then(() => {
-        this.#nextFlush = null;
-        return (this.#flushing = handle.datasync());
-      });
-    return this.#nextFlush;
-  }
-
-  /** The file gets another name, or none: it is not held open for further chunks. */
-  async release(): Promise<void> {
-    if (this.#writing === 0) await this.#close();
+  /** The file gets another name, or none: from here on it is neither made nor held open for further chunks. */
+  async end(): Promise<void> {
+    this.#isEnded = true;
+    await (this.#writing === 0 ? this.#close() : this.#handle?.catch(() => null));
   }
 
   /** Nothing is held open between uploads' bursts: an upload may rest for days. */

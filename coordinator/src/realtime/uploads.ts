@@ -19,6 +19,7 @@ import type { FederationService } from "../federation/service.ts";
 import type { Session } from "../governance/sessions.ts";
 import { isOwnFault } from "../faults.ts";
 import type { Store, UploadRow } from "../store/store.ts";
+import { Room } from "./room.ts";
 import { sealedOf } from "./sealed.ts";
 
 export interface UploadPorts {
@@ -40,9 +41,6 @@ export type BegunUpload =
 /** An update with one of these can never be counted, so its round need not wait for it. */
 const HOPELESS: ReadonlySet<ErrorCode> = new Set(["vector.not-finite", "manifest.mismatch", "frame.bad-tag"]);
 
-/** For the database, its log and the audit file. */
-const SPARE_BYTES = 8 * 1024 * 1024;
-
 interface ActiveUpload {
   readonly row: UploadRow;
   readonly staged: Staged;
@@ -59,9 +57,11 @@ export class Uploads {
   readonly #active = new Map<UploadId, Promise<ActiveUpload>>();
   /** A site's begin calls, one at a time: they look for an upload of the same object before making one. */
   readonly #beginning = new Map<string, Promise<unknown>>();
+  readonly #room: Room;
 
   constructor(ports: UploadPorts) {
     this.#ports = ports;
+    this.#room = new Room(ports.blobs);
   }
 
   /**
@@ -92,7 +92,7 @@ export class Uploads {
     // One upload of a kind at a time: a site that trained again has no use for what it had begun.
     for (const other of mine) if (other !== row) await this.#remove(other.upload);
     if (row === undefined) {
-      await this.#assertRoom(sealedOf(object).sealedBytes);
+      await this.#room.take(sealedOf(object).sealedBytes);
       row = {
         upload: Buffer.from(this.#ports.random(16)).toString("hex") as UploadId,
         federation: session.federation,
@@ -209,12 +209,6 @@ export class Uploads {
     return smaller;
   }
 
-  /** Before anything of it is acknowledged. @throws disk.full */
-  async #assertRoom(sizeBytes: number): Promise<void> {
-    const freeBytes = (await this.#ports.blobs.freeBytes?.()) ?? Infinity;
-    if (freeBytes < sizeBytes + SPARE_BYTES) throw new ConsiliumError("disk.full");
-  }
-
   async #mayGoOn(row: UploadRow, service: FederationService): Promise<boolean> {
     // Right after a restart no site is connected yet that could be asked for the initial model.
     if (row.object.kind === "genesis") return service.lacksGenesis;
@@ -314,22 +308,25 @@ export class Uploads {
 
   async #open(row: UploadRow): Promise<ActiveUpload> {
     const { store, blobs } = this.#ports;
-    const promoted = (await blobs.sizeOf(sealedOf(row.object).sealedSha256)) === row.sizeBytes;
     const staged = await blobs.stage(row.upload);
-    const size = await staged.sizeBytes();
+    // Side by side: where many sites begin at once, each of these waits for its turn at the disk.
+    const [blobBytes, size, rows] = await Promise.all([
+      blobs.sizeOf(sealedOf(row.object).sealedSha256),
+      staged.sizeBytes(),
+      store.chunks(row.upload),
+    ]);
+    const promoted = blobBytes === row.sizeBytes;
     // Rows of chunks whose bytes a damaged disk has lost do not count.
-    const have = (await store.chunks(row.upload)).filter(
-      (seq) => seq * row.chunkBytes + chunkLength(row, seq) <= size,
-    );
+    const have = rows.filter((seq) => seq * row.chunkBytes + chunkLength(row, seq) <= size);
     return { row, staged, have: new Set(have), promoted, writing: new Set(), commit: null };
   }
 
   async #remove(upload: UploadId): Promise<void> {
     const active = this.#active.get(upload);
     this.#active.delete(upload);
-    await this.#ports.store.removeUpload(upload);
     const staged = (await active)?.staged ?? (await this.#ports.blobs.stage(upload));
-    await staged.discard();
+    // Bytes without a row are swept; a row without bytes has no chunks.
+    await Promise.all([this.#ports.store.removeUpload(upload), staged.discard()]);
   }
 }
 

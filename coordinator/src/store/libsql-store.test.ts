@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import type { UploadId } from "@consilium/shared/ids";
 import Libsql from "libsql";
 import { afterEach, describe, expect, it } from "vitest";
 import { openLibsqlStore } from "./libsql-store.ts";
@@ -38,6 +39,14 @@ storeContract("libsql", async () => {
 });
 
 describe("the database file", () => {
+  it("takes a write that changes nothing as the first", async () => {
+    const file = await newFile("coordinator.db");
+    await openLibsqlStore(file).close();
+    const store = openLibsqlStore(file);
+    stores.push(store);
+    await store.removeUpload("0f".repeat(16) as UploadId);
+  });
+
   it("is not opened by a version older than the one that wrote it", async () => {
     const file = await newFile("coordinator.db");
     await openLibsqlStore(file).close();

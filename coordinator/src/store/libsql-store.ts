@@ -1,6 +1,8 @@
 /**
  * The store on libsql: one file, one connection. Transactions that come at the same time become durable together, for the
- * disk takes as long for one of them as for all; each is still made whole or not at all, by a savepoint of its own.
+ * disk takes as long for one of them as for all; each is still made whole or not at all, by a savepoint of its own. The
+ * program goes on while the disk writes: a commit leaves its pages in the write-ahead log, and nobody is told of it before
+ * the log has been flushed (write-ahead-log.ts).
  */
 import { ConsiliumError } from "@consilium/shared/errors";
 import Libsql from "libsql";
@@ -9,18 +11,16 @@ import type { SqlDatabase, SqlTransaction, SqlValue } from "./database.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { openSqlStore } from "./sql-store.ts";
 import type { Store } from "./store.ts";
+import { WriteAheadLog } from "./write-ahead-log.ts";
 
 /** @param file the database; made when absent */
 export function openLibsqlStore(file: string): Store {
   return openSqlStore(new LibsqlDatabase(file));
 }
 
-/** A commit that returned survives the loss of power; or it may not, and the file is whole either way. */
-const LASTING = "FULL";
-const NOTED = "NORMAL";
-
 interface Waiting {
-  readonly durability: typeof LASTING | typeof NOTED;
+  /** Whether it has to survive the loss of power before anybody is told of it. */
+  readonly lasts: boolean;
   /** @returns what tells the caller, once it is durable */
   readonly run: () => Promise<() => void>;
   readonly reject: (error: unknown) => void;
@@ -28,33 +28,39 @@ interface Waiting {
 
 class LibsqlDatabase implements SqlDatabase {
   readonly #connection: Libsql.Database;
+  readonly #log: WriteAheadLog;
   readonly #statements: SqlTransaction;
   #waiting: Waiting[] = [];
   #isScheduled = false;
-  #durability: Waiting["durability"] = LASTING;
   /** Resolves when the batch that is being written has ended; nobody reads what is half-written. */
   #writing: Promise<void> | null = null;
 
   /**
-   * WAL with synchronous=FULL, but for notes. What is deleted is overwritten: shares of masks have no business on a disk.
+   * WAL with synchronous=NORMAL, which keeps the database whole but leaves the flush of each commit to us. What is deleted
+   * is overwritten: shares of masks have no business on a disk.
    */
   constructor(file: string) {
     this.#connection = guarded(() => new Libsql(file));
     for (const pragma of [
       "journal_mode = WAL",
-      `synchronous = ${LASTING}`,
+      "synchronous = FULL",
       "foreign_keys = ON",
       "secure_delete = ON",
     ]) {
       this.#exec(`PRAGMA ${pragma}`);
     }
     this.#migrate();
+    this.#exec("PRAGMA synchronous = NORMAL");
+    this.#log = new WriteAheadLog(`${file}-wal`);
     this.#statements = statementsOn(this.#connection);
   }
 
   async all<T>(row: z.ZodType<T>, sql: string, parameters?: readonly SqlValue[]): Promise<T[]> {
     while (this.#writing !== null) await this.#writing;
-    return this.#statements.all(row, sql, parameters);
+    const rows = await this.#statements.all(row, sql, parameters);
+    // What a loss of power would undo has not happened.
+    await this.#log.settled();
+    return rows;
   }
 
   async first<T>(row: z.ZodType<T>, sql: string, parameters?: readonly SqlValue[]): Promise<T | null> {
@@ -62,18 +68,18 @@ class LibsqlDatabase implements SqlDatabase {
   }
 
   transaction<T>(write: (db: SqlTransaction) => Promise<T>): Promise<T> {
-    return this.#write(write, LASTING);
+    return this.#write(write, true);
   }
 
-  /** Nobody is answered while the database waits for the disk, and a chunk of an upload is noted every few milliseconds. */
+  /** A chunk of an upload is noted every few milliseconds, and waits for no flush of its own. */
   note<T>(write: (db: SqlTransaction) => Promise<T>): Promise<T> {
-    return this.#write(write, NOTED);
+    return this.#write(write, false);
   }
 
-  #write<T>(write: (db: SqlTransaction) => Promise<T>, durability: Waiting["durability"]): Promise<T> {
+  #write<T>(write: (db: SqlTransaction) => Promise<T>, lasts: boolean): Promise<T> {
     const result = new Promise<T>((resolve, reject) => {
       this.#waiting.push({
-        durability,
+        lasts,
         run: async () => {
           this.#exec("SAVEPOINT one");
           try {
@@ -99,40 +105,50 @@ class LibsqlDatabase implements SqlDatabase {
 
   async close(): Promise<void> {
     while (this.#isScheduled) await new Promise((resolve) => setImmediate(resolve));
+    await this.#log.close();
     this.#connection.close();
   }
 
-  /** Whatever else arrives until then goes with it. */
+  /** Whatever else arrives until then, or while the disk writes, goes together. */
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     setImmediate(() => {
-      this.#writing = this.#commit(this.#waiting.splice(0)).finally(() => {
-        this.#writing = null;
+      void this.#writeBatch(this.#waiting.splice(0)).finally(() => {
         this.#isScheduled = false;
         if (this.#waiting.length > 0) this.#schedule();
       });
     });
   }
 
-  async #commit(batch: readonly Waiting[]): Promise<void> {
+  async #writeBatch(batch: readonly Waiting[]): Promise<void> {
+    const committing = this.#commit(batch);
+    const ended = (): void => {
+      this.#writing = null;
+    };
+    this.#writing = committing.then(ended, ended);
     try {
-      this.#waitForDisk(batch.some(({ durability }) => durability === LASTING) ? LASTING : NOTED);
-      this.#exec("BEGIN IMMEDIATE");
-      const settle: (() => void)[] = [];
-      for (const { run } of batch) settle.push(await run());
-      this.#exec("COMMIT");
+      const { settle, flushed } = await committing;
+      await flushed;
       for (const each of settle) each();
     } catch (error) {
-      this.#rollBack();
       for (const { reject } of batch) reject(error);
     }
   }
 
-  #waitForDisk(durability: Waiting["durability"]): void {
-    if (durability === this.#durability) return;
-    this.#exec(`PRAGMA synchronous = ${durability}`);
-    this.#durability = durability;
+  async #commit(batch: readonly Waiting[]) {
+    const settle: (() => void)[] = [];
+    try {
+      this.#log.assertWhole();
+      this.#exec("BEGIN IMMEDIATE");
+      for (const { run } of batch) settle.push(await run());
+      this.#exec("COMMIT");
+    } catch (error) {
+      this.#rollBack();
+      throw error;
+    }
+    // Begun before anybody can read what was committed.
+    return { settle, flushed: batch.some(({ lasts }) => lasts) ? this.#log.flush() : null };
   }
 
   /** A full disk may have ended the transaction by itself. */
