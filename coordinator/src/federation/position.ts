@@ -7,7 +7,7 @@ import type { CheckpointRecord, RoundOpening } from "@consilium/shared/protocol/
 import type { FederationRow } from "../store/store.ts";
 import type { Release } from "./ledger.ts";
 import { judgeAnswer } from "./masking-steps.ts";
-import type { FederationState, OpenPosition, Position } from "./types.ts";
+import type { Fact, FederationState, OpenPosition, Position } from "./types.ts";
 
 /** Signs each opening once, and what is released; all sites are shown the same bytes. */
 export class OpeningSigner {
@@ -64,7 +64,7 @@ export function positionFor(
     newest,
     nowMs,
   }: {
-    readonly openings: OpeningSigner;
+    readonly openings: Pick<OpeningSigner, "opening" | "released">;
     readonly newest: Release | undefined;
     readonly nowMs: number;
   },
@@ -99,6 +99,22 @@ export function positionFor(
         ...(position.stopped && { stopped: position.stopped }),
       };
   }
+}
+
+/** The sites whose position a change with these facts may have moved; null where it may be anybody's. */
+export function movedBy(facts: readonly Fact[]): ReadonlySet<SiteId> | null {
+  const sites = facts.map((fact) => {
+    switch (fact.fact) {
+      case "contribution.accepted":
+        return fact.header.body.site;
+      case "masking.answered":
+        return fact.site;
+      default:
+        return null;
+    }
+  });
+  const known = sites.filter((site) => site !== null);
+  return known.length === 0 || known.length < sites.length ? null : new Set(known);
 }
 
 /** Phase, round and attempt, for a log line. */

@@ -2,8 +2,9 @@
 import type { Attempt, Round } from "@consilium/shared/ids";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { hashOf, header, record, siteId } from "../testing/values.ts";
+import { federation, hashOf, header, record, siteId } from "../testing/values.ts";
 import { Ledger } from "./ledger.ts";
+import { movedBy, positionFor } from "./position.ts";
 import { restoreState } from "./recovery.ts";
 import { transition } from "./reducer.ts";
 import { initialState } from "./state.ts";
@@ -166,6 +167,32 @@ it("produces each round's checkpoint once and in order, then finishes", () => {
       const rounds = facts.flatMap((fact) => (fact.fact === "round.aggregated" ? [fact.round] : []));
       expect(rounds).toEqual(rounds.map((_, i) => i + 1));
       expect(state.position.phase === "finished").toBe(rounds.length === rules.rounds);
+    }),
+  );
+});
+
+it("moves nobody's position but those of the sites that it names", () => {
+  const openings: Parameters<typeof positionFor>[2]["openings"] = {
+    opening: ({ round, attempt, base, cohort }) => {
+      const body = { federation, planHash: hashOf("plan"), round, attempt, base, cohort: [...cohort] };
+      return { body, signature: "A".repeat(86) };
+    },
+    released: () => record(0),
+  };
+  fc.assert(
+    fc.property(histories, (history) => {
+      let state = initialState(rules);
+      for (const aim of history) {
+        const next = transition(state, aim(state));
+        const moved = movedBy(next.facts);
+        for (const name of moved === null ? [] : names.filter((one) => !moved.has(siteId(one)))) {
+          const told = [state, next.state].map((each) =>
+            positionFor(siteId(name), each, { openings, newest: undefined, nowMs: 0 }),
+          );
+          expect(told[0]).toEqual(told[1]);
+        }
+        state = next.state;
+      }
     }),
   );
 });

@@ -22,6 +22,7 @@ import type { Logger } from "pino";
 import { Server, type Namespace, type Socket } from "socket.io";
 import type { Counted } from "../counted.ts";
 import type { Federations } from "../federation/registry.ts";
+import { movedBy } from "../federation/position.ts";
 import type { FederationService } from "../federation/service.ts";
 import type { Session, Sessions } from "../governance/sessions.ts";
 import type { Connections } from "./connections.ts";
@@ -98,8 +99,8 @@ export class Gateway {
       this.#serveBulk(socket, session);
     });
     ports.federations.follow((service) => {
-      const unsubscribe = service.subscribe(({ ofState }) => {
-        if (ofState) this.#pushPositions(service);
+      const unsubscribe = service.subscribe(({ facts, ofState }) => {
+        if (ofState) this.#pushPositions(service, movedBy(facts));
       });
       return () => {
         unsubscribe();
@@ -263,11 +264,13 @@ export class Gateway {
     }
   }
 
-  #pushPositions(service: FederationService): void {
+  /** @param only these sites, where it can be nobody else's that has moved */
+  #pushPositions(service: FederationService, only: ReadonlySet<SiteId> | null): void {
     for (const [key, control] of this.#control) {
-      const [federation, site] = key.split("/");
-      if (federation !== service.federation) continue;
-      const position = service.position(site as SiteId);
+      const [federation, name] = key.split("/");
+      const site = name as SiteId;
+      if (federation !== service.federation || only?.has(site) === false) continue;
+      const position = service.position(site);
       const told = toldKey(position);
       if (told === control.told) continue;
       control.told = told;
