@@ -34,7 +34,7 @@ async function roundsOf(secure: "masked" | "plain", rounds: number, log: (line: 
       if (opening === undefined) throw new Error("there are sites");
       await Promise.all(crowd.sites.map((site) => site.fetchBase(opening)));
       if (secure === "masked") await maskedRound(crowd.sites, opening, coordinator.plan, () => undefined);
-      else await Promise.all(crowd.sites.map((site) => site.sendPlain(opening)));
+      else await Promise.all(crowd.sites.map((site) => site.sealPlain(opening)()));
     }
     disperse(crowd);
     return begunMs.slice(2).map((ms, i) => ms - (begunMs[i + 1] ?? NaN));

@@ -71,8 +71,10 @@ export class SimulatedSite extends FakeSite {
     return reply;
   }
 
-  async sendPlain(opening: RoundOpening): Promise<UploadOutcome> {
-    return this.contribute(this.contribution(opening, this.update), CHUNK_BYTES);
+  /** @returns what sends it */
+  sealPlain(opening: RoundOpening): () => Promise<UploadOutcome> {
+    const sealed = this.contribution(opening, this.update);
+    return () => this.contribute(sealed, CHUNK_BYTES);
   }
 
   async show<Step extends MaskingStep>({ round, attempt }: RoundOpening, step: Step): Promise<ShownIn<Step>> {
