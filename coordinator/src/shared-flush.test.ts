@@ -7,11 +7,11 @@ function manual() {
   const flush = new SharedFlush(
     () =>
       new Promise((resolve, reject) => {
-        begun.push({
-          end: (error) => {
-            error === undefined ? resolve() : reject(error);
-          },
-        });
+        const end = (error?: Error): void => {
+          if (error === undefined) resolve();
+          else reject(error);
+        };
+        begun.push({ end });
       }),
   );
   const turn = () => new Promise((resolve) => setImmediate(resolve));
