@@ -16,16 +16,24 @@ export interface Frame {
   readonly manifest: Manifest;
   /** Called once, before the first value, if the header is not known already. */
   readonly assertHeader?: (header: Uint8Array) => void;
+  /** Where the source holds no more than these elements; all of them unless given. */
+  readonly stretch?: Stretch;
+}
+
+/** Elements `from` up to and without `to`. */
+export interface Stretch {
+  readonly from: number;
+  readonly to: number;
 }
 
 /**
- * Only a generator that ended has seen as many values as the layout has.
+ * Only a generator that ended has seen as many values as the layout, or the stretch, has.
  * @throws frame.wrong-length, vector.not-finite, and what `assertHeader` throws
  */
 export async function* checkedValues(frame: Frame): AsyncGenerator<Slice, void, undefined> {
   const { source, headerBytes, manifest, assertHeader } = frame;
-  const expected = vectorLength(manifest);
-  let offset = 0;
+  const { from, to: expected } = frame.stretch ?? { from: 0, to: vectorLength(manifest) };
+  let offset = from;
   for await (const part of headerAndFloats(source, headerBytes)) {
     if ("header" in part) {
       assertHeader?.(part.header);

@@ -144,7 +144,7 @@ describe("a round of groups", () => {
     const dying: Blobs = {
       write: (source) => (++writes === 2 ? Promise.reject(new Error("died")) : blobs.write(source)),
       read: (name, range) => blobs.read(name, range),
-      scan: (name) => blobs.scan(name),
+      scan: (name, range) => blobs.scan(name, range),
       sizeOf: (name) => blobs.sizeOf(name),
       remove: (name) => blobs.remove(name),
       list: () => blobs.list(),

@@ -133,6 +133,51 @@ describe("the streaming fold", () => {
     expect(folded).toEqual(base.map((weight, i) => weight + (chosen[i] ?? NaN)));
   });
 
+  it("adds up a long vector in stretches, to the bits of one sum in float64, and blames the site whose last bytes changed", async () => {
+    const length = 2 ** 21 + 1000;
+    const manifest = layout(1000, length - 1000);
+    const vector = (scale: number) => Float32Array.from({ length }, (_, i) => scale * Math.sin(i * scale));
+    const vectors = [vector(0.3), vector(0.7), vector(0.2)];
+    const examples = [5, 11, 3];
+    const updates = vectors.map((values, i) => ({
+      site: `site-${i}`,
+      examples: examples[i] ?? 0,
+      frame: encodeUpdate(manifest, values),
+      // So that stretches begin within chunks, and within numbers.
+      chunkBytes: 700_001 + i,
+    }));
+    const base = vector(0.9);
+    const job = await jobFor(manifest, base, updates);
+    const [first = NaN, second = NaN, third = NaN] = examples.map((count) => count / 19);
+    const expected = base.map((weight, i) => {
+      let sum = 0;
+      sum += first * (vectors[0]?.[i] ?? NaN);
+      sum += second * (vectors[1]?.[i] ?? NaN);
+      sum += third * (vectors[2]?.[i] ?? NaN);
+      return weight + Math.fround(sum);
+    });
+    expect(Buffer.from((await foldValues(job)).buffer).equals(Buffer.from(expected.buffer))).toBe(true);
+
+    const stored = job.contributions.map(({ sealedSha256 }) => sealedSha256);
+    const damaged: Blobs = {
+      ...bound(blobs),
+      async *scan(name, range) {
+        let at = range?.start ?? 0;
+        const last = (await blobs.sizeOf(name)) ?? NaN;
+        for await (const piece of blobs.scan(name, range)) {
+          at += piece.length;
+          if (name === stored[1] && at === last)
+            piece[piece.length - 20] = (piece[piece.length - 20] ?? 0) ^ 1;
+          yield piece;
+        }
+      },
+    };
+    await expect(fold(job, damaged, reader)).rejects.toMatchObject({
+      code: "envelope.invalid",
+      culprits: ["site-1"],
+    });
+  });
+
   it("needs memory for one vector, not for one a site", async () => {
     const length = 2 ** 18;
     const manifest = layout(length);
@@ -143,8 +188,8 @@ describe("the streaming fold", () => {
       let peakBytes = 0;
       const watched: Blobs = {
         ...bound(blobs),
-        async *scan(name) {
-          for await (const piece of blobs.scan(name)) {
+        async *scan(name, range) {
+          for await (const piece of blobs.scan(name, range)) {
             collectGarbage();
             peakBytes = Math.max(peakBytes, process.memoryUsage().arrayBuffers);
             yield piece;
@@ -222,7 +267,7 @@ function bound(target: Blobs): Blobs {
   return {
     write: (source) => target.write(source),
     read: (name, range) => target.read(name, range),
-    scan: (name) => target.scan(name),
+    scan: (name, range) => target.scan(name, range),
     sizeOf: (name) => target.sizeOf(name),
     remove: (name) => target.remove(name),
     list: () => target.list(),

@@ -1,6 +1,6 @@
 /**
- * The streaming fold: sealed updates in, the next checkpoint out. Memory is one float64 vector, the strategy's state and a
- * few chunks of each update. Sites are folded in order of their names, so the same contributions give the same bits.
+ * The streaming fold: sealed updates in, the next checkpoint out. Memory is the mean, a stretch of sums, the strategy's state
+ * and a few chunks of each update. Sites are folded in order of their names, so the same contributions give the same bits.
  */
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { trainedPart, type TrainedTerms } from "@consilium/shared/trained-part";
@@ -8,12 +8,12 @@ import type { Identity } from "@consilium/shared/crypto/identity";
 import type { Attempt, FederationId, Round, Sha256, SiteId } from "@consilium/shared/ids";
 import { vectorLength } from "@consilium/shared/manifest";
 import type { Blobs } from "../blobs/blobs.ts";
-import type { Slice } from "./checked-values.ts";
+import type { Slice, Stretch } from "./checked-values.ts";
 import { checkpointValues, readCheckpointHead, type CheckpointHead } from "./checkpoint-stream.ts";
 import type { ByteSource } from "./float-stream.ts";
 import { writeNext, type NextJob, type NextModel } from "./next-checkpoint.ts";
 import { strategyFor } from "./strategy.ts";
-import { updateValues, type SealedUpdate } from "./update-stream.ts";
+import { stretchValues, updateValues, type UpdateTerms } from "./update-stream.ts";
 
 export interface FoldJob extends NextJob {
   readonly federation: FederationId;
@@ -49,6 +49,7 @@ export async function fold(job: FoldJob, blobs: Blobs, reader: Identity): Promis
     length: vectorLength(trainedPart(head.manifest, job.training ?? {}).manifest),
     examples: contributions.map(({ examples }) => examples),
     read: (i) => contributed(job, at(contributions, i), { blobs, reader, head }),
+    readStretch: (i, stretch) => contributed(job, at(contributions, i), { blobs, reader, head, stretch }),
   });
   return writeNext(job, blobs, head, mean);
 }
@@ -61,10 +62,19 @@ async function* contributed(
     blobs,
     reader,
     head,
-  }: { readonly blobs: Blobs; readonly reader: Identity; readonly head: CheckpointHead },
+    stretch,
+  }: {
+    readonly blobs: Blobs;
+    readonly reader: Identity;
+    readonly head: CheckpointHead;
+    readonly stretch?: Stretch;
+  },
 ): AsyncGenerator<Slice, void, undefined> {
   try {
-    yield* updateValues(sealedUpdate({ ...job, site }, blobs.scan(sealedSha256), reader, head));
+    const terms = termsOf({ ...job, site }, reader, head);
+    yield* stretch === undefined
+      ? updateValues({ ...terms, source: blobs.scan(sealedSha256) })
+      : stretchValues((range) => blobs.scan(sealedSha256, range), terms, stretch);
   } catch (error) {
     throw blaming(site, error);
   }
@@ -84,7 +94,7 @@ export async function checkUpdate(
   reader: Identity,
 ): Promise<void> {
   const head = await readCheckpointHead(blobs.scan(job.base));
-  await drain(updateValues(sealedUpdate(job, source, reader, head)));
+  await drain(updateValues({ ...termsOf(job, reader, head), source }));
 }
 
 /** Looks through a checkpoint. @returns its layout; throws as checkpointValues */
@@ -94,14 +104,13 @@ export async function checkCheckpoint(read: () => ByteSource): Promise<Checkpoin
   return head;
 }
 
-function sealedUpdate(
+function termsOf(
   { federation, round, attempt, site, training = {} }: CheckJob,
-  source: ByteSource,
   reader: Identity,
   head: CheckpointHead,
-): SealedUpdate {
+): UpdateTerms {
   const { manifest } = trainedPart(head.manifest, training);
-  return { source, reader, manifest, context: { kind: "update", federation, round, attempt, site } };
+  return { reader, manifest, context: { kind: "update", federation, round, attempt, site } };
 }
 
 /** Runs a generator for its checks alone. */

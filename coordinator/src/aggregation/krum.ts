@@ -68,11 +68,13 @@ function squaredDistance(a: Float32Array, b: Float32Array): number {
 }
 
 /** In the updates' own order, so that ties cannot change a bit of it. */
-function meanOf(updates: UpdateSet, chosen: readonly number[]): Promise<Float64Array> {
+function meanOf(updates: UpdateSet, chosen: readonly number[]): Promise<Float32Array> {
   const ordered = chosen.toSorted((a, b) => a - b);
+  const { readStretch } = updates;
   return weightedMean({
     length: updates.length,
     examples: ordered.map(() => 1),
     read: (i) => updates.read(ordered[i] ?? NaN),
+    ...(readStretch && { readStretch: (i, stretch) => readStretch(ordered[i] ?? NaN, stretch) }),
   });
 }

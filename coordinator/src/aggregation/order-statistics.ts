@@ -27,8 +27,8 @@ export const trimmedMean =
 async function ofEachWeight(
   updates: Parameters<Combine>[0],
   centre: (sorted: Float64Array) => number,
-): Promise<Float64Array> {
-  const result = new Float64Array(updates.length);
+): Promise<Float32Array> {
+  const result = new Float32Array(updates.length);
   const column = new Float64Array(updates.examples.length);
   for await (const { offset, rows } of abreast(updates)) {
     const length = rows[0]?.length ?? 0;

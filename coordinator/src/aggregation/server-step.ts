@@ -6,8 +6,8 @@ export type ServerState = ReadonlyMap<string, Float32Array>;
 export interface ServerSlice {
   /** A slice of the model that the round started from. */
   readonly base: Float32Array;
-  /** The same slice of the mean update; of float32 where updates are masked. */
-  readonly mean: Float64Array | Float32Array;
+  /** The same slice of the mean update. */
+  readonly mean: Float32Array;
   /** The same slice of the state; written in place. */
   readonly state: ServerState;
 }

@@ -77,7 +77,7 @@ function boundTo(target: Blobs): Blobs {
   return {
     write: (source) => target.write(source),
     read: (name, range) => target.read(name, range),
-    scan: (name) => target.scan(name),
+    scan: (name, range) => target.scan(name, range),
     sizeOf: (name) => target.sizeOf(name),
     remove: (name) => target.remove(name),
     list: () => target.list(),

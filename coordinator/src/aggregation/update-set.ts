@@ -1,5 +1,5 @@
 /** The updates of a round, read as streams: one after the other, or all of them abreast, a block at a time. */
-import type { Slice } from "./checked-values.ts";
+import type { Slice, Stretch } from "./checked-values.ts";
 
 export interface UpdateSet {
   /** Elements of each. */
@@ -8,6 +8,8 @@ export interface UpdateSet {
   readonly examples: readonly number[];
   /** Update `i` from its beginning, as often as one likes. Its errors name its site. */
   readonly read: (i: number) => AsyncGenerator<Slice, void, undefined>;
+  /** A part of it; absent where it can only be read whole. */
+  readonly readStretch?: (i: number, stretch: Stretch) => AsyncGenerator<Slice, void, undefined>;
 }
 
 /** The same stretch of all updates. */
@@ -17,7 +19,7 @@ export interface Rows {
 }
 
 /** Turns a round's updates into the one that moves the model. Memory is the result and a block of each update. */
-export type Combine = (updates: UpdateSet) => Promise<Float64Array>;
+export type Combine = (updates: UpdateSet) => Promise<Float32Array>;
 
 /** All updates abreast: however each stream is cut, the stretches are alike. */
 export async function* abreast({ length, examples, read }: UpdateSet): AsyncGenerator<Rows, void, undefined> {

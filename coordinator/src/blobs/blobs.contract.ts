@@ -44,6 +44,8 @@ export function blobsContract(name: string, makeHarness: () => Promise<BlobsHarn
       const hash = createHash("sha256");
       for await (const piece of blobs.scan(name)) hash.update(piece);
       expect(hash.digest("hex")).toBe(name);
+      expect(await collect(blobs.scan(name, { start: 1_500_000, end: 1_500_002 }))).toBe("en");
+      expect(await collect(blobs.scan(name, { start: 1_500_000, end: 1_500_009 }))).toBe("end");
       await expect(collect(blobs.scan(sha256("nothing")))).rejects.toMatchObject({ code: "blob.unknown" });
     });
 

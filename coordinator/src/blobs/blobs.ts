@@ -18,10 +18,10 @@ export interface Blobs {
   /** The object, or a part of it, piece by piece. @throws blob.unknown */
   read(sha256: Sha256, range?: ByteRange): AsyncIterable<Uint8Array>;
   /**
-   * All of it, for whoever is done with a piece before asking for the next: its memory may be filled again then.
+   * As `read`, for whoever is done with a piece before asking for the next: its memory may be filled again then.
    * @throws blob.unknown
    */
-  scan(sha256: Sha256): AsyncIterable<Uint8Array>;
+  scan(sha256: Sha256, range?: ByteRange): AsyncIterable<Uint8Array>;
   /** Null if there is no such object. */
   sizeOf(sha256: Sha256): Promise<number | null>;
   /** Nothing happens if there is no such object. */

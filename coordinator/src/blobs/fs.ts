@@ -90,9 +90,9 @@ class FileBlobs implements Blobs {
     }
   }
 
-  async *scan(sha256: Sha256): AsyncGenerator<Uint8Array, void, undefined> {
+  async *scan(sha256: Sha256, range?: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
     try {
-      yield* scanFile(this.#fileOf(sha256));
+      yield* scanFile(this.#fileOf(sha256), range);
     } catch (error) {
       throw isMissing(error) ? new ConsiliumError("blob.unknown") : typed(error);
     }
@@ -202,12 +202,16 @@ async function* readFile(
 }
 
 /** A large object is read through one buffer: fresh memory for each piece costs more than reading it. */
-async function* scanFile(file: string): AsyncGenerator<Uint8Array, void, undefined> {
+async function* scanFile(
+  file: string,
+  { start, end }: ByteRange = { start: 0, end: Infinity },
+): AsyncGenerator<Uint8Array, void, undefined> {
   const handle = await open(file, "r");
   const buffer = lend(READ_BYTES);
   try {
-    for (let position = 0; ;) {
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+    for (let position = start; position < end;) {
+      const wanted = Math.min(buffer.length, end - position);
+      const { bytesRead } = await handle.read(buffer, 0, wanted, position);
       if (bytesRead === 0) return;
       position += bytesRead;
       yield buffer.subarray(0, bytesRead);

@@ -65,8 +65,8 @@ class S3Blobs implements Blobs {
     yield* this.#bucket.read(keyOf(sha256), range);
   }
 
-  scan(sha256: Sha256): AsyncIterable<Uint8Array> {
-    return this.read(sha256);
+  scan(sha256: Sha256, range?: ByteRange): AsyncIterable<Uint8Array> {
+    return this.read(sha256, range);
   }
 
   sizeOf(sha256: Sha256): Promise<number | null> {

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import {
   ENVELOPE_HEADER_BYTES,
   open,
+  openPart,
   openStream,
   seal,
   sealedBytes,
@@ -38,6 +39,50 @@ describe("envelope", () => {
       ),
       { numRuns: 50 },
     );
+  });
+
+  const partOf = async (sealed: Uint8Array, start: number, end: number, of: number): Promise<Uint8Array> => {
+    const pieces: Uint8Array[] = [];
+    const range = async function* (bytes: { readonly start: number; readonly end: number }) {
+      await Promise.resolve();
+      yield sealed.subarray(bytes.start, bytes.end);
+    };
+    for await (const piece of openPart(range, reader, context, { start, end, of }))
+      pieces.push(Buffer.from(piece));
+    return new Uint8Array(Buffer.concat(pieces));
+  };
+
+  it("returns any part of it, out of the chunks that hold it", async () => {
+    const cases = fc.uint8Array({ minLength: 1, maxLength: 300 }).chain((plaintext) =>
+      fc.record({
+        plaintext: fc.constant(plaintext),
+        start: fc.nat(plaintext.length - 1),
+        length: fc.integer({ min: 1, max: plaintext.length }),
+      }),
+    );
+    await fc.assert(
+      fc.asyncProperty(cases, async ({ plaintext, start, length }) => {
+        const end = Math.min(plaintext.length, start + length);
+        const part = await partOf(sealFor(plaintext), start, end, plaintext.length);
+        expect(part).toEqual(plaintext.slice(start, end));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("refuses parts of another whole: longer, extended, cut, altered where they lie", async () => {
+    const sealed = sealFor(random(130));
+    await expect(partOf(sealed, 0, 10, 131)).rejects.toEqual(invalid);
+    await expect(partOf(Uint8Array.of(...sealed, 0), 128, 130, 130)).rejects.toEqual(invalid);
+    await expect(partOf(sealed.subarray(0, -1), 128, 130, 130)).rejects.toEqual(invalid);
+    for (const position of [
+      ...Array(ENVELOPE_HEADER_BYTES).keys(),
+      ENVELOPE_HEADER_BYTES + chunkBytes + 20,
+    ]) {
+      const altered = Uint8Array.from(sealed);
+      altered[position] = (altered[position] ?? 0) ^ 1;
+      await expect(partOf(altered, 70, 90, 130), `byte ${position}`).rejects.toEqual(invalid);
+    }
   });
 
   it("refuses every flipped bit", async () => {

@@ -95,12 +95,81 @@ export async function* openStream(
   context: EnvelopeContext,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const bytes = byteReader(source);
-  let memory = lend(DEFAULT_CHUNK_BYTES);
   try {
     const header = await bytes.exactly(ENVELOPE_HEADER_BYTES);
-    const { key, chunkBytes, plaintextBytes } = parseHeader(header, reader);
-    const total = chunkCount(plaintextBytes, chunkBytes);
-    for (let seq = 0; seq < total; seq++) {
+    const opening = { header, context, ...parseHeader(header, reader) };
+    yield* openChunks(bytes, opening, 0, chunkCount(opening.plaintextBytes, opening.chunkBytes));
+    await bytes.end();
+  } finally {
+    await bytes.close();
+  }
+}
+
+/** Of the plaintext. */
+export interface Part {
+  readonly start: number;
+  readonly end: number;
+  /** How long the whole should be. */
+  readonly of: number;
+}
+
+/** A sealed object that can be read from anywhere. */
+export type SealedRange = (range: {
+  readonly start: number;
+  readonly end: number;
+}) => AsyncIterable<Uint8Array>;
+
+/**
+ * Yields the plaintext's bytes from `start` up to and without `end`, as `openStream`; only the chunks that hold them are read
+ * and authenticated. Parts that cover the whole between them have seen as much as one stream.
+ * @throws envelope.invalid, also if the whole has another length; crypto.weak-key
+ */
+export async function* openPart(
+  sealed: SealedRange,
+  reader: Identity,
+  context: EnvelopeContext,
+  { start, end, of }: Part,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const head = byteReader(sealed({ start: 0, end: ENVELOPE_HEADER_BYTES }));
+  const header = await head.exactly(ENVELOPE_HEADER_BYTES).finally(() => head.close());
+  const opening = { header, context, ...parseHeader(header, reader) };
+  const { chunkBytes, plaintextBytes } = opening;
+  if (plaintextBytes !== of) throw new ConsiliumError("envelope.invalid", { detail: "(of another length)" });
+  const total = chunkCount(plaintextBytes, chunkBytes);
+  const first = Math.floor(start / chunkBytes);
+  const last = Math.max(first + 1, Math.ceil(end / chunkBytes));
+  const placeOf = (seq: number): number => ENVELOPE_HEADER_BYTES + seq * (chunkBytes + TAG_BYTES);
+  // One byte more than there should be after the last chunk, to see that there is none.
+  const until = last < total ? placeOf(last) : sealedBytes(plaintextBytes, chunkBytes) + 1;
+  const bytes = byteReader(sealed({ start: placeOf(first), end: until }));
+  try {
+    let at = first * chunkBytes;
+    for await (const chunk of openChunks(bytes, opening, first, last)) {
+      yield chunk.subarray(Math.max(0, start - at), Math.min(chunk.length, end - at));
+      at += chunk.length;
+    }
+    if (last === total) await bytes.end();
+  } finally {
+    await bytes.close();
+  }
+}
+
+interface Opening extends ReturnType<typeof parseHeader> {
+  readonly header: Buffer;
+  readonly context: EnvelopeContext;
+}
+
+/** Chunks number `first` up to and without `last`, from where the reader stands. */
+async function* openChunks(
+  bytes: ReturnType<typeof byteReader>,
+  { header, context, key, chunkBytes, plaintextBytes }: Opening,
+  first: number,
+  last: number,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const total = chunkCount(plaintextBytes, chunkBytes);
+  let memory = lend(DEFAULT_CHUNK_BYTES);
+  try {
+    for (let seq = first; seq < last; seq++) {
       const length = seq === total - 1 ? plaintextBytes - seq * chunkBytes : chunkBytes;
       const decipher = createDecipheriv("aes-256-gcm", key, nonce(header, seq), { authTagLength: TAG_BYTES });
       decipher.setAAD(associatedData(header, context, seq, total));
@@ -122,10 +191,8 @@ export async function* openStream(
       }
       yield memory.subarray(0, length);
     }
-    await bytes.end();
   } finally {
     takeBack(memory);
-    await bytes.close();
   }
 }
 
