@@ -1,9 +1,11 @@
 /** A model's values, piece by piece, as a round's mean update moves them: see trained-part.ts for what updates have of a model. */
 import { ConsiliumError } from "@consilium/shared/errors";
+import { giveBack } from "@consilium/shared/give-back";
 import { addProduct, type Draw } from "@consilium/shared/low-rank";
 import { productOf, type TrainedPart, type TrainedRun } from "@consilium/shared/trained-part";
 import type { Slice } from "./checked-values.ts";
 import { firstNotFinite } from "./float-loops.ts";
+import { toBytes } from "./float-stream.ts";
 import type { ServerSlice, ServerState, ServerStep } from "./server-step.ts";
 
 export interface Movement extends Pick<ServerSlice, "mean"> {
@@ -14,6 +16,7 @@ export interface Movement extends Pick<ServerSlice, "mean"> {
 }
 
 /**
+ * What is yielded is good until the next is asked for.
  * @param pieces of the base, in order and without a gap
  * @throws vector.not-finite
  */
@@ -36,12 +39,12 @@ export async function* movedValues(
         yield piece;
       } else if (run.product === null) {
         const start = run.updateFrom + from - run.from;
-        yield checked(stepped(movement, piece, start));
+        yield* lending(stepped(movement, piece, start));
       } else {
         product ??= productOf(run.product, steppedFactor(movement, run), movement.draw);
         const moved = piece.slice();
         addProduct(moved, from - run.from, product);
-        yield checked(moved);
+        yield* lending(moved);
       }
       if (!isKept && to === run.to) {
         at++;
@@ -65,7 +68,9 @@ function stepped({ step, state, mean }: Movement, base: Float32Array, start: num
   });
 }
 
-function checked(values: Float32Array): Float32Array {
+/** Left to the collector, a whole model would gather before it runs. */
+function* lending(values: Float32Array): Generator<Float32Array, void> {
   if (firstNotFinite(values) >= 0) throw new ConsiliumError("vector.not-finite");
-  return values;
+  yield values;
+  giveBack(toBytes(values));
 }

@@ -2,8 +2,8 @@
 import { addWeighted } from "./float-loops.ts";
 import type { Combine } from "./update-set.ts";
 
-/** Added up at a time, in float64: 16 MiB, where a whole vector of sums would be twice the model. */
-const STRETCH_ELEMENTS = 2 * 1024 * 1024;
+/** Added up at a time, in float64: 8 MiB, where a whole vector of sums would be twice the model. */
+const STRETCH_ELEMENTS = 1024 * 1024;
 
 export const weightedMean: Combine = ({ length, ...updates }) =>
   meanInStretches({ length, ...updates }, STRETCH_ELEMENTS);
