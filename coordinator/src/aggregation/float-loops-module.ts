@@ -11,7 +11,7 @@ import {
   store128,
   V128,
   type WasmFunction,
-} from "@consilium/shared/secagg/assembler";
+} from "@consilium/shared/assembler";
 
 /** Of float32, in one turn of either loop. */
 export const TURN_BYTES = 64;

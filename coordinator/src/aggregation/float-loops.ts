@@ -3,7 +3,7 @@
  * of the loop in JavaScript. That they are no loops over typed arrays matters as much: those take twice as long in a thread
  * that gives memory back (shared/src/give-back.ts), as this one does with what the cipher answers.
  */
-import { instantiate } from "@consilium/shared/secagg/assembler";
+import { instantiate } from "@consilium/shared/assembler";
 import { floatLoops, TURN_BYTES } from "./float-loops-module.ts";
 
 /** At a time: with their sums they fit the second-level cache. */

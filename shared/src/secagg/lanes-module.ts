@@ -8,7 +8,7 @@ import {
   simd,
   store128,
   type WasmFunction,
-} from "./assembler.ts";
+} from "../assembler.ts";
 
 const LANE_OPCODES = { add32: 0xae, subtract32: 0xb1, add16: 0x8e, subtract16: 0x91 } as const;
 type LaneLoop = keyof typeof LANE_OPCODES;

@@ -3,7 +3,7 @@
  * A loop in JavaScript adds at 2 GB/s and takes longer than the cipher whose output it adds; this one adds at 30 GB/s,
  * and the copies into the module's memory and back cost little more.
  */
-import { instantiate } from "./assembler.ts";
+import { instantiate } from "../assembler.ts";
 import { TURN_BYTES, laneLoops } from "./lanes-module.ts";
 import type { BodyBits } from "./layout.ts";
 

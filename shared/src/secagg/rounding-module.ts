@@ -11,7 +11,7 @@ import {
   store128,
   V128,
   type WasmFunction,
-} from "./assembler.ts";
+} from "../assembler.ts";
 
 /** What one turn rounds. */
 export const TURN_ELEMENTS = 8;

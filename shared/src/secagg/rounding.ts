@@ -4,7 +4,7 @@
  * both do the same operations of IEEE 754 in the same order.
  */
 import { ConsiliumError } from "../errors.ts";
-import { instantiate } from "./assembler.ts";
+import { instantiate } from "../assembler.ts";
 import type { BodyBits } from "./layout.ts";
 import { roundingLoops, TURN_ELEMENTS } from "./rounding-module.ts";
 

@@ -1,9 +1,15 @@
 /** Crops of a batch as inputs of the step, of images and of volumes: what all networks begin with. */
+import type { Plan } from "@consilium/shared/plan";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { cropMatrices, randomCrop, type Crop, type CropOptions } from "../dataset/crops.ts";
 import type { Random } from "../dataset/random.ts";
 import type { RecordShape } from "../dataset/types.ts";
-import { randomVolumeCrop, volumeCropMatrices, type VolumeCrop } from "../dataset/volume-crops.ts";
+import {
+  randomVolumeCrop,
+  volumeCropMatrices,
+  wholeVolume,
+  type VolumeCrop,
+} from "../dataset/volume-crops.ts";
 import type { InputArrays, InputDtype, InputTensors } from "../engine/types.ts";
 import { cropImages, cropVolumes } from "./images.ts";
 import type { VitConfig } from "./sizes.ts";
@@ -23,6 +29,11 @@ export type VolumeCropInputs = CropInputs & { readonly cropSlices: Input<"float3
 
 /** What is cached of an image or volume, but for its channels. */
 export type CachedBox = Pick<RecordShape, "sizePx" | "depthPx">;
+
+export const cachedBox = ({ cachePx, volume }: Pick<Plan, "cachePx" | "volume">): CachedBox => ({
+  sizePx: cachePx,
+  depthPx: volume?.depthPx ?? 1,
+});
 
 /** @param crops of each image */
 export function cropInputs(
@@ -75,6 +86,18 @@ export function cropArrays(
   const target = { sizePx: imagePx, depthPx: volume.depthPx };
   const { rows, columns, slices } = volumeCropMatrices(boxes, cache, target);
   return { cropRows: rows, cropColumns: columns, cropSlices: slices };
+}
+
+/** Whole images instead of crops. @param images so many as the batch */
+export function wholeArrays(
+  plan: Pick<Plan, "cachePx" | "volume">,
+  encoder: VitConfig,
+  images: Uint8Array,
+  batch: number,
+): InputArrays<CropInputs> {
+  const cache = cachedBox(plan);
+  const whole = Array.from({ length: batch }, () => wholeVolume(cache));
+  return { images, ...cropArrays(encoder, cache, whole) };
 }
 
 /** The crops, [N, S, S, channels], of volumes [N, D S, S, channels], 0 to 255. */

@@ -8,28 +8,21 @@ import type { Plan } from "@consilium/shared/plan";
 import { elementCount } from "@consilium/shared/manifest";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { recordBytes } from "../dataset/types.ts";
-import { wholeVolume } from "../dataset/volume-crops.ts";
 import { softTargets } from "../downstream/class-batches.ts";
 import { classifierParameters, classify, crossEntropy, poolTokens } from "../downstream/classifier.ts";
 import { mayFlip } from "../downstream/label-kind.ts";
 import * as tf from "../engine/tf.ts";
-import type {
-  InferenceDefinition,
-  InputArrays,
-  InputTensors,
-  Parameter,
-  ParameterTensors,
-} from "../engine/types.ts";
+import type { InferenceDefinition, InputTensors, Parameter, ParameterTensors } from "../engine/types.ts";
 import { standardise } from "../model/images.ts";
 import { initialWeights } from "../model/initial-weights.ts";
 import { assertTransformer, vitConfig, type VitConfig } from "../model/sizes.ts";
 import { encode, vitParameters } from "../model/vit.ts";
 import {
+  cachedBox,
   cropArrays,
   cropInputs,
   randomCrops,
   seen,
-  type CachedBox,
   type CropInputs,
   type Input,
 } from "../model/crop-inputs.ts";
@@ -59,7 +52,7 @@ export function classifyTask(
   const parameters = allShared(classifierParameters(encoder, classes.length, layerDecay)).map((own, at) =>
     settings.head === "site" && at >= ofEncoder ? { ...own, sharing: "kept" as const } : own,
   );
-  const cache = cacheOf(plan);
+  const cache = cachedBox(plan);
   const bytes = recordBytes({ ...cache, channels: encoder.channels });
   const crops = { ...settings, flip: settings.flip && mayFlip(classes) };
   return {
@@ -100,22 +93,10 @@ export function classDefinition(
   const encoder = vitConfig(plan.model);
   return {
     parameters: classifierParameters(encoder, classes.length, 1),
-    inputs: cropInputs(encoder, cacheOf(plan), batch),
+    inputs: cropInputs(encoder, cachedBox(plan), batch),
     forward: (parameters, inputs) => ({ probabilities: tf.softmax(logits(parameters, inputs, encoder)) }),
   };
 }
-
-/** @param images so many as the definition's batch */
-export function wholeArrays(plan: Plan, images: Uint8Array, batch: number): InputArrays<CropInputs> {
-  const cache = cacheOf(plan);
-  const whole = Array.from({ length: batch }, () => wholeVolume(cache));
-  return { images, ...cropArrays(vitConfig(plan.model), cache, whole) };
-}
-
-const cacheOf = ({ cachePx, volume }: Pick<Plan, "cachePx" | "volume">): CachedBox => ({
-  sizePx: cachePx,
-  depthPx: volume?.depthPx ?? 1,
-});
 
 const lossOf = (
   parameters: ParameterTensors,

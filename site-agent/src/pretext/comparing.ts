@@ -1,6 +1,7 @@
 /** What tasks on two views have in common: inputs, and a batch that cannot be cut. */
 import type { Plan } from "@consilium/shared/plan";
 import { recordBytes } from "../dataset/types.ts";
+import { cachedBox } from "../model/crop-inputs.ts";
 import { initialWeights } from "../model/initial-weights.ts";
 import { assertTransformer, type VitConfig } from "../model/sizes.ts";
 import type { PretextParameter, PretextTask } from "./types.ts";
@@ -8,14 +9,14 @@ import { twoViewArrays, twoViewInputs, type TwoViewInputs, type ViewSettings } f
 
 /** @throws plan.invalid if the encoder's width does not fit its heads */
 export function comparingTask(
-  { cachePx, volume }: Pick<Plan, "cachePx" | "volume">,
+  plan: Pick<Plan, "cachePx" | "volume">,
   encoder: VitConfig,
   settings: ViewSettings & { readonly task: string },
   parameters: readonly PretextParameter[],
   loss: PretextTask<TwoViewInputs>["loss"],
 ): PretextTask<TwoViewInputs> {
   assertTransformer("model", encoder);
-  const cache = { sizePx: cachePx, depthPx: volume?.depthPx ?? 1 };
+  const cache = cachedBox(plan);
   const bytes = recordBytes({ ...cache, channels: encoder.channels });
   return {
     name: settings.task,

@@ -9,28 +9,23 @@ import { standardise } from "../model/images.ts";
 import { patchCount, vitConfig } from "../model/sizes.ts";
 import { encode, vitParameters } from "../model/vit.ts";
 import {
+  cachedBox,
   cropArrays,
   cropInputs,
   randomCrops,
   seen,
-  type CachedBox,
   type CropInputs,
 } from "../model/crop-inputs.ts";
 import { pooled } from "./projector.ts";
 
 const VIEWS = 2;
 
-const cacheOf = ({ cachePx, volume }: Plan): CachedBox => ({
-  sizePx: cachePx,
-  depthPx: volume?.depthPx ?? 1,
-});
-
 /** Output `features`, [2 N, D]: the whole images, then a crop of each. */
 export function featureDefinition(plan: Plan, batch: number): InferenceDefinition<CropInputs> {
   const encoder = vitConfig(plan.model);
   return {
     parameters: vitParameters(encoder),
-    inputs: cropInputs(encoder, cacheOf(plan), batch, VIEWS),
+    inputs: cropInputs(encoder, cachedBox(plan), batch, VIEWS),
     forward: (weights, inputs) => {
       const twice = { ...inputs, images: tf.concat([inputs.images, inputs.images], 0) };
       const tokens: Tensor = encode(weights, standardise(seen(twice)).images, encoder);
@@ -44,7 +39,7 @@ export function tokenDefinition(plan: Plan, batch: number): InferenceDefinition<
   const encoder = vitConfig(plan.model);
   return {
     parameters: vitParameters(encoder),
-    inputs: cropInputs(encoder, cacheOf(plan), batch),
+    inputs: cropInputs(encoder, cachedBox(plan), batch),
     forward: (weights, inputs) => {
       const tokens = encode(weights, standardise(seen(inputs)).images, encoder); // [N, 1 + L, D]
       return { tokens: tf.slice(tokens, [0, 1, 0], [batch, patchCount(encoder), encoder.width]) };
@@ -60,7 +55,7 @@ export function featureArrays(
   random: Random,
 ): InputArrays<CropInputs> {
   const encoder = vitConfig(plan.model);
-  const cache = cacheOf(plan);
+  const cache = cachedBox(plan);
   const whole = Array.from({ length: batch }, () => wholeVolume(cache));
   const crops = [...whole, ...randomCrops(encoder, cache, plan.pretext, batch, random)];
   return { images, ...cropArrays(encoder, cache, crops) };

@@ -40,6 +40,7 @@ import {
   vitParameters,
 } from "../model/vit.ts";
 import {
+  cachedBox,
   cropArrays,
   cropInputs,
   randomCrops,
@@ -86,7 +87,7 @@ export function maeConfig({ model, pretext }: Plan, encoder = vitConfig(model)):
 export function maeTask(plan: Plan, encoder = vitConfig(plan.model)): PretextTask<MaeInputs> {
   const config = maeConfig(plan, encoder);
   const parameters = allShared(maeParameters(config));
-  const cache = { sizePx: plan.cachePx, depthPx: plan.volume?.depthPx ?? 1 };
+  const cache = cachedBox(plan);
   const bytes = recordBytes({ ...cache, channels: encoder.channels });
   return {
     name: "mae",

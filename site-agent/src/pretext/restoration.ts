@@ -24,6 +24,7 @@ import {
   vitParameters,
 } from "../model/vit.ts";
 import {
+  cachedBox,
   cropArrays,
   cropInputs,
   randomCrops,
@@ -53,14 +54,14 @@ export type RestorationInputs = CropInputs & {
 
 /** @throws plan.invalid if a width does not fit its heads */
 export function restorationTask(
-  { cachePx, volume }: Plan,
+  plan: Plan,
   settings: RestorationSettings,
   encoder: VitConfig,
 ): PretextTask<RestorationInputs> {
   assertTransformer("model", encoder);
   assertTransformer("pretext.decoder", settings.decoder);
   const parameters = allShared(restorationParameters(encoder, settings));
-  const cache = { sizePx: cachePx, depthPx: volume?.depthPx ?? 1 };
+  const cache = cachedBox(plan);
   const bytes = recordBytes({ ...cache, channels: encoder.channels });
   return {
     name: "restoration",

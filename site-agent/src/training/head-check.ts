@@ -11,8 +11,9 @@ import type { ImageCache } from "../dataset/types.ts";
 import { FEWEST_LABELLED } from "../downstream/label-scores.ts";
 import type { ProbeAnswers } from "../downstream/probe-scores.ts";
 import type { Engine, Inference } from "../engine/types.ts";
-import { classDefinition, wholeArrays, type ClassifySettings } from "../pretext/classify.ts";
-import type { CropInputs } from "../model/crop-inputs.ts";
+import { classDefinition, type ClassifySettings } from "../pretext/classify.ts";
+import { wholeArrays, type CropInputs } from "../model/crop-inputs.ts";
+import { vitConfig } from "../model/sizes.ts";
 import { filled, LOOK_BATCH, lookBatches, spread } from "./look-batches.ts";
 
 export class HeadCheck {
@@ -55,7 +56,7 @@ export class HeadCheck {
       const places = filled(chosen.map(({ index }) => index));
       const images = readImages(cache, places, this.#plan.model.channels);
       const { probabilities: said = new Float32Array() } = await this.#inference.run(
-        wholeArrays(this.#plan, images, LOOK_BATCH),
+        wholeArrays(this.#plan, vitConfig(this.#plan.model), images, LOOK_BATCH),
       );
       probabilities.set(said.subarray(0, chosen.length * classes), done * classes);
       done += chosen.length;

@@ -10,8 +10,7 @@ import type { Engine, Inference } from "../engine/types.ts";
 import { manifestOf } from "../model/manifest.ts";
 import { gridSize, patchCount, vitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
-import { wholeArrays } from "../pretext/classify.ts";
-import type { CropInputs } from "../model/crop-inputs.ts";
+import { wholeArrays, type CropInputs } from "../model/crop-inputs.ts";
 import { tokenDefinition } from "../pretext/features.ts";
 import { filled, LOOK_BATCH, lookBatches, spread } from "./look-batches.ts";
 
@@ -68,7 +67,7 @@ export class MaskCheck {
       signal.throwIfAborted();
       const pixels = readImages(cache, filled(chosen), this.#plan.model.channels);
       const { tokens = new Float32Array() } = await this.#tokens.run(
-        wholeArrays(this.#plan, pixels, LOOK_BATCH),
+        wholeArrays(this.#plan, config, pixels, LOOK_BATCH),
       );
       for (const [i, index] of chosen.entries()) {
         const record = cache.records[index];
