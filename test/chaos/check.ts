@@ -175,7 +175,8 @@ function average(base: Float32Array, sites: readonly string[], round: number): F
     const weight = examplesOf(site) / total;
     for (const [i, value] of updateOf(site, round).entries()) mean[i] = (mean[i] ?? NaN) + weight * value;
   }
-  return base.map((value, i) => value + (mean[i] ?? NaN));
+  // The mean is of float32, as it is of a masked sum.
+  return base.map((value, i) => value + Math.fround(mean[i] ?? NaN));
 }
 
 async function checkStatus(
