@@ -76,8 +76,8 @@ class Bench {
     return this.feed({ type: "done", job: this.job });
   }
 
-  failed(code: ErrorCode): readonly AgentEffect[] {
-    return this.feed({ type: "failed", job: this.job, error: new ConsiliumError(code) });
+  failed(code: ErrorCode, culprits: readonly string[] = []): readonly AgentEffect[] {
+    return this.feed({ type: "failed", job: this.job, error: new ConsiliumError(code, { culprits }) });
   }
 }
 
@@ -156,8 +156,18 @@ describe("the agent's state machine", () => {
     bench.feed({ type: "connected", standing: open(2) });
     for (const last of [false, false, true]) {
       const { job } = bench;
-      const effects = bench.failed("hash.mismatch");
+      const effects = bench.failed("hash.mismatch", ["checkpoint"]);
       expect(effects.some(({ type }) => type === "end")).toBe(last);
+      bench.feed({ type: "retry", job });
+    }
+  });
+
+  it("sends an update again however often the coordinator's disk has changed it", () => {
+    const bench = new Bench(opening(2));
+    bench.feed({ type: "connected", standing: open(2) });
+    for (let failures = 1; failures <= 5; failures++) {
+      const { job } = bench;
+      expect(bench.failed("hash.mismatch")).toEqual([{ type: "retryLater", job, failures }]);
       bench.feed({ type: "retry", job });
     }
   });

@@ -286,7 +286,9 @@ function recover(state: Busy, error: ConsiliumError): Transition {
     const idle: AgentState = { ...state, work: { kind: "idle" }, satOut };
     return { state: idle, effects: state.link === "online" ? [{ type: "sitOut", satOut }] : [] };
   }
-  const hopeless = error.code === "hash.mismatch" && failures >= MAX_HASH_FAILURES;
+  // An update is right as long as it lies here: what the coordinator's disk has made of it is sent again.
+  const isFetched = error.culprits.includes("checkpoint");
+  const hopeless = error.code === "hash.mismatch" && isFetched && failures >= MAX_HASH_FAILURES;
   if (!error.retry || hopeless) return end(state, { kind: "failed", error });
   const waiting: AgentState = { ...state, work: { kind: "busy", task, job, running: false, failures } };
   // Without a session nothing succeeds; a new link brings a new one, and its position resumes the task.
