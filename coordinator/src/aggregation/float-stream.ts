@@ -6,8 +6,8 @@ const FLOAT_BYTES = 4;
 export type ByteSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /**
- * Splits a stream, whose pieces need be good no longer than until the next is asked for, into its first `headerBytes` bytes and little-endian float32 values after them, which
- * are good as long.
+ * Splits a stream, whose pieces need be good no longer than until the next is asked for, into its first `headerBytes` bytes
+ * and little-endian float32 values after them, which are good as long.
  * @throws frame.wrong-length if the stream ends inside the header or inside a value
  */
 export async function* headerAndFloats(

@@ -5,8 +5,7 @@ import type { Combine } from "./update-set.ts";
 /** Added up at a time, in float64: 8 MiB, where a whole vector of sums would be twice the model. */
 const STRETCH_ELEMENTS = 1024 * 1024;
 
-export const weightedMean: Combine = ({ length, ...updates }) =>
-  meanInStretches({ length, ...updates }, STRETCH_ELEMENTS);
+export const weightedMean: Combine = (updates) => meanInStretches(updates, STRETCH_ELEMENTS);
 
 /** Has the same bits whatever `most` is: each element is added up in the order of the updates. */
 export async function meanInStretches(

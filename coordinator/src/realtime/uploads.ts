@@ -1,7 +1,7 @@
 /**
  * Chunked uploads that survive cut connections and a restarted coordinator. A chunk is acknowledged once its bytes are on
- * disk and its row says so; a row that the loss of power takes back costs sending the chunk again. An upload is accepted once it has been looked through, is durable under its hash and is
- * counted, in this order.
+ * disk and its row says so; a row that the loss of power takes back costs sending the chunk again. An upload is accepted once
+ * it has been looked through, is durable under its hash and is counted, in this order.
  */
 import { sha256 } from "@consilium/shared/canonical";
 import { toBase64Url } from "@consilium/shared/crypto/encoding";

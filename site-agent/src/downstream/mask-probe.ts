@@ -39,8 +39,10 @@ export function maskOverlaps(
   const { known, asked } = splitByPatient(images, { known: 0.5, asked: 0.5 }, SPLIT_SEED);
   if (Math.min(known.length, asked.length) < FEWEST_MASKED) return null;
   const [intersections, sizes] = [new Float64Array(classes), new Float64Array(classes)];
+  const taught = everyNth(known, side);
+  const testFeatures = joined(asked.map(({ tokens }) => tokens));
   for (let of = 0; of < classes; of++) {
-    const said = answers(known, asked, of, side);
+    const said = answers(taught, testFeatures, insideOf(known, of, side));
     for (const [i, image] of asked.entries()) {
       const inside = upscaled(said.subarray(i * side ** 2, (i + 1) * side ** 2), side);
       const truth = cells(image.masks[of], MASK_GRID);
@@ -52,23 +54,21 @@ export function maskOverlaps(
   return { images: asked.length, intersections, sizes };
 }
 
-/** How probable each patch of the asked images is inside, [asked, side^2]. */
-function answers(
-  known: readonly MaskedTokens[],
-  asked: readonly MaskedTokens[],
-  of: number,
-  side: number,
-): Float64Array {
-  const taught = everyNth(known, of, side);
-  if (new Set(taught.inside).size < 2) {
-    return new Float64Array(asked.length * side ** 2).fill(taught.inside[0] ?? 0);
+/**
+ * How probable each patch of the asked images is inside, [asked, side^2].
+ * @param inside of all patches of the known images, 0 or 1
+ */
+function answers(taught: Taught, testFeatures: Float32Array, inside: readonly number[]): Float64Array {
+  const trainClasses = Int32Array.from(taught.chosen, (at) => inside[at] ?? 0);
+  if (new Set(trainClasses).size < 2) {
+    return new Float64Array(testFeatures.length / taught.width).fill(trainClasses[0] ?? 0);
   }
   const probabilities = probe({
     trainFeatures: taught.tokens,
-    trainClasses: taught.inside,
-    testFeatures: joined(asked.map(({ tokens }) => tokens)),
+    trainClasses,
+    testFeatures,
     classes: 2,
-    weights: new Float32Array(taught.inside.length).fill(1),
+    weights: new Float32Array(trainClasses.length).fill(1),
     l2: TOKEN_L2,
   });
   return Float64Array.from(column(probabilities, 2, 1));
@@ -77,18 +77,26 @@ function answers(
 /** Thousands of tokens need less of a penalty than tens of images. */
 const TOKEN_L2 = LOGISTIC_DEFAULTS.l2 / 100;
 
-/** At most `MOST_TOKENS` of all tokens, evenly, and whether at least half of each is inside. */
-function everyNth(known: readonly MaskedTokens[], of: number, side: number) {
-  const inside = known.flatMap(({ masks }) => [...cells(masks[of], side)]);
-  const step = Math.ceil(inside.length / MOST_TOKENS);
-  const chosen = Array.from({ length: Math.floor(inside.length / step) }, (_, i) => i * step);
-  const all = joined(known.map(({ tokens }) => tokens));
-  const width = all.length / inside.length;
-  return {
-    tokens: joined(chosen.map((at) => all.subarray(at * width, (at + 1) * width))),
-    inside: Int32Array.from(chosen, (at) => inside[at] ?? 0),
-  };
+interface Taught {
+  readonly width: number;
+  /** Numbers of the patches that teach, among those of all known images. */
+  readonly chosen: readonly number[];
+  /** [chosen, D] */
+  readonly tokens: Float32Array;
 }
+
+/** At most `MOST_TOKENS` of all patches, evenly. */
+function everyNth(known: readonly MaskedTokens[], side: number): Taught {
+  const patches = known.length * side ** 2;
+  const step = Math.ceil(patches / MOST_TOKENS);
+  const chosen = Array.from({ length: Math.floor(patches / step) }, (_, i) => i * step);
+  const all = joined(known.map(({ tokens }) => tokens));
+  const width = all.length / patches;
+  return { width, chosen, tokens: joined(chosen.map((at) => all.subarray(at * width, (at + 1) * width))) };
+}
+
+const insideOf = (known: readonly MaskedTokens[], of: number, side: number): readonly number[] =>
+  known.flatMap(({ masks }) => [...cells(masks[of], side)]);
 
 /** 1 where at least half of a cell is covered, [to^2]. */
 function cells(mask: Uint8Array | undefined, to: number): Uint8Array {
