@@ -11,15 +11,20 @@ const MAIN = fileURLToPath(new URL("./main.mjs", import.meta.url));
 const SLOW_MS = 180_000;
 
 let out = "";
+let started: Run | null = null;
 beforeEach(async () => {
   out = await mkdtemp(join(tmpdir(), "consilium-demo-"));
 });
-afterEach(() => rm(out, { recursive: true, force: true }));
+afterEach(async () => {
+  // After a failed test it may still run; SIGINT lets it end its children.
+  started?.child.kill("SIGINT");
+  await started?.ended;
+  started = null;
+  await rm(out, { recursive: true, force: true });
+});
 
 interface Run {
   readonly child: ChildProcess;
-  /** Everything printed so far. */
-  text: () => string;
   readonly ended: Promise<{ readonly code: number | null; readonly text: string }>;
   /** Resolves when the text has been printed; rejects if the demo ends first. */
   says: (text: string) => Promise<void>;
@@ -40,9 +45,8 @@ function demo(...args: string[]): Run {
       resolve({ code, text: printed });
     });
   });
-  return {
+  started = {
     child,
-    text: () => printed,
     ended,
     says: (text) =>
       new Promise((resolve, reject) => {
@@ -56,6 +60,7 @@ function demo(...args: string[]): Run {
         });
       }),
   };
+  return started;
 }
 
 /** Command lines of running processes that belong to this test's demo. */
@@ -73,7 +78,8 @@ describe("the demo", () => {
       // As many rounds as no machine is through with before the signal comes.
       const run = demo("--quick", "--images", "16", "--rounds", "200");
       await run.says("Training together");
-      expect(processes().length).toBeGreaterThanOrEqual(3);
+      // The stage is named before its children are started.
+      await expect.poll(() => processes().length, { timeout: 30_000 }).toBeGreaterThanOrEqual(3);
       run.child.kill("SIGINT");
       const { code, text } = await run.ended;
       expect(code).toBe(130);
