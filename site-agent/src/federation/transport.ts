@@ -27,7 +27,7 @@ import type {
   MaskedCohort,
 } from "@consilium/shared/protocol/fingerprint";
 import type { MaskingAnswer, SitOut } from "@consilium/shared/protocol/masking";
-import { Manager, type ManagerOptions, type Socket } from "socket.io-client";
+import { Manager, NodeWebSocket, type ManagerOptions, type Socket } from "socket.io-client";
 import type { z } from "zod";
 import type { MaskingLink } from "./masking/driver.ts";
 import type { SocketSettings } from "./network.ts";
@@ -42,6 +42,7 @@ import {
   shownReplySchema,
 } from "./replies.ts";
 import { bearer } from "./session.ts";
+import { ZeroKeySocket } from "./zero-key-socket.ts";
 
 const CONNECT_TIMEOUT_MS = 15_000;
 /** For small calls. The heartbeat notices a dead link long before; this is for a coordinator that never answers. */
@@ -205,7 +206,7 @@ function socketFor(baseUrl: string, namespace: string, session: string, settings
   const url = new URL(baseUrl);
   const options: Partial<ManagerOptions> = {
     path: `${url.pathname}socket.io`,
-    transports: ["websocket"],
+    transports: [namespace === BULK_NAMESPACE ? ZeroKeySocket : NodeWebSocket],
     extraHeaders: bearer(session),
     timeout: CONNECT_TIMEOUT_MS,
     autoConnect: false,
