@@ -116,7 +116,7 @@ export class FaultProxy {
         if (waitMs > 0) await delay(waitMs);
         // It may have died while this waited.
         if (pair.swallowed as boolean) continue;
-        if (!to.write(data)) await Promise.race([once(to, "drain"), once(to, "close")]);
+        if (!to.write(data)) await drained(to);
       }
       to.end();
     } catch {
@@ -131,9 +131,14 @@ function reset(socket: Socket): void {
   else socket.resetAndDestroy();
 }
 
-const once = (socket: Socket, event: "drain" | "close"): Promise<void> =>
-  new Promise((resolve) =>
-    socket.once(event, () => {
+/** Resolves when it takes more, or never will. */
+function drained(socket: Socket): Promise<void> {
+  if (socket.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      socket.off("drain", done).off("close", done);
       resolve();
-    }),
-  );
+    };
+    socket.on("drain", done).on("close", done);
+  });
+}
