@@ -34,7 +34,9 @@ import type { Forwarder } from "./replicas/forwarding.ts";
 import type { Leases } from "./replicas/leases.ts";
 import { assertPeer, Peers } from "./replicas/peers.ts";
 import { replicaOf } from "./replicas/replica.ts";
-import { assertSameIdentity, clearBlobs, openStorage } from "./storage.ts";
+import { openStorage } from "./storage/open.ts";
+import { assertSameIdentity } from "./storage/same-identity.ts";
+import { clearBlobs } from "./storage/unneeded.ts";
 import { lockHome } from "./store/lock.ts";
 import { Certificates, type CertificatePorts } from "./tls.ts";
 

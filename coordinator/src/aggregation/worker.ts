@@ -3,7 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { identityFromSecrets } from "@consilium/shared/crypto/identity";
 import { toConsiliumError } from "@consilium/shared/errors";
 import pLimit from "p-limit";
-import { attachBlobs } from "../blobs/location.ts";
+import { attachBlobs } from "../blobs/open.ts";
 import { ArrivedSum } from "./arrived-sum.ts";
 import { runTask, type Task } from "./tasks.ts";
 import type { AggregationThreadData, TaskRequest, TaskResponse } from "./thread.ts";

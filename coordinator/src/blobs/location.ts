@@ -1,7 +1,5 @@
 /** Where blobs are, as a value that can be posted to a worker thread. */
 import { ConsiliumError } from "@consilium/shared/errors";
-import type { Blobs } from "./blobs.ts";
-import { attachFileBlobs, openFileBlobs } from "./fs.ts";
 
 export type BlobsLocation =
   | { readonly kind: "files"; readonly root: string }
@@ -51,18 +49,4 @@ export function parseBlobsLocation(
     pathStyle: (url.searchParams.get("path-style") ?? (endpoint === null ? "no" : "yes")) !== "no",
     spool: folders.spool,
   };
-}
-
-/** For the coordinator: clears away what a crash left half-written. @throws config.invalid, store.unreachable */
-export async function openBlobs(location: BlobsLocation): Promise<Blobs> {
-  if (location.kind === "files") return openFileBlobs(location.root);
-  const { openS3Blobs } = await import("./s3.ts");
-  return openS3Blobs(location);
-}
-
-/** For a worker of the coordinator. */
-export async function attachBlobs(location: BlobsLocation): Promise<Blobs> {
-  if (location.kind === "files") return attachFileBlobs(location.root);
-  const { attachS3Blobs } = await import("./s3.ts");
-  return attachS3Blobs(location);
 }

@@ -6,7 +6,8 @@ import type { UploadId } from "@consilium/shared/ids";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startS3Server, type S3Server } from "../testing/s3-server.ts";
 import { blobsContract } from "./blobs.contract.ts";
-import { openBlobs, parseBlobsLocation } from "./location.ts";
+import { parseBlobsLocation } from "./location.ts";
+import { openBlobs } from "./open.ts";
 
 let server: S3Server;
 let folder: string;

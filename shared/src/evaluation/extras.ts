@@ -3,7 +3,7 @@
  * sum over all sites and no single one.
  */
 import { ConsiliumError } from "../errors.ts";
-import { looksAtHealth } from "../health/extras.ts";
+import { looksAtHealth } from "../health/looks.ts";
 import type { Plan } from "../plan-schema.ts";
 import { aurocOfCounts, SCORE_BINS, total, type ScoreCounts } from "./auroc.ts";
 import type { RoundEvaluation } from "./schema.ts";

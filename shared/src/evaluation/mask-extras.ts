@@ -3,7 +3,7 @@
  * the sum over all sites and no single one.
  */
 import { ConsiliumError } from "../errors.ts";
-import { looksAtHealth } from "../health/extras.ts";
+import { looksAtHealth } from "../health/looks.ts";
 import type { Plan } from "../plan-schema.ts";
 import { diceOfCounts, type OverlapCounts } from "./dice.ts";
 import type { RoundMasks } from "./schema.ts";

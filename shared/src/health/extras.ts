@@ -7,6 +7,7 @@ import type { Plan } from "../plan-schema.ts";
 import { ENCODER_WIDTHS } from "../encoder-sizes.ts";
 import type { SiteScores } from "../evaluation/extras.ts";
 import type { SiteOverlaps } from "../evaluation/mask-extras.ts";
+import { looksAtHealth } from "./looks.ts";
 import { featureHealth, triangleLength, type FeatureMoments } from "./moments.ts";
 import type { RoundHealth } from "./schema.ts";
 
@@ -28,10 +29,6 @@ export interface SiteHealth {
 
 /** As `metric:loss`. */
 const LOSS_BOUND = 256;
-
-/** Not where patients are protected: such sums of features would tell of them without any noise. */
-export const looksAtHealth = ({ health, privacy }: Pick<Plan, "health" | "privacy">): boolean =>
-  health !== null && privacy.unit === "none";
 
 const real = (name: string, length: number, bound: number) =>
   ({ kind: "real", name: `health:${name}`, length, bound, weighted: true }) as const;

@@ -7,7 +7,8 @@
  */
 import { ConsiliumError } from "../errors.ts";
 import type { Plan } from "../plan-schema.ts";
-import { levelsOf, type TensorRange, type VectorLayout } from "../secagg/layout.ts";
+import type { TensorRange, VectorLayout } from "../secagg/layout.ts";
+import { levelsOf } from "../secagg/levels.ts";
 import { agreedOn } from "../secagg/ranges.ts";
 import { fewestInGroup, MIN_SURVIVORS, thresholdOf } from "../secagg/threshold.ts";
 import { noiseMultiplierFor } from "./accountant.ts";

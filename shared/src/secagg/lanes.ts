@@ -5,7 +5,7 @@
  */
 import { instantiate } from "../assembler.ts";
 import { TURN_BYTES, laneLoops } from "./lanes-module.ts";
-import type { BodyBits } from "./layout.ts";
+import type { BodyBits } from "./levels.ts";
 
 export type Sign = 1 | -1;
 

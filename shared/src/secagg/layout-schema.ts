@@ -1,6 +1,6 @@
 /** What a layout may be. Apart from the arithmetic (layout.ts), so that threads which only compute load no schemas. */
 import { z } from "zod";
-import { bodyBitsOf, levelsOf, TAIL_BITS } from "./layout.ts";
+import { bodyBitsOf, levelsOf, TAIL_BITS } from "./levels.ts";
 import { MIN_GROUPS, MIN_GROUP_SITES, MIN_SURVIVORS } from "./threshold.ts";
 
 const name = z.string().min(1).max(200);

@@ -15,11 +15,10 @@
 import { canonicalJson, sha256 } from "../canonical.ts";
 import type { Sha256 } from "../ids.ts";
 import type { Extra, TensorRange, VectorLayout } from "./layout-schema.ts";
+import { bodyBitsOf, levelsOf, TAIL_BITS, type BodyBits } from "./levels.ts";
 
 export type { Extra, TensorRange, VectorLayout };
 
-export type BodyBits = 16 | 32;
-export const TAIL_BITS = 32;
 /** The cipher's block: every block of the vector may begin at a multiple of it. */
 export const ALIGNMENT_BYTES = 16;
 export const CHECK_WORDS = 4;
@@ -34,11 +33,6 @@ export function layoutHash(layout: VectorLayout): Sha256 {
       extras: layout.extras.map((extra) => ({ ...extra })),
     }),
   );
-}
-
-/** Q: steps on either side of zero that one site may use. */
-export function levelsOf(bits: number, sites: number): number {
-  return Math.floor((2 ** (bits - 1) - 1) / sites);
 }
 
 /** Where things are; follows from the layout alone. */
@@ -85,10 +79,6 @@ export function tailFields(
     next += extra.length;
     return { extra, start };
   });
-}
-
-export function bodyBitsOf({ link }: { readonly link: "wide" | "narrow" }): BodyBits {
-  return link === "wide" ? 32 : 16;
 }
 
 const sumOfLengths = (fields: readonly { readonly length: number }[]): number =>

@@ -5,7 +5,7 @@
  */
 import { ConsiliumError } from "../errors.ts";
 import { instantiate } from "../assembler.ts";
-import type { BodyBits } from "./layout.ts";
+import type { BodyBits } from "./levels.ts";
 import { roundingLoops, TURN_ELEMENTS } from "./rounding-module.ts";
 
 export interface Scale {

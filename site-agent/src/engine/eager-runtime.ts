@@ -4,8 +4,8 @@
  * The caller has imported the backend's package.
  */
 import { ConsiliumError } from "@consilium/shared/errors";
+import type { NamedArrays, TensorArray } from "./arrays.ts";
 import type { Program } from "./program.ts";
-import type { NamedArrays, TensorArray } from "./providers/provider.ts";
 import {
   replacedBy,
   type Attempt,

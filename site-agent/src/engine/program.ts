@@ -3,8 +3,8 @@
  * The compiled engine traces it, the reference engine calls it: both run the same code. The programs themselves are
  * in files of their own, next to this one.
  */
+import type { TensorArray } from "./arrays.ts";
 import type { Layout, Slot } from "./layout.ts";
-import type { TensorArray } from "./providers/provider.ts";
 import * as tf from "./tf.ts";
 import type { InputArrays, InputSpec, InputSpecs, InputTensors, Parameter } from "./types.ts";
 

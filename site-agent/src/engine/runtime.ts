@@ -2,8 +2,8 @@
  * What runs programs. An engine is the same code on one of several runtimes: ONNX Runtime on some device, or TF.js
  * itself. A runtime keeps weights and moments where it computes, so that they need not travel with each step.
  */
+import type { NamedArrays } from "./arrays.ts";
 import type { Program } from "./program.ts";
-import type { NamedArrays } from "./providers/provider.ts";
 
 /** Shapes by name, all float32. */
 export type ResidentShapes = ReadonlyMap<string, readonly number[]>;

@@ -1,6 +1,7 @@
 /** What the training thread and its loader say to each other. */
 import type { PackedError } from "@consilium/shared/packed-error";
-import type { Batch, RoundBatches } from "./round-batches.ts";
+import type { RoundBatches } from "./round-batches.ts";
+import type { Batch } from "./types.ts";
 
 export interface LoaderRequest extends RoundBatches {
   /** Folder of the image cache. */

@@ -4,7 +4,8 @@ import { packError } from "@consilium/shared/packed-error";
 import { openTrainingImages } from "../dataset/training-images.ts";
 import { pretextTask } from "../pretext/index.ts";
 import type { FromLoader, LoaderRequest, ToLoader } from "./loader-protocol.ts";
-import { batchesOf, type Batch } from "./round-batches.ts";
+import { batchesOf } from "./round-batches.ts";
+import type { Batch } from "./types.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("this file runs in a worker thread");

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openImageCache } from "../dataset/cache.ts";
 import { pretextTask } from "../pretext/index.ts";
 import { createLoader } from "./loader.ts";
-import { roundBatches, stepsPerRound, type Batch } from "./round-batches.ts";
+import { roundBatches, stepsPerRound } from "./round-batches.ts";
+import type { Batch } from "./types.ts";
 import { toyPlan, writeToyCache } from "./testing/toy.ts";
 
 const IMAGES = 40;

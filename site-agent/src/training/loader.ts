@@ -4,7 +4,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { unpackError } from "@consilium/shared/packed-error";
 import { startThread } from "@consilium/shared/threads";
 import type { FromLoader, LoaderRequest, ToLoader } from "./loader-protocol.ts";
-import type { Batch } from "./round-batches.ts";
+import type { Batch } from "./types.ts";
 
 const SCRIPT = new URL("./loader-worker.ts", import.meta.url);
 

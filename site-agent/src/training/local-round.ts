@@ -15,9 +15,9 @@ import { tryModel } from "./trial.ts";
 import { keptAtStart, keptWeights, trainedOf, updateOf, weightsAtSite } from "../pretext/sharing.ts";
 import type { PretextStep } from "./pretext-step.ts";
 import type { Resume, TrainingPoint } from "./resume.ts";
-import { stepsPerRound, type Batch } from "./round-batches.ts";
+import { stepsPerRound } from "./round-batches.ts";
 import { restartFactor } from "./schedule.ts";
-import type { LocalRoundProgress, LocalRoundRequest, LocalRoundResult } from "./types.ts";
+import type { Batch, LocalRoundProgress, LocalRoundRequest, LocalRoundResult } from "./types.ts";
 
 export interface LocalRoundSurroundings {
   readonly compiled: PretextStep;

@@ -15,7 +15,7 @@ import type { TrainingImages } from "../dataset/training-images.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { EXAMPLE_WEIGHT } from "../engine/program.ts";
 import type { PretextTask } from "../pretext/types.ts";
-import type { Batch } from "./round-batches.ts";
+import type { Batch } from "./types.ts";
 
 /** A batch has a random size: computed in parts of a quarter of the expected one, it seldom leaves much of one empty. */
 export const PARTS = 4;

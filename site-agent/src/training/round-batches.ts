@@ -5,12 +5,9 @@ import { epochBatches, readImages, stepsPerEpoch } from "../dataset/batches.ts";
 import { Random } from "../dataset/random.ts";
 import { holdOut } from "../dataset/held-out.ts";
 import type { TrainingImages } from "../dataset/training-images.ts";
-import type { InputArrays, InputSpecs } from "../engine/types.ts";
 import type { PretextTask } from "../pretext/types.ts";
 import { privateBatches } from "./private-batches.ts";
-
-/** The arrays of one step. */
-export type Batch = InputArrays<InputSpecs>;
+import type { Batch } from "./types.ts";
 
 export interface RoundBatches {
   readonly plan: Plan;

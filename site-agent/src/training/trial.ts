@@ -11,7 +11,7 @@ import { Random } from "../dataset/random.ts";
 import type { TrainingImages } from "../dataset/training-images.ts";
 import type { TrainStep } from "../engine/types.ts";
 import type { PretextTask } from "../pretext/types.ts";
-import type { Batch } from "./round-batches.ts";
+import type { Batch } from "./types.ts";
 
 /** More would tell little more and cost every round. */
 const MOST_BATCHES = 8;

@@ -5,7 +5,10 @@ import type { Plan } from "@consilium/shared/plan";
 import type { PrivacyTerms } from "@consilium/shared/privacy/terms";
 import type { ContributionMetrics } from "@consilium/shared/protocol/round";
 import type { Pause } from "./pause.ts";
-import type { EngineOptions, OptimizerState, StepOptions } from "../engine/types.ts";
+import type { EngineOptions, InputArrays, InputSpecs, OptimizerState, StepOptions } from "../engine/types.ts";
+
+/** The arrays of one step. */
+export type Batch = InputArrays<InputSpecs>;
 
 /** Where and how a site trains: its own choice, for what a step computes stays the same. */
 export interface TrainingEngine extends EngineOptions, Pick<StepOptions, "microBatches" | "recompute"> {

@@ -1,8 +1,9 @@
 /** A compiled graph that reads and writes the process' own memory. */
 import type * as ort from "onnxruntime-node";
+import type { NamedArrays, TensorArray } from "../arrays.ts";
 import type { Graph, NamedValue } from "../graph/ir.ts";
 import { createSession, required, runSession, toTensor, type SessionOptions } from "./ort-session.ts";
-import type { CompiledGraph, NamedArrays, TensorArray } from "./provider.ts";
+import type { CompiledGraph } from "./provider.ts";
 
 /**
  * @param withoutCopies see `END`; the device has to be the CPU

@@ -1,5 +1,6 @@
 /** Resident arrays in the process' own memory, for providers that compute there. */
 import { ConsiliumError } from "@consilium/shared/errors";
+import type { NamedArrays, TensorArray } from "../arrays.ts";
 import { sizeOf, type Graph } from "../graph/ir.ts";
 import { overwritable } from "../graph/overwrite.ts";
 import {
@@ -11,7 +12,7 @@ import {
   type Runnable,
   type Workspace,
 } from "../runtime.ts";
-import type { CompiledGraph, NamedArrays, TensorArray } from "./provider.ts";
+import type { CompiledGraph } from "./provider.ts";
 
 interface Run {
   readonly inputs: NamedArrays;

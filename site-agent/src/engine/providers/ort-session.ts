@@ -1,9 +1,9 @@
 /** Sessions of ONNX Runtime and the tensors that go through them, whatever the device. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import * as ort from "onnxruntime-node";
+import type { TensorArray } from "../arrays.ts";
 import type { Graph } from "../graph/ir.ts";
 import { writeOnnx, type OnnxOptions } from "../graph/onnx.ts";
-import type { TensorArray } from "./provider.ts";
 
 export type SessionOptions = ort.InferenceSession.SessionOptions;
 

@@ -1,9 +1,7 @@
 /** What runs a compiled graph. */
+import type { NamedArrays } from "../arrays.ts";
 import type { Graph } from "../graph/ir.ts";
 import type { ResidentShapes, Workspace } from "../runtime.ts";
-
-export type TensorArray = Float32Array | Int32Array | Uint8Array;
-export type NamedArrays = ReadonlyMap<string, TensorArray>;
 
 export interface CompiledGraph {
   /**

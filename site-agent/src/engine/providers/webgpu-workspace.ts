@@ -1,5 +1,6 @@
 /** Resident arrays in buffers of a GPU: a step reads and replaces them without a copy to the host. */
 import type * as ort from "onnxruntime-node";
+import type { NamedArrays } from "../arrays.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import { sizeOf, type Graph, type NamedValue } from "../graph/ir.ts";
 import {
@@ -11,7 +12,6 @@ import {
   type Workspace,
 } from "../runtime.ts";
 import { required, runSession, toTensor } from "./ort-session.ts";
-import type { NamedArrays } from "./provider.ts";
 
 type Location = "cpu" | "gpu-buffer";
 

@@ -2,12 +2,13 @@
 import "@tensorflow/tfjs-backend-cpu";
 import { expect } from "vitest";
 import { Random } from "../../dataset/random.ts";
+import type { TensorArray } from "../arrays.ts";
 import { interpret } from "../graph/interpret/interpret.ts";
 import { sizeOf, type Graph } from "../graph/ir.ts";
 import { removeDeadNodes } from "../graph/passes/dead-nodes.ts";
 import { optimize } from "../graph/passes/optimize.ts";
 import { cpuProvider } from "../providers/cpu.ts";
-import type { Provider, TensorArray } from "../providers/provider.ts";
+import type { Provider } from "../providers/provider.ts";
 import * as tf from "../tf.ts";
 import { trace } from "../tracer/trace.ts";
 import type { InputSpec } from "../types.ts";

@@ -5,7 +5,8 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { ConsiliumError } from "@consilium/shared/errors";
-import type { CodestreamInfo, CompressedEncoding } from "./codestream/codestream.ts";
+import type { CompressedEncoding } from "./codestream/codestream.ts";
+import type { CodestreamInfo } from "./codestream/info.ts";
 import { decodeJpeg2000 } from "./openjpeg.ts";
 
 /** Samples as a decoder gives them. */

@@ -2,7 +2,8 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { PixelFormat } from "../header/pixel-format.ts";
 import { decodeCodestream, type DecodedFrame } from "./codecs.ts";
-import { readCodestreamInfo, type CodestreamInfo, type CompressedEncoding } from "./codestream/codestream.ts";
+import { readCodestreamInfo, type CompressedEncoding } from "./codestream/codestream.ts";
+import type { CodestreamInfo } from "./codestream/info.ts";
 import type { StoredImage } from "./stored-image.ts";
 import { asWords, interleave, type Words } from "./words.ts";
 

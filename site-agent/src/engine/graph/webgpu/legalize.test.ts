@@ -1,8 +1,8 @@
 /** What is written for WebGPU means the same as what stood there, on a provider that runs both. */
 import { describe, expect, it } from "vitest";
 import { Random } from "../../../dataset/random.ts";
+import type { TensorArray } from "../../arrays.ts";
 import { cpuProvider } from "../../providers/cpu.ts";
-import type { TensorArray } from "../../providers/provider.ts";
 import { GraphBuilder } from "../builder.ts";
 import { expectClose } from "../../testing/compare.ts";
 import { int, ints, sizeOf, type Graph, type Value } from "../ir.ts";

@@ -3,6 +3,7 @@
  * allocates without bound or writes a picture that is not the one described.
  */
 import type { Encoding } from "../../header/syntax.ts";
+import type { CodestreamInfo } from "./info.ts";
 import { readJpeg2000Info } from "./jpeg-2000.ts";
 import { readJpegXlInfo } from "./jpeg-xl.ts";
 import { readJpegInfo, readJpegLsInfo } from "./jpeg.ts";
@@ -11,20 +12,6 @@ export type CompressedEncoding = Extract<
   Encoding,
   "jpeg" | "jpeg-ls" | "jpeg-2000" | "ht-jpeg-2000" | "jpeg-xl"
 >;
-
-export interface CodestreamInfo {
-  readonly rows: number;
-  readonly columns: number;
-  readonly components: number;
-  /** Bits of a sample. */
-  readonly precision: number;
-  /** JPEG 2000 only: whether samples are signed, whatever the DICOM header says. */
-  readonly signed: boolean;
-  /** What the codestream says the decoded colours are, or null where it says nothing. */
-  readonly colour: "RGB" | "YBR" | null;
-  /** The codestream proper, without a file format's boxes around it. */
-  readonly codestream: Uint8Array;
-}
 
 /** @throws dicom.decode-failed, dicom.truncated, dicom.unsupported */
 export function readCodestreamInfo(encoding: CompressedEncoding, frame: Uint8Array): CodestreamInfo {

@@ -1,7 +1,7 @@
 /** Headers of JPEG 2000 and HTJ2K codestreams (ISO 15444-1 annex A), bare or within JP2 boxes. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import { findBox } from "./boxes.ts";
-import type { CodestreamInfo } from "./codestream.ts";
+import type { CodestreamInfo } from "./info.ts";
 
 const SOC_SIZ = 0xff4f_ff51;
 const SOT = 0xff90;

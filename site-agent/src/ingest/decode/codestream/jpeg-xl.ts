@@ -1,7 +1,7 @@
 /** Headers of JPEG XL codestreams (ISO 18181-1 annexes A to D), bare or within boxes (ISO 18181-2). */
 import { ConsiliumError } from "@consilium/shared/errors";
 import { findBox } from "./boxes.ts";
-import type { CodestreamInfo } from "./codestream.ts";
+import type { CodestreamInfo } from "./info.ts";
 
 const SIGNATURE = 0xff0a;
 /** Width from height (SizeHeader's ratio), numerator and denominator; 0 is "given in full". */

@@ -1,6 +1,6 @@
 /** Frame headers of JPEG (ISO 10918-1 annex B) and JPEG-LS (ISO 14495-1 annex C). */
 import { ConsiliumError } from "@consilium/shared/errors";
-import type { CodestreamInfo } from "./codestream.ts";
+import type { CodestreamInfo } from "./info.ts";
 
 /** SOF0 to SOF15 without DHT, JPG and DAC. */
 const isJpegFrame = (marker: number): boolean =>

@@ -1,11 +1,13 @@
 /** Rows in PostgreSQL and, with several coordinators on it, leases that say who runs what. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import pg from "pg";
-import { openBlobs, type BlobsLocation } from "./blobs/location.ts";
-import { Leases } from "./replicas/leases.ts";
-import { clearBlobs, type Storage, type StoragePorts } from "./storage.ts";
-import { connectionSettings } from "./store/postgres-connection.ts";
-import { migratePostgres, openPostgresStore } from "./store/postgres-store.ts";
+import type { BlobsLocation } from "../blobs/location.ts";
+import { openBlobs } from "../blobs/open.ts";
+import { Leases } from "../replicas/leases.ts";
+import { connectionSettings } from "../store/postgres-connection.ts";
+import { migratePostgres, openPostgresStore } from "../store/postgres-store.ts";
+import type { Storage, StoragePorts } from "./storage.ts";
+import { clearBlobs } from "./unneeded.ts";
 
 /** @throws config.invalid, store.unreachable, disk.full */
 export async function openSharedStorage(
