@@ -6,6 +6,7 @@ import { runInNewContext } from "node:vm";
 import { decodeCheckpoint, encodeCheckpoint, encodeUpdate } from "@consilium/shared/codec";
 import { seal } from "@consilium/shared/crypto/envelope";
 import { createIdentity } from "@consilium/shared/crypto/identity";
+import { ConsiliumError } from "@consilium/shared/errors";
 import type { Attempt, Round } from "@consilium/shared/ids";
 import type { Manifest } from "@consilium/shared/manifest";
 import fc from "fast-check";
@@ -223,6 +224,21 @@ describe("the streaming fold", () => {
       culprits: ["b", "tensor 1"],
     });
     expect(await blobs.list()).toEqual(before);
+  });
+
+  it("blames nobody for a store that cannot be reached", async () => {
+    const manifest = layout(4);
+    const frame = encodeUpdate(manifest, Float32Array.of(1, 2, 3, 4));
+    const job = await jobFor(manifest, new Float32Array(4), [{ site: "north", examples: 1, frame }]);
+    const gone: Blobs = {
+      ...blobs,
+      scan: (sha256, range) => {
+        if (sha256 === job.base) return blobs.scan(sha256, range);
+        throw new ConsiliumError("store.unreachable");
+      },
+      write: (source) => blobs.write(source),
+    };
+    await expect(fold(job, gone, reader)).rejects.toMatchObject({ code: "store.unreachable", culprits: [] });
   });
 
   it("refuses an update that was sealed for another attempt", async () => {

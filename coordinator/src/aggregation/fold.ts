@@ -8,6 +8,7 @@ import type { Identity } from "@consilium/shared/crypto/identity";
 import type { Attempt, FederationId, Round, Sha256, SiteId } from "@consilium/shared/ids";
 import { vectorLength } from "@consilium/shared/manifest";
 import type { Blobs } from "../blobs/blobs.ts";
+import { isOwnFault } from "../faults.ts";
 import type { Slice, Stretch } from "./checked-values.ts";
 import { checkpointValues, readCheckpointHead, type CheckpointHead } from "./checkpoint-stream.ts";
 import type { ByteSource } from "./float-stream.ts";
@@ -119,9 +120,9 @@ async function drain(stream: AsyncGenerator): Promise<void> {
   while (next.done !== true) next = await stream.next();
 }
 
-/** Errors of the update name its site; errors of the machine (a full disk) stay what they are. */
+/** Errors of the update name its site; errors of the machine, and of what it stands on, stay what they are. */
 function blaming(site: SiteId, error: unknown): unknown {
   const known = toConsiliumError(error);
-  if (known.code === "internal" || known.code === "disk.full") return error;
+  if (isOwnFault(known.code)) return error;
   return new ConsiliumError(known.code, { culprits: [site, ...known.culprits], cause: error });
 }

@@ -26,7 +26,7 @@ export type Task =
   | {
       readonly task: "check-update";
       readonly job: CheckJob;
-      readonly upload: UploadId;
+      readonly upload: UploadId | null;
       readonly sha256: Sha256;
     }
   | { readonly task: "open-genesis"; readonly job: GenesisJob }
@@ -37,7 +37,8 @@ export type Task =
 
 /** A masked vector that has arrived. */
 export interface MaskedCheckJob extends MaskedTerms {
-  readonly upload: UploadId;
+  /** Null for one that has its name already. */
+  readonly upload: UploadId | null;
   readonly sha256: Sha256;
 }
 
@@ -55,8 +56,8 @@ export interface GenesisJob {
 export interface Aggregator {
   /** @throws an update's own error with the site as its first culprit; then nothing was written */
   fold(job: FoldJob): Promise<NextModel>;
-  /** Whether a finished upload is what its header says. @throws hash.mismatch, and as updateValues */
-  checkUpdate(job: CheckJob, upload: UploadId, sha256: Sha256): Promise<void>;
+  /** Whether a finished upload, or the object that it became (null), is what its header says. @throws hash.mismatch, and as updateValues */
+  checkUpdate(job: CheckJob, upload: UploadId | null, sha256: Sha256): Promise<void>;
   /** Opens the initial model and stores it as a blob. @throws hash.mismatch, and as openStream and checkpointValues */
   openGenesis(job: GenesisJob): Promise<void>;
   /** @throws secagg.garbled, frame.*; then nothing was written */
@@ -88,10 +89,8 @@ export async function runTask(task: Task, { blobs, reader, arrived }: TaskPorts)
     case "fold":
       return fold(task.job, blobs, reader);
     case "check-update": {
-      const staged = await blobs.stage(task.upload);
-      await assertHashed(staged.scan(), task.sha256, (source) =>
-        checkUpdate(task.job, source, blobs, reader),
-      );
+      const read = await arrivedObject(blobs, task);
+      await assertHashed(read(), task.sha256, (source) => checkUpdate(task.job, source, blobs, reader));
       return null;
     }
     case "open-genesis":
@@ -104,16 +103,26 @@ export async function runTask(task: Task, { blobs, reader, arrived }: TaskPorts)
     case "magnitudes":
       return { magnitudes: await readMagnitudes(blobs, task.base) };
     case "check-masked": {
-      const { upload, sha256 } = task.job;
-      const staged = await blobs.stage(upload);
-      await arrived.add(task.job, sha256, staged.scan()).catch(async (error: unknown) => {
+      const { sha256 } = task.job;
+      const read = await arrivedObject(blobs, task.job);
+      await arrived.add(task.job, sha256, read()).catch(async (error: unknown) => {
         // First of all whether this is what the site sent; only then what is wrong with it.
-        await assertHash(staged.scan(), sha256);
+        await assertHash(read(), sha256);
         throw error;
       });
       return null;
     }
   }
+}
+
+/** What has come from a site, wherever it is by now. */
+async function arrivedObject(
+  blobs: Blobs,
+  { upload, sha256 }: { readonly upload: UploadId | null; readonly sha256: Sha256 },
+): Promise<() => AsyncIterable<Uint8Array>> {
+  if (upload === null) return () => blobs.scan(sha256);
+  const staged = await blobs.stage(upload);
+  return () => staged.scan();
 }
 
 async function openGenesis(job: GenesisJob, blobs: Blobs, reader: Identity): Promise<void> {
@@ -123,11 +132,9 @@ async function openGenesis(job: GenesisJob, blobs: Blobs, reader: Identity): Pro
   const context = { kind: "genesis", federation, round: 0, attempt: 0, site };
   const frame = () => openStream(staged.scan(), reader, context);
   await checkCheckpoint(frame);
-  const { sha256 } = await blobs.write(frame());
-  if (sha256 !== job.sha256) {
-    await blobs.remove(sha256);
-    throw new ConsiliumError("hash.mismatch", { culprits: [site] });
-  }
+  // Before it has a name: under another hash it may be an object that is needed.
+  await assertHash(frame(), job.sha256);
+  await blobs.write(frame());
 }
 
 async function assertHash(source: ByteSource, expected: Sha256): Promise<void> {

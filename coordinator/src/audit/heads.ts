@@ -77,9 +77,9 @@ export class AuditHeads {
     const head = this.#newest;
     if (head === null || after === null) return { head, links: [] };
     const { seq } = head.body;
-    const lines = after >= seq ? [] : await this.#ports.store.auditAfter(after);
+    const lines = after >= seq ? [] : await this.#ports.store.auditAfter(after, MAX_LINKS);
     const wanted = (line: AuditLine): boolean => line.seq <= seq;
-    return { head, links: lines.filter(wanted).slice(0, MAX_LINKS).map(linkOf) };
+    return { head, links: lines.filter(wanted).map(linkOf) };
   }
 
   /**
@@ -105,10 +105,10 @@ export class AuditHeads {
       throw new ConsiliumError("audit.bad-countersignature", { culprits: [site], cause });
     }
     if (this.#countersigners.has(site)) return;
-    this.#countersigners.add(site);
     const { store, clock } = this.#ports;
     const data = { ...signed, body: { ...body } };
     await store.addAudit(auditEvent(this.#federation, COUNTERSIGNATURE_EVENT, data, clock.now()));
+    this.#countersigners.add(site);
   }
 
   /** Under the newest head. */

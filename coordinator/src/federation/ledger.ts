@@ -67,9 +67,9 @@ export class Ledger {
   /** Sealed updates of the round that the newest global model ended, and of attempts since that were given up. */
   spentUpdates(): readonly Sha256[] {
     const aggregated = this.checkpoints.at(-1)?.body.round ?? 0;
+    // Beyond the last model lie attempts that made none.
     const isOver = ({ round, outcome }: RoundRow): boolean =>
-      // Beyond the last model lie attempts that made none.
-      round === aggregated || (round > aggregated && (outcome === "abandoned" || outcome === "aggregated"));
+      round >= aggregated && (outcome === "abandoned" || outcome === "aggregated");
     return this.rounds.filter(isOver).flatMap(updatesOf);
   }
 

@@ -1,5 +1,6 @@
 /** What a federation's service needs, and what it tells those who listen. */
 import type { Identity } from "@consilium/shared/crypto/identity";
+import type { SiteId } from "@consilium/shared/ids";
 import type { Aggregator } from "../aggregation/tasks.ts";
 import type { Clock } from "../clock.ts";
 import type { JournalPorts } from "./journal.ts";
@@ -17,5 +18,7 @@ export interface Change {
   readonly facts: readonly Fact[];
   /** Whether the state changed, and not only what sites report of their progress. */
   readonly ofState: boolean;
+  /** The site that the roster has lost. */
+  readonly removed?: SiteId;
 }
 export type ChangeListener = (change: Change) => void;

@@ -305,6 +305,10 @@ describe("a masked round", () => {
     expect(run.names()).toEqual(["genesis.stored", "round.opened", "masking.opened"]);
   });
 
+  it("takes no open update", () => {
+    expect(judge(masked().state, header("a", 0, 1, { base: genesis }).body)).toBe("stale");
+  });
+
   it("does not wait for a site that sits it out, and says so", () => {
     const run = sitOut(masked(), "b");
     expect(run.state.position).toMatchObject({ masking: { expected: ["a", "c", "d"] } });

@@ -85,6 +85,8 @@ export function transition(state: FederationState, event: FederationEvent): Tran
 export function judge(state: FederationState, header: ContributionHeader): UploadOutcome | "wanted" {
   const { position } = state;
   if (position.phase !== "open" && position.phase !== "aggregating") return "stale";
+  // There is no such thing as an open update in a masked round.
+  if (state.rules.secure === "masked") return "stale";
   if (header.round !== position.round || header.attempt !== position.attempt) return "stale";
   if (position.contributions.some(({ site }) => site === header.site)) return "duplicate";
   if (position.phase === "aggregating" || !position.cohort.includes(header.site)) return "stale";

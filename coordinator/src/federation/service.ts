@@ -137,8 +137,9 @@ export class FederationService {
   }
 
   /** The book has a row less. */
-  removed(site: SiteId): Promise<void> {
-    return this.#dispatch({ type: "site.removed", site });
+  async removed(site: SiteId): Promise<void> {
+    await this.#dispatch({ type: "site.removed", site });
+    this.#notify({ facts: [], ofState: false, removed: site });
   }
 
   /** Rounds that are over. */
@@ -362,7 +363,7 @@ export class FederationService {
         this.#watch.await(effect);
         return;
       case "await-gathering":
-        this.#errands.after(effect.afterMs, () => this.#dispatch({ type: "gathering.ended" }));
+        this.#watch.gather(effect.afterMs);
         return;
       case "aggregate":
         this.#errands.keepTrying(() => this.#aggregate(effect.position));

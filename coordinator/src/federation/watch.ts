@@ -9,7 +9,10 @@ import type { Effect, FederationState, Happening } from "./types.ts";
 const LOOK_EVERY_MS = 15_000;
 
 type Deadline = Extract<Effect, { effect: "await-deadline" }>;
-type Verdict = Extract<Happening, { type: "deadline.passed" | "deadline.extended" | "contribution.refused" }>;
+type Verdict = Extract<
+  Happening,
+  { type: "deadline.passed" | "deadline.extended" | "contribution.refused" | "gathering.ended" }
+>;
 
 export interface WatchPorts {
   /** Its jumps are told to `jumped`. */
@@ -24,12 +27,20 @@ export interface WatchPorts {
 export class Watch {
   readonly #ports: WatchPorts;
   #cancels: (() => void)[] = [];
+  #cancelGathering: () => void = () => undefined;
   #deadline: Deadline | null = null;
   /** By how much the clock has jumped since the attempt was opened. */
   #jumpedMs = 0;
 
   constructor(ports: WatchPorts) {
     this.#ports = ports;
+  }
+
+  /** Sites that are away are waited for; an older wait was for others. */
+  gather(afterMs: number): void {
+    const { errands, dispatch } = this.#ports;
+    this.#cancelGathering();
+    this.#cancelGathering = errands.after(afterMs, () => dispatch({ type: "gathering.ended" }));
   }
 
   /** Of the deadlines that were awaited only the newest counts. */
@@ -44,7 +55,7 @@ export class Watch {
 
   /**
    * The clock was set, or this machine slept: spans go on as before, what was noted stands as long ago as it did, and
-   * sites are told the time that is really left.
+   * whoever asks is told the time that is really left.
    */
   jumped(byMs: number): void {
     const { live, logger, errands, stateNow, dispatch } = this.#ports;

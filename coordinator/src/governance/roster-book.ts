@@ -73,6 +73,11 @@ export class RosterBook {
     return member !== undefined && sameKeys(member.identity, identity);
   }
 
+  /** @throws site.unknown, roster.pending for one that waits for signatures */
+  assertMember(site: SiteId): void {
+    if (!this.isMember(this.row(site))) throw new ConsiliumError("roster.pending", { culprits: [site] });
+  }
+
   get candidates(): readonly Candidate[] {
     return this.#rows
       .filter((row) => !this.isMember(row))

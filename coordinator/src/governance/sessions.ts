@@ -6,18 +6,22 @@ import { createHmac, timingSafeEqual } from "node:crypto";
 import { sign, verify, type Identity, type RandomBytes } from "@consilium/shared/crypto/identity";
 import { toBase64Url } from "@consilium/shared/crypto/encoding";
 import { sha256 } from "@consilium/shared/canonical";
-import type { Signed } from "@consilium/shared/crypto/signed";
+import type { PublicIdentity, Signed } from "@consilium/shared/crypto/signed";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { FederationId, Sha256, SiteId } from "@consilium/shared/ids";
 import type { sessionReplySchema, sessionRequestSchema } from "@consilium/shared/protocol/http";
+import { sameKeys } from "@consilium/shared/roster/roster";
 import type { z } from "zod";
 import type { Clock } from "../clock.ts";
 import type { Federations } from "../federation/registry.ts";
+import type { FederationService } from "../federation/service.ts";
 
 const CHALLENGE_MS = 60_000;
 const SESSION_MS = 12 * 3600_000;
 /** More than a site needs for its sockets and a few restarts. */
 const MAX_SESSIONS_PER_SITE = 16;
+
+type SessionRequest = Signed<z.infer<typeof sessionRequestSchema>>;
 
 export interface Session {
   readonly federation: FederationId;
@@ -38,7 +42,7 @@ export class Sessions {
   /** Challenges that opened a session, until they expire: only a site's key can put one here. */
   readonly #spent = new Map<string, number>();
   /** By the hash of the bearer, so that a memory dump's index opens nothing. */
-  readonly #sessions = new Map<Sha256, Session>();
+  readonly #sessions = new Map<Sha256, Session & { readonly identity: PublicIdentity }>();
 
   constructor(ports: SessionPorts) {
     this.#ports = ports;
@@ -60,7 +64,7 @@ export class Sessions {
   }
 
   /** Uses up the challenge. @throws federation.unknown, auth.required (for an old challenge), auth.failed */
-  open(request: Signed<z.infer<typeof sessionRequestSchema>>): z.infer<typeof sessionReplySchema> {
+  open(request: SessionRequest): z.infer<typeof sessionReplySchema> {
     const { federations, identity, clock, random } = this.#ports;
     const { federation, site, challenge, siteNonce } = request.body;
     const service = federations.get(federation);
@@ -68,25 +72,36 @@ export class Sessions {
       // Nobody's fault: another coordinator, or this one before a restart, gave it.
       throw new ConsiliumError("auth.required", { detail: "(unknown or old challenge)", culprits: [site] });
     }
-    try {
-      verify("session", request, service.siteRow(site).identity);
-    } catch (cause) {
-      throw new ConsiliumError("auth.failed", { culprits: [site], cause });
-    }
+    const own = identityOf(service, request);
     this.#spend(challenge);
     this.#makeRoom(federation, site);
     const session = toBase64Url(Buffer.concat([random(SECRET_BYTES), tagOf(federation)]));
     const expiresAtMs = clock.now() + SESSION_MS;
-    this.#sessions.set(sha256(session), { federation, site, expiresAtMs });
+    this.#sessions.set(sha256(session), { federation, site, expiresAtMs, identity: own });
     return { session, proof: sign("coordinator-proof", { federation, site, siteNonce }, identity) };
   }
 
-  /** The session of an `authorization` header; null if there is none that is valid. */
+  /**
+   * The session of an `authorization` header; null if there is none that is valid. One ends with its time, and when its site
+   * is removed or has another key.
+   */
   authenticate(authorization: string | undefined): Session | null {
+    const { clock, federations } = this.#ports;
     const bearer = bearerOf(authorization);
     if (bearer === null) return null;
     const session = this.#sessions.get(sha256(bearer));
-    return session !== undefined && this.#ports.clock.now() <= session.expiresAtMs ? session : null;
+    if (session === undefined || clock.now() > session.expiresAtMs) return null;
+    if (!federations.has(session.federation)) return session;
+    const { enrolled } = federations.get(session.federation).book;
+    const isEnrolled = enrolled.some(
+      (row) => row.site === session.site && sameKeys(row.identity, session.identity),
+    );
+    return isEnrolled ? session : null;
+  }
+
+  /** @throws roster.pending for a site that waits for signatures */
+  assertMember({ federation, site }: Session): void {
+    this.#ports.federations.get(federation).book.assertMember(site);
   }
 
   #isFresh(challenge: string, federation: FederationId, site: SiteId): boolean {
@@ -122,6 +137,18 @@ export class Sessions {
     for (const hash of own.slice(0, Math.max(0, own.length - MAX_SESSIONS_PER_SITE + 1))) {
       this.#sessions.delete(hash);
     }
+  }
+}
+
+/** Of the site that signed. @throws auth.failed, also for a site that does not exist */
+function identityOf(service: FederationService, request: SessionRequest): PublicIdentity {
+  const { site } = request.body;
+  try {
+    const { identity } = service.siteRow(site);
+    verify("session", request, identity);
+    return identity;
+  } catch (cause) {
+    throw new ConsiliumError("auth.failed", { culprits: [site], cause });
   }
 }
 

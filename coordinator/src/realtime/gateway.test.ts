@@ -252,6 +252,19 @@ describe("uploads", () => {
     await expect(north.commit(first.upload)).rejects.toMatchObject({ code: "upload.unknown" });
   });
 
+  it("of another site are not one's own for knowing their name", async () => {
+    const theirs = south.contribution(opening, update());
+    expect(await south.contribute(theirs)).toBe("accepted");
+    const { sealedSha256, sealedBytes } = theirs.header.body;
+    const stolen = north.contribution(opening, update(), { header: { sealedSha256, sealedBytes } });
+    await expect(north.contribute({ header: stolen.header, sealed: theirs.sealed })).rejects.toMatchObject({
+      code: "envelope.invalid",
+    });
+    expect(await south.contribute(theirs)).toBe("duplicate");
+    const [round] = coordinator.federations.get("chest").status().history.slice(-1);
+    expect(round?.contributions.map(({ site }) => site)).not.toContain("north");
+  });
+
   it("a message larger than the limit ends the connection", async () => {
     const socket = await openSocket(coordinator.url + BULK_NAMESPACE, north.session);
     const ended = new Promise((resolve) => socket.on("disconnect", resolve));

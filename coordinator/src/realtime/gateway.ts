@@ -66,6 +66,10 @@ export class Gateway {
   readonly #sockets = new Tally();
   /** Control sockets that said hello, by federation and site. */
   readonly #control = new Map<string, ControlSocket>();
+  /** Hellos that are being answered, by federation and site. */
+  readonly #greeting = new Tally();
+  /** Sites whose control socket has gone, until the federation is told. */
+  readonly #left = new Set<string>();
 
   /** @param server not listening yet */
   constructor(server: HttpServer, ports: GatewayPorts) {
@@ -99,12 +103,13 @@ export class Gateway {
       this.#serveBulk(socket, session);
     });
     ports.federations.follow((service) => {
-      const unsubscribe = service.subscribe(({ facts, ofState }) => {
+      const unsubscribe = service.subscribe(({ facts, ofState, removed }) => {
         if (ofState) this.#pushPositions(service, movedBy(facts));
+        if (removed !== undefined) this.#hangUp(service, removed);
       });
       return () => {
         unsubscribe();
-        this.#hangUp(service);
+        this.#hangUp(service, null);
       };
     });
   }
@@ -170,16 +175,41 @@ export class Gateway {
     const log = logger.child({ federation: session.federation, site });
     const told = { logger: log, counted };
 
+    const leave = (reason: string): void => {
+      if (this.#control.get(key)?.socket !== socket) return;
+      this.#control.delete(key);
+      this.#left.add(key);
+      log.info({ reason }, "site disconnected");
+      depart();
+    };
+    // Not while another socket of the site says hello: what comes later in turn would outlast it.
+    const depart = (): void => {
+      if (this.#greeting.of(key) > 0) return;
+      this.#left.delete(key);
+      if (this.#control.has(key)) return;
+      service.disconnected(site).catch((error: unknown) => {
+        log.debug({ code: toConsiliumError(error).code }, "the federation is closed already");
+      });
+    };
+
     socket.on("hello", (message: unknown, ack: unknown) => {
       answer(ack, told, async () => {
         const hello = parseMessage(helloSchema, message);
-        const position = await service.hello(site, hello);
-        const previous = this.#control.get(key);
-        this.#control.set(key, { socket, told: toldKey(position) });
-        // The older socket may be half-open: its other end is long gone.
-        if (previous !== undefined && previous.socket !== socket) previous.socket.disconnect(true);
-        log.info({ software: hello.software, examples: hello.examples }, "site connected");
-        return { position };
+        this.#greeting.add(key, 1);
+        try {
+          const position = await service.hello(site, hello);
+          const previous = this.#control.get(key);
+          this.#control.set(key, { socket, told: toldKey(position) });
+          // The older socket may be half-open: its other end is long gone.
+          if (previous !== undefined && previous.socket !== socket) previous.socket.disconnect(true);
+          log.info({ software: hello.software, examples: hello.examples }, "site connected");
+          return { position };
+        } finally {
+          this.#greeting.add(key, -1);
+          // It may have gone while it waited, or be refused where another one has gone meanwhile.
+          if (!socket.connected) leave("gone before it was answered");
+          if (this.#left.has(key)) depart();
+        }
       });
     });
     socket.on("fingerprint", (message: unknown, ack: unknown) => {
@@ -189,7 +219,10 @@ export class Gateway {
       });
     });
     socket.on("cohort", (ack: unknown) => {
-      answer(ack, told, () => ({ cohort: service.images.cohort() }));
+      answer(ack, told, () => {
+        service.book.assertMember(site);
+        return { cohort: service.images.cohort() };
+      });
     });
     socket.on("distances", (message: unknown, ack: unknown) => {
       answer(ack, told, async () => {
@@ -198,7 +231,10 @@ export class Gateway {
       });
     });
     socket.on("position", (ack: unknown) => {
-      answer(ack, told, () => ({ position: service.position(site) }));
+      answer(ack, told, () => {
+        service.book.assertMember(site);
+        return { position: service.position(site) };
+      });
     });
     socket.on("masking.show", (message: unknown, ack: unknown) => {
       answer(ack, told, async () => ({
@@ -223,14 +259,7 @@ export class Gateway {
       const progress = progressSchema.safeParse(message);
       if (progress.success) service.progress(site, progress.data);
     });
-    socket.on("disconnect", (reason) => {
-      if (this.#control.get(key)?.socket !== socket) return;
-      this.#control.delete(key);
-      log.info({ reason }, "site disconnected");
-      service.disconnected(site).catch((error: unknown) => {
-        log.debug({ code: toConsiliumError(error).code }, "the federation is closed already");
-      });
-    });
+    socket.on("disconnect", leave);
   }
 
   #serveBulk(socket: Socket, session: Session): void {
@@ -255,11 +284,13 @@ export class Gateway {
     });
   }
 
-  /** Its sites come back, and find whoever runs it now. */
-  #hangUp({ federation }: FederationService): void {
+  /** @param only this site; otherwise all come back, and find whoever runs the federation now */
+  #hangUp({ federation }: FederationService, only: SiteId | null): void {
     for (const namespace of [CONTROL_NAMESPACE, BULK_NAMESPACE]) {
       for (const socket of this.#io.of(namespace).sockets.values()) {
-        if (this.#sessionOf.get(socket.request)?.federation === federation) socket.disconnect(true);
+        const session = this.#sessionOf.get(socket.request);
+        const isMeant = session?.federation === federation && (only === null || session.site === only);
+        if (isMeant) socket.disconnect(true);
       }
     }
   }

@@ -7,7 +7,7 @@ import { sha256 } from "@consilium/shared/canonical";
 import { toBase64Url } from "@consilium/shared/crypto/encoding";
 import type { RandomBytes } from "@consilium/shared/crypto/identity";
 import { ConsiliumError, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
-import type { FederationId, SiteId, UploadId } from "@consilium/shared/ids";
+import type { FederationId, Sha256, SiteId, UploadId } from "@consilium/shared/ids";
 import type { UploadBegin, UploadChunk, UploadOutcome } from "@consilium/shared/protocol/events";
 import type { MaskingAnswer } from "@consilium/shared/protocol/masking";
 import type { Logger } from "pino";
@@ -45,7 +45,7 @@ interface ActiveUpload {
   readonly row: UploadRow;
   readonly staged: Staged;
   readonly have: Set<number>;
-  /** The bytes were promoted to a blob before a crash; only the row is missing. */
+  /** The bytes are an object already: they were promoted to one before a crash, and only the row is missing. */
   readonly promoted: boolean;
   /** Chunks being written; a commit waits for them. */
   readonly writing: Set<Promise<void>>;
@@ -152,15 +152,19 @@ export class Uploads {
   /** What another coordinator goes on with. */
   forget(federation: FederationId): void {
     for (const [upload, active] of this.#active) {
-      void active.then(({ row }) => {
+      // One that cannot be opened is not kept anyway.
+      const forgotten = active.then(({ row }) => {
         if (row.federation === federation) this.#active.delete(upload);
       });
+      forgotten.catch(() => undefined);
     }
   }
 
   /** Forgets uploads of rounds that are over, and bytes without a row. */
   async sweep(): Promise<{ readonly kept: number; readonly removed: number; readonly strays: number }> {
     const { store, blobs, federations } = this.#ports;
+    // Before the rows: an upload has its row before its first byte, also at another coordinator.
+    const staged = await blobs.staged();
     const rows = await store.uploads();
     const counts = { kept: rows.length, removed: 0, strays: 0 };
     for (const row of rows) {
@@ -172,7 +176,7 @@ export class Uploads {
       counts.kept -= 1;
     }
     const known = new Set(rows.map((row) => row.upload));
-    for (const upload of await blobs.staged()) {
+    for (const upload of staged) {
       if (known.has(upload) || this.#active.has(upload)) continue;
       await (await blobs.stage(upload)).discard();
       counts.strays += 1;
@@ -201,11 +205,10 @@ export class Uploads {
     const { store } = this.#ports;
     const smaller = { ...row, chunkBytes };
     this.#active.delete(row.upload);
-    await store.removeUpload(row.upload);
-    await store.createUpload(smaller);
     const total = chunkCount(smaller);
     const pieces = [...have].flatMap((seq) => Array.from({ length: parts }, (_, i) => seq * parts + i));
-    await Promise.all(pieces.filter((seq) => seq < total).map((seq) => store.addChunk(row.upload, seq)));
+    const here = pieces.filter((seq) => seq < total);
+    await store.recutUpload(smaller, here);
     return smaller;
   }
 
@@ -235,6 +238,8 @@ export class Uploads {
       throw new ConsiliumError("upload.bad-chunk", { detail: "(some are missing)", culprits: [row.site] });
     }
     const { object } = row;
+    // An object of this name may be anybody's, so it is looked through as well.
+    const arrivedAs = active.promoted ? null : row.upload;
     let outcome: UploadOutcome;
     try {
       if (object.kind === "genesis") {
@@ -244,22 +249,18 @@ export class Uploads {
         outcome = await service.acceptGenesis(object.sha256);
       } else if (object.kind === "masked") {
         const { sha256: name } = object.masked.body;
-        if (!active.promoted) {
-          const { attempt, layout } = (await service.maskedRound(object)).terms;
-          await aggregator.checkMasked({ attempt, layout, upload: row.upload, sha256: name });
-          await staged.promote(name);
-        }
+        const { attempt, layout } = (await service.maskedRound(object)).terms;
+        await aggregator.checkMasked({ attempt, layout, upload: arrivedAs, sha256: name });
+        if (!active.promoted) await staged.promote(name);
         outcome = await service.answer(row.site, answerOf(object));
-        if (outcome === "stale") await this.#ports.blobs.remove(name);
+        if (outcome === "stale") await this.#discard(active, name);
       } else {
         const { body } = object.header;
-        if (!active.promoted) {
-          const { training } = service.plan.body;
-          await aggregator.checkUpdate({ ...body, training }, row.upload, body.sealedSha256);
-          await staged.promote(body.sealedSha256);
-        }
+        const { training } = service.plan.body;
+        await aggregator.checkUpdate({ ...body, training }, arrivedAs, body.sealedSha256);
+        if (!active.promoted) await staged.promote(body.sealedSha256);
         outcome = await service.contribute(object.header);
-        if (outcome === "stale") await this.#ports.blobs.remove(body.sealedSha256);
+        if (outcome === "stale") await this.#discard(active, body.sealedSha256);
       }
     } catch (error) {
       await this.#refuse(row, service, error);
@@ -269,6 +270,11 @@ export class Uploads {
     if (outcome === "stale") await tellLate(object, service, row.site);
     this.#ports.logger.debug({ site: session.site, outcome, sizeBytes: row.sizeBytes }, "upload committed");
     return outcome;
+  }
+
+  /** An object that was there before this run is left to the next start, which knows whether anybody needs it. */
+  async #discard({ promoted }: ActiveUpload, name: Sha256): Promise<void> {
+    if (!promoted) await this.#ports.blobs.remove(name);
   }
 
   /** What was looked at and found wrong is not kept; what failed for a reason of this machine is. */

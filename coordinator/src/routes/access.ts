@@ -35,6 +35,13 @@ export class Access {
           }),
         );
 
+  /** As siteOrOperator, for what is no affair of a site that waits for signatures. @throws roster.pending */
+  memberOrOperator(request: FastifyRequest): Session | null {
+    const session = this.siteOrOperator(request);
+    if (session !== null) this.#sessions.assertMember(session);
+    return session;
+  }
+
   /** A site's session, or null for an operator. @throws auth.required */
   siteOrOperator(request: FastifyRequest): Session | null {
     const session = this.#sessions.authenticate(request.headers.authorization);

@@ -28,7 +28,7 @@ export function blobRoutes(ports: {
         },
       },
       async (request, reply) => {
-        const session = access.siteOrOperator(request);
+        const session = access.memberOrOperator(request);
         const { sha256 } = request.params;
         const owner = session?.federation ?? null;
         const isThere =

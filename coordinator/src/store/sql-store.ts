@@ -109,6 +109,9 @@ const uploadRow = z
     chunkBytes: chunk_bytes,
   }));
 
+/** A limit that is none, in both dialects. */
+const ALL_ROWS = Number.MAX_SAFE_INTEGER;
+
 export function openSqlStore(db: SqlDatabase): Store {
   /** One transaction about a federation. */
   const written = <T>(federation: FederationId, write: (db: SqlTransaction) => Promise<T>): Promise<T> =>
@@ -250,13 +253,7 @@ export function openSqlStore(db: SqlDatabase): Store {
       }),
     distances: (federation) => readDistances(db, federation),
 
-    createUpload: (row) =>
-      written(row.federation, async (db) => {
-        await db.run(
-          "INSERT INTO uploads (upload, federation, site, object, size_bytes, chunk_bytes) VALUES (?, ?, ?, ?, ?, ?)",
-          [row.upload, row.federation, row.site, json(row.object), row.sizeBytes, row.chunkBytes],
-        );
-      }),
+    createUpload: (row) => written(row.federation, (db) => insertUpload(db, row)),
     uploadsOf: (federation, site) =>
       db.all(uploadRow, "SELECT * FROM uploads WHERE federation = ? AND site = ? ORDER BY upload", [
         federation,
@@ -272,17 +269,32 @@ export function openSqlStore(db: SqlDatabase): Store {
       const sql = "SELECT seq FROM upload_chunks WHERE upload = ? ORDER BY seq";
       return (await db.all(z.object({ seq: z.int() }), sql, [upload])).map(({ seq }) => seq);
     },
+    recutUpload: (row, have) =>
+      written(row.federation, async (db) => {
+        await db.run("DELETE FROM uploads WHERE upload = ?", [row.upload]);
+        await insertUpload(db, row);
+        for (const seq of have)
+          await db.run("INSERT INTO upload_chunks (upload, seq) VALUES (?, ?)", [row.upload, seq]);
+      }),
     removeUpload: async (upload) => {
       await db.transaction(writtenOf(upload, "DELETE FROM uploads WHERE upload = ?", [upload]));
     },
 
-    auditAfter: async (seq) => {
-      const rows = await db.all(lineRow, "SELECT line FROM audit WHERE seq > ? ORDER BY seq", [seq]);
+    auditAfter: async (seq, limit) => {
+      const sql = "SELECT line FROM audit WHERE seq > ? ORDER BY seq LIMIT ?";
+      const rows = await db.all(lineRow, sql, [seq, limit ?? ALL_ROWS]);
       return rows.map(({ line }) => line);
     },
 
     close: () => db.close(),
   };
+}
+
+async function insertUpload(db: SqlTransaction, row: UploadRow): Promise<void> {
+  await db.run(
+    "INSERT INTO uploads (upload, federation, site, object, size_bytes, chunk_bytes) VALUES (?, ?, ?, ?, ?, ?)",
+    [row.upload, row.federation, row.site, json(row.object), row.sizeBytes, row.chunkBytes],
+  );
 }
 
 /** Lines have their place in one chain, whichever federation they are about. */

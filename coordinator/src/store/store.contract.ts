@@ -338,6 +338,9 @@ export function storeContract(name: string, makeHarness: () => Promise<StoreHarn
       expect(await store.upload(upload)).toEqual(row);
       expect(await store.uploadsOf(federation, siteId("a"))).toEqual([row]);
       expect(await store.uploadsOf(federation, siteId("b"))).toEqual([]);
+      await store.recutUpload({ ...row, chunkBytes: 5 }, [2, 3, 6]);
+      expect(await store.uploads()).toEqual([{ ...row, chunkBytes: 5 }]);
+      expect(await store.chunks(upload)).toEqual([2, 3, 6]);
       await store.removeUpload(upload);
       expect(await store.uploads()).toEqual([]);
       expect(await store.chunks(upload)).toEqual([]);
@@ -352,6 +355,7 @@ export function storeContract(name: string, makeHarness: () => Promise<StoreHarn
       expect(lines.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5]);
       expect(verifyChain(lines.map((line) => JSON.stringify(line)))).toEqual({ ok: true, lines: 5 });
       expect(await store.auditAfter(3)).toEqual(lines.slice(3));
+      expect(await store.auditAfter(1, 2)).toEqual(lines.slice(1, 3));
     });
   });
 }

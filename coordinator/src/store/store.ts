@@ -192,10 +192,12 @@ export interface Store {
   addChunk(upload: UploadId, seq: number): Promise<void>;
   /** Chunks that are safe on disk, ascending. */
   chunks(upload: UploadId): Promise<readonly number[]>;
+  /** The same upload in other chunks, of which these are safe. */
+  recutUpload(row: UploadRow, have: readonly number[]): Promise<void>;
   removeUpload(upload: UploadId): Promise<void>;
 
-  /** Lines after `seq`, ascending. */
-  auditAfter(seq: number): Promise<readonly AuditLine[]>;
+  /** Lines after `seq`, ascending; all of them without a limit. */
+  auditAfter(seq: number, limit?: number): Promise<readonly AuditLine[]>;
   addAudit(event: AuditEvent): Promise<AuditLine>;
   /** Lines of this event in this federation, newest first. */
   newestAudit(federation: FederationId, event: string, atMost: number): Promise<readonly AuditLine[]>;
