@@ -9,7 +9,7 @@ const COOKIE_SECONDS = 30 * 24 * 3600;
 
 const NOT_BUILT = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Consilium</title>
 <body><h1>Consilium coordinator</h1>
-<p>The dashboard is not built. Run <code>npm run build</code> and reload.</p>
+<p>The dashboard is not built. Run <code>npm ci</code> and start the coordinator again.</p>
 <p>Machines find the API at <a href="/api/openapi.json">/api/openapi.json</a>.</p></body></html>`;
 
 export async function servePage(
