@@ -31,8 +31,6 @@ const code = await runCli(process.argv.slice(2), {
   nodeVersion: process.versions.node,
   cores: os.availableParallelism(),
   memoryBytes: { total: os.totalmem(), free: os.freemem() },
-  processId: process.pid,
-  isProcessAlive,
   stdout: terminal(process.stdout),
   stderr: terminal(process.stderr),
   fetch,
@@ -54,14 +52,4 @@ function terminal(stream: NodeJS.WriteStream): Terminal {
       return stream.isTTY ? stream.columns : 80;
     },
   };
-}
-
-function isProcessAlive(processId: number): boolean {
-  try {
-    process.kill(processId, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it lives, and belongs to someone else.
-    return error instanceof Error && "code" in error && error.code === "EPERM";
-  }
 }

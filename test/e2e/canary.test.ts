@@ -335,8 +335,6 @@ async function misuses(lines: readonly (readonly string[])[]): Promise<{ output:
         nodeVersion: process.versions.node,
         cores: 1,
         memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
-        processId: process.pid,
-        isProcessAlive: () => false,
         stdout: terminal,
         stderr: terminal,
         fetch: () => Promise.reject(new Error("nothing is sent")),

@@ -54,8 +54,6 @@ async function site(args: readonly string[], stop = new AbortController()): Prom
     nodeVersion: process.versions.node,
     cores: 2,
     memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
-    processId: process.pid,
-    isProcessAlive: () => false,
     stdout: terminal,
     stderr: { ...terminal, write: (more: string) => void (printed += more) },
     fetch,

@@ -1,7 +1,7 @@
 /** What sites last said of themselves, and how fast they get on. Advisory, in memory only. */
 import type { SiteId } from "@consilium/shared/ids";
 import type { Progress } from "@consilium/shared/protocol/events";
-import type { HoldMessage } from "@consilium/shared/protocol/hold";
+import { HOLD_LASTS_MS, type HoldMessage } from "@consilium/shared/protocol/hold";
 
 /** How a site got on with one phase of one attempt. */
 export interface Pace {
@@ -28,9 +28,6 @@ export interface LiveSite {
   /** Of the newest attempt in which it reported something. */
   readonly pace: Pace | null;
 }
-
-/** A site that waits says so three times in this time. */
-const HOLD_LASTS_MS = 90_000;
 
 const UNSEEN: LiveSite = {
   lastSeenAtMs: null,

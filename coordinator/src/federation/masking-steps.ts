@@ -15,6 +15,9 @@ import type { Rules } from "./types.ts";
 const STEPS: readonly MaskingStep[] = ["advertise", "share", "mask", "consistency", "unmask"];
 export const FIRST_STEP: MaskingStep = "advertise";
 
+/** Whether sites may have sent their vectors by this step. */
+export const isSentBy = (step: MaskingStep): boolean => STEPS.indexOf(step) >= STEPS.indexOf("mask");
+
 /** Steps in which a site only computes and answers do not wait longer than this. */
 const SHORT_STEP_MS = 5 * 60_000;
 

@@ -12,7 +12,7 @@ import { isFingerprintRound, type ContributionHeader } from "@consilium/shared/p
 import { resumed, roundAggregated } from "./acceptance.ts";
 import { deadlineExtended } from "./deadlines.ts";
 import { excludedFrom } from "./masking-groups.ts";
-import { judgeAnswer, judgeStep, withAnswer, withoutAnswer } from "./masking-steps.ts";
+import { isSentBy, judgeAnswer, judgeStep, withAnswer, withoutAnswer } from "./masking-steps.ts";
 import { toContribution, toMaskedContribution } from "./ledger.ts";
 import { awaitDeadline, deadlineMs, openNext, tryOpen } from "./opening.ts";
 import {
@@ -342,7 +342,7 @@ function abandon(
   failure?: { readonly reason: string; readonly culprits: readonly string[] },
 ): Transition {
   const { round, attempt } = position;
-  const givenUp = isFingerprintRound(round) && mayHaveReleased(position);
+  const givenUp = isFingerprintRound(round) && mayHaveSent(position);
   const next = givenUp
     ? openNext(state, FIRST_ROUND, FIRST_ATTEMPT, atMs)
     : openNext(state, round, (attempt + 1) as Attempt, atMs);
@@ -357,9 +357,9 @@ function abandon(
   };
 }
 
-/** Then another sum over the same values, less or more one site, would give that site away. */
-const mayHaveReleased = (position: OpenPosition | AggregatingPosition): boolean =>
-  position.phase === "aggregating" || position.masking?.step === "unmask";
+/** Then a site gives its values into no other sum: two that differ by one site would give that site away. */
+const mayHaveSent = (position: OpenPosition | AggregatingPosition): boolean =>
+  position.phase === "aggregating" || (position.masking !== null && isSentBy(position.masking.step));
 
 const closedFact = ({ round, attempt, excluded }: AggregatingPosition) =>
   ({ fact: "round.closed", round, attempt, excluded }) as const;

@@ -357,7 +357,7 @@ export type CohortFact =
       readonly attempt: Attempt;
       readonly record: Signed<CohortRecord>;
     }
-  /** Follows `round.abandoned`: sites have released shares, and put their fingerprints into no other sum. */
+  /** Follows `round.abandoned`: sites may have sent vectors, and put their fingerprints into no other sum. */
   | {
       readonly fact: "cohort.given-up";
       readonly round: Round;

@@ -1,18 +1,10 @@
-/** One coordinator per home folder: an exclusive transaction on a file of its own, which the kernel ends with the process. */
+/** One coordinator per home folder. */
 import { ConsiliumError } from "@consilium/shared/errors";
-import Libsql from "libsql";
+import { tryLock } from "@consilium/shared/file-lock";
 
-/** @returns a function that releases it; throws home.in-use */
+/** @returns a function that releases it; throws home.in-use, and as tryLock */
 export function lockHome(file: string): () => void {
-  const connection = new Libsql(file);
-  try {
-    connection.exec("BEGIN EXCLUSIVE");
-  } catch (cause) {
-    connection.close();
-    throw new ConsiliumError("home.in-use", { cause });
-  }
-  return () => {
-    connection.exec("ROLLBACK");
-    connection.close();
-  };
+  const release = tryLock(file);
+  if (release === null) throw new ConsiliumError("home.in-use");
+  return release;
 }

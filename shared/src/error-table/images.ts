@@ -15,6 +15,12 @@ export const IMAGE_ERRORS = {
     "Check that the folder holds DICOM; consilium-site ingest lists why files were set aside.",
   ),
   "dicom.not-dicom": entry(422, false, "The file is not DICOM.", "Nothing to do unless it should have been."),
+  "dicom.no-object": entry(
+    422,
+    false,
+    "The image was looked at, but its header does not do for a DICOM object about it.",
+    "Its prediction is in predictions.csv. Where an object is needed, export the image again.",
+  ),
   "dicom.unreadable": entry(
     422,
     false,

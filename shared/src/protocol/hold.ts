@@ -4,6 +4,11 @@ import { z } from "zod";
 export const holdReasonSchema = z.enum(["plan-approval", "hours", "bytes"]);
 export type HoldReason = z.infer<typeof holdReasonSchema>;
 
+/** The coordinator forgets a reason that is not said again within this. */
+export const HOLD_LASTS_MS = 15 * 60_000;
+/** A site that waits says so three times in that; each time stands in its record. */
+export const HOLD_SAID_EVERY_MS = HOLD_LASTS_MS / 3;
+
 /** Advisory: it is shown to operators, and forgotten when the site goes on or falls silent. */
 export const holdSchema = z.strictObject({
   reason: holdReasonSchema,

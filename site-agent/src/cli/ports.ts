@@ -18,8 +18,6 @@ export interface CliPorts {
   /** Cores that this process may use. */
   readonly cores: number;
   readonly memoryBytes: { readonly total: number; readonly free: number };
-  readonly processId: number;
-  readonly isProcessAlive: (processId: number) => boolean;
   readonly stdout: Terminal;
   readonly stderr: Terminal;
   readonly fetch: Fetch;

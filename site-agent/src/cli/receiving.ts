@@ -101,7 +101,7 @@ export async function receiveInto(
       show(progress.waiting === 0);
     },
   };
-  return whileLocked(home.cacheLockFolder(cache), ports, () =>
+  return whileLocked(home.cacheLockFolder(cache), () =>
     receive(receiving, (spool, signal) =>
       bring({
         cacheDir,

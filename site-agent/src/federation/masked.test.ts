@@ -206,7 +206,7 @@ describe("a masked federation", () => {
     );
   }, 60_000);
 
-  it("sends an update that was part of an opened sum in no other attempt: those sites train again, differently", async () => {
+  it("sends an update in one attempt only, whether its site helped to open the sum or not: it trains again, differently", async () => {
     const evaluation = { classes: ["normal", "pneumonia"] };
     const { federation: running, sites } = await start(1, { health: { evaluation } });
     const seeds = NAMES.map((): number[] => []);
@@ -227,22 +227,13 @@ describe("a masked federation", () => {
       [1, false],
       [2, true],
     ]);
-    const released = await Promise.all(
-      sites.map(async ({ home }) =>
-        (await receiptsFile(home.receiptsFile).list()).some(
-          ({ kind, attempt }) => kind === "masking-release" && attempt === 1,
-        ),
-      ),
-    );
-    expect(released).toContain(true);
-    for (const [i, wasReleased] of released.entries()) {
-      expect(new Set(seeds[i]).size).toBe(wasReleased ? 2 : 1);
-      expect(seeds[i]).toHaveLength(wasReleased ? 2 : 1);
+    // Two of three releases open the sum: one site may be in it that has released nothing.
+    for (const its of seeds) {
+      expect(its).toHaveLength(2);
+      expect(new Set(its).size).toBe(2);
     }
-    // How images score does not change with the crops, so those sites do not say it again.
-    const { totals } = history[1] ?? {};
-    const says = released.filter((wasReleased) => !wasReleased).length;
-    expect(totals?.evaluation?.sites ?? 0).toBe(says);
+    // How images score does not change with the crops, so they do not say it again.
+    expect(history[1]?.totals?.evaluation?.sites ?? 0).toBe(0);
   });
 
   it("is tried again at once when a site says that it lost its keys, and says who and why", async () => {

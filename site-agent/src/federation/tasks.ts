@@ -197,7 +197,7 @@ export class Tasks {
     }
     const before = await this.#ports.outbox.prepare(opening);
     const { cacheDir, engine, seed, resumeFile = null } = this.#training;
-    const isRepeated = await this.#masking.hasReleasedIn(opening.round);
+    const isRepeated = await this.#masking.hasSentIn(opening.round);
     const privacy = await this.#ports.privacy.pay(opening.round, opening.attempt);
     const result = await this.#ports.trainer.train(
       {
@@ -221,10 +221,10 @@ export class Tasks {
     this.#trained = { opening, result };
   }
 
-  /** Not after shares were released: then the same update in another sum would show by itself. */
+  /** Not once it was sent: then the same update in another sum would show by itself. */
   async #servesAgain(trained: RoundOpening, opening: RoundOpening): Promise<boolean> {
     const sameStart = trained.round === opening.round && trained.base === opening.base;
-    return sameStart && !(await this.#masking.hasReleasedIn(opening.round));
+    return sameStart && !(await this.#masking.hasSentIn(opening.round));
   }
 
   async #seal(opening: RoundOpening): Promise<void> {
@@ -245,7 +245,7 @@ export class Tasks {
     if (!Object.values(metrics).every(Number.isFinite)) throw new ConsiliumError("training.diverged");
     assertFinite(this.#model.trained, delta);
     await this.#ports.outbox.keep(opening, this.#stateAfter(result));
-    const again = await this.#masking.hasReleasedIn(opening.round);
+    const again = await this.#masking.hasSentIn(opening.round);
     const extras = again ? repeatedExtras(plan, opening, metrics) : roundExtras(plan, metrics, health);
     await this.#masking.seal(opening, this.#layout(opening), { update: delta, examples, extras });
   }

@@ -82,8 +82,6 @@ async function cli({ home }: TestSite, ...args: readonly string[]): Promise<Reco
     nodeVersion: "20.19.0",
     cores: 1,
     memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
-    processId: 1,
-    isProcessAlive: () => false,
     stdout: terminal((text) => (printed += text)),
     stderr: terminal(() => undefined),
     fetch,

@@ -1,6 +1,6 @@
 /** Waiting, as the policy wants it: before the site says hello, and at the border of a step while it trains. */
 import { ConsiliumError } from "@consilium/shared/errors";
-import { holdReplySchema, type HoldMessage } from "@consilium/shared/protocol/hold";
+import { HOLD_SAID_EVERY_MS, holdReplySchema, type HoldMessage } from "@consilium/shared/protocol/hold";
 import type { Http } from "../federation/http.ts";
 import { recorder, type Recorder, type RecordPorts } from "../federation/recorded.ts";
 import { bearer, type Membership } from "../federation/session.ts";
@@ -9,15 +9,13 @@ import type { Gate, Hold } from "./gate.ts";
 
 export interface HoldingPorts extends RecordPorts {
   readonly http: Http;
-  readonly gate: Gate;
+  readonly gate: Pick<Gate, "hold" | "pause">;
   /** Resolves early when the signal fires. */
   readonly sleep: (durationMs: number, signal: AbortSignal) => Promise<void>;
 }
 
 /** What a person types takes effect within this. */
 const LOOK_EVERY_MS = 2_000;
-/** The coordinator forgets it after a while. */
-const SAY_EVERY_MS = 5 * 60_000;
 const PAUSE_LOOK_EVERY_MS = 5_000;
 
 /** How many a model has, and how many of them travel in an update. */
@@ -50,7 +48,7 @@ export class Holding {
       const hold = await this.#ports.gate.hold(this.#weights.model, this.#weights.update);
       if (hold === null) return;
       const nowMs = this.#ports.nowMs();
-      if (hold.text !== said.text || nowMs - said.atMs >= SAY_EVERY_MS) {
+      if (hold.text !== said.text || nowMs - said.atMs >= HOLD_SAID_EVERY_MS) {
         say(hold.text);
         await this.#tell(session, hold);
         said = { text: hold.text, atMs: nowMs };
@@ -79,10 +77,14 @@ export class Holding {
       if (session !== null) await this.#tell(session, hold);
     };
     const look = async (): Promise<void> => {
+      let toldAtMs = -Infinity;
       while (!signal.aborted) {
         const hold = await this.#ports.gate.pause();
-        if (pause.set(hold !== null)) {
-          say(hold === null ? null : `paused: ${hold.text}`);
+        const nowMs = this.#ports.nowMs();
+        const isNew = pause.set(hold !== null);
+        if (isNew) say(hold === null ? null : `paused: ${hold.text}`);
+        if (isNew || (hold !== null && nowMs - toldAtMs >= HOLD_SAID_EVERY_MS)) {
+          toldAtMs = nowMs;
           // Only for whoever watches: the training does not wait for it.
           tell(hold).catch(() => undefined);
         }

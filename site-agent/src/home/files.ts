@@ -3,19 +3,7 @@
  * its folder synced, so that after a crash a file is either the old one or the new one.
  */
 import { createReadStream } from "node:fs";
-import {
-  chmod,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  statfs,
-  truncate,
-  writeFile,
-} from "node:fs/promises";
+import { chmod, mkdir, open, readdir, readFile, rename, rm, stat, statfs, truncate } from "node:fs/promises";
 import { createHash } from "node:crypto";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -59,37 +47,23 @@ export async function writePartsAtomic(file: string, parts: Iterable<Uint8Array 
   await moveFile(temporary, file);
 }
 
-/** After this a lock is what a process that died has left. */
-const LOCK_LASTS_MS = 10_000;
 const LOCK_RETRY_MS = 10;
 
-/** Runs `work` while no other process does the same for this file: reading and appending belong together. */
+/**
+ * Runs `work` while no other process does the same for this file: reading and appending belong together.
+ * @throws as tryLock
+ */
 export async function exclusively<T>(file: string, work: () => Promise<T>): Promise<T> {
+  // Loaded here: most commands only read.
+  const { tryLock } = await import("@consilium/shared/file-lock");
+  await ensureFolder(path.dirname(file));
   const lock = `${file}.lock`;
-  while (!(await createNew(lock, ""))) {
-    const age = await stat(lock).then(
-      ({ mtimeMs }) => Date.now() - mtimeMs,
-      () => 0,
-    );
-    if (age > LOCK_LASTS_MS) await removeFile(lock);
-    else await delay(LOCK_RETRY_MS);
-  }
+  let release = tryLock(lock);
+  for (; release === null; release = tryLock(lock)) await delay(LOCK_RETRY_MS);
   try {
     return await work();
   } finally {
-    await removeFile(lock);
-  }
-}
-
-/** Makes a file that must not exist yet. @returns false if it does */
-export async function createNew(file: string, text: string): Promise<boolean> {
-  await ensureFolder(path.dirname(file));
-  try {
-    await writeFile(file, text, { flag: "wx", mode: PRIVATE_FILE });
-    return true;
-  } catch (error) {
-    if (hasCode(error, "EEXIST")) return false;
-    throw error;
+    release();
   }
 }
 

@@ -14,6 +14,7 @@
  *     receipts.jsonl    what left this site
  *     privacy.json      how much privacy training may spend here; absent: the default
  *     privacy-ledger.jsonl  what it has spent
+ *     lock.db           held while an agent runs here
  */
 import path from "node:path";
 import { fromBase64Url, toBase64Url } from "@consilium/shared/crypto/encoding";

@@ -10,7 +10,7 @@ import type { Predicted } from "./predict-folder.ts";
 
 type Answered = Extract<Predicted, { readonly outcome: "answered" }>;
 
-/** Null for NIfTI: there is no patient to whose study an object could belong. @throws dicom.unreadable */
+/** Null for NIfTI: there is no patient to whose study an object could belong. @throws dicom.no-object */
 export async function dicomOf(
   { file, record, answer, stack }: Answered,
   classes: readonly string[],
@@ -26,7 +26,7 @@ export async function dicomOf(
 /**
  * Of a volume's masks one file a class, made in turn; nothing of other answers. The names are those by which ingest takes masks as
  * labels: the NIfTI file's, with its folders, or the series' UID, before the class.
- * @throws dicom.unreadable
+ * @throws dicom.no-object
  */
 export async function* masksAsNifti(
   { file, record, answer, stack }: Answered,

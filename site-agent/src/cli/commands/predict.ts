@@ -1,11 +1,9 @@
-import path from "node:path";
-import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
+import { ConsiliumError } from "@consilium/shared/errors";
 import { counted } from "@consilium/shared/units";
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
-import { ensureFolder, writeFileAtomic } from "../../home/files.ts";
+import { ensureFolder } from "../../home/files.ts";
 import { readTaskModel, type TaskModel } from "../../home/task-models.ts";
-import type { Cells } from "../../prediction/table.ts";
 import { SOFTWARE } from "../../software.ts";
 import { handle, siteCommand } from "../context.ts";
 import { chooseEngine, withEngineOptions, type EngineCliOptions } from "../engine-options.ts";
@@ -28,7 +26,8 @@ export function predictCommand(ports: CliPorts): Command {
 the original. Under a plan for volumes it puts series together and reads NIfTI, a volume each. With --dicom also one object an
 image or series for the archive: a DICOM SEG of masks, a structured report (TID 1500) of boxes and classes; asked again, the
 same network's objects replace the earlier ones. With --nifti masks of volumes as NIfTI, one file a class. Files that cannot be
-read are listed in set-aside.csv with the reason. The output names your files and, as DICOM, your patients: it is for this hospital alone, and
+read, or that no object could be made about, are listed in set-aside.csv with the reason. Both tables grow line by line: whoever stops
+the command has what it has done. The output names your files and, as DICOM, your patients: it is for this hospital alone, and
 nothing of it is sent anywhere. It is not a medical device.`,
     `consilium-site predict /data/new --model lungs --out predictions --dicom
      consilium-site predict /data/new-ct --model liver --out predictions --dicom --nifti
@@ -54,22 +53,9 @@ nothing of it is sent anywhere. It is not a medical device.`,
     const { vitConfig } = await import("../../model/sizes.ts");
     const { predictFolder } = await import("../../prediction/predict-folder.ts");
     const { predictVolumes } = await import("../../prediction/predict-volumes.ts");
-    const { csv, tableHead, tableRows } = await import("../../prediction/table.ts");
-    const { dicomOf, masksAsNifti } = await import("../../prediction/objects.ts");
-    const maker = { model: name, sha256: about.sha256, software: SOFTWARE };
-    const stamp = stampOf(ports.nowMs());
-    const write = async (kind: "dicom" | "nifti", file: string, bytes: Uint8Array): Promise<void> => {
-      const place = path.join(options.out, kind, file);
-      await ensureFolder(path.dirname(place));
-      await writeFileAtomic(place, bytes);
-    };
+    const { tableHead } = await import("../../prediction/table.ts");
+    const { writePredictions } = await import("../../prediction/prediction-folder.ts");
     await ensureFolder(options.out);
-
-    const rows: Cells[] = [tableHead(about, ofVolumes)];
-    const setAside: Cells[] = [["file", "code"]];
-    const codes = new Map<ErrorCode, number>();
-    let answered = 0;
-    const written = { dicom: 0, nifti: 0 };
     const predicted = (ofVolumes ? predictVolumes : predictFolder)({
       folder,
       secret: await home.hmacSecret(),
@@ -83,50 +69,38 @@ nothing of it is sent anywhere. It is not a medical device.`,
       threads: options.threads,
       signal: ports.signal,
     });
-    for await (const one of predicted) {
-      const { relativePath } = one.file;
-      if (one.outcome === "set-aside") {
-        codes.set(one.code, (codes.get(one.code) ?? 0) + 1);
-        setAside.push([relativePath, one.code]);
-      } else {
-        answered += 1;
-        const { record, answer } = one;
-        rows.push(...tableRows(relativePath, answer, about.classes, record.spacingUm));
-        const object = options.dicom === true ? await dicomOf(one, about.classes, maker, stamp) : null;
-        if (object !== null) {
-          await write("dicom", `${record.image}.dcm`, object);
-          written.dicom += 1;
-        }
-        const masks = options.nifti === true ? masksAsNifti(one, about.classes) : [];
-        for await (const { name: file, bytes } of masks) {
-          await write("nifti", file, bytes);
-          written.nifti += 1;
-        }
-      }
-      const done = answered + setAside.length - 1;
-      output.progress({
-        kind: "predict",
-        text: counted(done, "file"),
-        data: { phase: "predicting", done },
-      });
-    }
-    if (answered === 0) {
-      throw new ConsiliumError("ingest.no-dicom");
-    }
-    await writeFileAtomic(path.join(options.out, "predictions.csv"), csv(rows));
-    await writeFileAtomic(path.join(options.out, "set-aside.csv"), csv(setAside));
+    const { answered, lines, setAside, ...written } = await writePredictions(
+      predicted,
+      {
+        out: options.out,
+        head: tableHead(about, ofVolumes),
+        classes: about.classes,
+        dicom: options.dicom === true,
+        nifti: options.nifti === true,
+        maker: { model: name, sha256: about.sha256, software: SOFTWARE },
+        stamp: stampOf(ports.nowMs()),
+      },
+      (done) => {
+        output.progress({
+          kind: "predict",
+          text: counted(done, "file"),
+          data: { phase: "predicting", done },
+        });
+      },
+    );
+    if (answered === 0) throw new ConsiliumError("ingest.no-dicom");
     output.result(
       {
         task: about.task,
         classes: about.classes,
         images: answered,
-        setAside: Object.fromEntries(codes),
-        lines: rows.length - 1,
+        setAside: Object.fromEntries(setAside),
+        lines,
         ...written,
       },
       [
-        `${counted(answered, ofVolumes ? "volume" : "image")}, ${counted(rows.length - 1, "line")} in predictions.csv.`,
-        ...[...codes].map(([code, count]) => `  set aside: ${counted(count, "file")}, ${code}`),
+        `${counted(answered, ofVolumes ? "volume" : "image")}, ${counted(lines, "line")} in predictions.csv.`,
+        ...[...setAside].map(([code, count]) => `  set aside: ${counted(count, "file")}, ${code}`),
         ...(options.dicom === true
           ? [`  ${counted(written.dicom, "DICOM object")} in the folder dicom.`]
           : []),

@@ -22,8 +22,6 @@ async function site(...args: readonly string[]) {
     nodeVersion: "20.19.0",
     cores: 2,
     memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
-    processId: 1,
-    isProcessAlive: () => false,
     stdout: terminal("stdout"),
     stderr: terminal("stderr"),
     fetch,

@@ -86,7 +86,7 @@ goes on from where it was at most a minute before. While the coordinator does no
       const { fingerprintOfCache } = await import("../../dataset/fingerprint.ts");
       const trainer = createTrainer();
       try {
-        const result = await whileLocked(home.folder, ports, () =>
+        const result = await whileLocked(home.folder, () =>
           runAgent(
             {
               http: httpClient(enrolment.coordinatorUrl, network.fetch),

@@ -81,6 +81,21 @@ function site(): SiteMasking {
   );
 }
 
+/** Replaces the kept state by another, as some version of this program wrote it. */
+async function keepAs(kept: object): Promise<void> {
+  const body = serialize(kept);
+  const file = path.join(folder, "masking", "state.bin");
+  await writeFile(file, Buffer.concat([Buffer.from(sha256(body)), body]));
+}
+
+/** The attempt that was begun, with a vector ready to be sent. */
+async function sealed(as: object): Promise<void> {
+  const kept = await maskingFolder(folder).read();
+  if (kept === null || kept === "damaged") throw new Error("a state was kept");
+  await keepAs({ state: { ...kept.state, phase: "contributed" }, said: { step: "mask", masked: {} }, ...as });
+  await writeFile(path.join(folder, "masking", "frame.bin"), "masked");
+}
+
 describe("a site in a masked round", () => {
   it("says the same again after a restart, without asking", async () => {
     const link = new Shown();
@@ -143,20 +158,20 @@ describe("a site in a masked round", () => {
   });
 
   it.each(["share", "advertise"] as const)(
-    "refuses an attempt whose state is damaged when it is to %s, and may have released in it",
+    "refuses an attempt whose state is damaged when it is to %s, and may have sent something in it",
     async (step) => {
       const link = new Shown();
       await site().advertise(opening(1, 1), layout, link);
       await writeFile(path.join(folder, "masking", "state.bin"), "damaged");
       expect(await site().ready()).toBeNull();
-      expect(await site().hasReleasedIn(1)).toBe(true);
+      expect(await site().hasSentIn(1)).toBe(true);
       const answer = () =>
         step === "share" ? site().share(opening(1, 1), link) : site().advertise(opening(1, 1), layout, link);
       for (let i = 0; i < 2; i++) await expect(answer()).rejects.toMatchObject({ code: "secagg.spent" });
       // The next attempt has fresh keys, and an update that was not in the sum before.
       await site().advertise(opening(1, 2), layout, link);
-      expect(await site().hasReleasedIn(1)).toBe(true);
-      expect(await site().hasReleasedIn(2)).toBe(false);
+      expect(await site().hasSentIn(1)).toBe(true);
+      expect(await site().hasSentIn(2)).toBe(false);
     },
   );
 
@@ -184,7 +199,7 @@ describe("a site in a masked round", () => {
     await site().advertise(opening(0, 2), sum, link);
     const kept = await maskingFolder(folder).read();
     if (kept === null || kept === "damaged") throw new Error("a state was kept");
-    await maskingFolder(folder).write({ ...kept, releasedIn: 0 });
+    await maskingFolder(folder).write({ ...kept, sentIn: 0 });
     await expect(site().advertise(opening(0, 3), sum, link)).rejects.toMatchObject({ code: "secagg.spent" });
     await writeFile(path.join(folder, "masking", "state.bin"), "damaged");
     for (const attempt of [3, 4])
@@ -194,17 +209,33 @@ describe("a site in a masked round", () => {
     await site().advertise(opening(1, 1), layout, link);
   });
 
+  it("has sent its update from before the first byte of it leaves, voting or not, and whatever ends it then", async () => {
+    await site().advertise(opening(1, 1), layout, new Shown());
+    await sealed({ version: 3, sentIn: null });
+    expect(await site().hasSentIn(1)).toBe(false);
+    const { source } = await site().vector(opening(1, 1));
+    expect(await site().hasSentIn(1)).toBe(true);
+    await source.close();
+    await site().advertise(opening(1, 2), layout, new Shown());
+    expect(await site().hasSentIn(1)).toBe(true);
+    expect(await site().hasSentIn(2)).toBe(false);
+  });
+
+  it("may have sent what an earlier version of it had sealed", async () => {
+    await site().advertise(opening(1, 1), layout, new Shown());
+    await sealed({ version: 2, releasedIn: null });
+    expect(await site().hasSentIn(1)).toBe(true);
+  });
+
   it("goes on from a state that was kept when there were no groups", async () => {
     await site().advertise(opening(1, 1), layout, new Shown());
     const kept = await maskingFolder(folder).read();
     if (kept === null || kept === "damaged") throw new Error("a state was kept");
     const attempt = openAttempt(opening(1, 1), members, layout);
     const { groups, ...before } = meshOf(attempt, keysOfAll(attempt));
-    const state = { ...kept.state, phase: "contributed", attempt, mesh: before };
-    const body = serialize({ version: 1, ...kept, state });
-    const file = path.join(folder, "masking", "state.bin");
-    await writeFile(file, Buffer.concat([Buffer.from(sha256(body)), body]));
-    expect(await maskingFolder(folder).read()).toMatchObject({ state: { mesh: { groups } } });
+    const state = { ...kept.state, phase: "masking", attempt, mesh: before };
+    await keepAs({ version: 1, state, said: null, releasedIn: null });
+    expect(await maskingFolder(folder).read()).toMatchObject({ state: { mesh: { groups } }, sentIn: null });
     expect(groups).toEqual([{ sites: siteNames(3), threshold: 2 }]);
   });
 

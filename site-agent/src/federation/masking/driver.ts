@@ -1,8 +1,8 @@
 /**
  * A site's part in secure aggregation, around the round functions of shared/secagg. What it holds to
  * (docs/secure-aggregation.md): a state is on disk before what follows from it is sent, and a retry sends the same bytes;
- * attempts only count up; a site that has released shares in a round sends the same values in no other attempt of it. What
- * is added up is its caller's affair: updates, or what the sites' images are like.
+ * attempts only count up; a site that has sent values in a round sends the same in no other attempt of it. What is added up
+ * is its caller's affair: updates, or what the sites' images are like.
  */
 import { verify, type RandomBytes } from "@consilium/shared/crypto/identity";
 import { ConsiliumError } from "@consilium/shared/errors";
@@ -65,10 +65,10 @@ export class SiteMasking {
     return isReady ? kept.state.attempt.terms : null;
   }
 
-  /** Whether this round's update was part of a sum that shares were released for. */
-  async hasReleasedIn(round: number): Promise<boolean> {
+  /** Whether an update of this round may be in a sum that somebody can open. */
+  async hasSentIn(round: number): Promise<boolean> {
     const kept = await this.#ports.folder.read();
-    return kept === "damaged" || kept?.releasedIn === round;
+    return kept === "damaged" || kept?.sentIn === round;
   }
 
   /**
@@ -93,7 +93,7 @@ export class SiteMasking {
     if (kept !== null && order === 0) return saidIn(kept, "advertise");
     if (order < 0) throw new ConsiliumError("secagg.other-attempt", { detail: "(an attempt that was over)" });
     // An update can be trained again with other crops; what the images are like stays what it is.
-    if (isFingerprintRound(opening.round) && kept?.releasedIn === opening.round) {
+    if (isFingerprintRound(opening.round) && kept?.sentIn === opening.round) {
       throw new ConsiliumError("secagg.spent", { detail: "(this site's fingerprint is in a sum already)" });
     }
     const { roster } = await show(link, opening, "advertise");
@@ -102,7 +102,7 @@ export class SiteMasking {
     await folder.removeFrame();
     const { broadcast: keys, keep: state } = advertise(attempt, this.#self, random);
     const said = { step: "advertise", keys } as const;
-    await folder.write({ state, said, releasedIn: kept?.releasedIn ?? null });
+    await folder.write({ state, said, sentIn: kept?.sentIn ?? null });
     return said;
   }
 
@@ -166,10 +166,21 @@ export class SiteMasking {
     await folder.write({ ...kept, state: keep, said: { step: "mask", masked } });
   }
 
-  /** The vector's header, as it is sent, and its bytes. @throws round.not-open */
-  async vector(opening: RoundOpening): Promise<{ said: SaidIn<"mask">; source: ByteSource }> {
+  /**
+   * The vector's header, as it is sent, and its bytes. From here on it counts as sent: a site that is gone before the vote is
+   * a survivor all the same, and the others can open the sum without its vote or its shares.
+   * @throws secagg.spent
+   */
+  vector(opening: RoundOpening): Promise<{ said: SaidIn<"mask">; source: ByteSource }> {
+    return this.#inTurn(() => this.#vector(opening));
+  }
+
+  async #vector(opening: RoundOpening): Promise<{ said: SaidIn<"mask">; source: ByteSource }> {
+    const { folder } = this.#ports;
     const kept = await this.#kept(opening);
-    return { said: saidIn(kept, "mask"), source: await this.#ports.folder.frame() };
+    const said = saidIn(kept, "mask");
+    if (kept.sentIn !== opening.round) await folder.write({ ...kept, sentIn: opening.round });
+    return { said, source: await folder.frame() };
   }
 
   /** @throws as consistency in shared/secagg/site */
@@ -188,7 +199,7 @@ export class SiteMasking {
     return said;
   }
 
-  /** From here on this update is part of a sum. @throws as unmask in shared/secagg/site */
+  /** @throws as unmask in shared/secagg/site */
   release(opening: RoundOpening, link: MaskingLink): Promise<SaidIn<"unmask">> {
     return this.#inTurn(() => this.#release(opening, link));
   }
@@ -200,7 +211,7 @@ export class SiteMasking {
     const { agreement } = await show(link, opening, "unmask");
     const { broadcast: release, keep: state } = unmask(kept.state, this.#self, agreement);
     const said = { step: "unmask", release } as const;
-    await folder.write({ state, said, releasedIn: opening.round });
+    await folder.write({ ...kept, state, said });
     await folder.removeFrame();
     return said;
   }
@@ -212,7 +223,7 @@ export class SiteMasking {
     const kept = await folder.read();
     await folder.clear();
     if (kept === null || kept === "damaged") return;
-    await folder.write(closedAt(kept.state.attempt.terms, kept.releasedIn));
+    await folder.write(closedAt(kept.state.attempt.terms, kept.sentIn));
   }
 
   /** Whoever comes next finds the state as it stays: what was begun has written its own, or has failed. */
@@ -268,7 +279,7 @@ export class SiteMasking {
     return this.#thread;
   }
 
-  /** What was said before the damage nobody knows: this attempt is refused, and the round counts as released in. */
+  /** What was said before the damage nobody knows: this attempt is refused, and the round counts as one that it has sent in. */
   async #read(opening: RoundOpening): Promise<KeptMasking | null> {
     const { folder } = this.#ports;
     const kept = await folder.read();
@@ -290,9 +301,9 @@ export class SiteMasking {
 
 function closedAt(
   { round, attempt }: Pick<RoundOpening, "round" | "attempt">,
-  releasedIn: number | null,
+  sentIn: number | null,
 ): KeptMasking {
-  return { state: { phase: "closed", attempt: { terms: { round, attempt } } }, said: null, releasedIn };
+  return { state: { phase: "closed", attempt: { terms: { round, attempt } } }, said: null, sentIn };
 }
 
 /** @throws secagg.spent if this site has gone on since */

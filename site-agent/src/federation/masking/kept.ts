@@ -39,8 +39,8 @@ export interface KeptMasking {
   readonly state: SiteState;
   /** What was said last; a retry says the same again. Null while a site has only listened. */
   readonly said: MaskingMessage | null;
-  /** The newest round in which this site has released shares, and so shown its update in a sum. */
-  readonly releasedIn: number | null;
+  /** The newest round of which this site may have sent a vector: from then on others can open a sum with it. */
+  readonly sentIn: number | null;
 }
 
 export interface MaskingFolder {
@@ -57,15 +57,28 @@ export interface MaskingFolder {
 }
 
 const HASH_CHARACTERS = 64;
-const VERSION = 2;
+const VERSION = 3;
 
 /** Without a version: as it was written before there was one, which is version 1 otherwise. */
-type Versioned = KeptMasking & { readonly version?: number };
+type Versioned =
+  | (KeptMasking & { readonly version: typeof VERSION })
+  | (Omit<KeptMasking, "sentIn"> & { readonly version?: 1 | 2; readonly releasedIn: number | null });
 
 /** The state as this program has it. What a later one wrote counts as damaged: its secrets are not guessed at. */
-function migrated({ version = 1, ...kept }: Versioned): KeptMasking | "damaged" {
+function migrated(written: Versioned): KeptMasking | "damaged" {
+  const { version = 1 } = written;
   if (version > VERSION) return "damaged";
-  return version === 1 ? { ...kept, state: withOneGroup(kept.state) } : kept;
+  if ("sentIn" in written) {
+    const { state, said, sentIn } = written;
+    return { state, said, sentIn };
+  }
+  const state = version === 1 ? withOneGroup(written.state) : written.state;
+  return { state, said: written.said, sentIn: sentBefore(state, written.releasedIn) };
+}
+
+/** Before version 3 only the release was on record: whoever has a vector may have sent it. */
+function sentBefore({ phase, attempt }: SiteState, releasedIn: number | null): number | null {
+  return phase === "contributed" || phase === "voted" ? attempt.terms.round : releasedIn;
 }
 
 /** Before version 2 every attempt had one sum, and no word for it. */

@@ -50,7 +50,7 @@ export interface SourceImage {
   readonly columns: number;
 }
 
-/** Reads a file's header, up to its pixels. @throws dicom.unreadable */
+/** Reads a file's header, up to its pixels. @throws dicom.no-object */
 export async function readSource(path: string): Promise<SourceImage> {
   const { DicomMessage, DicomMetaDictionary } = dcmjs().data;
   let dataset: NaturalDataset;
@@ -61,7 +61,7 @@ export async function readSource(path: string): Promise<SourceImage> {
     dataset = DicomMetaDictionary.naturalizeDataset(dict);
   } catch {
     // The library's own words may quote the header.
-    throw new ConsiliumError("dicom.unreadable");
+    throw new ConsiliumError("dicom.no-object");
   }
   const text = (keyword: string): string => {
     const value = dataset[keyword];
@@ -75,7 +75,7 @@ export async function readSource(path: string): Promise<SourceImage> {
     typeof rows !== "number" ||
     typeof columns !== "number"
   ) {
-    throw new ConsiliumError("dicom.unreadable");
+    throw new ConsiliumError("dicom.no-object");
   }
   return {
     dataset,
@@ -97,6 +97,7 @@ export interface NewObject {
 /**
  * A DICOM file (PS3.10). Its UIDs follow from the image and the network: predicting again replaces the object in an archive
  * instead of adding another.
+ * @throws dicom.no-object if what is taken over cannot be written
  */
 export function writeObject(
   source: SourceImage,
@@ -145,7 +146,11 @@ export function writeObject(
     SoftwareVersions: maker.software,
     ...attributes,
   };
-  return new Uint8Array(dcmjs().data.datasetToDict(dataset).write());
+  try {
+    return new Uint8Array(dcmjs().data.datasetToDict(dataset).write());
+  } catch {
+    throw new ConsiliumError("dicom.no-object");
+  }
 }
 
 /** A UID of the 2.25 arc (PS3.5 B.2), the same for the same text. */

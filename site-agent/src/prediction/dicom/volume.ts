@@ -21,7 +21,7 @@ export interface SourceVolume {
   readonly orientation: readonly string[];
 }
 
-/** Reads the headers of all files. @throws dicom.unreadable */
+/** Reads the headers of all files. @throws dicom.no-object */
 export async function readVolumeSource({ slices, spacingMm }: Stack): Promise<SourceVolume> {
   const sources = new Map<string, SourceImage>();
   for (const { file } of slices)
