@@ -38,7 +38,7 @@ const PLAN = {
   pretext: { task: "classify", classes: CLASSES, layerDecay: 0.9 },
   training: { batchSize: 8, warmupRounds: 0, localEpochs: 4, learningRate: 2e-3 },
   aggregation: { examplesCap: 128 },
-  health: { images: 32, leastSpread: 0, evaluation: { classes: CLASSES } },
+  health: { images: 32, leastSpread: 0, evaluation: { classes: CLASSES }, patients: true },
 } satisfies Partial<PlanInput>;
 
 async function fill(cacheDir: string, seed: number, images: number): Promise<void> {
@@ -160,6 +160,22 @@ describe("a head that three sites teach together", () => {
     expect(sameBits(apart.exemplar?.model?.values ?? none, released?.values ?? none)).toBe(true);
     await expect(ask(head.slice(1))).rejects.toMatchObject({ code: "frame.wrong-length" });
     train.cache.close();
+  });
+
+  it("is signed with how many patients were trained on at all sites together, to two digits", async () => {
+    const patients = await Promise.all(
+      sites.map(async ({ home }) => {
+        const images = await openTrainingImages(home.cacheFolder("train"), federation.plan);
+        images.close();
+        return new Set(images.records.map(({ patient }) => patient)).size;
+      }),
+    );
+    const [one] = sites;
+    if (one === undefined) throw new Error("no site");
+    const together = patients.reduce((sum, count) => sum + count, 0);
+    const { record } = await readModel(one.home, "global");
+    expect(together).toBeGreaterThan(99);
+    expect(record?.patients).toBe(Number(together.toPrecision(2)));
   });
 
   it("tells the coordinator no label of any image", async () => {

@@ -22,6 +22,12 @@ interface Dictionary {
 const TEXT_VRS = new Set("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split(" "));
 /** How the pixels lie; with another word there the file is no image. */
 const NEEDED = new Set(["00280004"]);
+/** Where slices lie, what their values are, which series and patient they are of, and whether text is burned in. */
+const NEEDED_OF_SLICES = new Set(
+  "00080008 00080016 00080018 00080060 00100020 0020000d 0020000e 00200013 00200032 00200037 00280008 00280030 00280301 00281050 00281051 00281052 00281053".split(
+    " ",
+  ),
+);
 
 /** Every text element of the dictionary, groups of the meta header and of commands apart. */
 export function textElements(): readonly FixtureElement[] {
@@ -119,6 +125,15 @@ export async function plantedDicom({
       ...(options.elements ?? []),
     ],
   });
+  return withPlantedStart(file);
+}
+
+/** The word in all that a slice can say beside its place, its values and whose it is. */
+export const plantedSlice = (): readonly FixtureElement[] =>
+  [...textElements(), ...HIDING_PLACES].filter(([tag]) => !NEEDED_OF_SLICES.has(tag));
+
+/** The word in a file's preamble and meta header. */
+export function withPlantedStart(file: Uint8Array): Uint8Array {
   const bytes = Buffer.concat([
     file.subarray(0, 132),
     metaElement("16", "AE"),

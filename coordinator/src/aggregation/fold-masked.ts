@@ -6,6 +6,7 @@ import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { evaluationOfSums } from "@consilium/shared/evaluation/extras";
 import { masksOfSums } from "@consilium/shared/evaluation/mask-extras";
 import { healthOfMeans } from "@consilium/shared/health/extras";
+import { patientsOfSums } from "@consilium/shared/health/patients";
 import type { Sha256, SiteId } from "@consilium/shared/ids";
 import type { RoundTotals } from "@consilium/shared/protocol/round";
 import {
@@ -155,11 +156,13 @@ function toRoundTotals({ examples, clipped, extras }: TailTotals): RoundTotals {
   const health = healthOfMeans(extras);
   const evaluation = evaluationOfSums(extras);
   const masks = masksOfSums(extras);
+  const patients = patientsOfSums(extras);
   const heldOutSites = extras["metric:heldOutSites"]?.[0] ?? 0;
   return {
     ...(health && { health }),
     ...(evaluation && { evaluation }),
     ...(masks && { masks }),
+    ...(patients && { patients }),
     ...(heldOutSites === 0 ? {} : { heldOutLoss: first("metric:heldOutLoss") / heldOutSites }),
     examples,
     clipped,

@@ -193,7 +193,7 @@ const pretextOf = ({
       pretext === "classify" && targetEpsilon !== undefined && privacyUnit !== "site" ? false : undefined,
   });
 
-/** A head is evaluated unless the plan forbids that scores leave. */
+/** A head is evaluated, and patients are counted, unless the plan forbids that scores and counts leave. */
 function healthOf({
   evaluate,
   evaluateMasks,
@@ -206,6 +206,7 @@ function healthOf({
   const health = {
     ...(evaluated && { evaluation: { classes: evaluated } }),
     ...(evaluateMasks && { masks: { classes: evaluateMasks } }),
+    ...(isFree && { patients: true }),
   };
   return Object.keys(health).length === 0 ? undefined : health;
 }

@@ -1,3 +1,4 @@
+import type { RoundPatients } from "@consilium/shared/health/schema";
 import type { Plan } from "@consilium/shared/plan";
 
 /**
@@ -7,5 +8,12 @@ import type { Plan } from "@consilium/shared/plan";
  */
 export function imageCount({ privacy }: Pick<Plan, "privacy">, examples: number): { images?: number } {
   if (privacy.unit !== "none") return {};
-  return { images: Number(examples.toPrecision(2)) };
+  return { images: twoDigits(examples) };
 }
+
+/** The same of patients; nothing unless all of the model's sites have said theirs. */
+export function patientCount(sites: number, patients: RoundPatients | undefined): { patients?: number } {
+  return patients?.sites === sites ? { patients: twoDigits(patients.count) } : {};
+}
+
+const twoDigits = (count: number): number => Number(count.toPrecision(2));

@@ -20,7 +20,7 @@ import { OWN } from "../blobs/hashed.ts";
 import type { FederationRow } from "../store/store.ts";
 import { isOwnFault } from "../faults.ts";
 import { movementOf } from "./fold-round.ts";
-import { imageCount } from "./image-count.ts";
+import { imageCount, patientCount } from "./image-count.ts";
 import type { MaskedRound } from "./masked-round.ts";
 import type { AggregatingPosition, Happening } from "./types.ts";
 
@@ -68,8 +68,12 @@ export async function closeMasked(
   });
   if ("failure" in summed) return { type: "attempt.failed", round, attempt, ...summed.failure };
   const { sha256, totals, ...made } = summed.opened;
-  const images = imageCount(row.plan.body, totals.examples);
-  const signed = record({ round, sha256, parent: base, sites: summed.sites, ...images });
+  const { sites } = summed;
+  const behind = {
+    ...imageCount(row.plan.body, totals.examples),
+    ...patientCount(sites.length, totals.patients),
+  };
+  const signed = record({ round, sha256, parent: base, sites, ...behind });
   const heldOutLoss = totals.heldOutLoss ?? null;
   const carried = { serverState: made.serverState, average: made.average };
   return { type: "round.aggregated", attempt, record: signed, totals, ...carried, heldOutLoss };

@@ -25,6 +25,8 @@ export interface SiteHealth {
   readonly scores?: SiteScores | null;
   /** The same of masks. */
   readonly overlaps?: SiteOverlaps | null;
+  /** That the round trained on, where the plan counts them. */
+  readonly patients?: number;
 }
 
 /** As `metric:loss`. */

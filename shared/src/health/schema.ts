@@ -14,6 +14,8 @@ export const healthPlanSchema = z.strictObject({
   evaluation: evaluationPlanSchema.optional(),
   /** The same for sites' masks. */
   masks: maskEvaluationPlanSchema.optional(),
+  /** Whether the patients behind a model are counted, in its masked sum. Absent: they are not. */
+  patients: z.boolean().optional(),
 });
 export type HealthPlan = z.infer<typeof healthPlanSchema>;
 
@@ -37,3 +39,12 @@ export const roundHealthSchema = z.strictObject({
   commonest: z.number().nullable(),
 });
 export type RoundHealth = z.infer<typeof roundHealthSchema>;
+
+/** Patients that a round trained on, all sites together. */
+export const roundPatientsSchema = z.strictObject({
+  /** Those that said; one that helped to open another sum of the round does not. */
+  sites: z.int().min(1),
+  /** A patient of two sites counts twice. */
+  count: z.int().min(1),
+});
+export type RoundPatients = z.infer<typeof roundPatientsSchema>;

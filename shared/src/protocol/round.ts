@@ -1,7 +1,7 @@
 /** What the coordinator says about a round, and what a site answers with. */
 import { z } from "zod";
 import { roundEvaluationSchema, roundMasksSchema } from "../evaluation/schema.ts";
-import { roundHealthSchema } from "../health/schema.ts";
+import { roundHealthSchema, roundPatientsSchema } from "../health/schema.ts";
 import {
   attemptSchema,
   federationIdSchema,
@@ -75,6 +75,8 @@ export const checkpointRecordSchema = z.strictObject({
   sites: z.array(siteIdSchema).readonly(),
   /** Images that these sites trained on, to two digits; absent where the plan protects patients or sites. */
   images: z.int().min(1).optional(),
+  /** Patients likewise, where the plan counts them (`health.patients`); one of two sites counts twice. */
+  patients: z.int().min(1).optional(),
   /** Of a running average of global models, whose `parent` is the last of them; it is what a federation ends with, if its plan asks for it. */
   average: z.strictObject({ decay: z.number(), models: z.int().min(2) }).optional(),
 });
@@ -113,6 +115,8 @@ export const roundTotalsSchema = z.strictObject({
   evaluation: roundEvaluationSchema.optional(),
   /** How well it finds what sites' masks show. */
   masks: roundMasksSchema.optional(),
+  /** How many patients it trained on, where the plan counts them. */
+  patients: roundPatientsSchema.optional(),
   /** Mean held-out loss of the round's base, each site counting alike; absent if none has tried it. */
   heldOutLoss: z.number().optional(),
   /** Where groups are summed apart. */

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Round } from "../ids.ts";
 import { parsePlan, type Plan } from "../plan.ts";
 import { healthOfMeans, type SiteHealth } from "../health/extras.ts";
+import { patientsOfSums } from "../health/patients.ts";
 import { featureHealth, MomentSums } from "../health/moments.ts";
 import { decodeTail } from "./decode.ts";
 import { encoder } from "./encode.ts";
@@ -97,6 +98,29 @@ describe("health", () => {
       expect(names(p).some((name) => name.startsWith("health:"))).toBe(false);
     }
   });
+});
+
+it("counts patients where the plan asks, and not where it does not mask or protects them", () => {
+  const counting = parsePlan({ ...plan(), health: { patients: true } });
+  const metrics = { loss: 1, finalLoss: 1, updateNorm: 1, steps: 3, trainingMs: 1 };
+  const health = { moments: null, heldOut: null, labelled: null, patients: 7 };
+  const sums = (values: Record<string, ArrayLike<number>>) =>
+    Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Float64Array.from(value)]));
+  expect(patientsOfSums(sums(roundExtras(counting, metrics, health)))).toEqual({ sites: 1, count: 7 });
+  const again = repeatedExtras(counting, { round: 2 as Round }, metrics);
+  expect(patientsOfSums(sums(again))).toBeNull();
+  const changes = [
+    { health: {} },
+    { aggregation: { secure: "plain" } },
+    { privacy: { unit: "patient", targetEpsilon: 8 } },
+  ];
+  for (const change of changes) {
+    const silent = parsePlan({ ...counting, ...change });
+    const { extras } = roundLayout(silent, 1, 3, magnitudes);
+    expect(extras.some(({ name }) => name.startsWith("patients:"))).toBe(false);
+    expect(patientsOfSums(sums(roundExtras(silent, metrics, health)))).toBeNull();
+  }
+  expect(() => patientsOfSums(sums({ "patients:sites": [2], "patients:trained": [1] }))).toThrow("sum");
 });
 
 it("gives a second sum of a round what training made, and nothing that a look at the same model finds again", () => {

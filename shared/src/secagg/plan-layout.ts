@@ -4,6 +4,7 @@ import { evaluationFields, evaluationValues } from "../evaluation/extras.ts";
 import { maskFields, maskValues } from "../evaluation/mask-extras.ts";
 import { isFrozen } from "../frozen.ts";
 import { healthFields, healthValues, type SiteHealth } from "../health/extras.ts";
+import { patientFields, patientValues } from "../health/patients.ts";
 import type { Plan } from "../plan-schema.ts";
 import { withSiteNoise } from "../privacy/site-noise.ts";
 import type { ContributionMetrics, RoundOpening } from "../protocol/round.ts";
@@ -78,6 +79,7 @@ export function roundLayout(
       ...healthFields(plan),
       ...evaluationFields(plan),
       ...maskFields(plan),
+      ...patientFields(plan),
     ],
     ...(groupSites === undefined ? {} : { groupSites }),
   });
@@ -96,6 +98,7 @@ export function roundExtras(
     ...healthValues(plan, health),
     ...evaluationValues(plan, health?.scores ?? null),
     ...maskValues(plan, health?.overlaps ?? null),
+    ...patientValues(plan, health),
     "metric:loss": [loss],
     "metric:finalLoss": [finalLoss],
     "metric:updateNorm": [updateNorm],

@@ -26,3 +26,9 @@ export function holdOut(
   if (trained.length === 0 || heldOut.length === 0) return everything;
   return { trained: trained.map(({ index }) => index), heldOut: heldOut.map(({ index }) => index) };
 }
+
+/** How many patients a round trains on. */
+export function trainedPatients(images: Pick<ImageCache, "records">, plan: Pick<Plan, "acceptance">): number {
+  const { trained } = holdOut(images, plan);
+  return new Set(trained.map((index) => images.records[index]?.patient)).size;
+}

@@ -55,6 +55,28 @@ describe("a model card", () => {
     for (const of of [checkpoint, record.parent, hash]) expect(text).toContain(of);
   });
 
+  it("says on how many patients, by which factors, and where the heads are", () => {
+    const text = (changes: object, signed: object = {}) =>
+      describeCard(
+        card({ plan: parsePlan({ ...plan, ...changes }), record: { ...record, ...signed } }),
+        "safetensors",
+      );
+    expect(text({})).not.toMatch(/\| (patients|head|low rank) \|/);
+    expect(text({}, { patients: 3100 })).toContain(
+      "| patients | about 3,100; one of two sites counts twice |",
+    );
+    const start = { sha256: checkpoint, bytes: 10, format: "checkpoint" };
+    const moved = text({ start, training: { lowRank: { rank: 4 } } });
+    expect(moved).toContain(
+      "| low rank | each round moved the matrices of its blocks by factors of rank 4 |",
+    );
+    const taught = { task: "classify", classes: ["CANARY-a", "CANARY-b"] };
+    expect(text({ pretext: taught })).toContain("| head | learned by all sites together");
+    expect(text({ pretext: { ...taught, head: "site" } })).toContain(
+      "| head | each site kept one of its own",
+    );
+  });
+
   it("carries no class name, for one may say too much of a site", () => {
     const of = card();
     expect(JSON.stringify(of) + describeCard(of, "safetensors")).not.toContain("CANARY");

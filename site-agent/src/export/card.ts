@@ -40,6 +40,12 @@ export interface ModelCard extends Omit<EncoderCard, "timm"> {
     readonly sites: number;
     /** Those that the sites of its last round trained on, to two digits; null where the record does not say. */
     readonly images: number | null;
+    /** Theirs, likewise; null too where the plan does not count them. */
+    readonly patients: number | null;
+    /** Of the factors by which each round moved the encoder's matrices; null where it moved them themselves. */
+    readonly lowRank: number | null;
+    /** What the head that it was taught with became: of the global model, kept at each site, or null where no labels taught it. */
+    readonly head: "shared" | "site" | null;
     readonly strategy: StrategyName;
     readonly secureAggregation: Plan["aggregation"]["secure"];
     readonly privacy: Plan["privacy"];
@@ -74,6 +80,9 @@ export function modelCard(sources: CardSources): ModelCard {
       rounds: plan.rounds,
       sites: record?.sites.length ?? 1,
       images: record?.images ?? null,
+      patients: record?.patients ?? null,
+      lowRank: plan.training.lowRank?.rank ?? null,
+      head: plan.pretext.task === "classify" ? (plan.pretext.head ?? "shared") : null,
       strategy: strategyOf(plan.aggregation.strategy).name,
       secureAggregation: plan.aggregation.secure,
       privacy: plan.privacy,
@@ -167,6 +176,11 @@ const TASK_TEXT: Readonly<Partial<Record<string, string>>> = {
   classify: "learned to tell classes apart from labelled images",
 };
 
+const HEAD_TEXT = {
+  shared: "learned by all sites together; it is in the federation's checkpoint and not in this file",
+  site: "each site kept one of its own; none is in this file",
+} as const;
+
 function learned({ pretext, sites, round }: ModelCard["training"]): string {
   const what = TASK_TEXT[pretext.task] ?? `learned from unlabelled images (${pretext.task})`;
   if (round === null) return `${what} at one hospital`;
@@ -199,12 +213,20 @@ function howToUse({ input, grey }: ModelCard, format: EncoderFormat): readonly s
 }
 
 function trainingRows({ training }: ModelCard): readonly (readonly string[])[] {
-  const { pretext, round, rounds, images, strategy, secureAggregation, privacy, average } = training;
+  const { pretext, round, rounds, images, patients, strategy, secureAggregation, privacy } = training;
+  const { average, lowRank, head } = training;
   return [
     ["pretext task", pretext.task],
     ...(images === null
       ? []
       : [["images", `about ${images.toLocaleString("en")}, of the sites in its last round`]]),
+    ...(patients === null
+      ? []
+      : [["patients", `about ${patients.toLocaleString("en")}; one of two sites counts twice`]]),
+    ...(head === null ? [] : [["head", HEAD_TEXT[head]]]),
+    ...(lowRank === null
+      ? []
+      : [["low rank", `each round moved the matrices of its blocks by factors of rank ${lowRank}`]]),
     ["rounds", round === null ? "none: one site alone" : `${round} of ${rounds} planned`],
     ["aggregation", strategy],
     ...(average === null

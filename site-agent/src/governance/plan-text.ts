@@ -1,6 +1,7 @@
 /** A plan as a person reads it before they approve it: what is trained, what leaves, who can see what. */
 import { evaluationOf } from "@consilium/shared/evaluation/extras";
 import { maskEvaluationOf } from "@consilium/shared/evaluation/mask-extras";
+import { countsPatients } from "@consilium/shared/health/patients";
 import type { Plan } from "@consilium/shared/plan";
 import { planHash } from "@consilium/shared/plan";
 import { fewestInSum, groupSitesOf } from "@consilium/shared/strategy-schema";
@@ -31,6 +32,14 @@ export function planLines(plan: Plan): readonly (readonly [string, string])[] {
     ...lowRank(plan),
     ["leaves", leaves(plan)],
     ...evaluation(plan),
+    ...(countsPatients(plan)
+      ? [
+          [
+            "patients",
+            "on how many this site trains, masked: the coordinator learns how many all sites have together, and signs it to two digits",
+          ] as const,
+        ]
+      : []),
     ["privacy", privacy(plan)],
     ["stays", "images, labels, patients' data and everything that names anyone"],
   ];

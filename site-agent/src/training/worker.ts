@@ -14,6 +14,7 @@ import { openTrainingImages, readTrainingImages, type TrainingImages } from "../
 import { openHealthCheck, type HealthCheck } from "./health-check.ts";
 import { genesis } from "./genesis.ts";
 import { createLoader } from "./loader.ts";
+import { trainedPatients } from "../dataset/held-out.ts";
 import { assertPaid, assertUsable, runToEnd, trainLocally } from "./local-round.ts";
 import { Pause } from "./pause.ts";
 import { openPretextStep } from "./pretext-replicas.ts";
@@ -121,7 +122,7 @@ function train(
         },
         signal,
       );
-      return { ...result, health };
+      return { ...result, health: health && { ...health, patients: trainedPatients(images, plan) } };
     } catch (error) {
       // The next round starts all devices anew.
       if (error instanceof ConsiliumError && error.code === "engine.replica-lost") await forgetCompiled();

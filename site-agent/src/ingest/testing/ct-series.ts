@@ -170,6 +170,7 @@ export function writeEnhancedCt(series: CtSeries): Promise<Uint8Array> {
       ["00080018", "UI", `${series.uid}.1`],
       ["52009229", "SQ", { items: [shared] }],
       ["52009230", "SQ", { items: own }],
+      ...(series.elements?.(0) ?? []),
     ],
   });
 }
