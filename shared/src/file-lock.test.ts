@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { tryLock } from "./file-lock.ts";
-import { TYPESCRIPT_LOADER } from "./threads.ts";
 
 let folder: string;
 beforeEach(async () => {
@@ -30,7 +29,7 @@ describe("a lock on a file", () => {
     const holder = `const { tryLock } = await import(${module});
       console.log(tryLock(${JSON.stringify(file)}) === null ? "busy" : "held");
       setInterval(() => undefined, 1000);`;
-    const asModule = ["--import", TYPESCRIPT_LOADER, "--input-type=module", "--eval", holder];
+    const asModule = ["--import", import.meta.resolve("tsx"), "--input-type=module", "--eval", holder];
     const child = spawn(process.execPath, asModule, { stdio: ["ignore", "pipe", "inherit"] });
     try {
       const [said] = (await once(child.stdout, "data")) as [Buffer];

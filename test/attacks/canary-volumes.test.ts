@@ -43,8 +43,6 @@ async function step(what: string, ...args: readonly string[]): Promise<void> {
     nodeVersion: process.versions.node,
     cores: 1,
     memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
-    processId: process.pid,
-    isProcessAlive: () => false,
     stdout: terminal,
     stderr: terminal,
     fetch,

@@ -4,7 +4,8 @@
  */
 import { ConsiliumError } from "../errors.ts";
 import type { Plan } from "../plan-schema.ts";
-import { looksAtHealth, type SiteHealth } from "./extras.ts";
+import type { SiteHealth } from "./extras.ts";
+import { looksAtHealth } from "./looks.ts";
 import type { RoundPatients } from "./schema.ts";
 
 type Counting = Pick<Plan, "health" | "privacy" | "aggregation">;
