@@ -136,7 +136,7 @@ export class FederationService {
     else this.#notify({ facts: [], ofState: false });
   }
 
-  /** The book has a row less. */
+  /** It has one less. */
   async removed(site: SiteId): Promise<void> {
     await this.#dispatch({ type: "site.removed", site });
     this.#notify({ facts: [], ofState: false, removed: site });
@@ -348,8 +348,8 @@ export class FederationService {
     this.#state = next.state;
     for (const effect of next.effects) this.#run(effect);
     // Made ready while its sites get ready for it; whoever asks is told what was wrong.
-    for (const fact of next.facts)
-      if (fact.fact === "masking.opened") void this.maskedRound(fact).catch(() => undefined);
+    const opened = next.facts.find((fact) => fact.fact === "masking.opened");
+    if (opened !== undefined) this.maskedRound(opened).catch(() => undefined);
     if (changed) this.#notify({ facts: next.facts, ofState: true });
   }
 
