@@ -142,15 +142,14 @@ export class FederationService {
     this.#notify({ facts: [], ofState: false, removed: site });
   }
 
-  /** Rounds that are over. */
   get aggregatedRounds(): number {
     return this.#ledger.checkpoints.at(-1)?.body.round ?? 0;
   }
 
   /** Why a site takes no part for now, in its own words. */
   hold(site: SiteId, hold: HoldMessage | null): void {
-    const nowMs = this.#ports.clock.now();
-    this.#live.update(site, { lastSeenAtMs: nowMs, hold: hold && { hold, saidAtMs: nowMs } });
+    const saidAtMs = this.#ports.clock.now();
+    this.#live.update(site, { lastSeenAtMs: saidAtMs, hold: hold && { hold, saidAtMs } });
     this.#notify({ facts: [], ofState: false });
   }
 
