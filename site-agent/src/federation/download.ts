@@ -2,7 +2,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
 import type { Checkpoints, Part } from "./checkpoints.ts";
-import type { Http } from "./http.ts";
+import { piecesOf, type Http } from "./http.ts";
 import { unreachable } from "./remote-error.ts";
 import { bearer } from "./session.ts";
 import { watchForStall } from "./stall.ts";
@@ -57,6 +57,7 @@ async function download(options: DownloadOptions, part: Part): Promise<void> {
     } else if (response.status === 206 && rangeStart(response) !== doneBytes) {
       throw unreachable("(it sent another range than was asked for)");
     }
+    // When the connection breaks, what arrived so far stays for the next try.
     const file = await part.open();
     try {
       for await (const piece of piecesOf(response)) {
@@ -81,21 +82,4 @@ async function download(options: DownloadOptions, part: Part): Promise<void> {
 /** Start of `content-range: bytes START-END/SIZE`; NaN if there is none. */
 function rangeStart(response: Response): number {
   return Number(/^bytes (\d+)-/.exec(response.headers.get("content-range") ?? "")?.[1]);
-}
-
-/** The body as it comes. When the connection breaks, what arrived so far stays for the next try. */
-async function* piecesOf(response: Response): AsyncGenerator<Uint8Array, void, undefined> {
-  if (response.body === null) throw unreachable("(an empty reply)");
-  const reader = response.body.getReader();
-  try {
-    for (;;) {
-      const next = await reader.read().catch((cause: unknown) => {
-        throw unreachable("(the connection broke)", cause);
-      });
-      if (next.done) return;
-      yield next.value as Uint8Array;
-    }
-  } finally {
-    await reader.cancel().catch(() => undefined);
-  }
 }

@@ -7,7 +7,7 @@ import { remoteError, unreachable } from "./remote-error.ts";
 export type Fetch = typeof fetch;
 
 const CALL_TIMEOUT_MS = 20_000;
-const MAX_REPLY_CHARACTERS = 4 * 1024 * 1024;
+const MAX_REPLY_BYTES = 4 * 1024 * 1024;
 
 export interface CallOptions {
   readonly headers?: Readonly<Record<string, string>>;
@@ -75,16 +75,34 @@ async function send(fetch: Fetch, url: URL, init: RequestInit): Promise<Response
 }
 
 async function readJson(response: Response): Promise<unknown> {
-  let text: string;
-  try {
-    text = await response.text();
-  } catch (cause) {
-    throw unreachable(undefined, cause);
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of piecesOf(response)) {
+    bytes += piece.length;
+    // Counted as it comes, and unpacked: what is longer is never in memory.
+    if (bytes > MAX_REPLY_BYTES) throw new ConsiliumError("protocol.invalid-message");
+    pieces.push(piece);
   }
-  if (text.length > MAX_REPLY_CHARACTERS) throw new ConsiliumError("protocol.invalid-message");
   try {
-    return JSON.parse(text);
+    return JSON.parse(Buffer.concat(pieces).toString("utf8"));
   } catch {
     throw new ConsiliumError("protocol.invalid-message", { detail: "(the reply is not JSON)" });
+  }
+}
+
+/** The body as it comes, if there is one; what was not read is given up. @throws coordinator.unreachable */
+export async function* piecesOf({ body }: Response): AsyncGenerator<Uint8Array, void, undefined> {
+  if (body === null) return;
+  const reader = body.getReader();
+  try {
+    for (;;) {
+      const next = await reader.read().catch((cause: unknown) => {
+        throw unreachable("(the connection broke)", cause);
+      });
+      if (next.done) return;
+      yield next.value as Uint8Array;
+    }
+  } finally {
+    await reader.cancel().catch(() => undefined);
   }
 }
