@@ -4,6 +4,7 @@ import {
   averagePrecision,
   frocCurve,
   frocScore,
+  matchDetections,
   meanAveragePrecision,
   type Located,
 } from "./detection-metrics.ts";
@@ -77,6 +78,17 @@ describe("average precision", () => {
       { truth: [box(0), box(40)], detections: [said(0.9, 0), said(0.8, 1), said(0.7, 40)] },
     ];
     expect(averagePrecision(images, 0)()).toBeCloseTo((1 + 2 / 3) / 2);
+  });
+
+  it("counts the second detection of a box as wrong, though it overlaps another enough that is free", () => {
+    // The second overlaps the first box by 9/11, the other by 7/13.
+    const truth = [box(0), box(4)];
+    const detections = [said(0.9, 0), said(0.8, 1)];
+    expect(matchDetections({ truth, detections })).toEqual([true, false]);
+    // One of two boxes is found, at once.
+    expect(averagePrecision([{ truth, detections }], 0)()).toBeCloseTo(1 / 2);
+    // The same box twice in the truth is two boxes.
+    expect(matchDetections({ truth: [box(0), box(0)], detections })).toEqual([true, true]);
   });
 
   it("raises precision to the best at no less recall", () => {

@@ -29,21 +29,27 @@ interface ClassClaims {
   readonly boxes: readonly number[];
 }
 
-/** Each detection, from the surest on, takes the box of its class that it overlaps most, if that is free and enough. */
+/**
+ * Each detection, from the surest on, is of the box of its class that it overlaps most, if it overlaps it enough; the first
+ * takes it, and whatever comes later is wrong, though another box were free (PASCAL VOC, VOCevaldet.m).
+ * Of boxes that it overlaps alike, one that is free.
+ * @returns for each detection whether it took a box
+ */
 export function matchDetections({ detections, truth }: Located, least = MATCH_IOU): readonly boolean[] {
   const taken = new Set<Target>();
   return detections.map((detection) => {
     let best: Target | null = null;
     let overlap = least;
     for (const target of truth) {
-      if (target.class !== detection.class || taken.has(target)) continue;
+      if (target.class !== detection.class) continue;
       const common = iou(target, detection);
-      if (common < overlap) continue;
+      if (common < overlap || (common === overlap && taken.has(target))) continue;
       best = target;
       overlap = common;
     }
-    if (best !== null) taken.add(best);
-    return best !== null;
+    if (best === null || taken.has(best)) return false;
+    taken.add(best);
+    return true;
   });
 }
 
