@@ -12,8 +12,8 @@ export type AuditCheck =
       readonly lines: number;
       readonly heads: number;
       readonly countersignatures: number;
-      /** Who has signed the newest head. */
-      readonly newestSigners: readonly string[];
+      /** By federation, who has countersigned its newest head; ordered. */
+      readonly newestSigners: Readonly<Record<string, readonly string[]>>;
     }
   | { readonly ok: false; readonly brokenAt: number; readonly why: "chain" | "signature" };
 
@@ -33,7 +33,7 @@ export async function verifyAudit(
   const keys = new Map<string, PublicIdentity>();
   let heads = 0;
   let countersignatures = 0;
-  let newestSigners: string[] = [];
+  const newest = new Map<string, { readonly seq: number; readonly signers: Set<string> }>();
   for (const line of parsed) {
     try {
       if (line.event === "site.enrolled") keys.set(keyOf(line), enrolledKey(line));
@@ -41,7 +41,7 @@ export async function verifyAudit(
         const head = verify("audit-head", signedSchema(auditHeadSchema).parse(line.data), coordinator);
         assertInLog(parsed, head, line);
         heads += 1;
-        newestSigners = [];
+        newest.set(line.federation, { seq: head.seq, signers: new Set() });
       }
       if (line.event === COUNTERSIGNATURE_EVENT) {
         const signed = signedCountersignatureSchema.parse(line.data);
@@ -50,13 +50,17 @@ export async function verifyAudit(
         if (identity === undefined) throw new Error("a site that was never enrolled");
         assertInLog(parsed, verify("audit-countersignature", signed, identity), line);
         countersignatures += 1;
-        newestSigners = [...newestSigners, site].sort();
+        const head = newest.get(line.federation);
+        if (head?.seq === signed.body.seq) head.signers.add(site);
       }
     } catch {
       // Whatever does not verify, the line is what an investigation begins with.
       return { ok: false, brokenAt: line.seq, why: "signature" };
     }
   }
+  const newestSigners = Object.fromEntries(
+    Array.from(newest, ([federation, { signers }]) => [federation, [...signers].sort()]),
+  );
   return { ok: true, lines: chain.lines, heads, countersignatures, newestSigners };
 }
 

@@ -19,10 +19,20 @@ export async function verifyAudit(home: string, terminal: Terminal): Promise<voi
   const signed =
     heads === 0
       ? ""
-      : ` ${heads} rounds signed, ${countersignatures} countersignatures, the newest by ${newestSigners.join(", ") || "nobody yet"}.`;
+      : ` ${heads} rounds signed, ${countersignatures} countersignatures, the newest ${describe(newestSigners)}.`;
   say(
     terminal,
     { event: "result", lines: check.lines, heads, countersignatures, newestSigners },
     `${check.lines} lines, unbroken.${signed}`,
   );
+}
+
+function describe(newestSigners: Readonly<Record<string, readonly string[]>>): string {
+  const all = Object.entries(newestSigners);
+  return all
+    .map(([federation, signers]) => {
+      const by = `by ${signers.join(", ") || "nobody yet"}`;
+      return all.length === 1 ? by : `of ${federation} ${by}`;
+    })
+    .join(", ");
 }
