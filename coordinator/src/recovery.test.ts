@@ -4,9 +4,10 @@ import { once } from "node:events";
 import { readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { createInterface } from "node:readline";
+import { verifyChain } from "@consilium/shared/audit/chain";
 import { sha256 } from "@consilium/shared/canonical";
 import { afterEach, describe, expect, it } from "vitest";
-import { verifyAuditFile } from "./audit/file.ts";
+import { readAuditLines } from "./audit/file.ts";
 import type { Coordinator } from "./app.ts";
 import { Bench, seeded, testPlan } from "./testing/coordinator.ts";
 import { isOpen, type FakeSite, type SealedContribution } from "./testing/fake-site.ts";
@@ -166,7 +167,7 @@ describe("a coordinator that is started again on the same home", () => {
     expect(names.sort()).toEqual([sha256(north.model.genesis), checkpoint.body.sha256].sort());
     await follow(north, second.url);
     expect(await north.waitFor((position) => position.phase === "finished")).toMatchObject({ checkpoint });
-    expect(await verifyAuditFile(path.join(home, "audit.jsonl"))).toMatchObject({ ok: true });
+    expect(verifyChain(await readAuditLines(path.join(home, "audit.jsonl")))).toMatchObject({ ok: true });
   });
 
   it("refuses another plan for the same federation, and a second coordinator", async () => {
@@ -246,6 +247,6 @@ describe("a coordinator that is killed with SIGKILL", () => {
     expect(resumed).toEqual({ ...begun, have: Buffer.of(1).toString("base64url") });
     expect(await south.contribute(half)).toBe("accepted");
     await south.waitFor(isOpen(2));
-    expect(await verifyAuditFile(path.join(home, "audit.jsonl"))).toMatchObject({ ok: true });
+    expect(verifyChain(await readAuditLines(path.join(home, "audit.jsonl")))).toMatchObject({ ok: true });
   });
 });

@@ -1,10 +1,11 @@
 /** A federation whose models are tried, over real sockets, with a restart while it is paused. */
 import path from "node:path";
+import { verifyChain } from "@consilium/shared/audit/chain";
 import { decodeCheckpoint } from "@consilium/shared/codec";
 import { federationStatusSchema } from "@consilium/shared/protocol/http";
 import { afterEach, expect, it } from "vitest";
 import type { Coordinator } from "./app.ts";
-import { verifyAuditFile } from "./audit/file.ts";
+import { readAuditLines } from "./audit/file.ts";
 import { Bench, seeded, smallModel, testPlan } from "./testing/coordinator.ts";
 import { isOpen, type FakeSite } from "./testing/fake-site.ts";
 
@@ -90,5 +91,5 @@ it("takes a worse model back, momentum and all, pauses, survives a restart, and 
   }
   expect(first.some((value) => Math.abs(MOMENTUM * value) > 0.01)).toBe(true);
   await bench.stop(coordinator);
-  expect(await verifyAuditFile(path.join(home, "audit.jsonl"))).toMatchObject({ ok: true });
+  expect(verifyChain(await readAuditLines(path.join(home, "audit.jsonl")))).toMatchObject({ ok: true });
 });

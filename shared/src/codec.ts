@@ -84,12 +84,6 @@ export function encodeUpdate(manifest: Manifest, values: Float32Array): Uint8Arr
   return frame(FRAME_TAG.update, Buffer.from(manifestHash(manifest), "hex"), values);
 }
 
-/** @throws frame.bad-tag, frame.wrong-length, manifest.mismatch */
-export function decodeUpdate(manifest: Manifest, bytes: Uint8Array): Float32Array {
-  assertUpdateHeader(manifestHash(manifest), bytes);
-  return valuesAt(bytes, UPDATE_HEADER_BYTES, vectorLength(manifest));
-}
-
 /**
  * Checks the first UPDATE_HEADER_BYTES of an update, for readers that stream the values.
  * @throws frame.bad-tag, frame.wrong-length, manifest.mismatch

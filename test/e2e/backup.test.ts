@@ -2,8 +2,9 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { cp, mkdir, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
+import { verifyChain } from "@consilium/shared/audit/chain";
 import { afterEach, describe, expect, it } from "vitest";
-import { verifyAuditFile } from "../../coordinator/src/audit/file.ts";
+import { readAuditLines } from "../../coordinator/src/audit/file.ts";
 import { arithmeticTrainer, TestFederation, type AgentRun, type TestSite } from "../support/federation.ts";
 
 const hasSqlite = spawnSync("sqlite3", ["-version"]).status === 0;
@@ -65,7 +66,7 @@ describe.skipIf(!hasSqlite)(
       const after = await auditLines(home);
       expect(after.length).toBeGreaterThan(before.length);
       expect(after.slice(0, before.length)).toEqual(before);
-      expect(await verifyAuditFile(path.join(home, "audit.jsonl"))).toEqual({
+      expect(verifyChain(await readAuditLines(path.join(home, "audit.jsonl")))).toEqual({
         ok: true,
         lines: after.length,
       });

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import pino from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { chain, EMPTY_CHAIN, verifyChain, type AuditLine } from "@consilium/shared/audit/chain";
-import { AuditFile, verifyAuditFile } from "./file.ts";
+import { AuditFile, readAuditLines } from "./file.ts";
 
 function linesOf(count: number): AuditLine[] {
   const lines: AuditLine[] = [];
@@ -71,20 +71,20 @@ describe("the file", () => {
     lines.push(...linesOf(4).slice(2));
     await Promise.all([audit.follow(), audit.follow()]);
     expect(await readFile(file, "utf8")).toBe(`${textOf(lines).join("\n")}\n`);
-    expect(await verifyAuditFile(file)).toEqual({ ok: true, lines: 4 });
+    expect(verifyChain(await readAuditLines(file))).toEqual({ ok: true, lines: 4 });
   });
 
   it("is completed after a crash, also in the middle of a line", async () => {
     const lines = textOf(linesOf(3));
     await writeFile(file, `${lines[0] ?? ""}\n${lines[1]?.slice(0, 40) ?? ""}`);
     await AuditFile.open(file, source(linesOf(3)), logger);
-    expect(await verifyAuditFile(file)).toEqual({ ok: true, lines: 3 });
+    expect(verifyChain(await readAuditLines(file))).toEqual({ ok: true, lines: 3 });
     expect(logged).toEqual([]);
   });
 
   it("is written again when someone has deleted it", async () => {
     await AuditFile.open(file, source(linesOf(3)), logger);
-    expect(await verifyAuditFile(file)).toEqual({ ok: true, lines: 3 });
+    expect(verifyChain(await readAuditLines(file))).toEqual({ ok: true, lines: 3 });
   });
 
   it("says so when someone has changed its end, and stays as evidence", async () => {
@@ -97,6 +97,6 @@ describe("the file", () => {
     await writeFile(file, `${JSON.stringify(other)}\n`);
     await AuditFile.open(file, source(linesOf(3)), logger);
     expect(logged.join("")).toContain("audit verify");
-    expect(await verifyAuditFile(file)).toEqual({ ok: false, brokenAt: 2 });
+    expect(verifyChain(await readAuditLines(file))).toEqual({ ok: false, brokenAt: 2 });
   });
 });

@@ -4,13 +4,7 @@
  */
 import { open, readFile, truncate } from "node:fs/promises";
 import type { Logger } from "pino";
-import {
-  logLines,
-  parseLine,
-  verifyChain,
-  type AuditLine,
-  type ChainCheck,
-} from "@consilium/shared/audit/chain";
+import { logLines, parseLine, type AuditLine } from "@consilium/shared/audit/chain";
 
 export interface AuditSource {
   /** Lines after `seq`, ascending. */
@@ -87,11 +81,6 @@ export class AuditFile {
 /** The file's lines; none if there is no file. */
 export async function readAuditLines(file: string): Promise<readonly string[]> {
   return logLines(await readText(file));
-}
-
-/** Checks the file's chain from its first line. */
-export async function verifyAuditFile(file: string): Promise<ChainCheck> {
-  return verifyChain(await readAuditLines(file));
 }
 
 async function readText(file: string): Promise<string> {
