@@ -232,11 +232,20 @@ export const planSchema = z
   })
   .refine(
     ({ pretext, privacy }) =>
-      !("balanceClasses" in pretext) || privacy.unit !== "patient" || !pretext.balanceClasses,
+      pretext.task !== "classify" || privacy.unit !== "patient" || !pretext.balanceClasses,
     {
       path: ["pretext", "balanceClasses"],
       message:
         "the weights of classes follow from all of a site's labels, and would tell of a patient without noise; where patients are protected it is false",
+    },
+  )
+  .refine(
+    ({ pretext, privacy }) =>
+      (pretext.task !== "findings" && pretext.task !== "masks") || privacy.unit !== "patient",
+    {
+      path: ["privacy", "unit"],
+      message:
+        "of which findings or masks a site knows at all follows from all of its patients together, so that they cannot be protected one by one; take pretext.task classify",
     },
   )
   .superRefine(({ pretext, health }, context) => {

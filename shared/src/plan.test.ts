@@ -114,26 +114,18 @@ describe("the pretext task", () => {
     };
     const findings = { task: "findings", classes: ["nodule"] };
     const masks = { task: "masks", classes: ["lung"] };
-    const patients = { privacy: { unit: "patient", targetEpsilon: 8 } };
     for (const pretext of [findings, masks]) {
       const asked = { [pretext.task]: { classes: pretext.classes } };
       expect(parsePlan({ ...minimal, pretext, health: asked }).pretext).toMatchObject({ testShare: 0.3 });
       const others = { [pretext.task]: { classes: ["other"] } };
       refused({ pretext, health: others }, `health.${pretext.task}.classes`);
       refused({ pretext: { ...pretext, classes: [] } }, "pretext.classes");
-      refused(
-        {
-          pretext: { ...pretext, ...(pretext === findings && { balanceClasses: false }) },
-          health: asked,
-          ...patients,
-        },
-        `health.${pretext.task}`,
-      );
+      // What a site knows of follows from all of its patients.
+      refused({ pretext, privacy: { unit: "patient", targetEpsilon: 8 } }, "privacy.unit");
+      refused({ pretext, health: asked, aggregation: { secure: "plain" } }, `health.${pretext.task}`);
     }
     refused({ health: { findings: { classes: ["nodule"] } } }, "health.findings");
     refused({ pretext: findings, health: { evaluation: { classes: ["a", "b"] } } }, "health.evaluation");
-    refused({ pretext: findings, ...patients }, "pretext.balanceClasses");
-    expect(parsePlan({ ...minimal, pretext: masks, ...patients }).privacy.unit).toBe("patient");
   });
 
   it("is said in words", () => {

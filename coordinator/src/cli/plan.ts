@@ -190,11 +190,7 @@ const pretextOf = ({
     head,
     testShare,
     balanceClasses:
-      (pretext === "classify" || pretext === "findings") &&
-      targetEpsilon !== undefined &&
-      privacyUnit !== "site"
-        ? false
-        : undefined,
+      pretext === "classify" && targetEpsilon !== undefined && privacyUnit !== "site" ? false : undefined,
   });
 
 /** A head is evaluated, and patients are counted, unless the plan forbids that scores and counts leave. */

@@ -53,7 +53,7 @@ describe("findings as answers", () => {
     }
   });
 
-  it("weigh 1 without balance, so that one patient's weight follows from no other's", () => {
+  it("weigh 1 each without balance", () => {
     const plan = planOf({ task: "findings", classes, balanceClasses: false });
     const images = trainingImages(cache, plan, labels);
     const answers = images.answers?.(allOf(images));

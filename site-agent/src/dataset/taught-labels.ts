@@ -107,7 +107,6 @@ export function answersFor(
     const spoken = namesIn(findings);
     const nothing = { present: [], unknown: [...classes] };
     const truths = images.map((image) => truthOf(findings.get(image) ?? nothing, classes, spoken));
-    // Without balance a label's weight follows from nobody else's, as noise for patients needs.
     const weights = pretext.balanceClasses ? labelWeights(truths, true) : truths.map(knownAlone);
     const rows = (places: ArrayLike<number>, of: (i: number) => readonly number[]): Float32Array =>
       Float32Array.from(Array.from(places).flatMap((i) => [...of(i)]));

@@ -70,7 +70,7 @@ export function masksTask(
 }
 
 /**
- * As segmentationLoss, but with each image's own Dice: a mean over images, whose gradients can be taken, and clipped, one by one.
+ * As segmentationLoss, but with each image's own Dice: a mean over images, so that a batch may be cut into parts.
  * @param logits [N, Z S, S, C]
  * @param coverage [N, Z S, S, C], 0 to 1
  * @param weights [N, C]
