@@ -4,7 +4,7 @@ import { ENCODER_DEPTHS } from "./encoder-sizes.ts";
 import { healthPlanSchema } from "./health/schema.ts";
 import { greySchema, volumeSchema } from "./grey-schema.ts";
 import { federationIdSchema } from "./ids.ts";
-import { comparesImages, FEWEST_COMPARED, pretextSchema } from "./pretext-schema.ts";
+import { comparesImages, FEWEST_COMPARED, pretextSchema, taughtIn } from "./pretext-schema.ts";
 import { startSchema } from "./start-schema.ts";
 import { stopSchema } from "./stop-schema.ts";
 import { fewestSites, groupSitesOf, needsEachUpdate, strategySchema } from "./strategy-schema.ts";
@@ -139,6 +139,9 @@ const acceptanceSchema = z.strictObject({
   maxRollbacks: z.int().min(1).max(100).default(3),
 });
 
+/** The section of `health` that evaluates a taught head, by the task that teaches it. */
+const EVALUATED_IN = { classify: "evaluation", findings: "findings", masks: "masks" } as const;
+
 export const planSchema = z
   .strictObject({
     schemaVersion: z.literal(1).default(1),
@@ -237,16 +240,31 @@ export const planSchema = z
     },
   )
   .refine(
-    ({ pretext, health }) =>
-      pretext.task !== "classify" ||
-      health?.evaluation === undefined ||
-      pretext.classes.join("/") === health.evaluation.classes.join("/"),
+    ({ pretext, privacy }) =>
+      (pretext.task !== "findings" && pretext.task !== "masks") || privacy.unit !== "patient",
     {
-      path: ["health", "evaluation", "classes"],
+      path: ["privacy", "unit"],
       message:
-        "what is evaluated is the head that is trained: they are those of pretext.classes, in their order",
+        "of which findings or masks a site knows at all follows from all of its patients together, so that they cannot be protected one by one; take pretext.task classify",
     },
   )
+  .superRefine(({ pretext, health }, context) => {
+    const refuse = (field: readonly string[], message: string) => {
+      context.addIssue({ code: "custom", path: ["health", ...field], message });
+    };
+    const taught = taughtIn(pretext);
+    const section = taught === null ? "findings" : EVALUATED_IN[taught.task];
+    const asked = health?.[section];
+    if (taught !== null && asked !== undefined && asked.classes.join("/") !== taught.classes.join("/"))
+      refuse(
+        [section, "classes"],
+        "the head that is trained is evaluated: they are pretext.classes, in their order",
+      );
+    if (pretext.task !== "findings" && health?.findings !== undefined)
+      refuse(["findings"], "only a head that the plan teaches them is evaluated: pretext.task findings");
+    if (pretext.task === "findings" && health?.evaluation !== undefined)
+      refuse(["evaluation"], "a plan that teaches findings evaluates these: health.findings");
+  })
   .refine(
     ({ aggregation: { secure, linkBits }, privacy }) =>
       privacy.unit !== "site" || (secure === "masked" && linkBits === 32),
@@ -293,6 +311,15 @@ export const planSchema = z
       path: ["health", "masks"],
       message:
         'counts of masks leave a site in a masked sum alone, and without noise: it needs aggregation.secure "masked", and does not go with privacy',
+    },
+  )
+  .refine(
+    ({ health, aggregation, privacy }) =>
+      health?.findings === undefined || (aggregation.secure === "masked" && privacy.unit === "none"),
+    {
+      path: ["health", "findings"],
+      message:
+        'scores of patients leave a site in a masked sum alone, and without noise: it needs aggregation.secure "masked", and does not go with privacy',
     },
   )
   .refine(({ health, model }) => health?.masks === undefined || model.dimensions === 2, {

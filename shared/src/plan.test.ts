@@ -106,11 +106,35 @@ describe("the pretext task", () => {
     expect(parsePlan({ ...minimal, pretext, privacy }).privacy.unit).toBe("patient");
   });
 
+  it("of findings and of masks has one class or more, and evaluates the head that it teaches or nothing", () => {
+    const refused = (plan: object, field: string) => {
+      expect(() => parsePlan({ ...minimal, ...plan })).toThrow(
+        expect.objectContaining({ code: "plan.invalid", culprits: [field] }) as Error,
+      );
+    };
+    const findings = { task: "findings", classes: ["nodule"] };
+    const masks = { task: "masks", classes: ["lung"] };
+    for (const pretext of [findings, masks]) {
+      const asked = { [pretext.task]: { classes: pretext.classes } };
+      expect(parsePlan({ ...minimal, pretext, health: asked }).pretext).toMatchObject({ testShare: 0.3 });
+      const others = { [pretext.task]: { classes: ["other"] } };
+      refused({ pretext, health: others }, `health.${pretext.task}.classes`);
+      refused({ pretext: { ...pretext, classes: [] } }, "pretext.classes");
+      // What a site knows of follows from all of its patients.
+      refused({ pretext, privacy: { unit: "patient", targetEpsilon: 8 } }, "privacy.unit");
+      refused({ pretext, health: asked, aggregation: { secure: "plain" } }, `health.${pretext.task}`);
+    }
+    refused({ health: { findings: { classes: ["nodule"] } } }, "health.findings");
+    refused({ pretext: findings, health: { evaluation: { classes: ["a", "b"] } } }, "health.evaluation");
+  });
+
   it("is said in words", () => {
     const labelled = { task: "classify", classes: ["normal", "pneumonia"] };
     for (const given of [
       ...(["mae", "simclr", "mocov3", "vicreg", "restoration"] as const).map((task) => ({ task })),
       labelled,
+      { task: "findings", classes: ["nodule"] },
+      { task: "masks", classes: ["lung"], head: "site" },
     ]) {
       const { pretext } = parsePlan({ ...minimal, pretext: given });
       expect(pretextInWords(pretext).endsWith(".")).toBe(true);

@@ -1,6 +1,6 @@
 /** The plan's task: what is learnt, without labels but for one of them, and its settings. */
 import { z } from "zod";
-import { classNamesSchema } from "./evaluation/schema.ts";
+import { classNamesSchema, presentNamesSchema } from "./evaluation/schema.ts";
 
 const fraction = z.number().min(0).max(1);
 
@@ -91,21 +91,45 @@ const restorationSchema = z.strictObject({
   ...cropFields(0.5),
 });
 
-/** The one task with labels: encoder and linear head learn the classes that sites gave their images. Labels stay there. */
-const classifySchema = z.strictObject({
-  task: z.literal("classify"),
-  classes: classNamesSchema,
+/** What all tasks with labels have: encoder and linear head learn what sites gave their images. Labels stay there. */
+const taughtFields = (minArea: number) => ({
   /** `site`: the encoder alone travels, and each site trains and keeps a head of its own. Absent: the head is shared like the encoder. */
   head: z.enum(["shared", "site"]).optional(),
   /** Share of each site's labelled patients on whom nobody trains: they tell how good the head is. */
   testShare: z.number().min(0.05).max(0.5).default(0.3),
+  /** Factor on the learning rate from one block to the next below. */
+  layerDecay: z.number().min(0.1).max(1).default(0.65),
+  ...cropFields(minArea),
+});
+
+const entropyFields = {
   /** Weights each class's loss by its rarity at the site. */
   balanceClasses: z.boolean().default(true),
   /** Share of the wanted probability that is spread over all classes. */
   labelSmoothing: z.number().min(0).max(0.5).default(0.1),
-  /** Factor on the learning rate from one block to the next below. */
-  layerDecay: z.number().min(0.1).max(1).default(0.65),
-  ...cropFields(0.8),
+};
+
+/** One class an image. */
+const classifySchema = z.strictObject({
+  task: z.literal("classify"),
+  classes: classNamesSchema,
+  ...taughtFields(0.8),
+  ...entropyFields,
+});
+
+/** Several findings on an image, each there, not there or not known. */
+const findingsSchema = z.strictObject({
+  task: z.literal("findings"),
+  classes: presentNamesSchema,
+  ...taughtFields(0.8),
+  ...entropyFields,
+});
+
+/** Masks, one independent probability for each class and pixel. */
+const masksSchema = z.strictObject({
+  task: z.literal("masks"),
+  classes: presentNamesSchema,
+  ...taughtFields(0.4),
 });
 
 export const pretextSchema = z
@@ -116,13 +140,20 @@ export const pretextSchema = z
     vicregSchema,
     restorationSchema,
     classifySchema,
+    findingsSchema,
+    masksSchema,
   ])
   .refine(({ cropMinArea, cropMaxArea }) => cropMinArea <= cropMaxArea, {
     path: ["cropMinArea"],
     message: "cropMinArea exceeds cropMaxArea",
   });
 
-export type PretextName = z.infer<typeof pretextSchema>["task"];
+type Pretext = z.infer<typeof pretextSchema>;
+export type PretextName = Pretext["task"];
+
+/** What a plan teaches from labels; null where it learns without. */
+export const taughtIn = <P extends Pick<Pretext, "task">>(pretext: P) =>
+  "classes" in pretext ? (pretext as Extract<P, { readonly classes: readonly string[] }>) : null;
 
 /** Tasks whose loss compares the images of a batch with each other. */
 const COMPARING: ReadonlySet<PretextName> = new Set(["simclr", "mocov3", "vicreg"]);
@@ -140,4 +171,6 @@ export const USUAL_BATCH: Readonly<Record<PretextName, number>> = {
   vicreg: 64,
   restoration: 32,
   classify: 16,
+  findings: 16,
+  masks: 16,
 };

@@ -1,7 +1,9 @@
 /** The pretext task in words for people who train no networks. Importable by a browser. */
 import type { Plan } from "./plan-schema.ts";
+import type { taughtIn } from "./pretext-schema.ts";
 
 type Pretext = Plan["pretext"];
+type TaughtPlan = NonNullable<ReturnType<typeof taughtIn<Pretext>>>;
 
 const NAMES: Readonly<Record<Pretext["task"], string>> = {
   mae: "masked autoencoding",
@@ -10,6 +12,8 @@ const NAMES: Readonly<Record<Pretext["task"], string>> = {
   vicreg: "VICReg",
   restoration: "restoration",
   classify: "classification",
+  findings: "findings",
+  masks: "segmentation",
 };
 
 export const pretextName = ({ task }: Pretext): string => NAMES[task];
@@ -30,6 +34,13 @@ export function pretextInWords(pretext: Pretext): string {
     case "restoration":
       return "Restoration: brightness is bent, small parts are shuffled, areas are painted over, and the model gives back the image as it was.";
     case "classify":
-      return `Classification: the model learns from the sites' labels to tell apart ${pretext.classes.join(", ")}. No label leaves a site${pretext.head === "site" ? ", nor does the head that it learns them with" : ""}; ${percent(pretext.testShare)} of each site's labelled patients are kept to test on.`;
+      return `Classification: the model learns from the sites' labels to tell apart ${pretext.classes.join(", ")}. ${whatStays(pretext)}`;
+    case "findings":
+      return `Findings: the model learns from the sites' labels whether an image shows ${pretext.classes.join(", ")}, each by itself. ${whatStays(pretext)}`;
+    case "masks":
+      return `Segmentation: the model learns from the sites' masks where an image shows ${pretext.classes.join(", ")}. ${whatStays(pretext)}`;
   }
 }
+
+const whatStays = ({ head, testShare }: TaughtPlan): string =>
+  `No label leaves a site${head === "site" ? ", nor does the head that it learns them with" : ""}; ${percent(testShare)} of each site's labelled patients are kept to test on.`;

@@ -83,7 +83,10 @@ async function drawLabels(cacheDir: string): Promise<{ readonly drawn: Labels; r
   );
   const named = (images: readonly { readonly index: number; readonly label: string }[]): Labels =>
     new Map(images.map(({ index, label }) => [cache.records[index]?.image ?? "", label]));
-  return { drawn: named(drawn), taught: named(labelledParts(cache, named(drawn), TAUGHT).taught) };
+  return {
+    drawn: named(drawn),
+    taught: named(labelledParts(cache, { labels: named(drawn) }, TAUGHT).taught),
+  };
 }
 
 interface Federated {

@@ -86,10 +86,15 @@ describe("a head that three sites teach together", () => {
     for (const { home } of sites) {
       const dir = home.cacheFolder("train");
       const images = await openTrainingImages(dir, federation.plan);
-      const { tested } = labelledParts(await openImageCache(dir), await readLabels(dir), {
-        classes: CLASSES,
-        testShare: 0.3,
-      });
+      const { tested } = labelledParts(
+        await openImageCache(dir),
+        { labels: await readLabels(dir) },
+        {
+          task: "classify",
+          classes: CLASSES,
+          testShare: 0.3,
+        },
+      );
       const patients = new Set(images.records.map(({ patient }) => patient));
       expect(tested.length).toBeGreaterThan(10);
       expect(tested.some(({ patient }) => patients.has(patient))).toBe(false);
@@ -115,7 +120,7 @@ describe("a head that three sites teach together", () => {
       looked.cache.close();
       if (answers == null) continue;
       scores.push(...column(answers.probabilities, 2, 1));
-      truth.push(...answers.labels.map((label) => Number(label === "upper")));
+      truth.push(...answers.images.map(({ label }) => Number(label === "upper")));
     }
     await check?.dispose();
     const last = found.at(-1);

@@ -56,7 +56,7 @@ export function describePlan(
     },
     {
       label: "What it learns",
-      text: `${pretextInWords(pretext)} No label is used.`,
+      text: `${pretextInWords(pretext)}${"classes" in pretext ? "" : " No label is used."}`,
     },
     {
       label: "At each site",
@@ -113,7 +113,7 @@ function describeBeginningAndEnd({ start, training, stop, average }: Plan): read
 
 /** What follows from labels and from masks that people drew; only where the plan asks. */
 function describeEvaluation({ health }: Plan): readonly PlanLine[] {
-  const { evaluation, masks } = health ?? {};
+  const { evaluation = health?.findings, masks } = health ?? {};
   const texts = [
     ...(evaluation === undefined
       ? []

@@ -4,6 +4,7 @@
  */
 import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { evaluationOfSums } from "@consilium/shared/evaluation/extras";
+import { findingsOfSums } from "@consilium/shared/evaluation/finding-extras";
 import { masksOfSums } from "@consilium/shared/evaluation/mask-extras";
 import { healthOfMeans } from "@consilium/shared/health/extras";
 import { patientsOfSums } from "@consilium/shared/health/patients";
@@ -154,7 +155,7 @@ async function openMasked(
 function toRoundTotals({ examples, clipped, extras }: TailTotals): RoundTotals {
   const first = (name: string): number => extras[name]?.[0] ?? NaN;
   const health = healthOfMeans(extras);
-  const evaluation = evaluationOfSums(extras);
+  const evaluation = evaluationOfSums(extras) ?? findingsOfSums(extras);
   const masks = masksOfSums(extras);
   const patients = patientsOfSums(extras);
   const heldOutSites = extras["metric:heldOutSites"]?.[0] ?? 0;

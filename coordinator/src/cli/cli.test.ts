@@ -71,6 +71,12 @@ describe("consilium-coordinator", () => {
     expect(parsePlan(JSON.parse(await run(...taught, "--target-epsilon", "8")))).toMatchObject({
       pretext: { balanceClasses: false },
     });
+    const of = async (...more: string[]) =>
+      parsePlan(JSON.parse(await run(...args, "--classes", "left,right", ...more))).health;
+    const named = { classes: ["left", "right"] };
+    expect(await of("--pretext", "findings")).toMatchObject({ findings: named, patients: true });
+    expect(await of("--pretext", "masks")).toMatchObject({ masks: named });
+    expect(await of("--pretext", "masks", "--plain")).not.toHaveProperty("masks");
     await expect(run(...args, "--evaluate", "normal")).rejects.toMatchObject({ code: "plan.invalid" });
     await expect(run(...args, "--delta", "1e-7")).rejects.toMatchObject({ code: "plan.invalid" });
     await expect(run(...args, "--out", out)).rejects.toMatchObject({ code: "config.invalid" });

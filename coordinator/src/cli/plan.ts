@@ -195,17 +195,24 @@ const pretextOf = ({
 
 /** A head is evaluated, and patients are counted, unless the plan forbids that scores and counts leave. */
 function healthOf({
+  pretext,
   evaluate,
   evaluateMasks,
   classes,
+  depthPx,
   plain,
   targetEpsilon,
 }: PlanOptions): object | undefined {
   const isFree = plain !== true && targetEpsilon === undefined;
-  const evaluated = evaluate ?? (isFree ? classes : undefined);
+  const taught = (task: string) => (isFree && pretext === task ? classes : undefined);
+  const evaluated = evaluate ?? taught("classify");
+  const findings = taught("findings");
+  // Masks of volumes are learned, and not evaluated.
+  const masks = evaluateMasks ?? (depthPx === undefined ? taught("masks") : undefined);
   const health = {
     ...(evaluated && { evaluation: { classes: evaluated } }),
-    ...(evaluateMasks && { masks: { classes: evaluateMasks } }),
+    ...(findings && { findings: { classes: findings } }),
+    ...(masks && { masks: { classes: masks } }),
     ...(isFree && { patients: true }),
   };
   return Object.keys(health).length === 0 ? undefined : health;

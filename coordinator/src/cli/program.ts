@@ -169,19 +169,19 @@ their home folders, and --advertise. With TLS they check each other's certificat
     .option("--pixel-spacing-mm <mm>", "volumes: from voxel to voxel within a slice", number)
     .option(
       "--pretext <name>",
-      "what is learnt: mae, simclr, mocov3, vicreg or restoration (default: mae); classify, from labels",
+      "what is learnt: mae, simclr, mocov3, vicreg or restoration (default: mae); from labels: classify, findings or masks",
     )
     .option("--mask-ratio <f>", "mae: share of hidden patches", number)
     .option(
       "--classes <names>",
-      "classify: as sites label them, the positive one last: normal,pneumonia",
+      "classify, findings, masks: as sites label them, for classify the positive one last: normal,pneumonia",
       names,
     )
     .option(
       "--head <where>",
-      "classify: shared by all sites (default), or site: the encoder travels alone and each site keeps a head of its own",
+      "of what labels teach: shared by all sites (default), or site: the encoder travels alone and each site keeps a head of its own",
     )
-    .option("--test-share <f>", "classify: share of labelled patients to test on (default: .3)", number)
+    .option("--test-share <f>", "from labels: share of labelled patients to test on (default: .3)", number)
     .option("--local-epochs <n>", "passes over a site's images in a round", number)
     .option("--batch-size <n>", "images in a step", number)
     .option("--learning-rate <f>", "peak of the schedule", number)
@@ -274,6 +274,8 @@ their home folders, and --advertise. With TLS they check each other's certificat
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --evaluate normal,pneumonia --out plan.json",
         "plan --federation chest-labels --title 'Pneumonia' --rounds 10 --pretext classify --classes normal,pneumonia --out plan.json",
         "plan --federation chest-labels --title 'Pneumonia' --rounds 10 --pretext classify --classes normal,pneumonia --head site --out plan.json",
+        "plan --federation chest-findings --title 'Findings' --rounds 10 --pretext findings --classes effusion,nodule --out plan.json",
+        "plan --federation chest-lungs --title 'Lungs' --rounds 20 --pretext masks --classes left_lung,right_lung --start-from chest.ckpt --start-origin 'the chest federation' --out plan.json",
         "plan --federation chest --title 'Chest radiographs' --rounds 25 --strategy group-median --min-sites 12 --out plan.json",
         "plan --federation knee --title 'Knees' --rounds 25 --start-from chest.ckpt --start-origin 'the chest federation of 2026' --out plan.json",
         "plan --federation knee --title 'Knees' --rounds 25 --start-from chest.ckpt --low-rank 4 --out plan.json",

@@ -2,13 +2,19 @@
 import { z } from "zod";
 import { labelTextSchema } from "../label-text.ts";
 
+const namesSchema = (least: number) =>
+  z
+    .array(labelTextSchema)
+    .min(least)
+    .max(32)
+    .refine((names) => new Set(names).size === names.length, "a class is named twice")
+    .readonly();
+
 /** Names of classes as sites label them; of two, the second is the positive one. Other labels are left out. */
-export const classNamesSchema = z
-  .array(labelTextSchema)
-  .min(2)
-  .max(32)
-  .refine((names) => new Set(names).size === names.length, "a class is named twice")
-  .readonly();
+export const classNamesSchema = namesSchema(2);
+
+/** Names of what is there or not, of each by itself: findings, masks. Others are left out. */
+export const presentNamesSchema = namesSchema(1);
 
 export const evaluationPlanSchema = z.strictObject({
   classes: classNamesSchema,
@@ -19,14 +25,16 @@ export type EvaluationPlan = z.infer<typeof evaluationPlanSchema>;
 
 export const maskEvaluationPlanSchema = z.strictObject({
   /** Names of classes as sites' masks have them; other masks are left out. */
-  classes: z
-    .array(labelTextSchema)
-    .min(1)
-    .max(32)
-    .refine((names) => new Set(names).size === names.length, "a class is named twice")
-    .readonly(),
+  classes: presentNamesSchema,
   /** Images of a site with masks, at most, that are looked at. */
   images: z.int().min(16).max(512).default(256),
+});
+
+/** Of the head that a plan teaches to tell findings. */
+export const findingEvaluationPlanSchema = z.strictObject({
+  classes: presentNamesSchema,
+  /** Images of a site with findings, at most, that are looked at. */
+  images: z.int().min(32).max(100_000).default(1024),
 });
 
 const fraction = z.number().min(0).max(1);

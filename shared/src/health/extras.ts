@@ -21,7 +21,7 @@ export interface SiteHealth {
     readonly probe: number;
     readonly commonest: number;
   } | null;
-  /** Of labelled images, where the plan evaluates and there are enough; see evaluation/. */
+  /** Of images labelled with classes or findings, where the plan evaluates and there are enough; see evaluation/. */
   readonly scores?: SiteScores | null;
   /** The same of masks. */
   readonly overlaps?: SiteOverlaps | null;

@@ -1,6 +1,10 @@
 /** What the plan says about the encoder's health, and what a round's sites found of it together. Importable by a browser. */
 import { z } from "zod";
-import { evaluationPlanSchema, maskEvaluationPlanSchema } from "../evaluation/schema.ts";
+import {
+  evaluationPlanSchema,
+  findingEvaluationPlanSchema,
+  maskEvaluationPlanSchema,
+} from "../evaluation/schema.ts";
 
 export const healthPlanSchema = z.strictObject({
   /** Images of a site, at most, that its features are looked at on. */
@@ -14,6 +18,8 @@ export const healthPlanSchema = z.strictObject({
   evaluation: evaluationPlanSchema.optional(),
   /** The same for sites' masks. */
   masks: maskEvaluationPlanSchema.optional(),
+  /** How well a taught head tells findings (pretext.task findings). */
+  findings: findingEvaluationPlanSchema.optional(),
   /** Whether the patients behind a model are counted, in its masked sum. Absent: they are not. */
   patients: z.boolean().optional(),
 });

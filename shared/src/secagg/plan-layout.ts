@@ -1,6 +1,7 @@
 /** What a round's masked vector holds, as plan, base checkpoint and cohort say; the same at all sites and the coordinator. */
 import { ConsiliumError } from "../errors.ts";
 import { evaluationFields, evaluationValues } from "../evaluation/extras.ts";
+import { findingFields, findingValues } from "../evaluation/finding-extras.ts";
 import { maskFields, maskValues } from "../evaluation/mask-extras.ts";
 import { isFrozen } from "../frozen.ts";
 import { healthFields, healthValues, type SiteHealth } from "../health/extras.ts";
@@ -78,6 +79,7 @@ export function roundLayout(
       ...(acceptance === null ? [] : TRIAL_EXTRAS),
       ...healthFields(plan),
       ...evaluationFields(plan),
+      ...findingFields(plan),
       ...maskFields(plan),
       ...patientFields(plan),
     ],
@@ -97,6 +99,7 @@ export function roundExtras(
   return {
     ...healthValues(plan, health),
     ...evaluationValues(plan, health?.scores ?? null),
+    ...findingValues(plan, health?.scores ?? null),
     ...maskValues(plan, health?.overlaps ?? null),
     ...patientValues(plan, health),
     "metric:loss": [loss],

@@ -21,7 +21,8 @@ export async function sayEvaluation(plan: Plan, cacheDir: string, output: Said):
 
 async function sayMasks(plan: Plan, cacheDir: string, output: Said): Promise<void> {
   const asked = maskEvaluationOf(plan);
-  if (asked === null) return;
+  // As below: a head that is trained is asked about the patients whom nobody trains on.
+  if (asked === null || plan.pretext.task === "masks") return;
   const { classes } = asked;
   const masks = await openMasks(cacheDir);
   masks?.close();

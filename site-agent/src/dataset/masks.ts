@@ -2,6 +2,7 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
+import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import { errorCode } from "./files.ts";
 import {
   damaged,
@@ -24,6 +25,8 @@ export interface MaskSet {
    * @throws cache.corrupt; RangeError for an image without masks or too small an `out`
    */
   read(image: string, out: Uint8Array): void;
+  /** Of all that is in it, where it lies on a disk. */
+  readonly digest?: string;
   close(): void;
 }
 
@@ -63,7 +66,34 @@ export async function openMasks(dir: string): Promise<MaskSet | null> {
     if (readSync(file, target, 0, recordBytes, offset) !== recordBytes) throw damaged();
     if (crc32(target) !== place.crc) throw damaged();
   };
-  return { classes, sizePx, depthPx, images: new Set(places.keys()), read, close };
+  const digest = sha256(canonicalJson(records));
+  return { classes, sizePx, depthPx, images: new Set(places.keys()), digest, read, close };
+}
+
+/**
+ * Coverage of images by these classes, whatever else the set has, 0 to 255: uint8 [images.length, slices, rows, columns, classes] as
+ * what is cached; zeros of a class that the set does not have.
+ * @throws cache.corrupt; RangeError for an image without masks
+ */
+export function coverageOf(
+  masks: MaskSet,
+  images: readonly string[],
+  classes: readonly string[],
+): Uint8Array {
+  const places = masks.depthPx * masks.sizePx ** 2;
+  const from = classes.map((name) => masks.classes.indexOf(name));
+  const out = new Uint8Array(images.length * places * classes.length);
+  const all = new Uint8Array(places * masks.classes.length);
+  for (const [i, image] of images.entries()) {
+    masks.read(image, all);
+    for (const [c, plane] of from.entries()) {
+      if (plane === -1) continue;
+      for (let at = 0; at < places; at++) {
+        out[(i * places + at) * classes.length + c] = all[plane * places + at] ?? 0;
+      }
+    }
+  }
+  return out;
 }
 
 function openShard(path: string): number {

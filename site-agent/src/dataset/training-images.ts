@@ -1,36 +1,33 @@
 /**
- * The images that a plan trains on: all of a cache, or, where it learns from labels, those that have one of its classes and
+ * The images that a plan trains on: all of a cache, or, where it learns from labels, those that have some of its classes and
  * are not kept to test on.
  */
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Plan } from "@consilium/shared/plan";
+import { taughtIn } from "@consilium/shared/pretext-schema";
 import { openImageCache, type CachedImages } from "./cache.ts";
-import { labelledImages, readLabels, type LabelledImage, type Labels } from "./labels.ts";
+import type { LabelledImage } from "./labels.ts";
 import { splitByPatient, TEST_SPLIT_SEED } from "./splits.ts";
+import {
+  answered,
+  answersFor,
+  openSiteLabels,
+  type Answering,
+  type SiteLabels,
+  type TaughtPlan,
+} from "./taught-labels.ts";
 import type { ImageCache, ImageRecord } from "./types.ts";
 
-/** What the images of a batch show. */
-export interface Answers {
-  /** Place of each image's class among the plan's. */
-  readonly classes: Int32Array;
-  /** Weight of each image's loss; their mean over all that are trained on is 1. */
-  readonly weights: Float32Array;
-}
-
-export interface TrainingImages extends ImageCache {
-  /** Where the plan learns from labels. */
-  readonly answers?: (indices: ArrayLike<number>) => Answers;
-}
-
-type Taught = Extract<Plan["pretext"], { readonly task: "classify" }>;
+/** With answers where the plan learns from labels. */
+export interface TrainingImages extends ImageCache, Partial<Answering> {}
 
 /** By patient, as finetune splits at the same share: whom it tests on nobody has trained on. */
 export function labelledParts(
-  { records }: Pick<ImageCache, "records">,
-  labels: Labels,
-  { classes, testShare }: Pick<Taught, "classes" | "testShare">,
+  cache: Pick<ImageCache, "records">,
+  labels: SiteLabels,
+  { testShare, ...asked }: Pick<TaughtPlan, "task" | "classes" | "testShare">,
 ): { readonly taught: readonly LabelledImage[]; readonly tested: readonly LabelledImage[] } {
-  const usable = labelledImages(records, labels).filter(({ label }) => classes.includes(label));
+  const usable = answered(cache, labels, asked);
   return splitByPatient(usable, { taught: 1 - testShare, tested: testShare }, TEST_SPLIT_SEED);
 }
 
@@ -41,17 +38,17 @@ export function labelledParts(
 export function trainingImages<Cache extends ImageCache>(
   cache: Cache,
   { pretext }: Pick<Plan, "pretext">,
-  labels: Labels,
+  labels: SiteLabels,
 ): Cache & TrainingImages {
-  if (pretext.task !== "classify") return cache;
-  const { taught } = labelledParts(cache, labels, pretext);
+  const teaching = taughtIn(pretext);
+  if (teaching === null) return cache;
+  const { taught } = labelledParts(cache, labels, teaching);
   if (taught.length === 0) throw new ConsiliumError("labels.not-of-plan", { culprits: ["labels"] });
-  const truth = Int32Array.from(taught, ({ label }) => pretext.classes.indexOf(label));
-  const weights = pretext.balanceClasses ? balancedWeights(truth) : new Float32Array(truth.length).fill(1);
   const places = Int32Array.from(taught, ({ index }) => index);
   const records = taught.flatMap(({ index }): ImageRecord[] => cache.records.slice(index, index + 1));
   return {
     ...cache,
+    ...answersFor(cache, taught, labels, teaching),
     records,
     read: (indices, out) => {
       cache.read(
@@ -59,39 +56,33 @@ export function trainingImages<Cache extends ImageCache>(
         out,
       );
     },
-    answers: (indices) => ({
-      classes: Int32Array.from(indices, (i) => truth[i] ?? NaN),
-      weights: Float32Array.from(indices, (i) => weights[i] ?? NaN),
-    }),
   };
 }
 
-/** With the labels that lie beside the cache. @throws labels.not-of-plan, cache.corrupt */
-export async function readTrainingImages<Cache extends ImageCache>(
-  cache: Cache,
-  dir: string,
-  plan: Pick<Plan, "pretext">,
-): Promise<Cache & TrainingImages> {
-  return plan.pretext.task === "classify" ? trainingImages(cache, plan, await readLabels(dir)) : cache;
+export interface OpenTrainingImages extends CachedImages, Partial<Answering> {
+  /** The cache that they are of. */
+  readonly whole: CachedImages;
 }
 
-/** @throws training.no-images, labels.not-of-plan, cache.corrupt */
+/**
+ * With the labels that lie beside the cache; closing it closes all.
+ * @throws training.no-images, labels.not-of-plan, cache.corrupt
+ */
 export async function openTrainingImages(
   dir: string,
   plan: Pick<Plan, "pretext">,
-): Promise<CachedImages & TrainingImages> {
-  const cache = await openImageCache(dir);
+): Promise<OpenTrainingImages> {
+  const whole = await openImageCache(dir);
+  let labels: Awaited<ReturnType<typeof openSiteLabels>> | null = null;
+  const close = (): void => {
+    labels?.close();
+    whole.close();
+  };
   try {
-    return await readTrainingImages(cache, dir, plan);
+    labels = await openSiteLabels(dir, plan);
+    return { ...trainingImages(whole, plan, labels), whole, close };
   } catch (error) {
-    cache.close();
+    close();
     throw error;
   }
-}
-
-/** Inverse to how common an image's class is; mean 1. */
-export function balancedWeights(truth: Int32Array): Float32Array {
-  const counts = new Map<number, number>();
-  for (const c of truth) counts.set(c, (counts.get(c) ?? 0) + 1);
-  return Float32Array.from(truth, (c) => truth.length / (counts.size * (counts.get(c) ?? 1)));
 }

@@ -1,7 +1,7 @@
 /** Batches of images with class labels. */
 import { readImages } from "../dataset/batches.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
-import { balancedWeights } from "../dataset/training-images.ts";
+import { balancedWeights } from "../dataset/taught-labels.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import type { InputArrays } from "../engine/types.ts";
 import type { VitConfig } from "../model/sizes.ts";

@@ -19,6 +19,7 @@ import type { LabelKind, LabelledSet } from "./label-kind.ts";
 import { encoderParameters, joinWeights } from "./layers.ts";
 import type { Statistic } from "./metrics.ts";
 import { forEachImage, type Predictor } from "./predict.ts";
+import { releasedWeights, runsOf } from "./released.ts";
 import { attributions, saliencyMap } from "./saliency.ts";
 import type {
   DownstreamMode,
@@ -67,11 +68,13 @@ export async function compareEncoders<Set extends LabelledSet, Inputs extends Vi
   const bench = await Bench.compile(kind, task, config, sets);
   try {
     const runs: Run<Judged>[] = [];
-    const total = encoders.length * options.modes.length * options.seeds;
+    const total = encoders
+      .flatMap(({ from }) => options.modes.map((mode) => runsOf(from, mode, options)))
+      .reduce((sum, count) => sum + count, 0);
     let exemplar: Exemplar | null = null;
     for (const { from, weightsFor } of encoders) {
       for (const mode of options.modes) {
-        for (let seed = 1; seed <= options.seeds; seed++) {
+        for (let seed = 1; seed <= runsOf(from, mode, options); seed++) {
           const report = async (step: number, steps: number, loss: number | null): Promise<void> => {
             signal.throwIfAborted();
             await onProgress({ run: runs.length + 1, runs: total, from, mode, seed, step, steps, loss });
@@ -156,6 +159,7 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
     const { batchSize, weightDecay, clipGlobalNorm } = settings;
     const steps = new Map<DownstreamMode, TrainStep<Inputs>>();
     for (const mode of modes) {
+      if (mode === "released") continue;
       // A probe trains the head alone.
       const encoder = encoderParameters(config, mode === "probe" ? 0 : settings.layerDecay);
       const definition = kind.trainStep(batchSize, [...encoder, ...kind.headParameters], {
@@ -178,9 +182,10 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
   ): Promise<{ run: Run<Judged>; weights: Float32Array }> {
     const { options, train, test } = this.#task;
     const { settings } = options;
+    const labels = drawLabels(this.#sets, options.labels, seed);
+    if (mode === "released") return this.#askReleased({ from, mode, seed, labels }, report);
     const step = this.#steps.get(mode);
     if (step === undefined) throw new Error(`no step was compiled for ${mode}`);
-    const labels = drawLabels(this.#sets, options.labels, seed);
     const { fitted, kept } = keepBack(labels, options.validation, seed);
     const steps = fitSteps(fitted.length, settings);
     const batch = this.#kind.batches(train, fitted);
@@ -208,6 +213,19 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
     );
     const judged = await this.#judge(weights, test ?? train, this.#sets.test);
     return { run: { from, mode, seed, labels, losses, judged }, weights };
+  }
+
+  async #askReleased(
+    run: RunName & { readonly labels: readonly LabelledImage[] },
+    report: (step: number, steps: number, loss: number | null) => Promise<void>,
+  ): Promise<{ run: Run<Judged>; weights: Float32Array }> {
+    const { encoders, train, test } = this.#task;
+    await report(0, 1, null);
+    const parameters = [...encoderParameters(this.#config, 1), ...this.#kind.headParameters];
+    const weights = releasedWeights(parameters, this.#config, encoders);
+    const judged = await this.#judge(weights, test ?? train, this.#sets.test);
+    await report(1, 1, null);
+    return { run: { ...run, losses: [], judged }, weights };
   }
 
   /** The cases to look at, with what these weights say of them. */

@@ -4,14 +4,12 @@
  */
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Plan } from "@consilium/shared/plan";
-import { assertLength } from "@consilium/shared/vector";
-import { balancedWeights } from "../dataset/training-images.ts";
+import { balancedWeights } from "../dataset/taught-labels.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
 import type { Engine, Inference, TrainStep } from "../engine/types.ts";
 import { manifestOf } from "../model/manifest.ts";
 import { vitConfig, type VitConfig } from "../model/sizes.ts";
-import { vitParameters } from "../model/vit.ts";
 import { chooseCases } from "./cases.ts";
 import { classBatches } from "./class-batches.ts";
 import {
@@ -25,7 +23,7 @@ import {
 import { classIndices, drawLabels, formCohort, setSize, type Cohort } from "./cohort.ts";
 import { keepBack } from "./comparison.ts";
 import { encoderDifferences } from "./differences.ts";
-import { loadEncoders, selectParameters } from "./encoder.ts";
+import { loadEncoders } from "./encoder.ts";
 import { evaluateRun, summarise, type Run } from "./evaluation.ts";
 import { featureMaps } from "./feature-map.ts";
 import { fit, fitSteps } from "./fit.ts";
@@ -33,6 +31,7 @@ import { mayFlip } from "./label-kind.ts";
 import { joinWeights } from "./layers.ts";
 import { predictImages } from "./predict.ts";
 import { probe } from "./probe.ts";
+import { releasedWeights, runsOf } from "./released.ts";
 import { againstOthers, attributions, saliencyMap } from "./saliency.ts";
 import type {
   ClassificationResult,
@@ -128,12 +127,6 @@ export async function finetune(
   }
 }
 
-/** What is not trained has no seeds, and the federation alone has released it. */
-function runsOf(from: EncoderOrigin, mode: DownstreamMode, { seeds }: FinetuneOptions): number {
-  if (mode !== "released") return seeds;
-  return from === "global" ? 1 : 0;
-}
-
 interface Networks {
   readonly trainStep: TrainStep<ClassifierInputs> | null;
   readonly classifier: Inference<ViewInputs> | null;
@@ -212,16 +205,10 @@ async function ask(
 
 /** @throws manifest.mismatch if the global model, or this site, has no such head */
 async function askReleased({ classifier, config, cohort, task, report }: Bench) {
-  const { global } = task.encoders;
-  if (classifier === null || global === null) throw new Error("nothing was released");
+  if (classifier === null) throw new Error("the classifier was not compiled");
   await report(0, 1, null);
   const parameters = classifierParameters(config, cohort.classes.length, 1);
-  const own = task.encoders.head ?? null;
-  const weights =
-    own === null
-      ? selectParameters(parameters, global)
-      : joinWeights(selectParameters(vitParameters(config), global), own);
-  assertLength(manifestOf(parameters), weights);
+  const weights = releasedWeights(parameters, config, task.encoders);
   await classifier.writeWeights(weights);
   const predictor = { inference: classifier, config, batchSize: inferenceBatch(config, INFERENCE_BATCH) };
   const { cache } = task.test ?? task.train;

@@ -45,7 +45,7 @@ export function maskOverlaps(
     const said = answers(taught, testFeatures, insideOf(known, of, side));
     for (const [i, image] of asked.entries()) {
       const inside = upscaled(said.subarray(i * side ** 2, (i + 1) * side ** 2), side);
-      const truth = cells(image.masks[of], MASK_GRID);
+      const truth = maskCells(image.masks[of] ?? [], MASK_GRID);
       const { intersection, size } = overlapOf(inside, truth);
       intersections[of] = (intersections[of] ?? 0) + intersection;
       sizes[of] = (sizes[of] ?? 0) + size;
@@ -96,17 +96,17 @@ function everyNth(known: readonly MaskedTokens[], side: number): Taught {
 }
 
 const insideOf = (known: readonly MaskedTokens[], of: number, side: number): readonly number[] =>
-  known.flatMap(({ masks }) => [...cells(masks[of], side)]);
+  known.flatMap(({ masks }) => [...maskCells(masks[of] ?? [], side)]);
 
-/** 1 where at least half of a cell is covered, [to^2]. */
-function cells(mask: Uint8Array | undefined, to: number): Uint8Array {
-  const sizePx = Math.sqrt(mask?.length ?? 0);
+/** 1 where at least half of a cell is covered, [to^2]. @param coverage of a square, 0 to 255 */
+export function maskCells(coverage: ArrayLike<number>, to: number): Uint8Array {
+  const sizePx = Math.sqrt(coverage.length);
   const { values } = resizeArea(
-    { rows: sizePx, columns: sizePx, values: Float32Array.from(mask ?? []) },
+    { rows: sizePx, columns: sizePx, values: Float32Array.from(coverage) },
     to,
     to,
   );
-  return Uint8Array.from(values, (coverage) => Number(coverage > HALF));
+  return Uint8Array.from(values, (covered) => Number(covered > HALF));
 }
 
 /** Interpolated between the patches' centres: 1 where inside is the likelier, [MASK_GRID^2]. */

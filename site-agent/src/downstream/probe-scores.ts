@@ -5,7 +5,7 @@
 import { countScores } from "@consilium/shared/evaluation/auroc";
 import { scoredClasses, type SiteScores } from "@consilium/shared/evaluation/extras";
 import { splitByPatient } from "../dataset/splits.ts";
-import { balancedWeights } from "../dataset/training-images.ts";
+import { balancedWeights } from "../dataset/taught-labels.ts";
 import { FEWEST_LABELLED, flatFeatures, SPLIT_SEED, type LabelledFeature } from "./label-scores.ts";
 import { LOGISTIC_DEFAULTS } from "./logistic.ts";
 import { column } from "./metrics.ts";

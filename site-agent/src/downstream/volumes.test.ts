@@ -1,3 +1,4 @@
+import { vectorLength } from "@consilium/shared/manifest";
 import { parsePlan } from "@consilium/shared/plan";
 import { beforeAll, describe, expect, it } from "vitest";
 import { createEngine } from "../engine/engine.ts";
@@ -90,6 +91,27 @@ describe("volumes from end to end", () => {
       const measures = result.task === "segmentation" ? result.rows[0]?.measures : undefined;
       expect(measures?.["dice"]?.value).toBeGreaterThan(0.7);
       expect(measures?.["hd95_mm"]?.value).toBeLessThan(10);
+      if (head === "linear") {
+        // The same network as a federation's, whose head stayed at this site.
+        const { manifest, values } = exemplar?.model ?? {
+          manifest: { tensors: [] },
+          values: new Float32Array(),
+        };
+        const ofEncoder = manifest.tensors.slice(0, encoderParameters(vitConfig(model), 1).length);
+        const length = vectorLength({ tensors: ofEncoder });
+        const global = { manifest: { tensors: ofEncoder }, values: values.slice(0, length) };
+        const own = { scratch: false, own: null, global, head: values.slice(length) };
+        const released = {
+          ...options,
+          modes: ["released"] as const,
+          releasedClasses: kind.classes,
+          report: false,
+        };
+        const asking = { ...task, encoders: own, options: released };
+        const again = await compareEncoders(kind, asking, () => undefined, never);
+        const rows = again.result.task === "segmentation" ? again.result.rows : [];
+        expect(rows[0]).toMatchObject({ from: "global", mode: "released", measures });
+      }
       const page = renderFinetuneReport(outcome, { site: "st-mary", train: "train", test: "test" });
       expect(page.match(/class="case"/g)).toHaveLength(3 * (exemplar?.cases.length ?? NaN));
       expect(page).toContain('<path class="truth" d="M');

@@ -74,13 +74,13 @@ async function run(request: FinetuneRequest, signal: AbortSignal): Promise<Finet
         (dir) => openFindings(dir, request.classes ?? ANY_CLASSES),
         closeCache,
         (train, test) => {
-          const kind = findingsAsLabels(train, config, options.settings);
+          const kind = findingsAsLabels(train, config, options.settings, options.releasedClasses);
           return compareEncoders(kind, { ...common, train, test }, report, signal);
         },
       );
     case "segmentation":
       return withSets(request, openMasked, closeMasked, (train, test) => {
-        const kind = masksAsLabels(train, config, options.head, volume);
+        const kind = masksAsLabels(train, config, options.head, volume, options.releasedClasses);
         return compareEncoders(kind, { ...common, train, test }, report, signal);
       });
     case "localization":

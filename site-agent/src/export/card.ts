@@ -5,6 +5,7 @@
 import { vectorLength } from "@consilium/shared/manifest";
 import type { CheckpointRecord } from "@consilium/shared/protocol/round";
 import { planHash, type Plan } from "@consilium/shared/plan";
+import { taughtIn } from "@consilium/shared/pretext-schema";
 import { strategyOf, type StrategyName } from "@consilium/shared/strategy-schema";
 import { counted } from "@consilium/shared/units";
 import { MODE_TEXT } from "../downstream/describe.ts";
@@ -82,7 +83,7 @@ export function modelCard(sources: CardSources): ModelCard {
       images: record?.images ?? null,
       patients: record?.patients ?? null,
       lowRank: plan.training.lowRank?.rank ?? null,
-      head: plan.pretext.task === "classify" ? (plan.pretext.head ?? "shared") : null,
+      head: headOf(plan),
       strategy: strategyOf(plan.aggregation.strategy).name,
       secureAggregation: plan.aggregation.secure,
       privacy: plan.privacy,
@@ -98,6 +99,11 @@ export function modelCard(sources: CardSources): ModelCard {
     grey: plan.grey,
     evaluation,
   };
+}
+
+function headOf({ pretext }: Plan): ModelCard["training"]["head"] {
+  const taught = taughtIn(pretext);
+  return taught === null ? null : (taught.head ?? "shared");
 }
 
 /** Strings only: what the metadata of a weights file can carry. */
@@ -174,6 +180,8 @@ export function describeCard(card: ModelCard, format: EncoderFormat): string {
 const TASK_TEXT: Readonly<Partial<Record<string, string>>> = {
   mae: "learned to fill in hidden parts of unlabelled images",
   classify: "learned to tell classes apart from labelled images",
+  findings: "learned from labelled images to tell whether findings are there",
+  masks: "learned from images with masks where things are",
 };
 
 const HEAD_TEXT = {

@@ -1,9 +1,11 @@
 /** A plan as a person reads it before they approve it: what is trained, what leaves, who can see what. */
 import { evaluationOf } from "@consilium/shared/evaluation/extras";
+import { findingEvaluationOf } from "@consilium/shared/evaluation/finding-extras";
 import { maskEvaluationOf } from "@consilium/shared/evaluation/mask-extras";
 import { countsPatients } from "@consilium/shared/health/patients";
 import type { Plan } from "@consilium/shared/plan";
 import { planHash } from "@consilium/shared/plan";
+import { taughtIn } from "@consilium/shared/pretext-schema";
 import { fewestInSum, groupSitesOf } from "@consilium/shared/strategy-schema";
 import { counted, formatBytes } from "@consilium/shared/units";
 import { shortHash } from "./gate.ts";
@@ -85,10 +87,18 @@ const lowRank = ({ training: { lowRank } }: Plan): readonly (readonly [string, s
         ],
       ];
 
-const learns = (pretext: Plan["pretext"]): string =>
-  pretext.task === "classify"
-    ? `from this site's labels to tell apart ${pretext.classes.join(", ")}; the labels stay here${pretext.head === "site" ? ", and so does the head" : ""}`
-    : `${pretext.task}, without labels`;
+const LEARNS = {
+  classify: "from this site's labels to tell apart",
+  findings: "from this site's labels whether an image shows",
+  masks: "from this site's masks where an image shows",
+} as const;
+
+function learns(pretext: Plan["pretext"]): string {
+  const taught = taughtIn(pretext);
+  if (taught === null) return `${pretext.task}, without labels`;
+  const { task, classes, head } = taught;
+  return `${LEARNS[task]} ${classes.join(", ")}; the labels stay here${head === "site" ? ", and so does the head" : ""}`;
+}
 
 function leaves(plan: Plan): string {
   const { secure, strategy } = plan.aggregation;
@@ -102,7 +112,7 @@ function leaves(plan: Plan): string {
 
 /** Only where the plan asks. */
 function evaluation(plan: Plan): readonly (readonly [string, string])[] {
-  const asked = evaluationOf(plan);
+  const asked = evaluationOf(plan) ?? findingEvaluationOf(plan);
   const masks = maskEvaluationOf(plan);
   const ofMasks: readonly (readonly [string, string])[] =
     masks === null ? [] : [["evaluation", masksText(masks.classes)]];

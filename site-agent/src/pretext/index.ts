@@ -5,7 +5,9 @@ import type { InputSpecs, InputTensors } from "../engine/types.ts";
 import { vitConfig, type VitConfig } from "../model/sizes.ts";
 import { classifyTask } from "./classify.ts";
 import { withLowRank } from "./low-rank.ts";
+import { findingsTask } from "./findings.ts";
 import { maeTask } from "./mae.ts";
+import { masksTask } from "./masks.ts";
 import { mocov3Task } from "./mocov3.ts";
 import { restorationTask } from "./restoration.ts";
 import { simclrTask } from "./simclr.ts";
@@ -40,6 +42,10 @@ function anyTask(plan: Plan, encoder: VitConfig): PretextTask {
       return withoutInputNames(restorationTask(plan, pretext, encoder));
     case "classify":
       return withoutInputNames(classifyTask(plan, pretext, encoder));
+    case "findings":
+      return withoutInputNames(findingsTask(plan, pretext, encoder));
+    case "masks":
+      return withoutInputNames(masksTask(plan, pretext, encoder));
   }
 }
 

@@ -5,6 +5,7 @@ import { spreadOf } from "@consilium/shared/health/moments";
 import { parsePlan, type Plan } from "@consilium/shared/plan";
 import { beforeAll, describe, expect, it } from "vitest";
 import { Random } from "../dataset/random.ts";
+import type { Answers } from "../dataset/taught-labels.ts";
 import { createEngine, createReferenceEngine } from "../engine/engine.ts";
 import { EXAMPLE_WEIGHT } from "../engine/program.ts";
 import { checkGradients } from "../engine/testing/finite-differences.ts";
@@ -69,8 +70,25 @@ const atStart = (task: PretextTask): Float32Array =>
 
 /** Of so many images; tasks without labels pass the answers over. */
 function prepared(task: PretextTask, images: Uint8Array, count: number, random: Random) {
-  const classes = Int32Array.from({ length: count }, (_, i) => i % 2);
-  return task.prepare(images, random, { classes, weights: new Float32Array(count).fill(1) });
+  return task.prepare(images, random, answersFor(task.name, images, count));
+}
+
+/** Two classes in turn; two findings, the second known of every other image; what is brighter than most of it as a mask. */
+function answersFor(task: string, images: Uint8Array, count: number): Answers {
+  const even = (of: number) => Float32Array.from({ length: count * of }, (_, i) => Math.floor(i / of) % 2);
+  const all = new Float32Array(count).fill(1);
+  if (task === "findings") {
+    const weights = Float32Array.from({ length: 2 * count }, (_, i) => (i % 4 === 1 ? 0 : 1));
+    return { kind: "findings", present: even(2), weights };
+  }
+  if (task !== "masks") return { kind: "classes", classes: Int32Array.from(even(1)), weights: all };
+  // Volumes have two channels, of which one is as good as the other here.
+  const pixels = count * (count === 8 ? 6 : 1) * CACHE_PX ** 2;
+  const channels = images.length / pixels;
+  const coverage = Uint8Array.from({ length: pixels }, (_, i) =>
+    (images[i * channels] ?? 0) > 60 ? 255 : 0,
+  );
+  return { kind: "masks", coverage, weights: all };
 }
 
 const fits = (specs: InputSpecs, arrays: InputArrays<InputSpecs>): void => {

@@ -9,3 +9,5 @@ pretextContract({ pretext: { task: "mocov3", projector }, steps: 60, falls: 0.9 
 pretextContract({ pretext: { task: "vicreg", projector }, steps: 30, falls: 0.8 });
 pretextContract({ pretext: { task: "restoration", decoder }, steps: 80, falls: 0.6 });
 pretextContract({ pretext: { task: "classify", classes: ["even", "odd"] }, steps: 40, falls: 0.9 });
+pretextContract({ pretext: { task: "findings", classes: ["even", "odd"] }, steps: 40, falls: 0.9 });
+pretextContract({ pretext: { task: "masks", classes: ["bright"] }, steps: 30, falls: 0.8 });

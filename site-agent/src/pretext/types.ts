@@ -7,7 +7,7 @@ import type {
   TrainStepDefinition,
 } from "../engine/types.ts";
 import type { Random } from "../dataset/random.ts";
-import type { Answers } from "../dataset/training-images.ts";
+import type { Answers } from "../dataset/taught-labels.ts";
 
 /**
  * What becomes of a parameter between rounds, which the task says and nobody guesses:

@@ -4,7 +4,7 @@ import type { Plan } from "@consilium/shared/plan";
 import { epsilonOf } from "@consilium/shared/privacy/accountant";
 import { assertSmall, privacyTerms, stepsOf, type PrivacyTerms } from "@consilium/shared/privacy/terms";
 import { openImageCache } from "../dataset/cache.ts";
-import { readTrainingImages } from "../dataset/training-images.ts";
+import { openTrainingImages } from "../dataset/training-images.ts";
 import { spentOn, type PrivacyLedger } from "./ledger.ts";
 import type { PrivacyPolicy } from "./policy.ts";
 
@@ -79,13 +79,9 @@ export function privacyGuard(
  * @throws training.no-images, labels.not-of-plan, cache.corrupt
  */
 export async function countPatients(cacheDir: string, plan: Plan | null): Promise<number> {
-  const cache = await openImageCache(cacheDir);
-  try {
-    const { records } = plan === null ? cache : await readTrainingImages(cache, cacheDir, plan);
-    const { size } = new Set(records.map(({ patient }) => patient));
-    if (size === 0) throw new ConsiliumError("training.no-images");
-    return size;
-  } finally {
-    cache.close();
-  }
+  const images = plan === null ? await openImageCache(cacheDir) : await openTrainingImages(cacheDir, plan);
+  images.close();
+  const { size } = new Set(images.records.map(({ patient }) => patient));
+  if (size === 0) throw new ConsiliumError("training.no-images");
+  return size;
 }

@@ -3,6 +3,7 @@
  * feature. All sites look at the same model, so that their sums are those of all images together.
  */
 import { evaluationOf, type SiteScores } from "@consilium/shared/evaluation/extras";
+import type { SiteOverlaps } from "@consilium/shared/evaluation/mask-extras";
 import type { SiteHealth } from "@consilium/shared/health/extras";
 import { MomentSums } from "@consilium/shared/health/moments";
 import { vectorLength } from "@consilium/shared/manifest";
@@ -11,8 +12,8 @@ import { concatenate } from "@consilium/shared/vector";
 import { readImages } from "../dataset/batches.ts";
 import { holdOut } from "../dataset/held-out.ts";
 import { trainingImages } from "../dataset/training-images.ts";
-import { labelledImages, type Labels } from "../dataset/labels.ts";
-import type { MaskSet } from "../dataset/masks.ts";
+import { labelledImages } from "../dataset/labels.ts";
+import type { SiteLabels } from "../dataset/taught-labels.ts";
 import { Random } from "../dataset/random.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { labelScores, type LabelledFeature } from "../downstream/label-scores.ts";
@@ -35,11 +36,9 @@ import type { TrainingEngine } from "./types.ts";
 /** Of the crops and masks, in every round: what changes is the model. */
 const SEED = 0x4ea1;
 
-interface Looked {
+/** With the labels that lie beside it; findings and masks only where the plan asks. */
+interface Looked extends SiteLabels {
   readonly cache: ImageCache;
-  readonly labels: Labels;
-  /** Null where the site has none, or the plan does not ask. */
-  readonly masks?: MaskSet | null;
   /** Weights that the task keeps at the site; null or absent: as all sites begin with them. */
   readonly kept?: Float32Array | null;
   readonly signal: AbortSignal;
@@ -111,7 +110,7 @@ export class HealthCheck {
       heldOut: await this.#judged(base, looked),
       labelled: labelScores(withLabels(found, looked)),
       scores: await this.#scored(base, looked),
-      overlaps: (await this.#masks?.overlaps(base, { ...looked, masks: looked.masks ?? null })) ?? null,
+      overlaps: await this.#overlaps(base, looked),
     };
   }
 
@@ -120,13 +119,19 @@ export class HealthCheck {
    * where the plan does not ask, or labels are too few.
    */
   async #scored(base: Float32Array, looked: Looked): Promise<SiteScores | null> {
+    if (this.#head !== null && this.#plan.pretext.task !== "masks")
+      return this.#head.scores(concatenate([base, this.#kept(looked)]), looked);
     const evaluation = evaluationOf(this.#plan);
     if (evaluation === null) return null;
-    const answers =
-      this.#head === null
-        ? probeAnswers(await this.labelledFeatures(base, looked), evaluation.classes)
-        : await this.#head.answers(concatenate([base, this.#kept(looked)]), looked);
+    const answers = probeAnswers(await this.labelledFeatures(base, looked), evaluation.classes);
     return answers && scoreCounts(answers, evaluation.classes);
+  }
+
+  /** The same of masks. */
+  async #overlaps(base: Float32Array, looked: Looked): Promise<SiteOverlaps | null> {
+    if (this.#head !== null && this.#plan.pretext.task === "masks")
+      return this.#head.overlaps(concatenate([base, this.#kept(looked)]), looked);
+    return (await this.#masks?.overlaps(base, { ...looked, masks: looked.masks ?? null })) ?? null;
   }
 
   /** Of the images with a label that the plan evaluates, evenly spread; none where it does not. */
@@ -165,8 +170,8 @@ export class HealthCheck {
 
   /** Of the images held out, in whole batches; those left over are left out, so that none counts twice. */
   async #judged(base: Float32Array, looked: Looked): Promise<SiteHealth["heldOut"]> {
-    const { cache, labels, signal } = looked;
-    const usable = trainingImages(cache, this.#plan, labels);
+    const { cache, signal } = looked;
+    const usable = trainingImages(cache, this.#plan, looked);
     const { heldOut } = holdOut(usable, this.#plan);
     const most = Math.min(heldOut.length, this.#plan.health?.images ?? 0);
     if (this.#judge === null || most === 0) return null;

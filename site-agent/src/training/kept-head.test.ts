@@ -36,6 +36,7 @@ function cacheOf(site: number) {
   return {
     ...cache,
     answers: (indices: ArrayLike<number>) => ({
+      kind: "classes" as const,
       classes: Int32Array.from(indices, (i) => Number((bright[i] ?? 0) > median) ^ site),
       weights: new Float32Array(indices.length).fill(1),
     }),

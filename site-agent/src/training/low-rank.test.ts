@@ -46,7 +46,7 @@ const definitionOf = (task: PretextTask): TrainStepDefinition => ({
 });
 const NONE = new Float32Array();
 const classes = Int32Array.from({ length: BATCH }, (_, i) => i % 2);
-const answers = { classes, weights: new Float32Array(BATCH).fill(1) };
+const answers = { kind: "classes" as const, classes, weights: new Float32Array(BATCH).fill(1) };
 
 let engine: Engine;
 beforeAll(async () => {

@@ -30,9 +30,9 @@ export class MaskCheck {
     this.#tokens = tokens;
   }
 
-  /** Null where the plan asks for no masks. @throws engine.* */
+  /** Null where the plan asks for no masks, or teaches a head, which is asked then (head-check.ts). @throws engine.* */
   static async compile(engine: Engine, plan: Plan): Promise<MaskCheck | null> {
-    if (maskEvaluationOf(plan) === null) return null;
+    if (maskEvaluationOf(plan) === null || plan.pretext.task === "masks") return null;
     return new MaskCheck(plan, await engine.compileInference(tokenDefinition(plan, LOOK_BATCH)));
   }
 

@@ -65,12 +65,12 @@ export function resumeFile(file: string, key: Sha256, everyMs = EVERY_MS): Resum
 /** The same training computes the same steps. */
 export function resumeKey(
   request: Pick<LocalRoundRequest, "plan" | "round" | "seed" | "base" | "optimizerState" | "kept">,
-  { records, answers }: Pick<TrainingImages, "records" | "answers">,
+  { records, answersKey }: Pick<TrainingImages, "records" | "answersKey">,
 ): Sha256 {
   const { plan, round, seed, base, optimizerState, kept = null } = request;
   const images = sha256(canonicalJson(records.map(({ image }) => image)));
   const moments = optimizerState === null ? null : sha256(bytesOf(optimizerState.firstMoment));
-  const labels = answers === undefined ? {} : { labels: [...answers([...records.keys()]).classes] };
+  const labels = answersKey === undefined ? {} : { labels: answersKey };
   return sha256(
     canonicalJson({
       plan: planHash(plan),

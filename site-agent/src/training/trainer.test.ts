@@ -2,12 +2,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { MASK_GRID } from "@consilium/shared/evaluation/mask-extras";
 import { manifestHash, vectorLength } from "@consilium/shared/manifest";
+import { parsePlan } from "@consilium/shared/plan";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { MaskWriter } from "../dataset/masks-writer.ts";
 import { genesis } from "./genesis.ts";
 import { Pause } from "./pause.ts";
 import { pretrainAlone, withRounds, type AloneProgress } from "./pretrain-alone.ts";
-import { sameBits, toyPlan, writeToyCache } from "./testing/toy.ts";
+import { sameBits, TOY_CACHE_PX, toyPlan, toyRecord, writeToyCache } from "./testing/toy.ts";
 import { createTrainer } from "./trainer.ts";
 import type { LocalRoundRequest } from "./types.ts";
 
@@ -53,6 +56,32 @@ describe("the training thread", () => {
 
   it("counts the images of a cache", async () => {
     expect(await trainer.countImages(PLAN, cacheDir)).toBe(IMAGES);
+  });
+
+  it("learns from masks that lie beside the cache, and says how much of them the model that it starts from finds", async () => {
+    const classes = ["lung"];
+    const asked = { images: 32, leastSpread: 0, masks: { classes }, patients: true };
+    const plan = parsePlan({ ...PLAN, pretext: { task: "masks", classes, testShare: 0.5 }, health: asked });
+    await expect(trainer.countImages(plan, cacheDir)).rejects.toMatchObject({ code: "labels.not-of-plan" });
+    const writer = new MaskWriter(cacheDir, classes, { sizePx: TOY_CACHE_PX, depthPx: 1 });
+    const left = new Uint8Array(TOY_CACHE_PX ** 2).map((_, i) => (i % TOY_CACHE_PX < 10 ? 255 : 0));
+    for (let i = 0; i < IMAGES; i++) await writer.append(toyRecord(i).image, left);
+    await writer.finish();
+    const taught = await trainer.countImages(plan, cacheDir);
+    const { examples, health } = await trainer.train(
+      request({ plan, base: genesis(plan).values }),
+      ignore,
+      never,
+    );
+    expect(examples).toBe(taught);
+    // One image a patient. A head at even odds says that nothing is inside.
+    expect(health).toMatchObject({ patients: taught, scores: null });
+    const { images = 0, ...cells } = health?.overlaps ?? {};
+    expect(images).toBe(IMAGES - taught);
+    expect(cells).toEqual({
+      intersections: Float64Array.of(0),
+      sizes: Float64Array.of((images * MASK_GRID ** 2) / 2),
+    });
   });
 
   it("rests at the border of a step while it is paused, and ends there when it is aborted", async () => {

@@ -3,14 +3,12 @@ import { setImmediate } from "node:timers/promises";
 import { parentPort, type Transferable } from "node:worker_threads";
 import { canonicalJson } from "@consilium/shared/canonical";
 import { ConsiliumError } from "@consilium/shared/errors";
-import { maskEvaluationOf } from "@consilium/shared/evaluation/mask-extras";
 import type { SiteHealth } from "@consilium/shared/health/extras";
 import { looksAtHealth } from "@consilium/shared/health/looks";
 import { packError } from "@consilium/shared/packed-error";
-import { openImageCache, type CachedImages } from "../dataset/cache.ts";
-import { readLabels } from "../dataset/labels.ts";
-import { openMasks } from "../dataset/masks.ts";
-import { openTrainingImages, readTrainingImages, type TrainingImages } from "../dataset/training-images.ts";
+import type { CachedImages } from "../dataset/cache.ts";
+import { openSiteLabels } from "../dataset/taught-labels.ts";
+import { openTrainingImages, type TrainingImages } from "../dataset/training-images.ts";
 import { openHealthCheck, type HealthCheck } from "./health-check.ts";
 import { genesis } from "./genesis.ts";
 import { createLoader } from "./loader.ts";
@@ -81,12 +79,11 @@ async function look(
 ): Promise<SiteHealth | null> {
   if (!looksAtHealth(plan) || latest === null) return null;
   latest.health ??= await openHealthCheck(engine, plan);
-  const masks = maskEvaluationOf(plan) === null ? null : await openMasks(cacheDir);
+  const labels = await openSiteLabels(cacheDir, plan);
   try {
-    const labels = await readLabels(cacheDir);
-    return await latest.health.look(base, { cache, labels, masks, kept, signal });
+    return await latest.health.look(base, { ...labels, cache, kept, signal });
   } finally {
-    masks?.close();
+    labels.close();
   }
 }
 
@@ -96,8 +93,8 @@ function train(
   { signal, pause }: RunningCall,
 ): Promise<LocalRoundResult> {
   const { plan, cacheDir } = request;
-  return withCache(openImageCache(cacheDir), async (cache) => {
-    const images = await readTrainingImages(cache, cacheDir, plan);
+  return withCache(openTrainingImages(cacheDir, plan), async (images) => {
+    const { whole: cache } = images;
     assertUsable(images, plan); // Before the long part.
     assertPaid(plan, request.privacy ?? null);
     const batches = loader.load(request); // Starts now, and works while the step compiles.

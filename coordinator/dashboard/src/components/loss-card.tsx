@@ -13,6 +13,8 @@ const LOSS_TITLES = {
   mocov3: "Contrastive loss",
   vicreg: "VICReg loss",
   classify: "Classification loss",
+  findings: "Loss on findings",
+  masks: "Segmentation loss",
 } as const satisfies Record<FederationStatus["plan"]["pretext"]["task"], string>;
 
 export function LossCard({ status }: { readonly status: FederationStatus }): ReactNode {

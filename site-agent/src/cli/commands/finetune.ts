@@ -1,5 +1,6 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import { planHash, type Plan } from "@consilium/shared/plan";
+import { taughtIn } from "@consilium/shared/pretext-schema";
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
 import { absenceOf, CLASS_SOURCES, type ClassSource } from "../../dataset/class-source.ts";
@@ -15,6 +16,7 @@ import {
   type EncoderOrigin,
   type EncoderSources,
   type Exemplar,
+  type FinetuneOptions,
   type FinetuneOutcome,
   type FinetuneProgress,
 } from "../../downstream/types.ts";
@@ -55,13 +57,14 @@ export function finetuneCommand(ports: CliPorts): Command {
     "Train and test on this site's labels: classes, masks or boxes.",
     `Compares encoders on the same labels and the same test patients: at random (scratch), from this site alone (own), from
 the federation (global). Ways: probe, the head alone on the frozen encoder; finetune, the whole network; released, the network
-as the federation made it, where the plan learned classes (--pretext classify), with this site's own head where heads stay
-(--head site). The task goes by the labels that ingest was given: classes are classified (AUROC, accuracy), findings told one by one, several on an image (AUROC of each
+as the federation made it, where the plan taught one (--pretext classify, findings or masks, then --head linear), with this site's
+own head where heads stay (--head site in the plan). The task goes by the labels that ingest was given: classes are classified (AUROC, accuracy), findings told one by one, several on an image (AUROC of each
 and their mean), masks segmented (Dice, HD95), boxes localized (mAP@.5, FROC). Under a plan for volumes all but boxes are learned from
 volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing leaves this site.`,
     `consilium-site finetune --test test --negative normal
      consilium-site finetune --label-fraction 0.01 --seeds 5 --modes finetune
      consilium-site finetune --from global --modes finetune,released --save pneumonia
+     consilium-site finetune --task segmentation --from global --modes finetune,released --head linear
      consilium-site finetune --classes-from masks --finding nodule
      consilium-site finetune --task findings --test test --save findings
      consilium-site finetune --task segmentation --test test --label-count 20 --report masks.html
@@ -85,7 +88,7 @@ volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing 
     .option("--finding <name>", "classification: this finding against its absence")
     .option(
       "--head <name>",
-      "segmentation, of volumes too: linear, unetr (default: unetr)",
+      "segmentation, of volumes too: linear, unetr (default: unetr; linear with --modes released)",
       oneOf("--head", HEADS),
     )
     .option("--label-fraction <f>", "train on this share of the labels", fraction("--label-fraction"))
@@ -93,7 +96,7 @@ volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing 
     .option("--seeds <n>", "repetitions, each with its own labels", wholeNumber("--seeds", 1))
     .option(
       "--modes <list>",
-      "probe, finetune, released (default: those that are possible for classes, finetune for masks and boxes)",
+      "probe, finetune, released (default: finetune, for classes probe too, and released where it is possible)",
       listOf("--modes", DOWNSTREAM_MODES),
     )
     .option("--from <list>", "scratch, own, global (default: those that are here)", listOf("--from", ORIGINS))
@@ -127,8 +130,9 @@ volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing 
     const { finetuneOptions } = await import("../../downstream/finetune-defaults.ts");
     const defaults = finetuneOptions(task, plan.model.dimensions);
     const { settings } = defaults;
-    const modes = modesFor(options, plan, encoders, defaults.modes);
-    const released = modes.includes("released") ? taughtIn(plan) : null;
+    const maskHead = headFor(options, defaults.head);
+    const modes = modesFor(options, plan, encoders, { modes: defaults.modes, head: maskHead });
+    const taught = taughtIn(plan.pretext);
     const outcome = await finetuneInThread(
       {
         task,
@@ -142,11 +146,11 @@ volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing 
           ...defaults,
           labels,
           modes,
-          releasedClasses: released?.classes ?? null,
-          testFraction: taughtIn(plan)?.testShare ?? defaults.testFraction,
+          releasedClasses: modes.includes("released") ? (taught?.classes ?? null) : null,
+          testFraction: taught?.testShare ?? defaults.testFraction,
           seeds: options.seeds ?? defaults.seeds,
           negativeClass: options.negative ?? (finding === null ? null : absenceOf(finding)),
-          head: options.head ?? defaults.head,
+          head: maskHead,
           report: options.report !== undefined,
           validation: options.validation ?? defaults.validation,
           settings: options.epochs === undefined ? settings : { ...settings, epochs: options.epochs },
@@ -172,7 +176,7 @@ volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing 
       output.event("report", {}, "the report is written; it holds pictures of patients and stays here");
     }
     if (save !== null) {
-      const model = await saveModel(home, save, outcome, plan.model, options.head ?? defaults.head);
+      const model = await saveModel(home, save, outcome, plan.model, maskHead);
       output.event("saved", { name: save, sha256: model }, `the network is kept as ${save}`);
     }
     output.result(
@@ -182,30 +186,43 @@ volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing 
   });
 }
 
-const staysAtSite = (plan: Plan): boolean => taughtIn(plan)?.head === "site";
+const staysAtSite = ({ pretext }: Plan): boolean => taughtIn(pretext)?.head === "site";
 
-const taughtIn = ({ pretext }: Plan) => (pretext.task === "classify" ? pretext : null);
+/** As finetune calls what a plan teaches. */
+const TAUGHT_AS = { classify: "classification", findings: "findings", masks: "segmentation" } as const;
+
+/** What makes masks of tokens: the federation's head is linear, and networks are compared with one head. */
+function headFor({ head, modes }: Options, usual: SegmentationHead): SegmentationHead {
+  return head ?? (modes?.includes("released") === true ? "linear" : usual);
+}
 
 /** @throws config.invalid if the federation's head is asked for, and there is none or it tells something else apart */
 function modesFor(
   { task, modes, negative, classesFrom, finding }: Options,
   plan: Plan,
   { global, head }: EncoderSources,
-  usual: readonly DownstreamMode[],
+  { modes: usual, head: maskHead }: Pick<FinetuneOptions, "modes" | "head">,
 ): readonly DownstreamMode[] {
-  const others = { task: task !== "classification", negative, "classes-from": classesFrom, finding };
+  const taught = taughtIn(plan.pretext);
+  const others = {
+    task: taught !== null && TAUGHT_AS[taught.task] !== task,
+    head: task === "segmentation" && maskHead !== "linear",
+    negative,
+    "classes-from": classesFrom,
+    finding,
+  };
   const reasons = Object.entries(others).flatMap(([name, value]) =>
     value === undefined || value === false ? [] : [`--${name}`],
   );
   const reason =
-    taughtIn(plan) === null
-      ? "the federation trained no head: its plan has another task than classify"
+    taught === null
+      ? "the federation trained no head: its plan learns without labels"
       : global === null
         ? "the federation's model is not here, or --from leaves global out"
         : staysAtSite(plan) && (head ?? null) === null
           ? "the plan's heads stay at the sites, and this one has none: it took part in no round, or was installed anew since"
           : reasons.length > 0
-            ? `the federation's head tells the plan's classes apart, and does not go with ${reasons.join(", ")}`
+            ? `the federation's head tells what the plan teaches${taught.task === "masks" ? " and is linear" : ""}: it does not go with this ${reasons.join(", ")}`
             : null;
   if (modes === undefined) return reason === null ? [...usual, "released"] : usual;
   if (!modes.includes("released") || reason === null) return modes;

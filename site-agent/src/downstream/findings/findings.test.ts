@@ -15,7 +15,7 @@ import { toyShapes } from "../testing/shapes.ts";
 import type { FinetuneOptions } from "../types.ts";
 import { findingsAsLabels, type FindingsSet } from "./kind.ts";
 import { findingsArea, findingStatistics, type JudgedFindings } from "./measures.ts";
-import { labelWeights, learnable, truthOf, type Truth } from "./truth.ts";
+import { labelWeights, learnable, truthOf, type Truth } from "../../dataset/finding-truth.ts";
 
 const { model } = parsePlan({
   federation: "toy",
@@ -100,6 +100,23 @@ describe("several findings on an image", () => {
     expect(mean).toBeCloseTo(((bright ?? NaN) + (dark ?? NaN)) / 2, 12);
     expect(measures.auroc?.low).toBeLessThanOrEqual(mean ?? NaN);
     expect(measures.auroc?.high).toBeGreaterThanOrEqual(mean ?? NaN);
+    // The same network as a federation's.
+    const names = ["bright", "dark"];
+    const asked = await compareEncoders(
+      findingsAsLabels(train, config, options.settings, names),
+      {
+        engine,
+        model,
+        train,
+        test: toyFindings(40, 2),
+        encoders: { scratch: false, own: null, global: exemplar?.model ?? null },
+        options: { ...options, modes: ["released"], releasedClasses: names, seeds: 3, report: false },
+      },
+      () => undefined,
+      new AbortController().signal,
+    );
+    if (asked.result.task === "classification") throw new Error(asked.result.task);
+    expect(asked.result.rows).toEqual([{ ...result.rows[0], from: "global", mode: "released" }]);
     const [worst] = exemplar?.cases ?? [];
     expect(worst?.shapes).toMatchObject({ kind: "finding", saliency: { grid: 4 } });
     const page = renderFinetuneReport(outcome, { site: "st-mary", train: "train", test: "test" });

@@ -11,7 +11,7 @@ import type { FinetuneSettings } from "../types.ts";
 import { viewArrays } from "../views.ts";
 import { findingCurves, findingsArea, findingStatistics, type JudgedFindings } from "./measures.ts";
 import { findingsInference, findingsTrainStep, type FindingsInputs } from "./network.ts";
-import { labelWeights, learnable, truthOf, type Truth } from "./truth.ts";
+import { labelWeights, learnable, truthOf, type Truth } from "../../dataset/finding-truth.ts";
 
 export interface FindingsSet {
   readonly cache: CachedImages;
@@ -22,13 +22,17 @@ export interface FindingsSet {
 const SAID = 0.5;
 const NOTHING = { present: [], unknown: [] };
 
-/** @throws labels.too-few if no finding is both there on some image and known not to be on another */
+/**
+ * @param released the findings of the federation's head, in its order; null takes those that can be learned here
+ * @throws labels.too-few if no finding is both there on some image and known not to be on another
+ */
 export function findingsAsLabels(
   train: FindingsSet,
   config: VitConfig,
   { balanceClasses, labelSmoothing }: Pick<FinetuneSettings, "balanceClasses" | "labelSmoothing">,
+  released: readonly string[] | null = null,
 ): LabelKind<FindingsSet, FindingsInputs, JudgedFindings> {
-  const names = learnable(train.findings);
+  const names = released ?? learnable(train.findings);
   if (names.length === 0) {
     throw new ConsiliumError("labels.too-few", {
       detail: "(no finding is there on one image and known not to be there on another)",

@@ -3,7 +3,7 @@ import { areaInfluence, meanArea, type AreaInfluence } from "../delong.ts";
 import { auprc, auroc, calibrationError, type Statistic } from "../metrics.ts";
 import { precisionRecallCurve, reliabilityBins, rocCurve } from "../rate-curves.ts";
 import type { Curve, CurveAxes } from "../types.ts";
-import type { Truth } from "./truth.ts";
+import type { Truth } from "../../dataset/finding-truth.ts";
 
 /** One test image. */
 export interface JudgedFindings {

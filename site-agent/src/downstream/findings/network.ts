@@ -54,7 +54,7 @@ export function findingsTrainStep(
 }
 
 /** Mean over [N, C] of weight x binary cross-entropy, log(1 + e^x) - x target. */
-function maskedEntropy(logits: Tensor, targets: Tensor, weights: Tensor): Tensor {
+export function maskedEntropy(logits: Tensor, targets: Tensor, weights: Tensor): Tensor {
   const entropy = tf.sub(tf.softplus(logits), tf.mul(logits, targets));
   return tf.mean(tf.mul(weights, entropy));
 }

@@ -2,7 +2,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Plan } from "@consilium/shared/plan";
 import type { CachedImages } from "../../dataset/cache.ts";
-import type { MaskSet } from "../../dataset/masks.ts";
+import { coverageOf, type MaskSet } from "../../dataset/masks.ts";
 import { readImages } from "../../dataset/batches.ts";
 import * as tf from "../../engine/tf.ts";
 import type { InferenceDefinition, Parameter } from "../../engine/types.ts";
@@ -79,13 +79,15 @@ const mirror = (images: tf.Tensor): tf.Tensor => tf.reverse(images, 2);
 const COVERED = 128;
 export const SURE = 0.5;
 
+/** @param released the classes of the federation's head, in its order; null takes those that the masks have */
 export function masksAsLabels(
   { masks, cache: cached }: MaskedSet,
   config: VitConfig,
   head: SegmentationHead,
   volume: Plan["volume"] = null,
+  released: readonly string[] | null = null,
 ): LabelKind<MaskedSet, SegmentationInputs, JudgedMasks> {
-  const { classes } = masks;
+  const classes = released ?? masks.classes;
   const hd95Name = volume === null ? "hd95" : "hd95_mm";
   return {
     task: "segmentation",
@@ -226,23 +228,12 @@ function readMasks(
   classes: readonly string[],
   indices: readonly number[],
 ): Uint8Array {
-  const places = cache.depthPx * cache.sizePx ** 2;
-  const from = classes.map((name) => masks.classes.indexOf(name));
-  const missing = classes.filter((_, c) => from[c] === -1);
+  const missing = classes.filter((name) => !masks.classes.includes(name));
   if (missing.length > 0) {
     throw new ConsiliumError("labels.too-few", { detail: `(no masks of ${missing.join(", ")} to test on)` });
   }
-  const out = new Uint8Array(indices.length * places * classes.length);
-  const all = new Uint8Array(places * masks.classes.length);
-  for (const [i, index] of indices.entries()) {
-    masks.read(cache.records[index]?.image ?? "", all);
-    for (const [c, plane] of from.entries()) {
-      for (let at = 0; at < places; at++) {
-        out[(i * places + at) * classes.length + c] = all[plane * places + at] ?? 0;
-      }
-    }
-  }
-  return out;
+  const images = indices.map((index) => cache.records[index]?.image ?? "");
+  return coverageOf(masks, images, classes);
 }
 
 /** Each class's mask of values of at least `threshold`, from [places, C]. */

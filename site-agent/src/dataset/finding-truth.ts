@@ -1,5 +1,5 @@
 /** What is known of the findings of labelled images, and how much each label counts. */
-import type { Findings } from "../../dataset/findings.ts";
+import type { Findings } from "./findings.ts";
 
 /** Of one image and each finding: 1 there, 0 not there, null not known. */
 export type Truth = readonly (0 | 1 | null)[];
