@@ -1,10 +1,8 @@
 /** Series of slices that a PACS sends in parts, under a plan for volumes. */
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { inputProfile } from "@consilium/shared/input-profile";
-import { parsePlan } from "@consilium/shared/plan";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { openImageCache } from "../../site-agent/src/dataset/cache.ts";
 import { imageKey } from "../../site-agent/src/dataset/keys.ts";
@@ -12,6 +10,7 @@ import { listen } from "../../site-agent/src/ingest/sources/dimse/acceptor.ts";
 import { allowSenders } from "../../site-agent/src/ingest/sources/peers.ts";
 import { receive } from "../../site-agent/src/ingest/sources/receive.ts";
 import { writeCtSeries, type CtSeries } from "../../site-agent/src/ingest/testing/ct-series.ts";
+import { putSlices, volumeProfile } from "../../site-agent/src/ingest/testing/volume-folder.ts";
 import { missingPacsTools } from "../support/orthanc.ts";
 import { withSopInstance } from "../support/pacs-files.ts";
 import { storescu } from "../support/push-and-kill.ts";
@@ -20,16 +19,11 @@ const missing = missingPacsTools();
 if (missing !== null) process.stderr.write(`skipped: ${missing} is not here\n`);
 
 const SIZE = 24;
-const profile = inputProfile(
-  parsePlan({
-    federation: "test",
-    title: "Test",
-    rounds: 1,
-    cachePx: SIZE,
-    volume: { depthPx: 16, sliceSpacingMm: 10, pixelSpacingMm: 8 },
-    model: { dimensions: 3, depthPx: 16, patchDepthPx: 4, imagePx: 24, patchPx: 8, channels: 3 },
-  }),
-);
+const profile = volumeProfile({
+  cachePx: SIZE,
+  volume: { depthPx: 16, sliceSpacingMm: 10, pixelSpacingMm: 8 },
+  channels: 3,
+});
 const series: CtSeries = { uid: "2.25.100", slices: 12, rows: 12, columns: 16, spacingMm: [5, 16, 16] };
 const secret = new Uint8Array(32).fill(9);
 const QUIET_MS = 3000;
@@ -39,12 +33,9 @@ let slices: string[];
 beforeAll(async () => {
   root = await mkdtemp(path.join(tmpdir(), "consilium-parts-"));
   const files = await writeCtSeries(series);
-  slices = await Promise.all(
-    files.map(async (bytes, n) => {
-      const file = path.join(root, `${n}.dcm`);
-      await writeFile(file, withSopInstance(bytes, `${series.uid}.${n + 1}`));
-      return file;
-    }),
+  slices = await putSlices(
+    root,
+    files.map((bytes, n) => withSopInstance(bytes, `${series.uid}.${n + 1}`)),
   );
 });
 afterAll(() => rm(root, { recursive: true, force: true }));

@@ -1,9 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { inputProfile } from "@consilium/shared/input-profile";
-import { parsePlan } from "@consilium/shared/plan";
 import { concatenate } from "@consilium/shared/vector";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -13,13 +11,8 @@ import { initialSegmentationHead } from "../downstream/segmentation/network.ts";
 import { taskInference, type TrainedTask } from "../downstream/trained-network.ts";
 import { createEngine } from "../engine/engine.ts";
 import { itemsOf, secret } from "../ingest/labels/testing/label-fixture.ts";
-import {
-  SAGITTAL,
-  writeCtSeries,
-  writeEnhancedCt,
-  writeNifti,
-  type CtSeries,
-} from "../ingest/testing/ct-series.ts";
+import { SAGITTAL, writeEnhancedCt, writeNifti, type CtSeries } from "../ingest/testing/ct-series.ts";
+import { put, putSeries, volumeProfile } from "../ingest/testing/volume-folder.ts";
 import { GridFiller } from "../ingest/volume/grid.ts";
 import { openNifti } from "../ingest/volume/nifti.ts";
 import type { Vector } from "../ingest/volume/vector.ts";
@@ -36,16 +29,10 @@ import { predictVolumes } from "./predict-volumes.ts";
 import { csv, tableHead, tableRows } from "./table.ts";
 
 const SIZE = 16;
-const PROFILE = inputProfile(
-  parsePlan({
-    federation: "test",
-    title: "Test",
-    rounds: 1,
-    cachePx: SIZE,
-    volume: { depthPx: 8, sliceSpacingMm: 20, pixelSpacingMm: 14 },
-    model: { dimensions: 3, depthPx: 8, patchDepthPx: 4, imagePx: 16, patchPx: 8, channels: 1 },
-  }),
-);
+const PROFILE = volumeProfile({
+  cachePx: SIZE,
+  volume: { depthPx: 8, sliceSpacingMm: 20, pixelSpacingMm: 14 },
+});
 const config: VitConfig = {
   imagePx: 16,
   patchPx: 8,
@@ -149,13 +136,11 @@ describe("a folder of volumes", () => {
   let images: string;
   beforeAll(async () => {
     images = path.join(folder, "images");
-    await mkdir(path.join(images, "sub-01"), { recursive: true });
-    for (const [i, bytes] of (await writeCtSeries(axial)).entries())
-      await writeFile(path.join(images, `${(i * 7) % 12}-slice.dcm`), bytes);
-    await writeFile(path.join(images, "enhanced.dcm"), await writeEnhancedCt({ ...axial, uid: "2.25.200" }));
+    await putSeries(images, axial, (n) => `${(n * 7) % 12}-slice.dcm`);
+    await put(path.join(images, "enhanced.dcm"), await writeEnhancedCt({ ...axial, uid: "2.25.200" }));
     const sagittal = { ...axial, directions: SAGITTAL, spacingMm: [14, 11, 12] as const };
-    await writeFile(path.join(images, "sub-01", "t1.nii"), writeNifti(sagittal));
-    await writeFile(path.join(images, "z.txt"), "no image");
+    await put(path.join(images, "sub-01", "t1.nii"), writeNifti(sagittal));
+    await put(path.join(images, "z.txt"), "no image");
   });
 
   async function ask(trained: TrainedTask, head: Float32Array): Promise<Predicted[]> {

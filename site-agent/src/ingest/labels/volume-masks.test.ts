@@ -1,10 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
 import { encode } from "fast-png";
-import { inputProfile } from "@consilium/shared/input-profile";
-import { parsePlan } from "@consilium/shared/plan";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openImageCache } from "../../dataset/cache.ts";
 import { imageKey } from "../../dataset/keys.ts";
@@ -12,23 +10,18 @@ import { readLabels } from "../../dataset/labels.ts";
 import { openMasks } from "../../dataset/masks.ts";
 import { niftiMask } from "../../prediction/nifti-mask.ts";
 import { ingestFolder } from "../ingest.ts";
-import { SAGITTAL, writeCtSeries, writeEnhancedCt, writeNifti, type CtSeries } from "../testing/ct-series.ts";
+import { SAGITTAL, writeEnhancedCt, writeNifti, type CtSeries } from "../testing/ct-series.ts";
+import { put as putFile, putSeries, volumeProfile } from "../testing/volume-folder.ts";
 import { openNifti } from "../volume/nifti.ts";
 import { addLabels, type LabelSummary } from "./join.ts";
 import { secret, writeSegmentation, type Frame } from "./testing/label-fixture.ts";
 
 const SIZE = 16;
 const DEPTH = 6;
-const PROFILE = inputProfile(
-  parsePlan({
-    federation: "test",
-    title: "Test",
-    rounds: 1,
-    cachePx: SIZE,
-    volume: { depthPx: DEPTH, sliceSpacingMm: 20, pixelSpacingMm: 12 },
-    model: { dimensions: 3, depthPx: 4, patchDepthPx: 2, imagePx: 16, patchPx: 8, channels: 1 },
-  }),
-);
+const PROFILE = volumeProfile({
+  cachePx: SIZE,
+  volume: { depthPx: DEPTH, sliceSpacingMm: 20, pixelSpacingMm: 12 },
+});
 /** On the plan's own grid. */
 const axial: CtSeries = {
   uid: "2.25.100",
@@ -65,7 +58,7 @@ beforeAll(async () => {
   images = path.join(root, "images");
   cacheDir = path.join(root, "cache");
   for (const series of [axial, fine, { ...axial, uid: "2.25.400" }, { ...axial, uid: "2.25.500" }])
-    await putSeries(series);
+    await putSeries(path.join(images, series.uid), series);
   await put("images/enhanced.dcm", await writeEnhancedCt({ ...axial, uid: "2.25.200" }));
   await put("images/sub-01/ct.nii.gz", gzipSync(writeNifti(lying)));
   await put("images/sub-02/case_0000.nii", writeNifti(wide));
@@ -82,17 +75,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-async function put(file: string, bytes: Uint8Array | string): Promise<string> {
-  const place = path.join(root, file);
-  await mkdir(path.dirname(place), { recursive: true });
-  await writeFile(place, bytes);
-  return place;
-}
-
-async function putSeries(series: CtSeries): Promise<void> {
-  for (const [i, bytes] of (await writeCtSeries(series)).entries())
-    await put(`images/${series.uid}-${i}.dcm`, bytes);
-}
+const put = (file: string, bytes: Uint8Array | string): Promise<string> =>
+  putFile(path.join(root, file), bytes);
 
 const add = (...paths: string[]): Promise<LabelSummary> =>
   addLabels({ paths, cacheDir, secret, imagesFolder: images, profile: PROFILE });

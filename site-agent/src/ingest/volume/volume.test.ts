@@ -1,9 +1,7 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { inputProfile, type InputProfile } from "@consilium/shared/input-profile";
-import { parsePlan } from "@consilium/shared/plan";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openImageCache, type CachedImages } from "../../dataset/cache.ts";
 import { imageKey } from "../../dataset/keys.ts";
@@ -18,18 +16,14 @@ import {
   type CtSeries,
 } from "../testing/ct-series.ts";
 import type { FixtureElement } from "../testing/dicom-fixture.ts";
+import { put as putFile, putSlices, volumeProfile } from "../testing/volume-folder.ts";
 
 const SIZE = 24;
-const PROFILE: InputProfile = inputProfile(
-  parsePlan({
-    federation: "test",
-    title: "Test",
-    rounds: 1,
-    cachePx: SIZE,
-    volume: { depthPx: 16, sliceSpacingMm: 10, pixelSpacingMm: 8 },
-    model: { dimensions: 3, depthPx: 16, patchDepthPx: 4, imagePx: 24, patchPx: 8, channels: 3 },
-  }),
-);
+const PROFILE = volumeProfile({
+  cachePx: SIZE,
+  volume: { depthPx: 16, sliceSpacingMm: 10, pixelSpacingMm: 8 },
+  channels: 3,
+});
 const series: CtSeries = {
   uid: "2.25.100",
   slices: 34,
@@ -59,14 +53,9 @@ afterEach(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-async function put(path: string, bytes: Uint8Array): Promise<void> {
-  await mkdir(dirname(join(root, "in", path)), { recursive: true });
-  await writeFile(join(root, "in", path), bytes);
-}
-
-async function putSeries(folder: string, files: readonly Uint8Array[]): Promise<void> {
-  for (const [i, bytes] of files.entries()) await put(`${folder}/${(i * 7) % 101}-${i}.dcm`, bytes);
-}
+const put = (file: string, bytes: Uint8Array): Promise<string> => putFile(join(root, "in", file), bytes);
+const putSeries = (folder: string, slices: readonly Uint8Array[]): Promise<string[]> =>
+  putSlices(join(root, "in", folder), slices);
 
 const run = (threads = 1): Promise<IngestSummary> =>
   ingestFolder({
