@@ -16,8 +16,5 @@ export function launch(main) {
   // this when they are loaded. Nothing of a hospital goes to anyone but its coordinator.
   process.env.ORT_DISABLE_TELEMETRY = "1";
   // A failure is left to reject: Node ends with it, as with any error of a program's start.
-  import("tsx/esm/api").then(({ register }) => {
-    register();
-    return import(main.href);
-  });
+  import("./start/run.mjs").then(({ run }) => run(main));
 }

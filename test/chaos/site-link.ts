@@ -6,9 +6,9 @@
  */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import path from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
+import { scriptArguments } from "@consilium/shared/threads";
 
 const PREFIX = "consilium-chaos";
 const CARD = "veth0";
@@ -44,10 +44,10 @@ export class SiteLink {
       remove();
       return problem;
     }
-    const script = path.join(import.meta.dirname, "relay-main.ts");
+    const script = scriptArguments(new URL("./relay-main.ts", import.meta.url));
     const relay = spawn(
       "ip",
-      inside(names.near, ["--import", "tsx", script, NEAR_ADDRESS, PORT, socket]),
+      inside(names.near, [...script, NEAR_ADDRESS, PORT, socket]),
       // It ends when its input does, whatever ends this program.
       { stdio: ["pipe", "pipe", "inherit"] },
     );

@@ -10,6 +10,7 @@ import type { SiteId } from "@consilium/shared/ids";
 import { parsePlan, type Plan, type PlanInput } from "@consilium/shared/plan";
 import { federationStatusSchema, type FederationStatus } from "@consilium/shared/protocol/http";
 import { parseToken } from "@consilium/shared/protocol/token";
+import { scriptArguments } from "@consilium/shared/threads";
 import { enrol } from "../../site-agent/src/federation/enrol.ts";
 import { DEFAULT_POLICY } from "../../site-agent/src/policy.ts";
 import { initHome, openHome, type Home } from "../../site-agent/src/home/home.ts";
@@ -17,6 +18,7 @@ import { FaultProxy } from "./proxy.ts";
 import { SiteLink } from "./site-link.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
+const SITE = new URL("./site-main.ts", import.meta.url);
 const DISK_MIB = 96;
 const RESTART_MS = 150;
 
@@ -160,8 +162,7 @@ export class World {
       const name = `site-${"abcdefghijklmnop"[i] ?? i}` as SiteId;
       const home = path.join(dir, name);
       const disk = await smallDisk(home, mounts);
-      const site = path.join(import.meta.dirname, "site-main.ts");
-      const args = ["--import", "tsx", site, home, String(trainingMs)];
+      const args = [...scriptArguments(SITE), home, String(trainingMs)];
       const own = i === sites - 1 && typeof link !== "string" ? link : null;
       const run = new Supervised(name, () => own?.command(args) ?? [process.execPath, ...args]);
       const proxy = own === null ? await FaultProxy.start(port) : linkProxy;

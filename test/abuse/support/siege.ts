@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { scriptArguments } from "@consilium/shared/threads";
 import type { Coordinator, CoordinatorOptions } from "../../../coordinator/src/app.ts";
 import { inviteSite, smallModel, testPlan } from "../../../coordinator/src/testing/coordinator.ts";
 import { FakeSite } from "../../../coordinator/src/testing/fake-site.ts";
@@ -90,7 +91,8 @@ export class Siege {
 }
 
 function start(main: string, ...args: readonly string[]): ChildProcess {
-  return fork(path.join(import.meta.dirname, main), args, { execArgv: ["--import", "tsx", "--expose-gc"] });
+  const [script, file] = scriptArguments(new URL(main, import.meta.url));
+  return fork(script, [file, ...args], { execArgv: ["--expose-gc"] });
 }
 
 async function answerOf<T>(child: ChildProcess): Promise<T> {

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { chooseDevice, describeChoice } from "./choose.ts";
 import { absent, type Device, type Trial } from "./device.ts";
@@ -84,7 +85,7 @@ describe("a first try in a process of its own", () => {
   async function tryWith(text: string): Promise<Trial> {
     const script = path.join(folder, "main.mjs");
     await writeFile(script, text);
-    return tryIn(script, "webgpu");
+    return tryIn(pathToFileURL(script), "webgpu");
   }
 
   it("takes its answer, and gives it again without a second try", async () => {

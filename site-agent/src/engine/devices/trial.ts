@@ -1,10 +1,9 @@
 /** Tries a device in a process of its own, once. */
 import { fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
-import { TYPESCRIPT_LOADER } from "@consilium/shared/threads";
+import { scriptArguments } from "@consilium/shared/threads";
 import { absent, PROCESSOR, type Device, type Trial } from "./device.ts";
 
-const SCRIPT = fileURLToPath(new URL("./trial/main.ts", import.meta.url));
+const SCRIPT = new URL("./trial/main.ts", import.meta.url);
 /** Loading CUDA's libraries from a cold disk takes many seconds. */
 const PATIENCE_MS = 90_000;
 
@@ -24,10 +23,11 @@ export function tryDevice(device: Device): Promise<Trial> {
 export const tryProcessor = (): Promise<Trial> => tryIn(SCRIPT, "cpu");
 
 /** Whatever becomes of the process, there is an answer. @param script gets the device as its argument */
-export function tryIn(script: string, device: Device): Promise<Trial> {
+export function tryIn(script: URL, device: Device): Promise<Trial> {
   return new Promise((resolve) => {
-    const child = fork(script, [device], {
-      execArgv: ["--import", TYPESCRIPT_LOADER],
+    const [start, file] = scriptArguments(script);
+    const child = fork(start, [file, device], {
+      execArgv: [],
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     let complaints = "";

@@ -1,0 +1,167 @@
+// Makes the bundle of a program or thread: all of the project's own TypeScript in a few files. Libraries stay outside.
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { open } from "node:fs/promises";
+import path from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { build, stop } from "esbuild";
+import { keyOf, MAIN, packageOf, placeOf } from "./bundles.mjs";
+
+const UNFINISHED = "unfinished-";
+/** Bundles of other sources are kept for a while: what was started from one still loads parts of it. */
+const KEPT_MS = 7 * 24 * 3600 * 1000;
+
+/**
+ * @param {URL} main the TypeScript file that is to run
+ * @returns {Promise<URL>} what to run instead
+ * @throws where nothing can be written, or the sources are no good: whoever runs them from source is told
+ */
+export async function makeBundle(main) {
+  const { folder, name } = placeOf(main);
+  mkdirSync(folder, { recursive: true });
+  const made = mkdtempSync(path.join(folder, UNFINISHED));
+  try {
+    const { sources, files } = await bundle(main, made);
+    const inputs = [...sources.keys()].sort();
+    const key = keyOf(main, inputs, (input) => sources.get(input));
+    const finished = path.join(folder, `${name}-${key}`);
+    // All of it is on the disk before it has its name.
+    await Promise.all([...files, made].map(flush));
+    try {
+      renameSync(made, finished);
+    } catch (error) {
+      // Of several that start at once, another was first.
+      if (!existsSync(path.join(finished, MAIN))) throw error;
+    }
+    const index = `${made}.json`;
+    writeFileSync(index, JSON.stringify({ key, inputs }), { flush: true });
+    renameSync(index, path.join(folder, `${name}.json`));
+    discardOld(folder, name, finished);
+    return pathToFileURL(path.join(finished, MAIN));
+  } finally {
+    rmSync(made, { recursive: true, force: true });
+  }
+}
+
+/**
+ * @param {URL} main
+ * @param {string} outdir
+ * @returns {Promise<{ sources: Map<string, Uint8Array>, files: string[] }>} the bytes that went in, by their place as
+ * seen from the bundles' folder, and the files that came out
+ */
+async function bundle(main, outdir) {
+  const folder = path.dirname(outdir);
+  const sources = new Map();
+  const { metafile } = await build({
+    entryPoints: [{ in: fileURLToPath(main), out: path.basename(MAIN, ".mjs") }],
+    outdir,
+    outExtension: { ".js": ".mjs" },
+    absWorkingDir: folder,
+    bundle: true,
+    // A command that is asked for is loaded alone.
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node20.19",
+    conditions: [],
+    keepNames: true,
+    tsconfigRaw: { compilerOptions: { target: "es2023", verbatimModuleSyntax: true } },
+    sourcemap: true,
+    sourcesContent: false,
+    define: { "import.meta.url": "ownUrl", "import.meta.dirname": "ownFolder" },
+    plugins: [ownSources(folder, sources), librariesOutside(folder)],
+    metafile: true,
+    logLevel: "silent",
+  });
+  await stop();
+  return { sources, files: Object.keys(metafile.outputs).map((file) => path.join(folder, file)) };
+}
+
+const LOADERS = { ".ts": "ts", ".mjs": "js", ".js": "js", ".json": "json" };
+
+/** Reads the sources, keeps what it read, and tells each where it lies: threads, pages and WebAssembly are found by that. */
+function ownSources(folder, sources) {
+  const keep = (file) => {
+    const bytes = readFileSync(file);
+    sources.set(path.relative(folder, file), bytes);
+    return bytes;
+  };
+  return {
+    name: "own-sources",
+    setup({ onLoad }) {
+      // How a bundle is made, and where which libraries lie, goes into its key as well.
+      keep(import.meta.filename);
+      const installed = homeOf(".package-lock.json", folder);
+      if (installed !== null) keep(installed);
+      onLoad({ filter: /.*/ }, ({ path: file }) => {
+        const loader = LOADERS[path.extname(file)];
+        if (loader === undefined) return undefined;
+        const contents = keep(file).toString("utf8");
+        const owner = path.join(packageOf(file), "package.json");
+        if (!sources.has(path.relative(folder, owner))) keep(owner);
+        if (!contents.includes("import.meta.")) return { contents, loader };
+        const lie = `const ownUrl = ${JSON.stringify(pathToFileURL(file).href)}, ownFolder = ${JSON.stringify(path.dirname(file))};`;
+        return { contents: `${lie} ${contents}`, loader };
+      });
+    },
+  };
+}
+
+/** Leaves libraries to Node.js, and sees to it that it finds those that each source would have found. */
+function librariesOutside(folder) {
+  const asked = Symbol("asked");
+  return {
+    name: "libraries-outside",
+    setup({ onResolve, resolve }) {
+      onResolve({ filter: /^[^./]/ }, async ({ path: name, resolveDir, kind, pluginData }) => {
+        if (kind === "entry-point" || pluginData === asked) return undefined;
+        if (name.startsWith("@consilium/")) return undefined;
+        const library = /^(@[^/]+\/)?[^/]+/.exec(name)?.[0] ?? name;
+        if (homeOf(library, resolveDir) === homeOf(library, folder)) return { path: name, external: true };
+        const found = await resolve(name, { resolveDir, kind, pluginData: asked });
+        if (found.errors.length > 0) return { path: name, external: true };
+        return { path: pathToFileURL(found.path).href, external: true };
+      });
+    },
+  };
+}
+
+/** Where Node.js finds a library, or null. */
+function homeOf(library, from) {
+  for (let folder = from; ; folder = path.dirname(folder)) {
+    const home = path.join(folder, "node_modules", library);
+    if (existsSync(home)) return home;
+    if (folder === path.dirname(folder)) return null;
+  }
+}
+
+async function flush(file) {
+  const handle = await open(file, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function discardOld(folder, name, current) {
+  const before = Date.now() - KEPT_MS;
+  for (const entry of readdirSync(folder)) {
+    const file = path.join(folder, entry);
+    if (file === current || !(entry.startsWith(`${name}-`) || entry.startsWith(UNFINISHED))) continue;
+    if ((statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? before) >= before) continue;
+    // Never half of one under its name.
+    const doomed = path.join(folder, `${UNFINISHED}${entry}`);
+    renameSync(file, doomed);
+    rmSync(doomed, { recursive: true, force: true });
+  }
+}
