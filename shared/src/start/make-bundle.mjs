@@ -13,7 +13,7 @@ import {
 import { open } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { build, stop } from "esbuild";
+import { build } from "esbuild";
 import { keyOf, MAIN, packageOf, placeOf } from "./bundles.mjs";
 
 const UNFINISHED = "unfinished-";
@@ -26,11 +26,19 @@ const KEPT_MS = 7 * 24 * 3600 * 1000;
  * @throws where nothing can be written, or the sources are no good: whoever runs them from source is told
  */
 export async function makeBundle(main) {
+  return (await makeWithScripts(main)).bundle;
+}
+
+/**
+ * @param {URL} main
+ * @returns {Promise<{ bundle: URL, scripts: URL[] }>} the scripts of threads and processes as well that it may start
+ */
+export async function makeWithScripts(main) {
   const { folder, name } = placeOf(main);
   mkdirSync(folder, { recursive: true });
   const made = mkdtempSync(path.join(folder, UNFINISHED));
   try {
-    const { sources, files } = await bundle(main, made);
+    const { sources, scripts, files } = await bundle(main, made);
     const inputs = [...sources.keys()].sort();
     const key = keyOf(main, inputs, (input) => sources.get(input));
     const finished = path.join(folder, `${name}-${key}`);
@@ -46,7 +54,7 @@ export async function makeBundle(main) {
     writeFileSync(index, JSON.stringify({ key, inputs }), { flush: true });
     renameSync(index, path.join(folder, `${name}.json`));
     discardOld(folder, name, finished);
-    return pathToFileURL(path.join(finished, MAIN));
+    return { bundle: pathToFileURL(path.join(finished, MAIN)), scripts };
   } finally {
     rmSync(made, { recursive: true, force: true });
   }
@@ -55,12 +63,13 @@ export async function makeBundle(main) {
 /**
  * @param {URL} main
  * @param {string} outdir
- * @returns {Promise<{ sources: Map<string, Uint8Array>, files: string[] }>} the bytes that went in, by their place as
- * seen from the bundles' folder, and the files that came out
+ * @returns {Promise<{ sources: Map<string, Uint8Array>, scripts: URL[], files: string[] }>} the bytes that went in, by
+ * their place as seen from the bundles' folder; what they start; the files that came out
  */
 async function bundle(main, outdir) {
   const folder = path.dirname(outdir);
   const sources = new Map();
+  const scripts = [];
   const { metafile } = await build({
     entryPoints: [{ in: fileURLToPath(main), out: path.basename(MAIN, ".mjs") }],
     outdir,
@@ -78,18 +87,19 @@ async function bundle(main, outdir) {
     sourcemap: true,
     sourcesContent: false,
     define: { "import.meta.url": "ownUrl", "import.meta.dirname": "ownFolder" },
-    plugins: [ownSources(folder, sources), librariesOutside(folder)],
+    plugins: [ownSources(folder, sources, scripts), librariesOutside(folder)],
     metafile: true,
     logLevel: "silent",
   });
-  await stop();
-  return { sources, files: Object.keys(metafile.outputs).map((file) => path.join(folder, file)) };
+  return { sources, scripts, files: Object.keys(metafile.outputs).map((file) => path.join(folder, file)) };
 }
 
+/** How a source names a script that it starts. */
+const SCRIPT = /new URL\("(\.[^"]+\.ts)", import\.meta\.url\)/g;
 const LOADERS = { ".ts": "ts", ".mjs": "js", ".js": "js", ".json": "json" };
 
 /** Reads the sources, keeps what it read, and tells each where it lies: threads, pages and WebAssembly are found by that. */
-function ownSources(folder, sources) {
+function ownSources(folder, sources, scripts) {
   const keep = (file) => {
     const bytes = readFileSync(file);
     sources.set(path.relative(folder, file), bytes);
@@ -109,6 +119,11 @@ function ownSources(folder, sources) {
         const owner = path.join(packageOf(file), "package.json");
         if (!sources.has(path.relative(folder, owner))) keep(owner);
         if (!contents.includes("import.meta.")) return { contents, loader };
+        const named = [...contents.matchAll(SCRIPT)].map(
+          ([, script]) => new URL(script, pathToFileURL(file)),
+        );
+        // Comments name some that are examples.
+        scripts.push(...named.filter((script) => existsSync(script)));
         const lie = `const ownUrl = ${JSON.stringify(pathToFileURL(file).href)}, ownFolder = ${JSON.stringify(path.dirname(file))};`;
         return { contents: `${lie} ${contents}`, loader };
       });

@@ -20,8 +20,10 @@ export async function run(main) {
 /** A folder that nobody may write to is no reason not to start, and what is wrong with a source tsx says best. */
 async function made(main) {
   try {
-    const { makeBundle } = await import("./make-bundle.mjs");
-    return await makeBundle(main);
+    const [{ makeBundle }, { stop }] = await Promise.all([import("./make-bundle.mjs"), import("esbuild")]);
+    const bundle = await makeBundle(main);
+    await stop();
+    return bundle;
   } catch {
     return null;
   }
