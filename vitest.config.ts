@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Debian's chromium brings a software Vulkan driver and loader; with them the WebGPU tests need no GPU. */
 const CHROMIUM = "/usr/lib/chromium";
@@ -35,7 +36,20 @@ const SHIPPED_RULES = [
   "site-agent/src/pretext/mae.engine.test.ts",
 ];
 
-/** Slow projects (real processes, real browser) run after the quick ones. */
+/** Each takes a minute or more, most of it spent waiting for processes: whatever else there is fits beside them. */
+const LONGEST = ["test/e2e/federation.test.ts", "test/e2e/canary.test.ts"];
+
+/** What takes longest begins first, so that nothing else waits for it in the end. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => {
+      const at = LONGEST.findIndex((file) => moduleId.endsWith(file));
+      return at === -1 ? LONGEST.length : at;
+    };
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
+  }
+}
+
 export default defineConfig({
   test: {
     environment: "node",
@@ -44,8 +58,9 @@ export default defineConfig({
     // TensorFlow.js ships its gradient rules as files that only a bundler resolves; one test compares ours with them.
     server: { deps: { inline: [/tfjs-core\/dist\/(register_all_gradients|gradients)/] } },
     testTimeout: 30_000,
-    // Vitest leaves one core idle unless told, which on two cores is half of them.
-    maxWorkers: Math.min(availableParallelism(), 8),
+    // One more than there are cores: of those that run, one or another waits for a process, a timer or the disk.
+    maxWorkers: Math.min(availableParallelism() + 1, 8),
+    sequence: { sequencer: LongestFirst },
     projects: [
       // One process for many files saves nearly half of their time, which goes into loading what they import.
       { extends: true, test: { name: "shared", include: ["shared/src/**/*.test.ts"], isolate: false } },
@@ -94,7 +109,6 @@ export default defineConfig({
           exclude: ["test/attacks/**", "test/abuse/**"],
           testTimeout: 180_000,
           hookTimeout: 60_000,
-          sequence: { groupOrder: 1 },
         },
       },
     ],
