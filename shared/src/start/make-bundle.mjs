@@ -1,4 +1,4 @@
-// Makes the bundle of a program or thread: all of the project's own TypeScript in a few files. Libraries stay outside.
+// Makes the bundle of a program or thread: all of the project's own TypeScript in a few files. Libraries stay outside, but one.
 import {
   existsSync,
   mkdirSync,
@@ -60,16 +60,21 @@ export async function makeWithScripts(main) {
   }
 }
 
+/** A hundred small files, in nearly everything that is started. */
+const INSIDE = "zod";
+
 /**
  * @param {URL} main
  * @param {string} outdir
+ * @param {string | null} inside the library that goes into the bundle
  * @returns {Promise<{ sources: Map<string, Uint8Array>, scripts: URL[], files: string[] }>} the bytes that went in, by
  * their place as seen from the bundles' folder; what they start; the files that came out
  */
-async function bundle(main, outdir) {
+async function bundle(main, outdir, inside = INSIDE) {
   const folder = path.dirname(outdir);
   const sources = new Map();
   const scripts = [];
+  const outside = new Set();
   const { metafile } = await build({
     entryPoints: [{ in: fileURLToPath(main), out: path.basename(MAIN, ".mjs") }],
     outdir,
@@ -87,10 +92,15 @@ async function bundle(main, outdir) {
     sourcemap: true,
     sourcesContent: false,
     define: { "import.meta.url": "ownUrl", "import.meta.dirname": "ownFolder" },
-    plugins: [ownSources(folder, sources, scripts), librariesOutside(folder)],
+    plugins: [ownSources(folder, sources, scripts), librariesOutside(folder, inside, outside)],
     metafile: true,
     logLevel: "silent",
   });
+  // What libraries are given of it has to be of the copy that they know themselves.
+  if (inside !== null && [...outside].some((home) => takes(home, inside))) {
+    rmSync(outdir, { recursive: true });
+    return bundle(main, outdir, null);
+  }
   return { sources, scripts, files: Object.keys(metafile.outputs).map((file) => path.join(folder, file)) };
 }
 
@@ -132,16 +142,18 @@ function ownSources(folder, sources, scripts) {
 }
 
 /** Leaves libraries to Node.js, and sees to it that it finds those that each source would have found. */
-function librariesOutside(folder) {
+function librariesOutside(folder, inside, outside) {
   const asked = Symbol("asked");
   return {
     name: "libraries-outside",
     setup({ onResolve, resolve }) {
       onResolve({ filter: /^[^./]/ }, async ({ path: name, resolveDir, kind, pluginData }) => {
         if (kind === "entry-point" || pluginData === asked) return undefined;
-        if (name.startsWith("@consilium/")) return undefined;
         const library = /^(@[^/]+\/)?[^/]+/.exec(name)?.[0] ?? name;
-        if (homeOf(library, resolveDir) === homeOf(library, folder)) return { path: name, external: true };
+        if (library === inside || name.startsWith("@consilium/")) return undefined;
+        const home = homeOf(library, resolveDir);
+        if (home !== null) outside.add(home);
+        if (home === homeOf(library, folder)) return { path: name, external: true };
         const found = await resolve(name, { resolveDir, kind, pluginData: asked });
         if (found.errors.length > 0) return { path: name, external: true };
         return { path: pathToFileURL(found.path).href, external: true };
@@ -157,6 +169,13 @@ function homeOf(library, from) {
     if (existsSync(home)) return home;
     if (folder === path.dirname(folder)) return null;
   }
+}
+
+function takes(home, library) {
+  const { dependencies, peerDependencies } = JSON.parse(
+    readFileSync(path.join(home, "package.json"), "utf8"),
+  );
+  return library in { ...dependencies, ...peerDependencies };
 }
 
 async function flush(file) {

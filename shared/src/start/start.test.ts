@@ -109,6 +109,24 @@ it("gives each source the library that lies nearest to it", async () => {
   expect(await said()).toBe("1 2");
 });
 
+it("has zod inside, unless a library that it loads takes zod's objects", async () => {
+  await put("node_modules/zod/package.json", '{ "type": "module", "exports": "./index.js" }');
+  await put("node_modules/zod/index.js", "globalThis.copies = (globalThis.copies ?? 0) + 1;\n");
+  const taker = '{ "type": "module", "exports": "./index.js", "peerDependencies": { "zod": "*" } }';
+  await put("node_modules/taker/package.json", taker);
+  await put("node_modules/taker/index.js", 'import "zod";\n');
+  await put(
+    "src/main.ts",
+    'import "zod";\nimport "./word.ts";\nconsole.log((globalThis as { copies?: number }).copies);\n',
+  );
+  expect(await said()).toBe("1");
+  await put("node_modules/zod/index.js", "globalThis.copies = 3;\n");
+  expect(await said()).toBe("3");
+  await put("node_modules/zod/index.js", "globalThis.copies = (globalThis.copies ?? 0) + 1;\n");
+  await put("src/word.ts", 'import "taker";\n');
+  expect(await said()).toBe("1");
+});
+
 it("loads what is asked for later from the sources that it was started with", async () => {
   await put(
     "src/main.ts",
