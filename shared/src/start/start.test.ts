@@ -62,6 +62,14 @@ it("ends with what is wrong with a source, as if there were no bundle", async ()
 it("is whole when several start at once, for the first time", async () => {
   expect(await Promise.all([said(), said(), said()])).toEqual(["one", "one", "one"]);
   expect(await kept()).toEqual(["main", "main"]);
+  // For everyone who may read the sources.
+  const folder = path.join(root, "node_modules/.cache/consilium");
+  const modes = await Promise.all(
+    ["src", ...(await readdir(folder)).map((name) => path.relative(root, path.join(folder, name)))].map(
+      async (name) => (await stat(path.join(root, name))).mode & 0o444,
+    ),
+  );
+  expect(new Set(modes).size).toBe(1);
 });
 
 it("is made again where a bundle is gone", async () => {
