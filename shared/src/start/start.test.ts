@@ -102,6 +102,18 @@ it("names the line of the source that threw", async () => {
   await expect(said()).rejects.toThrow("src/word.ts:3:7");
 });
 
+it("ends as a failure if nothing is left to wait for before the program's end", async () => {
+  const launch = pathToFileURL(path.resolve(import.meta.dirname, "../launch.mjs")).href;
+  const program = await put(
+    "bin.mjs",
+    `import { launch } from "${launch}";\nlaunch(new URL("./src/main.ts", import.meta.url));\n`,
+  );
+  const start = (): Promise<unknown> => promisify(execFile)(process.execPath, [program]);
+  await expect(start()).resolves.toMatchObject({ stdout: "one\n" });
+  await put("src/word.ts", "await new Promise(() => undefined);\nexport const word = 1;\n");
+  await expect(start()).rejects.toMatchObject({ code: 13 });
+});
+
 it("gives each source the library that lies nearest to it", async () => {
   const library = (place: string, version: number): Promise<string>[] => [
     put(`${place}/node_modules/lib/package.json`, '{ "type": "module", "exports": "./index.js" }'),
