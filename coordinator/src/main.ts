@@ -9,6 +9,10 @@ import type { Terminal } from "./cli/terminal.ts";
 
 const { env, argv } = process;
 
+/** Whoever reads our output may leave first (`| head`); that is no error. */
+const leave = (): void => process.exit();
+process.stdout.on("error", leave);
+
 async function serveUntilStopped(options: ServeOptions, terminal: Terminal): Promise<void> {
   const { pino } = await import("pino");
   const { serve } = await import("./cli/serve.ts");
@@ -16,8 +20,8 @@ async function serveUntilStopped(options: ServeOptions, terminal: Terminal): Pro
     { name: "consilium-coordinator", level: env["LOG_LEVEL"] ?? "warn" },
     pino.destination({ dest: 2, sync: true }),
   );
-  // Whoever read our output may be gone; the federation goes on.
-  process.stdout.on("error", () => undefined);
+  // The federation goes on.
+  process.stdout.off("error", leave).on("error", () => undefined);
   process.on("uncaughtException", fail).on("unhandledRejection", fail);
   const coordinator = await serve(options, logger, terminal);
   const stop = (signal: NodeJS.Signals): void => {

@@ -82,7 +82,7 @@ describe("the demo", () => {
       await expect.poll(() => processes().length, { timeout: 30_000 }).toBeGreaterThanOrEqual(3);
       run.child.kill("SIGINT");
       const { code, text } = await run.ended;
-      expect(code).toBe(130);
+      expect(code, text).toBe(130);
       expect(text).toContain("no process is left");
       expect(text).not.toMatch(/^\s+at /m);
       expect(processes()).toEqual([]);

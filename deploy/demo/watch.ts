@@ -30,14 +30,17 @@ export class FederationWatch {
     return federationStatusSchema.parse(await response.json());
   }
 
-  /** Calls back until `work` settles. A status that cannot be had is passed over: `work` knows if it matters. */
+  /**
+   * Calls back until `work` settles. A status that cannot be had is passed over, and one that does not come is not waited for
+   * any longer than `work`: it knows if that matters.
+   */
   async during<T>(work: Promise<T>, onStatus: (status: FederationStatus) => void): Promise<T> {
     const settled = work.then(
       () => true,
       () => true,
     );
     do {
-      const status = await this.status().catch(() => null);
+      const status = await Promise.race([this.status().catch(() => null), settled.then(() => null)]);
       if (status !== null) onStatus(status);
     } while (!(await Promise.race([settled, sleep(EVERY_MS, false)])));
     return work;

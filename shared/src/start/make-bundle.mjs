@@ -1,8 +1,8 @@
 // Makes the bundle of a program or thread: all of the project's own TypeScript in a few files. Libraries stay outside, but one.
+import { randomUUID } from "node:crypto";
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -36,7 +36,9 @@ export async function makeBundle(main) {
 export async function makeWithScripts(main) {
   const { folder, name } = placeOf(main);
   mkdirSync(folder, { recursive: true });
-  const made = mkdtempSync(path.join(folder, UNFINISHED));
+  // With the rights of any new folder: who installs it is seldom who runs it.
+  const made = path.join(folder, `${UNFINISHED}${randomUUID()}`);
+  mkdirSync(made);
   try {
     const { sources, scripts, files } = await bundle(main, made);
     const inputs = [...sources.keys()].sort();

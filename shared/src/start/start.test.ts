@@ -62,6 +62,14 @@ it("ends with what is wrong with a source, as if there were no bundle", async ()
 it("is whole when several start at once, for the first time", async () => {
   expect(await Promise.all([said(), said(), said()])).toEqual(["one", "one", "one"]);
   expect(await kept()).toEqual(["main", "main"]);
+  // For everyone who may read the sources.
+  const folder = path.join(root, "node_modules/.cache/consilium");
+  const modes = await Promise.all(
+    ["src", ...(await readdir(folder)).map((name) => path.relative(root, path.join(folder, name)))].map(
+      async (name) => (await stat(path.join(root, name))).mode & 0o444,
+    ),
+  );
+  expect(new Set(modes).size).toBe(1);
 });
 
 it("is made again where a bundle is gone", async () => {
@@ -92,6 +100,18 @@ it("gives scripts their arguments, and sources the place where they lie", async 
 it("names the line of the source that threw", async () => {
   await put("src/word.ts", '\n\nthrow new Error("no word");\nexport const word = "";\n');
   await expect(said()).rejects.toThrow("src/word.ts:3:7");
+});
+
+it("ends as a failure if nothing is left to wait for before the program's end", async () => {
+  const launch = pathToFileURL(path.resolve(import.meta.dirname, "../launch.mjs")).href;
+  const program = await put(
+    "bin.mjs",
+    `import { launch } from "${launch}";\nlaunch(new URL("./src/main.ts", import.meta.url));\n`,
+  );
+  const start = (): Promise<unknown> => promisify(execFile)(process.execPath, [program]);
+  await expect(start()).resolves.toMatchObject({ stdout: "one\n" });
+  await put("src/word.ts", "await new Promise(() => undefined);\nexport const word = 1;\n");
+  await expect(start()).rejects.toMatchObject({ code: 13 });
 });
 
 it("gives each source the library that lies nearest to it", async () => {
