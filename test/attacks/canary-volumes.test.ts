@@ -92,33 +92,15 @@ beforeAll(async () => {
   const masks = ["--task", "segmentation", "--head", "linear", "--save", "left"];
   await step("finetune", "finetune", ...once, ...masks, "--report", hospital("report.html"));
   await step("finetune boxes", "finetune", ...once, "--task", "localization");
-  const out = ["--out", hospital("CANARY predictions"), "--dicom", "--nifti", "--nifti-modality", "CT"];
-  await spawned(
-    "predict",
-    "predict",
-    hospital("CANARY new"),
-    "--model",
-    "left",
-    ...out,
+  const ask = (out: string) => [
+    ...["--model", "left", "--out", hospital(out), "--dicom", "--nifti", "--nifti-modality", "CT"],
     ...threads,
-    "--json",
-  );
-  await step(
-    "predict of nothing",
-    "predict",
-    hospital("CANARY new", "CANARY gap"),
-    "--model",
-    "left",
-    ...out,
-    ...threads,
-  );
-  await step(
-    "decode",
-    "decode",
-    hospital("CANARY ward", "CANARY 1", "CANARY 1.dcm"),
-    "--raw",
-    hospital("raw"),
-  );
+  ];
+  const unasked = hospital("CANARY new");
+  await spawned("predict", "predict", unasked, ...ask("CANARY predictions"), "--json");
+  await step("predict of nothing", "predict", path.join(unasked, "CANARY gap"), ...ask("CANARY nothing"));
+  const slice = hospital("CANARY ward", "CANARY 1", "CANARY 1.dcm");
+  await step("decode", "decode", slice, "--raw", hospital("raw"));
   await step("export", "export", "--format", "checkpoint", "--out", hospital("encoder.ckpt"));
   await step("export for timm", "export", "--out", hospital("encoder.safetensors"));
   await step("receipts", "receipts");

@@ -1,5 +1,4 @@
 /** A hospital whose series, NIfTI files and masks of volumes say the word CANARY wherever they can say something. */
-import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
 import { writeSegmentation } from "../../site-agent/src/ingest/labels/testing/label-fixture.ts";
@@ -10,6 +9,7 @@ import {
   type CtSeries,
 } from "../../site-agent/src/ingest/testing/ct-series.ts";
 import type { FixtureElement } from "../../site-agent/src/ingest/testing/dicom-fixture.ts";
+import { put as putFile, putSlices } from "../../site-agent/src/ingest/testing/volume-folder.ts";
 import { niftiMask } from "../../site-agent/src/prediction/nifti-mask.ts";
 import { openNifti } from "../../site-agent/src/ingest/volume/nifti.ts";
 import { CANARY, plantedSlice, plantedUid, withPlantedStart } from "./canary.ts";
@@ -36,11 +36,9 @@ export const ASIDE = [
  * and `CANARY *.csv`
  */
 export async function plantVolumes(folder: string): Promise<void> {
-  const put = async (name: string, bytes: Uint8Array | string): Promise<void> => {
-    const file = path.join(folder, ...name.split("/").map((part) => `${CANARY} ${part}`));
-    await mkdir(path.dirname(file), { recursive: true });
-    await writeFile(file, bytes);
-  };
+  const at = (name: string): string =>
+    path.join(folder, ...name.split("/").map((part) => `${CANARY} ${part}`));
+  const put = (name: string, bytes: Uint8Array | string): Promise<string> => putFile(at(name), bytes);
   const said = plantedSlice();
   /** @param own instead of what slices of the series would say */
   const series = (number: number, own: (n: number) => readonly FixtureElement[] = () => []): CtSeries => ({
@@ -52,9 +50,8 @@ export async function plantVolumes(folder: string): Promise<void> {
     spacingMm: [20, 14, 14 + number / 10],
     elements: (n) => [...said, ...own(n)],
   });
-  const putSeries = async (place: string, files: readonly Uint8Array[]): Promise<void> => {
-    for (const [i, file] of files.entries()) await put(`${place}/${i}.dcm`, withPlantedStart(file));
-  };
+  const putSeries = (place: string, files: readonly Uint8Array[]): Promise<string[]> =>
+    putSlices(at(place), files.map(withPlantedStart), (n) => `${CANARY} ${n}.dcm`);
 
   for (let n = 0; n < SOUND_SERIES; n++) await putSeries(`ward/${n}`, await writeCtSeries(series(n)));
   await put("ward/many.dcm", withPlantedStart(await writeEnhancedCt(series(20))));
@@ -88,7 +85,7 @@ export async function plantVolumes(folder: string): Promise<void> {
 }
 
 async function plantMasks(
-  put: (name: string, bytes: Uint8Array | string) => Promise<void>,
+  put: (name: string, bytes: Uint8Array | string) => Promise<string>,
   said: readonly FixtureElement[],
   series: (number: number) => CtSeries,
 ): Promise<void> {
