@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
-import { BaseSequencer, type TestSpecification } from "vitest/node";
+import { longestFirst } from "./test/support/longest-first.ts";
 
 /** Debian's chromium brings a software Vulkan driver and loader; with them the WebGPU tests need no GPU. */
 const CHROMIUM = "/usr/lib/chromium";
@@ -39,17 +39,6 @@ const SHIPPED_RULES = [
 /** Each takes a minute or more, most of it spent waiting for processes: whatever else there is fits beside them. */
 const LONGEST = ["test/e2e/federation.test.ts", "test/e2e/canary.test.ts"];
 
-/** What takes longest begins first, so that nothing else waits for it in the end. */
-class LongestFirst extends BaseSequencer {
-  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const rank = ({ moduleId }: TestSpecification): number => {
-      const at = LONGEST.findIndex((file) => moduleId.endsWith(file));
-      return at === -1 ? LONGEST.length : at;
-    };
-    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
-  }
-}
-
 export default defineConfig({
   test: {
     environment: "node",
@@ -60,7 +49,7 @@ export default defineConfig({
     testTimeout: 30_000,
     // One more than there are cores: of those that run, one or another waits for a process, a timer or the disk.
     maxWorkers: Math.min(availableParallelism() + 1, 8),
-    sequence: { sequencer: LongestFirst },
+    sequence: { sequencer: longestFirst(LONGEST) },
     projects: [
       // One process for many files saves nearly half of their time, which goes into loading what they import.
       { extends: true, test: { name: "shared", include: ["shared/src/**/*.test.ts"], isolate: false } },

@@ -1,5 +1,11 @@
 /** Attacks on whole programs and on the real drivers over real sockets: `npm run attacks`. */
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { longestFirst } from "../support/longest-first.ts";
+
+const LONGEST = ["coordinator", "exactness", "membership", "site"].map(
+  (name) => `test/attacks/${name}.test.ts`,
+);
 
 export default defineConfig({
   test: {
@@ -10,6 +16,7 @@ export default defineConfig({
     include: ["test/attacks/**/*.test.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    maxWorkers: 2,
+    maxWorkers: Math.min(availableParallelism() + 1, 4),
+    sequence: { sequencer: longestFirst(LONGEST) },
   },
 });
