@@ -13,10 +13,10 @@ describe("a Merkle tree", () => {
     const leaf = (text: string) => bytes(sha256(Uint8Array.of(0), text));
     const [a, b, c] = [leaf("a"), leaf("b"), leaf("c")];
     const node = (left: Buffer, right: Buffer) => bytes(sha256(Uint8Array.of(1), left, right));
-    const rootOf = (text: string) => merkleTree([...text].map((one) => Buffer.from(one))).root;
+    const rootOf = (...texts: string[]) => merkleTree(texts.map((one) => Buffer.from(one))).root;
     expect(rootOf("a")).toEqual(a);
-    expect(rootOf("ab")).toEqual(node(a, b));
-    expect(rootOf("abc")).toEqual(node(node(a, b), c));
+    expect(rootOf("a", "b")).toEqual(node(a, b));
+    expect(rootOf("a", "b", "c")).toEqual(node(node(a, b), c));
   });
 
   it("shows each leaf at its place", () => {
