@@ -50,7 +50,6 @@ interface ActiveUpload {
   readonly promoted: boolean;
   /** Chunks being written; a commit waits for them. */
   readonly writing: Map<number, Promise<void>>;
-  /** Where there is something to be seen before the upload is whole. */
   readonly ahead: LookAhead | null;
   commit: Promise<UploadOutcome> | null;
 }
@@ -207,7 +206,8 @@ export class Uploads {
   /** A link that has become slow wants smaller chunks; what is here already stays. */
   async #cutSmaller(row: UploadRow, chunkBytes: number): Promise<UploadRow> {
     const parts = row.chunkBytes / chunkBytes;
-    const { have, writing, commit } = await this.#activate(row);
+    const { have, writing, commit, ahead } = await this.#activate(row);
+    await ahead?.end();
     if (!Number.isInteger(parts) || writing.size > 0 || commit !== null) return row;
     const { store } = this.#ports;
     const smaller = { ...row, chunkBytes };
@@ -347,9 +347,9 @@ export class Uploads {
   #lookAhead(row: UploadRow, staged: Staged): LookAhead | null {
     const { object, federation, upload } = row;
     if (object.kind !== "contribution" || staged.scanPart === undefined) return null;
-    const { aggregator, federations } = this.#ports;
-    const job = () => ({ ...object.header.body, training: federations.get(federation).plan.body.training });
-    return new LookAhead(row, async (arrivedBytes) => aggregator.lookAhead(job(), upload, arrivedBytes));
+    const { training } = this.#ports.federations.get(federation).plan.body;
+    const job = { ...object.header.body, training };
+    return new LookAhead(row, (bytes) => this.#ports.aggregator.lookAhead(job, upload, bytes));
   }
 
   async #remove(upload: UploadId): Promise<void> {
