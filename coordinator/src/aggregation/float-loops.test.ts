@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { addWeighted, firstNotFinite } from "./float-loops.ts";
+import { firstNotFinite, weightedSums } from "./float-loops.ts";
 
 /** Around one turn of the loop, and around the module's memory. */
 const length = fc.oneof({ weight: 9, arbitrary: fc.nat(70) }, fc.constantFrom(8191, 8192, 8193, 16_400));
@@ -10,20 +10,27 @@ const weight = fc.double({ noNaN: true, noDefaultInfinity: true });
 it("adds up with the bits of the loop in JavaScript, at any length", () => {
   fc.assert(
     fc.property(length, weight, fc.array(finite, { minLength: 1 }), (count, weight, some) => {
-      const number = (i: number): number => some[i % some.length] ?? NaN;
-      const values = Float32Array.from({ length: count }, (_, i) => number(i));
-      const target = Float64Array.from({ length: count }, (_, i) => number(i + 7) / 3);
-      const expected = target.map((sum, i) => sum + weight * number(i));
-      addWeighted(target, values, weight);
-      expect(Buffer.from(target.buffer).equals(Buffer.from(expected.buffer))).toBe(true);
+      const values = Float32Array.from({ length: count }, (_, i) => some[i % some.length] ?? NaN);
+      const { sums, add } = weightedSums(count);
+      const expected = new Float64Array(count);
+      for (const factor of [1 / 3, weight]) {
+        add(0, values, factor);
+        for (const [i, value] of values.entries()) expected[i] = (expected[i] ?? NaN) + factor * value;
+      }
+      expect(Buffer.from(Float64Array.from(sums).buffer).equals(Buffer.from(expected.buffer))).toBe(true);
     }),
   );
 });
 
-it("leaves alone what lies around the target", () => {
-  const whole = new Float64Array(40).fill(9);
-  addWeighted(whole.subarray(10, 21), new Float32Array(11).fill(1), 2);
-  expect([...whole.subarray(0, 10), ...whole.subarray(21)]).toEqual(Array(29).fill(9));
+it("leaves the sums around those alone that it adds to", () => {
+  const { sums, add } = weightedSums(40);
+  sums.fill(9);
+  add(10, new Float32Array(11).fill(1), 2);
+  expect([...sums]).toEqual([
+    ...Array<number>(10).fill(9),
+    ...Array<number>(11).fill(11),
+    ...Array<number>(19).fill(9),
+  ]);
 });
 
 it("finds the first number that is not finite, and takes no other for one", () => {

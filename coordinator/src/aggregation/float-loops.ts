@@ -6,20 +6,35 @@
 import { instantiate } from "@consilium/shared/assembler";
 import { floatLoops, TURN_BYTES } from "./float-loops-module.ts";
 
-/** At a time: with their sums they fit the second-level cache. */
+/** At a time: they fit the first-level cache. */
 const REGION_ELEMENTS = 8192;
-const SOURCE = 8 * REGION_ELEMENTS;
+/** A turn may go beyond the last sum by so many. */
+const SPARE_ELEMENTS = TURN_BYTES / 4;
 
-/** target[i] <- target[i] + weight * values[i]; both equally long. */
-export function addWeighted(target: Float64Array, values: Float32Array, weight: number): void {
-  for (let start = 0; start < values.length; start += REGION_ELEMENTS) {
-    const part = values.subarray(start, start + REGION_ELEMENTS);
-    const sums = target.subarray(start, start + part.length);
-    wide.set(sums);
-    narrow.set(part);
-    loops.addWeighted(0, SOURCE, turns(part), weight);
-    sums.set(wide.subarray(0, part.length));
-  }
+/** Sums of float32 numbers in float64. They stay in a module's memory, which is given up with them. */
+export interface WeightedSums {
+  readonly sums: Float64Array;
+  /** sums[offset + i] <- sums[offset + i] + weight * values[i], for values that end where the sums do or before */
+  readonly add: (offset: number, values: Float32Array, weight: number) => void;
+}
+
+/** Zeros at first. */
+export function weightedSums(length: number): WeightedSums {
+  const source = 8 * (length + SPARE_ELEMENTS);
+  const { memory, loops } = instantiate(source + 4 * REGION_ELEMENTS, floatLoops());
+  const narrow = new Float32Array(memory.buffer, source, REGION_ELEMENTS);
+  return {
+    sums: new Float64Array(memory.buffer, 0, length),
+    add: (offset, values, weight) => {
+      for (let start = 0; start < values.length; start += REGION_ELEMENTS) {
+        const part = values.subarray(start, start + REGION_ELEMENTS);
+        narrow.set(part);
+        // What follows in the last turn is added to by zero; no sum that began at zero is -0, which that would change.
+        narrow.fill(0, part.length, turns(part) / 4);
+        loops.addWeighted(8 * (offset + start), source, turns(part), weight);
+      }
+    },
+  };
 }
 
 /** Index of the first NaN or infinity, or -1. */
@@ -28,7 +43,7 @@ export function firstNotFinite(values: Float32Array): number {
     const part = values.subarray(start, start + REGION_ELEMENTS);
     narrow.set(part);
     narrow.fill(0, part.length, turns(part) / 4);
-    if (loops.hasNotFinite(SOURCE, turns(part)) === 1) {
+    if (loops.hasNotFinite(0, turns(part)) === 1) {
       return start + part.findIndex((value) => !Number.isFinite(value));
     }
   }
@@ -37,6 +52,5 @@ export function firstNotFinite(values: Float32Array): number {
 
 const turns = ({ byteLength }: Float32Array): number => Math.ceil(byteLength / TURN_BYTES) * TURN_BYTES;
 
-const { memory, loops } = instantiate(SOURCE + 4 * REGION_ELEMENTS, floatLoops());
-const wide = new Float64Array(memory.buffer, 0, REGION_ELEMENTS);
-const narrow = new Float32Array(memory.buffer, SOURCE, REGION_ELEMENTS);
+const { memory, loops } = instantiate(4 * REGION_ELEMENTS, floatLoops());
+const narrow = new Float32Array(memory.buffer, 0, REGION_ELEMENTS);

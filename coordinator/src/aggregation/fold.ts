@@ -105,7 +105,7 @@ export async function checkCheckpoint(read: () => ByteSource): Promise<Checkpoin
   return head;
 }
 
-function termsOf(
+export function termsOf(
   { federation, round, attempt, site, training = {} }: CheckJob,
   reader: Identity,
   head: CheckpointHead,
@@ -115,7 +115,7 @@ function termsOf(
 }
 
 /** Runs a generator for its checks alone. */
-async function drain(stream: AsyncGenerator): Promise<void> {
+export async function drain(stream: AsyncGenerator): Promise<void> {
   let next = await stream.next();
   while (next.done !== true) next = await stream.next();
 }

@@ -11,6 +11,7 @@ import { openFileBlobs } from "../blobs/fs.ts";
 import { seeded, smallModel } from "../testing/coordinator.ts";
 import { federation, hashOf, siteId } from "../testing/values.ts";
 import { ArrivedSum } from "./arrived-sum.ts";
+import { ArrivingUpdates } from "./arriving-updates.ts";
 import { runTask } from "./tasks.ts";
 
 const next = seeded(7);
@@ -41,7 +42,7 @@ it("keeps a model that somebody uploads under another name as well", async () =>
         task: "open-genesis",
         job: { federation, site, upload, sealedSha256, sha256: announced },
       },
-      { blobs, reader, arrived: new ArrivedSum() },
+      { blobs, reader, arrived: new ArrivedSum(), arriving: new ArrivingUpdates(blobs, reader) },
     );
   await expect(open(hashOf("another"))).rejects.toMatchObject({ code: "hash.mismatch" });
   expect(await blobs.sizeOf(needed)).toBe(length);

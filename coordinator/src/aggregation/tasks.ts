@@ -8,6 +8,7 @@ import type { TailTotals } from "@consilium/shared/secagg/decode";
 import type { TensorMagnitude } from "@consilium/shared/secagg/ranges";
 import type { Blobs } from "../blobs/blobs.ts";
 import type { ArrivedSum } from "./arrived-sum.ts";
+import type { ArrivingUpdates } from "./arriving-updates.ts";
 import { checkCheckpoint, checkUpdate, fold, type CheckJob, type FoldJob } from "./fold.ts";
 import type { ByteSource } from "./float-stream.ts";
 import {
@@ -28,6 +29,12 @@ export type Task =
       readonly job: CheckJob;
       readonly upload: UploadId | null;
       readonly sha256: Sha256;
+    }
+  | {
+      readonly task: "look-ahead";
+      readonly job: CheckJob;
+      readonly upload: UploadId;
+      readonly arrivedBytes: number;
     }
   | { readonly task: "open-genesis"; readonly job: GenesisJob }
   | { readonly task: "fold-masked"; readonly job: MaskedFoldJob }
@@ -56,6 +63,8 @@ export interface GenesisJob {
 export interface Aggregator {
   /** @throws an update's own error with the site as its first culprit; then nothing was written */
   fold(job: FoldJob): Promise<NextModel>;
+  /** Looks at the beginning of an upload while the rest arrives; what is wrong with it `checkUpdate` tells. */
+  lookAhead(job: CheckJob, upload: UploadId, arrivedBytes: number): Promise<void>;
   /** Whether a finished upload, or the object that it became (null), is what its header says. @throws hash.mismatch, and as updateValues */
   checkUpdate(job: CheckJob, upload: UploadId | null, sha256: Sha256): Promise<void>;
   /** Opens the initial model and stores it as a blob. @throws hash.mismatch, and as openStream and checkpointValues */
@@ -75,6 +84,7 @@ export interface TaskPorts {
   readonly blobs: Blobs;
   readonly reader: Identity;
   readonly arrived: ArrivedSum;
+  readonly arriving: ArrivingUpdates;
 }
 
 export type TaskResult = NextModel | MaskedFold | TailTotals | Magnitudes | null;
@@ -84,11 +94,16 @@ interface Magnitudes {
 }
 
 /** @returns the new blob of a fold, the totals of a sum, magnitudes; null for checks */
-export async function runTask(task: Task, { blobs, reader, arrived }: TaskPorts): Promise<TaskResult> {
+export async function runTask(task: Task, ports: TaskPorts): Promise<TaskResult> {
+  const { blobs, reader, arrived, arriving } = ports;
   switch (task.task) {
     case "fold":
       return fold(task.job, blobs, reader);
+    case "look-ahead":
+      await arriving.look(task.job, task.upload, task.arrivedBytes);
+      return null;
     case "check-update": {
+      if (task.upload !== null && (await arriving.finish(task.upload, task.sha256))) return null;
       const read = await arrivedObject(blobs, task);
       await assertHashed(read(), task.sha256, (source) => checkUpdate(task.job, source, blobs, reader));
       return null;

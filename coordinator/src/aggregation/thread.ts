@@ -77,6 +77,9 @@ export function startAggregationThread(blobs: BlobsLocation, identity: Identity)
       if (blob === null || !("sha256" in blob)) throw new Error("a fold answers with a blob");
       return blob;
     },
+    async lookAhead(job, upload, arrivedBytes) {
+      await request({ task: "look-ahead", job, upload, arrivedBytes });
+    },
     async checkUpdate(job, upload, sha256) {
       await request({ task: "check-update", job, upload, sha256 });
     },

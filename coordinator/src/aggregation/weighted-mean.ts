@@ -1,5 +1,5 @@
 /** The mean of the updates, weighted by images, one update after the other. */
-import { addWeighted } from "./float-loops.ts";
+import { weightedSums } from "./float-loops.ts";
 import type { Combine } from "./update-set.ts";
 
 /** Added up at a time, in float64: 8 MiB, where a whole vector of sums would be twice the model. */
@@ -15,14 +15,14 @@ export async function meanInStretches(
   const mean = new Float32Array(length);
   const total = examples.reduce((sum, count) => sum + count, 0);
   const stretch = readStretch === undefined ? length : Math.min(length, most);
-  const sums = new Float64Array(stretch);
+  const { sums, add } = weightedSums(stretch);
   for (let from = 0; from < length; from += stretch) {
     const to = Math.min(length, from + stretch);
     sums.fill(0);
     for (const [i, count] of examples.entries()) {
       const slices = to - from < length && readStretch !== undefined ? readStretch(i, { from, to }) : read(i);
       for await (const { offset, values } of slices) {
-        addWeighted(sums.subarray(offset - from, offset - from + values.length), values, count / total);
+        add(offset - from, values, count / total);
       }
     }
     mean.set(sums.subarray(0, to - from), from);

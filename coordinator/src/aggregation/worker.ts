@@ -5,14 +5,18 @@ import { toConsiliumError } from "@consilium/shared/errors";
 import pLimit from "p-limit";
 import { attachBlobs } from "../blobs/open.ts";
 import { ArrivedSum } from "./arrived-sum.ts";
+import { ArrivingUpdates } from "./arriving-updates.ts";
 import { runTask, type Task } from "./tasks.ts";
 import type { AggregationThreadData, TaskRequest, TaskResponse } from "./thread.ts";
 
 const { blobs, signingSeed, sealingSecret } = workerData as AggregationThreadData;
+const attached = await attachBlobs(blobs);
+const reader = identityFromSecrets(signingSeed, sealingSecret);
 const ports = {
-  blobs: await attachBlobs(blobs),
-  reader: identityFromSecrets(signingSeed, sealingSecret),
+  blobs: attached,
+  reader,
   arrived: new ArrivedSum(),
+  arriving: new ArrivingUpdates(attached, reader),
 };
 
 /**
@@ -20,7 +24,7 @@ const ports = {
  * buffers of its own, and every site would be answered as late as the last.
  */
 const looks = pLimit(2);
-const LOOKS: readonly Task["task"][] = ["check-update", "check-masked", "open-genesis"];
+const LOOKS: readonly Task["task"][] = ["look-ahead", "check-update", "check-masked", "open-genesis"];
 
 parentPort?.on("message", ({ id, task }: TaskRequest) => {
   const run = () => runTask(task, ports);

@@ -49,6 +49,8 @@ export interface Staged {
   read(): AsyncIterable<Uint8Array>;
   /** As `scan` of a blob. */
   scan(): AsyncIterable<Uint8Array>;
+  /** A part of it, while the rest arrives; absent where it would cost as much as the whole. */
+  scanPart?(range: ByteRange): AsyncIterable<Uint8Array>;
   /** Becomes the blob of that name; the caller has checked that it is. Durable when the promise resolves. */
   promote(sha256: Sha256): Promise<void>;
   discard(): Promise<void>;

@@ -173,6 +173,10 @@ class StagedFile implements Staged {
     return ifAny(scanFile(this.#file));
   }
 
+  scanPart(range: ByteRange): AsyncIterable<Uint8Array> {
+    return ifAny(scanFile(this.#file, range));
+  }
+
   async promote(sha256: Sha256): Promise<void> {
     await this.#writer.end();
     await this.#name(sha256);

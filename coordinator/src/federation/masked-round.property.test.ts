@@ -2,6 +2,8 @@
 import { siteNames } from "@consilium/shared/secagg/testing/consortium";
 import fc from "fast-check";
 import { expect, it } from "vitest";
+import { restoreState } from "./recovery.ts";
+import { transition } from "./reducer.ts";
 import { begin, runAttempt, settingFor, STEPS, type Silences } from "../testing/masked-federation.ts";
 
 const SETTING = settingFor(4, 3);
@@ -43,6 +45,25 @@ it("ends an attempt with the integer sum or begins another, whoever falls silent
   );
   expect(Math.min(outcomes.sums, outcomes.retries)).toBeGreaterThan(0);
 });
+
+it.each(STEPS.slice(1))(
+  "abandons an attempt in the step %s whose messages an upgrade has removed",
+  (step) => {
+    const { ledger, state } = begin(SETTING, 1);
+    const rounds = ledger.rounds.map((row) => ({
+      ...row,
+      masking: row.masking && { ...row.masking, step, messages: [] },
+    }));
+    const restored = restoreState(SETTING.rules, {
+      roster: state.roster,
+      checkpoints: [],
+      rounds,
+      cohort: null,
+    });
+    const { facts } = transition(restored, { type: "coordinator.recovered", atMs: 0 });
+    expect(facts).toMatchObject([{ fact: "round.abandoned", round: 1, attempt: 1 }]);
+  },
+);
 
 /** A round that came to its sum, which then cannot be opened. */
 function withGarbledSum(of: 0 | 1): ReturnType<typeof begin> {

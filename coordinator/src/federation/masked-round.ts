@@ -32,6 +32,8 @@ type MessageIn<Step extends MaskingStep> = Extract<MaskingMessage, { step: Step 
 export class MaskedRound {
   readonly terms: MaskedTerms;
   readonly #messages: () => readonly HeldMessage[];
+  /** Signed messages of sites that were found right: they are not looked at again when their step is over. */
+  readonly #checked = new WeakSet<object>();
   // Each is made once its step is over, when no message of it can come or go any more.
   #collected: ReturnType<typeof collect> | null = null;
   #routed: ReturnType<typeof route> | null = null;
@@ -52,6 +54,13 @@ export class MaskedRound {
     if (authorOf(message) !== site) {
       throw new ConsiliumError("auth.failed", { detail: "(another site's message)", culprits: [site] });
     }
+    const signed = signedIn(message);
+    if (this.#checked.has(signed)) return;
+    this.#check(message);
+    this.#checked.add(signed);
+  }
+
+  #check(message: MaskingMessage): void {
     const { attempt, layout } = this.terms;
     switch (message.step) {
       case "advertise": {
@@ -96,13 +105,14 @@ export class MaskedRound {
   /** Which masks are left in each sum. @throws secagg.too-few-sites, secagg.bad-dealing */
   unmaskings(): Unmaskings {
     const releases = this.#of("unmask").map(({ release }) => release);
-    return unmaskGroups(this.#agree().keep, releases);
+    return unmaskGroups(this.#agree().keep, releases, this.#checked);
   }
 
   #collect() {
     return (this.#collected ??= collect(
       this.terms.attempt,
       this.#of("advertise").map(({ keys }) => keys),
+      this.#checked,
     ));
   }
 
@@ -110,19 +120,24 @@ export class MaskedRound {
     return (this.#routed ??= route(
       this.#collect().keep,
       this.#of("share").map(({ dealing }) => dealing),
+      this.#checked,
     ));
   }
 
   #list() {
-    const { layout } = this.terms;
-    const masked = this.#of("mask").map(({ masked: signed }) => signed);
-    return (this.#listed ??= listSurvivors(this.#route().keep, masked, maskedFrameBytes(layout)));
+    return (this.#listed ??= listSurvivors(
+      this.#route().keep,
+      this.#of("mask").map(({ masked }) => masked),
+      maskedFrameBytes(this.terms.layout),
+      this.#checked,
+    ));
   }
 
   #agree() {
     return (this.#agreed ??= collectVotes(
       this.#list().keep,
       this.#of("consistency").map(({ vote }) => vote),
+      this.#checked,
     ));
   }
 
@@ -131,6 +146,22 @@ export class MaskedRound {
     return this.#messages()
       .map(({ message }) => message)
       .filter(isOf);
+  }
+}
+
+/** What the step's check is about. */
+function signedIn(message: MaskingMessage): object {
+  switch (message.step) {
+    case "advertise":
+      return message.keys;
+    case "share":
+      return message.dealing;
+    case "mask":
+      return message.masked;
+    case "consistency":
+      return message.vote;
+    case "unmask":
+      return message.release;
   }
 }
 

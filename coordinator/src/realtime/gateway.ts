@@ -297,10 +297,13 @@ export class Gateway {
 
   /** @param only these sites, where it can be nobody else's that has moved */
   #pushPositions(service: FederationService, only: ReadonlySet<SiteId> | null): void {
-    for (const [key, control] of this.#control) {
-      const [federation, name] = key.split("/");
+    const prefix = `${service.federation}/`;
+    const all = () =>
+      [...this.#control.keys()].flatMap((key) => (key.startsWith(prefix) ? key.slice(prefix.length) : []));
+    for (const name of only ?? all()) {
       const site = name as SiteId;
-      if (federation !== service.federation || only?.has(site) === false) continue;
+      const control = this.#control.get(prefix + site);
+      if (control === undefined) continue;
       const position = service.position(site);
       const told = toldKey(position);
       if (told === control.told) continue;

@@ -19,6 +19,7 @@ import type { FederationService } from "../federation/service.ts";
 import type { Session } from "../governance/sessions.ts";
 import { isOwnFault } from "../faults.ts";
 import type { Store, UploadRow } from "../store/store.ts";
+import { LookAhead } from "./look-ahead.ts";
 import { Room } from "./room.ts";
 import { sealedOf } from "./sealed.ts";
 
@@ -48,7 +49,8 @@ interface ActiveUpload {
   /** The bytes are an object already: they were promoted to one before a crash, and only the row is missing. */
   readonly promoted: boolean;
   /** Chunks being written; a commit waits for them. */
-  readonly writing: Set<Promise<void>>;
+  readonly writing: Map<number, Promise<void>>;
+  readonly ahead: LookAhead | null;
   commit: Promise<UploadOutcome> | null;
 }
 
@@ -123,17 +125,21 @@ export class Uploads {
     if (!wellFormed || sha256(bytes) !== expected) {
       throw new ConsiliumError("upload.bad-chunk", { culprits: [session.site] });
     }
+    // What is written twice at once is written once: what has been looked at stays as it is.
+    const writing = active.writing.get(seq);
+    if (writing !== undefined) return writing;
     const written = staged
       .writeAt(seq * row.chunkBytes, bytes)
       .then(() => this.#ports.store.addChunk(upload, seq))
       .then(() => {
         have.add(seq);
+        active.ahead?.arrived(have);
       });
-    active.writing.add(written);
+    active.writing.set(seq, written);
     try {
       await written;
     } finally {
-      active.writing.delete(written);
+      active.writing.delete(seq);
     }
   }
 
@@ -200,7 +206,8 @@ export class Uploads {
   /** A link that has become slow wants smaller chunks; what is here already stays. */
   async #cutSmaller(row: UploadRow, chunkBytes: number): Promise<UploadRow> {
     const parts = row.chunkBytes / chunkBytes;
-    const { have, writing, commit } = await this.#activate(row);
+    const { have, writing, commit, ahead } = await this.#activate(row);
+    await ahead?.end();
     if (!Number.isInteger(parts) || writing.size > 0 || commit !== null) return row;
     const { store } = this.#ports;
     const smaller = { ...row, chunkBytes };
@@ -232,7 +239,8 @@ export class Uploads {
   async #commit(active: ActiveUpload, session: Session): Promise<UploadOutcome> {
     const { row, staged, have } = active;
     const { aggregator, federations } = this.#ports;
-    await Promise.all(active.writing);
+    await Promise.all(active.writing.values());
+    await active.ahead?.end();
     const service = federations.get(row.federation);
     if (!active.promoted && have.size !== chunkCount(row)) {
       throw new ConsiliumError("upload.bad-chunk", { detail: "(some are missing)", culprits: [row.site] });
@@ -324,7 +332,24 @@ export class Uploads {
     const promoted = blobBytes === row.sizeBytes;
     // Rows of chunks whose bytes a damaged disk has lost do not count.
     const have = rows.filter((seq) => seq * row.chunkBytes + chunkLength(row, seq) <= size);
-    return { row, staged, have: new Set(have), promoted, writing: new Set(), commit: null };
+    return {
+      row,
+      staged,
+      have: new Set(have),
+      promoted,
+      writing: new Map(),
+      ahead: this.#lookAhead(row, staged),
+      commit: null,
+    };
+  }
+
+  /** Of a masked vector nothing is known before its hash is. */
+  #lookAhead(row: UploadRow, staged: Staged): LookAhead | null {
+    const { object, federation, upload } = row;
+    if (object.kind !== "contribution" || staged.scanPart === undefined) return null;
+    const { training } = this.#ports.federations.get(federation).plan.body;
+    const job = { ...object.header.body, training };
+    return new LookAhead(row, (bytes) => this.#ports.aggregator.lookAhead(job, upload, bytes));
   }
 
   async #remove(upload: UploadId): Promise<void> {

@@ -170,4 +170,6 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   `,
   "ALTER TABLE rounds ADD COLUMN average TEXT",
+  // Dealings are signed in another way: an attempt that was under way is abandoned, and the next one begins.
+  "DELETE FROM masking_messages",
 ];

@@ -47,6 +47,12 @@ export function sealedBytes(plaintextBytes: number, chunkBytes = DEFAULT_CHUNK_B
   return ENVELOPE_HEADER_BYTES + plaintextBytes + TAG_BYTES * chunkCount(plaintextBytes, chunkBytes);
 }
 
+/** Of an object in chunks of the usual length whose first `arrivedBytes` bytes are here: bytes of the plaintext that can be opened. */
+export function openableBytes(arrivedBytes: number): number {
+  const chunks = Math.floor((arrivedBytes - ENVELOPE_HEADER_BYTES) / (DEFAULT_CHUNK_BYTES + TAG_BYTES));
+  return Math.max(0, chunks) * DEFAULT_CHUNK_BYTES;
+}
+
 export interface SealOptions {
   readonly reader: PublicIdentity;
   readonly context: EnvelopeContext;

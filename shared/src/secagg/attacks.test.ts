@@ -28,6 +28,7 @@ import { contribute } from "./site/contribute.ts";
 import { mask } from "./site/mask.ts";
 import { share } from "./site/share.ts";
 import { unmask } from "./site/unmask.ts";
+import { survivorsHash } from "./transcript.ts";
 import { consortium, fixedRandom, member, wholeVector, writeVector } from "./testing/consortium.ts";
 import { advertiseAll, contributeAll, maskAll, releaseAll, shareAll, voteAll } from "./testing/run.ts";
 
@@ -134,7 +135,12 @@ describe("a coordinator", () => {
     const voted = survivors.map((site) => consistency(stateOf(sites.states, site), member(site), list));
     const votes = voted.map(({ broadcast }) => broadcast);
     const releases = voted.map(({ keep }, i) => unmask(keep, memberAt(i), { context, votes }).broadcast);
-    const agreed = { ...coordinator.keep, phase: "agreed" as const, survivors };
+    const agreed = {
+      ...coordinator.keep,
+      phase: "agreed" as const,
+      survivors,
+      survivorsHash: survivorsHash(five.attempt, survivors),
+    };
     const { removals } = rebuild(agreed, releases).keep;
     // All that it learns of e are its pairwise masks: they come off, its self mask stays.
     const [geometry, plain] = [geometryOf(layout), Buffer.from(wholeVector(layout, values(e), []))];
@@ -212,6 +218,10 @@ describe("a coordinator", () => {
     expect(open([{ ...required(first), box: required(rest[0]).box }, ...rest])).toThrow(
       refusal("secagg.bad-share", b),
     );
+    // A path that leads elsewhere: the coordinator would hold another digest against the share.
+    expect(open([{ ...required(first), path: required(rest[0]).path }, ...rest])).toThrow(
+      refusal("secagg.bad-share", b),
+    );
     expect(open(rest)).toThrow(refusal("secagg.equivocation"));
     expect(() =>
       parseMessage(deliverySchema, { ...delivery, dealings: [{ ...first, box: "AAAA" }] }),
@@ -280,23 +290,32 @@ describe("a site", () => {
     expect(() => rebuild(agreed.keep, releases)).toThrow(refusal("secagg.bad-dealing", b));
   });
 
+  it("that gives the coordinator other digests than it signed, or too few, is left out by name", () => {
+    const { sites, coordinator } = { ...shared(), coordinator: advertised().coordinator };
+    const [first, second, ...rest] = sites.messages;
+    for (const digests of [required(second).digests, required(first).digests.slice(4)]) {
+      const { refused } = route(coordinator.keep, [
+        { ...required(first), digests },
+        required(second),
+        ...rest,
+      ]);
+      expect(refused).toEqual([{ site: a, error: refusal("secagg.bad-share", a) }]);
+    }
+  });
+
   it("that seals another share than it signed is named by the site that gets it", () => {
     const { sites } = advertised();
     const list = { context, keys: sites.messages };
     const start = stateOf(sites.states, b);
     const other = share(structuredClone(start), member(b), list, fixedRandom("other")).broadcast;
     const signed = share(start, member(b), list, fixedRandom("signed")).broadcast;
-    const box = required(other.boxes.find(({ to }) => to === a)).box;
     const receiver = share(stateOf(sites.states, a), member(a), list, fixedRandom("a")).keep;
-    const others = [c, d, e].map((site) => {
-      const message = share(stateOf(sites.states, site), member(site), list, fixedRandom(site)).broadcast;
-      return { dealing: message.dealing, box: required(message.boxes.find(({ to }) => to === a)).box };
-    });
-    const delivery = {
-      context,
-      participants: [a, b, c, d, e],
-      dealings: [{ dealing: signed.dealing, box }, ...others],
-    };
+    const rest = [a, c, d, e].map(
+      (site) =>
+        share(stateOf(advertised().sites.states, site), member(site), list, fixedRandom(site)).broadcast,
+    );
+    const messages = [...rest, { ...signed, boxes: other.boxes }];
+    const delivery = required(route(advertised().coordinator.keep, messages).broadcast.get(a));
     expect(() => mask(receiver, member(a), delivery)).toThrow(refusal("secagg.bad-share", b));
   });
 

@@ -1,5 +1,5 @@
 /** Everything that is derived from secrets: keys, commitments, digests. Each has a label and the context of its own. */
-import { createHash, createPrivateKey, createPublicKey, diffieHellman, hkdfSync } from "node:crypto";
+import { createPrivateKey, createPublicKey, diffieHellman, hash, hkdfSync } from "node:crypto";
 import { toBase64Url } from "../crypto/encoding.ts";
 import { ConsiliumError } from "../errors.ts";
 import type { Sha256, SiteId } from "../ids.ts";
@@ -68,5 +68,8 @@ function expand(secret: Uint8Array, context: Sha256, label: string): Uint8Array 
 }
 
 function digest(label: string, secret: Uint8Array): Buffer {
-  return createHash("sha256").update(`consilium/1 secagg ${label}`).update(secret).digest();
+  const bytes = Buffer.concat([Buffer.from(`consilium/1 secagg ${label}`), secret]);
+  const digested = hash("sha256", bytes, "buffer");
+  bytes.fill(0);
+  return digested;
 }

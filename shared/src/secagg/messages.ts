@@ -47,20 +47,25 @@ export const signedDealingSchema = signedSchema(
     site: siteIdSchema,
     /** Of the self seed. */
     commitment: sha256Schema,
-    /** For each holder in order, SHA-256 of its share of the self seed, then of the pair secret; as base64url. */
-    digests: z
-      .string()
-      .regex(/^[A-Za-z0-9_-]+$/)
-      .max(Math.ceil((MAX_HOLDERS * 2 * 32 * 4) / 3)),
+    /** Of the tree over the digests of all shares (digests.ts). */
+    root: sha256Schema,
   }),
 );
 export type SignedDealing = z.infer<typeof signedDealingSchema>;
 
 const box = bytesSchema(BOX_BYTES);
+/** Base64url of some 32-byte hashes. */
+const hashes = (most: number) =>
+  z
+    .string()
+    .regex(/^[A-Za-z0-9_-]*$/)
+    .max(Math.ceil((most * 32 * 4) / 3));
 
 /** Site to coordinator. */
 export const dealingMessageSchema = z.strictObject({
   dealing: signedDealingSchema,
+  /** For each holder in order, SHA-256 of its share of the self seed, then of the pair secret. */
+  digests: hashes(2 * MAX_HOLDERS),
   boxes: z
     .array(z.strictObject({ to: siteIdSchema, box }))
     .max(MAX_HOLDERS)
@@ -74,7 +79,14 @@ export const deliverySchema = z.strictObject({
   /** All sites that dealt, also those which are no neighbours. */
   participants: siteList,
   dealings: z
-    .array(z.strictObject({ dealing: signedDealingSchema, box }))
+    .array(
+      z.strictObject({
+        dealing: signedDealingSchema,
+        /** From the digests of this site's shares to the dealer's root. */
+        path: hashes(Math.ceil(Math.log2(MAX_HOLDERS))),
+        box,
+      }),
+    )
     .max(MAX_HOLDERS)
     .readonly(),
 });

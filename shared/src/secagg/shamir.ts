@@ -40,11 +40,10 @@ export function combineShares(points: readonly Point[]): Uint8Array {
   const length = points[0]?.share.length ?? 0;
   if (new Set(points.map(({ x }) => x)).size !== points.length) throw new RangeError("a holder occurs twice");
   const secret = new Uint8Array(length);
+  const all = points.map(({ x }) => x);
+  const product = all.reduce(multiply, 1);
   for (const { x, share } of points) {
-    const weight = lagrangeAtZero(
-      x,
-      points.map((point) => point.x),
-    );
+    const weight = lagrangeAtZero(x, all, product);
     for (let i = 0; i < length; i++) secret[i] = (secret[i] ?? 0) ^ multiply(weight, share[i] ?? 0);
   }
   return secret;
@@ -55,15 +54,14 @@ function hornerStep(value: Uint8Array, x: number, coefficient: Uint8Array): void
   for (let i = 0; i < value.length; i++) value[i] = multiply(x, value[i] ?? 0) ^ (coefficient[i] ?? 0);
 }
 
-/** Product over the others of o / (o - x); subtraction is exclusive or. */
-function lagrangeAtZero(x: number, all: readonly number[]): number {
-  let [numerator, denominator] = [1, 1];
-  for (const other of all) {
-    if (other === x) continue;
-    numerator = multiply(numerator, other);
-    denominator = multiply(denominator, other ^ x);
-  }
-  return multiply(numerator, inverse(denominator));
+/**
+ * Product over the others of o / (o - x); subtraction is exclusive or.
+ * @param product of all
+ */
+function lagrangeAtZero(x: number, all: readonly number[], product: number): number {
+  let denominator = x;
+  for (const other of all) if (other !== x) denominator = multiply(denominator, other ^ x);
+  return multiply(product, inverse(denominator));
 }
 
 /** Russian peasants' multiplication modulo x^8 + x^4 + x^3 + x + 1, the same eight steps for all operands. */
@@ -79,7 +77,11 @@ function multiply(a: number, b: number): number {
 
 /** a^254 (Fermat). Only public x values come here. */
 function inverse(a: number): number {
-  let result = 1;
-  for (let i = 0; i < 254; i++) result = multiply(result, a);
+  let [result, power] = [1, a];
+  // 254 = 2 + 4 + ... + 128
+  for (let i = 0; i < 7; i++) {
+    power = multiply(power, power);
+    result = multiply(result, power);
+  }
   return result;
 }

@@ -160,6 +160,33 @@ def combine(points):
     return secret
 
 
+# Merkle trees (RFC 9162, section 2.1)
+
+
+def split_of(leaves):
+    size = 1
+    while 2 * size < len(leaves):
+        size *= 2
+    return leaves[:size], leaves[size:]
+
+
+def merkle_root(leaves):
+    if len(leaves) == 1:
+        return digest(b"\x00", leaves[0])
+    left, right = split_of(leaves)
+    return digest(b"\x01", merkle_root(left), merkle_root(right))
+
+
+def merkle_path(place, leaves):
+    """From the leaf's neighbour up to the root's child."""
+    if len(leaves) == 1:
+        return b""
+    left, right = split_of(leaves)
+    if place < len(left):
+        return merkle_path(place, left) + merkle_root(right)
+    return merkle_path(place - len(left), right) + merkle_root(left)
+
+
 # The vector
 
 
@@ -331,31 +358,35 @@ def play(inputs, outputs, same):
     same("mesh", mesh, outputs["derived"]["mesh"]["digest"])
 
     # 2. Share
-    shares, dealings, boxes, seed_of = {}, {}, {}, {}
+    shares, dealings, boxes, seed_of, leaves = {}, {}, {}, {}, {}
     for site in sites:
         dealer = site["site"]
         drawn = [bytes.fromhex(text) for text in site["share"]]
         seed_of[dealer] = drawn[0]
         own, paired, nonces = drawn[1:t], drawn[t : 2 * t - 1], drawn[2 * t - 1 :]
-        digests = b""
+        leaves[dealer] = []
         for x, holder in enumerate(names, 1):
             dealt = (share_at(x, own, drawn[0]), share_at(x, paired, pair[dealer]))
             shares[dealer, holder] = dealt
+            leaf = b""
             for kind, share in zip(("self", "pair"), dealt):
                 label = f"consilium/1 secagg share\n{context}\n{kind}\n{dealer}\n{holder}\n"
-                digests += digest(label, share)
+                leaf += digest(label, share)
+            leaves[dealer].append(leaf)
         commitment = name_of(f"consilium/1 secagg commitment\n{context}\n{dealer}\n", drawn[0])
-        body = {"context": context, "site": dealer, "commitment": commitment, "digests": b64(digests)}
+        body = {"context": context, "site": dealer, "commitment": commitment, "root": merkle_root(leaves[dealer]).hex()}
         dealings[dealer] = sign("secagg-dealing", body, seeds[dealer])[0]
         others = [name for name in names if name != dealer]
         for holder, nonce in zip(others, nonces, strict=True):
             shared = agree(seal[dealer], public_x25519(seal[holder]))
             key = expand(shared, context, f"seal\n{dealer}\n{holder}")
             boxes[dealer, holder] = b64(nonce + secretbox(b"".join(shares[dealer, holder]), nonce, key))
-        message = {"dealing": dealings[dealer], "boxes": [{"to": to, "box": boxes[dealer, to]} for to in others]}
+        sealed = [{"to": to, "box": boxes[dealer, to]} for to in others]
+        message = {"dealing": dealings[dealer], "digests": b64(b"".join(leaves[dealer])), "boxes": sealed}
         same(f"dealing of {dealer}", message, outputs["dealings"][names.index(dealer)])
     for site in names:
-        delivered = [{"dealing": dealings[d], "box": boxes[d, site]} for d in names if d != site]
+        path = {d: b64(merkle_path(names.index(site), leaves[d])) for d in names}
+        delivered = [{"dealing": dealings[d], "path": path[d], "box": boxes[d, site]} for d in names if d != site]
         delivery = {"context": context, "participants": names, "dealings": delivered}
         same(f"delivery to {site}", delivery, outputs["deliveries"][site])
     transcript = name_of(canonical({"context": context, "keys": mesh, "participants": names}))

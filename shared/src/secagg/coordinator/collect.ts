@@ -7,7 +7,7 @@ import { assertEnough, bySite } from "../key-list.ts";
 import { meshOf, type Mesh } from "../mesh.ts";
 import type { KeyList, SignedKeys } from "../messages.ts";
 import type { CoordinatorRound } from "../round.ts";
-import { admit } from "./admit.ts";
+import { admit, type Checked } from "./admit.ts";
 
 export interface Collected {
   readonly phase: "collected";
@@ -20,10 +20,14 @@ export interface Collected {
 /** Any scalar tells a point of low order: clamping makes it a multiple of the cofactor (RFC 7748, section 5). */
 const probe = agreement(new Uint8Array(32).fill(1));
 
-/** @throws secagg.too-few-sites, naming the sites without usable keys */
+/**
+ * @param checked by `assertKeys`, against those before them
+ * @throws secagg.too-few-sites, naming the sites without usable keys
+ */
 export function collect(
   attempt: Attempt,
   messages: readonly SignedKeys[],
+  checked?: Checked,
 ): CoordinatorRound<KeyList, Collected> {
   const seen = new Set<string>();
   const { admitted, refused } = admit(
@@ -33,6 +37,7 @@ export function collect(
       assertKeys(attempt, signed, seen);
       seen.add(signed.body.sealKey).add(signed.body.pairKey);
     },
+    checked,
   );
   assertEnough(attempt, [...admitted.keys()]);
   const keys = bySite([...admitted.values()]);

@@ -1,21 +1,14 @@
 /** Rounds 3 and 4 at the coordinator: names the sites whose masked vectors it has, and collects their signatures. */
 import { ConsiliumError } from "../../errors.ts";
-import type { SiteId } from "../../ids.ts";
+import type { Sha256, SiteId } from "../../ids.ts";
 import { compareSites, tooFew, verifyMember, type Attempt } from "../attempt.ts";
 import { assertSums, inWholeGroups } from "../left.ts";
 import type { Mesh } from "../mesh.ts";
-import type {
-  Agreement,
-  SignedDealing,
-  SignedKeys,
-  SignedMasked,
-  SignedVote,
-  SurvivorList,
-} from "../messages.ts";
+import type { Agreement, SignedKeys, SignedMasked, SignedVote, SurvivorList } from "../messages.ts";
 import type { CoordinatorRound } from "../round.ts";
 import { survivorsHash, transcriptHash } from "../transcript.ts";
-import { admit } from "./admit.ts";
-import type { Routed } from "./route.ts";
+import { admit, type Checked } from "./admit.ts";
+import type { Dealt, Routed } from "./route.ts";
 
 export interface Listed {
   readonly phase: "listed";
@@ -23,20 +16,25 @@ export interface Listed {
   readonly mesh: Mesh;
   readonly keys: readonly SignedKeys[];
   readonly participants: readonly SiteId[];
-  readonly dealings: ReadonlyMap<SiteId, SignedDealing>;
+  readonly dealings: ReadonlyMap<SiteId, Dealt>;
   /** Sites whose vectors are in a sum, in the order of their names. */
   readonly survivors: readonly SiteId[];
+  /** What a vote has to be about (transcript.ts). */
+  readonly transcript: Sha256;
+  readonly survivorsHash: Sha256;
 }
 
 /**
  * @param masked headers of the frames that are complete on disk under the hash that they name
  * @param frameBytes of this layout (frame.ts)
+ * @param checked by `assertMasked`
  * @throws secagg.too-few-sites
  */
 export function listSurvivors(
   state: Routed,
   masked: readonly SignedMasked[],
   frameBytes: number,
+  checked?: Checked,
 ): CoordinatorRound<SurvivorList, Listed> {
   const { attempt, mesh, keys, participants, dealings } = state;
   const { admitted, refused } = admit(
@@ -45,12 +43,23 @@ export function listSurvivors(
     (signed) => {
       assertMasked(state, signed, frameBytes);
     },
+    checked,
   );
   const survivors = inWholeGroups(mesh, [...admitted.keys()].sort(compareSites));
   assertSums(attempt, mesh, survivors);
   return {
     broadcast: { context: attempt.context, survivors },
-    keep: { phase: "listed", attempt, mesh, keys, participants, dealings, survivors },
+    keep: {
+      phase: "listed",
+      attempt,
+      mesh,
+      keys,
+      participants,
+      dealings,
+      survivors,
+      transcript: transcriptHash(attempt, mesh, participants),
+      survivorsHash: survivorsHash(attempt, survivors),
+    },
     refused,
   };
 }
@@ -69,10 +78,14 @@ export interface Agreed extends Omit<Listed, "phase"> {
   readonly phase: "agreed";
 }
 
-/** @throws secagg.too-few-sites with fewer than `threshold` signatures on the list that was sent */
+/**
+ * @param checked by `assertVote`
+ * @throws secagg.too-few-sites with fewer than `threshold` signatures on the list that was sent
+ */
 export function collectVotes(
   state: Listed,
   votes: readonly SignedVote[],
+  checked?: Checked,
 ): CoordinatorRound<Agreement, Agreed> {
   const { attempt, survivors } = state;
   const { admitted, refused } = admit(
@@ -81,6 +94,7 @@ export function collectVotes(
     (signed) => {
       assertVote(state, signed);
     },
+    checked,
   );
   const { threshold } = attempt.terms;
   if (admitted.size < threshold) throw tooFew(admitted.size, threshold, without(survivors, admitted));
@@ -95,14 +109,12 @@ export function collectVotes(
  * What `collectVotes` asks of one message.
  * @throws crypto.bad-signature, secagg.other-attempt, site.unknown, round.not-open, secagg.equivocation
  */
-export function assertVote({ attempt, mesh, participants, survivors }: Listed, signed: SignedVote): void {
+export function assertVote(state: Listed, signed: SignedVote): void {
+  const { attempt, survivors } = state;
   const body = verifyMember(attempt, "secagg-survivors", signed);
   const culprits: SiteId[] = [body.site];
   if (!survivors.includes(body.site)) throw new ConsiliumError("round.not-open", { culprits });
-  if (
-    body.transcript !== transcriptHash(attempt, mesh, participants) ||
-    body.survivors !== survivorsHash(attempt, survivors)
-  ) {
+  if (body.transcript !== state.transcript || body.survivors !== state.survivorsHash) {
     throw new ConsiliumError("secagg.equivocation", { culprits });
   }
 }

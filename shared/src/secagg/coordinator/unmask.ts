@@ -16,7 +16,7 @@ import {
   shareDigest,
   type ShareKind,
 } from "../derive.ts";
-import { badShare, digestsOf } from "../digests.ts";
+import { badShare, digestAt } from "../digests.ts";
 import type { MaskTerm } from "../masks.ts";
 import type { Group } from "../groups.ts";
 import { neighbours } from "../mesh.ts";
@@ -26,8 +26,7 @@ import type { Refusal } from "../round.ts";
 import { wipe } from "../secrets.ts";
 import { combineShares, type Point } from "../shamir.ts";
 import { MIN_GROUPS, sharesNeeded } from "../threshold.ts";
-import { survivorsHash } from "../transcript.ts";
-import { admit } from "./admit.ts";
+import { admit, type Checked } from "./admit.ts";
 import type { Agreed } from "./survivors.ts";
 
 export interface Unmasking {
@@ -64,8 +63,16 @@ export function unmask(
   return { keep: required(sums[0]), refused };
 }
 
-/** Of each group with survivors. @throws as `unmask` if one sum, or the third of several groups, cannot be opened */
-export function unmaskGroups(state: Agreed, releases: readonly SignedRelease[]): Unmaskings {
+/**
+ * Of each group with survivors.
+ * @param checked by `assertRelease`
+ * @throws as `unmask` if one sum, or the third of several groups, cannot be opened
+ */
+export function unmaskGroups(
+  state: Agreed,
+  releases: readonly SignedRelease[],
+  checked?: Checked,
+): Unmaskings {
   const { groups } = state.mesh;
   const { admitted, refused } = admit(
     releases,
@@ -73,6 +80,7 @@ export function unmaskGroups(state: Agreed, releases: readonly SignedRelease[]):
     (signed) => {
       assertRelease(state, signed);
     },
+    checked,
   );
   const points = pointsByDealer(state, admitted);
   const sums: Unmasking[] = [];
@@ -144,7 +152,7 @@ export function assertRelease(state: Agreed, signed: SignedRelease): void {
   const survived = new Set(survivors);
   const { site, survivors: list, shares } = verifyMember(attempt, "secagg-release", signed);
   if (!survived.has(site)) throw new ConsiliumError("round.not-open", { culprits: [site] });
-  if (list !== survivorsHash(attempt, survivors)) {
+  if (list !== state.survivorsHash) {
     throw new ConsiliumError("secagg.equivocation", { culprits: [site] });
   }
   const owed = [...neighbours(mesh, site, new Set(participants)), site].sort(compareSites);
@@ -153,8 +161,8 @@ export function assertRelease(state: Agreed, signed: SignedRelease): void {
   for (const { of: dealer, share } of shares) {
     const kind: ShareKind = survived.has(dealer) ? "self" : "pair";
     const holders = required(mesh.holders.get(dealer));
-    const { digests } = required(dealings.get(dealer)).body;
-    const dealt = digestsOf(digests, holders.length, dealer)(holders.indexOf(site), kind);
+    const { digests } = required(dealings.get(dealer));
+    const dealt = digestAt(digests, holders.indexOf(site), kind);
     const digest = shareDigest(fromBase64Url(share), attempt.context, { kind, dealer, holder: site });
     if (!digest.equals(dealt)) throw badShare(site);
   }

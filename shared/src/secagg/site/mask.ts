@@ -8,7 +8,7 @@ import { ConsiliumError } from "../../errors.ts";
 import type { Sha256, SiteId } from "../../ids.ts";
 import { assertContext, compareSites, tooFew, verifyMember, type Attempt, type Self } from "../attempt.ts";
 import { agreement, sealingKey, selfMaskKey, shareDigest } from "../derive.ts";
-import { badShare, digestsOf } from "../digests.ts";
+import { badShare, isUnderRoot } from "../digests.ts";
 import { assertWhole } from "../left.ts";
 import type { MaskTerm } from "../masks.ts";
 import { neighbours, shareThresholdFor, type Mesh } from "../mesh.ts";
@@ -95,11 +95,11 @@ export function mask(state: Shared, self: Self, delivery: Delivery): { readonly 
 function openShares(
   { attempt, mesh }: Shared,
   site: SiteId,
-  { dealing, box }: Delivery["dealings"][number],
+  { dealing, path, box }: Delivery["dealings"][number],
   agreed: Uint8Array,
 ): HeldShares {
   const { context } = attempt;
-  const { site: dealer, digests } = verifyMember(attempt, "secagg-dealing", dealing);
+  const { site: dealer, root } = verifyMember(attempt, "secagg-dealing", dealing);
   const key = sealingKey(agreed, context, dealer, site);
   const bytes = fromBase64Url(box);
   const nonceBytes = nacl.secretbox.nonceLength;
@@ -112,11 +112,10 @@ function openShares(
   };
   wipe(plaintext);
   const holders = required(mesh.holders.get(dealer));
-  const signed = digestsOf(digests, holders.length, dealer);
-  const at = holders.indexOf(site);
-  for (const kind of ["self", "pair"] as const) {
-    const digest = shareDigest(shares[kind], context, { kind, dealer, holder: site });
-    if (!digest.equals(signed(at, kind))) throw badShare(dealer);
-  }
+  const own = (["self", "pair"] as const).map((kind) =>
+    shareDigest(shares[kind], context, { kind, dealer, holder: site }),
+  );
+  const place = { at: holders.indexOf(site), of: holders.length };
+  if (!isUnderRoot(Buffer.concat(own), place, { root, path })) throw badShare(dealer);
   return shares;
 }

@@ -6,6 +6,7 @@ import { ConsiliumError } from "../../errors.ts";
 import type { SiteId } from "../../ids.ts";
 import { assertContext, type Attempt, type Self } from "../attempt.ts";
 import { agreement, pairMaskKey, sealingKey, seedCommitment, shareDigest } from "../derive.ts";
+import { digestTree, rootOf } from "../digests.ts";
 import { verifiedMesh } from "../key-list.ts";
 import { shareThresholdFor, type Mesh } from "../mesh.ts";
 import type { DealingMessage, KeyList, SignedKeys } from "../messages.ts";
@@ -78,13 +79,15 @@ export function share(
     const shares: HeldShares = { self: required(selfShares[i]), pair: required(pairShares[i]) };
     return { to, shares };
   });
-  const digests = dealt.flatMap(({ to, shares }) => {
-    const place = { dealer: self.site, holder: to };
-    return [
-      shareDigest(shares.self, context, { ...place, kind: "self" }),
-      shareDigest(shares.pair, context, { ...place, kind: "pair" }),
-    ];
-  });
+  const digests = Buffer.concat(
+    dealt.flatMap(({ to, shares }) => {
+      const place = { dealer: self.site, holder: to };
+      return [
+        shareDigest(shares.self, context, { ...place, kind: "self" }),
+        shareDigest(shares.pair, context, { ...place, kind: "pair" }),
+      ];
+    }),
+  );
   const own = required(dealt.find(({ to }) => to === self.site)).shares;
   const boxes = dealt
     .filter(({ to }) => to !== self.site)
@@ -99,7 +102,7 @@ export function share(
       context,
       site: self.site,
       commitment: seedCommitment(selfSeed, context, self.site),
-      digests: toBase64Url(Buffer.concat(digests)),
+      root: rootOf(digestTree(digests)),
     },
     self.identity,
   );
@@ -107,7 +110,7 @@ export function share(
   // Whoever may need it again rebuilds it from the shares.
   wipe(state.pairSecret, ...agreed.values());
   return {
-    broadcast: { dealing, boxes },
+    broadcast: { dealing, digests: toBase64Url(digests), boxes },
     keep: {
       phase: "shared",
       attempt,

@@ -239,6 +239,17 @@ describe("a site in a masked round", () => {
     expect(groups).toEqual([{ sites: siteNames(3), threshold: 2 }]);
   });
 
+  it("sits an attempt out in which it has dealt as sites did before version 4", async () => {
+    await site().advertise(opening(1, 1), layout, new Shown());
+    const kept = await maskingFolder(folder).read();
+    if (kept === null || kept === "damaged") throw new Error("a state was kept");
+    const body = serialize({ ...kept, version: 3, said: { step: "share" } });
+    const file = path.join(folder, "masking", "state.bin");
+    await writeFile(file, Buffer.concat([Buffer.from(sha256(body)), body]));
+    await expect(site().share(opening(1, 1), new Shown())).rejects.toMatchObject({ code: "secagg.spent" });
+    await site().advertise(opening(1, 2), layout, new Shown());
+  });
+
   it("believes no roster that the coordinator has not signed for this attempt", async () => {
     const link: MaskingLink = {
       session: "",

@@ -57,22 +57,30 @@ export interface MaskingFolder {
 }
 
 const HASH_CHARACTERS = 64;
-const VERSION = 3;
+const VERSION = 4;
 
 /** Without a version: as it was written before there was one, which is version 1 otherwise. */
 type Versioned =
-  | (KeptMasking & { readonly version: typeof VERSION })
+  | (KeptMasking & { readonly version: 3 | typeof VERSION })
   | (Omit<KeptMasking, "sentIn"> & { readonly version?: 1 | 2; readonly releasedIn: number | null });
 
 /** The state as this program has it. What a later one wrote counts as damaged: its secrets are not guessed at. */
 function migrated(written: Versioned): KeptMasking | "damaged" {
   const { version = 1 } = written;
   if (version > VERSION) return "damaged";
+  const kept = withSent(written);
+  const { attempt } = kept.state;
+  // Before version 4 a dealing was signed in another way: whoever has dealt sits the attempt out.
+  const hasDealt = version < 4 && kept.said?.step === "share";
+  return hasDealt ? { ...kept, state: { phase: "closed", attempt }, said: null } : kept;
+}
+
+function withSent(written: Versioned): KeptMasking {
   if ("sentIn" in written) {
     const { state, said, sentIn } = written;
     return { state, said, sentIn };
   }
-  const state = version === 1 ? withOneGroup(written.state) : written.state;
+  const state = written.version === 2 ? written.state : withOneGroup(written.state);
   return { state, said: written.said, sentIn: sentBefore(state, written.releasedIn) };
 }
 
