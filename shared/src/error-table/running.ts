@@ -82,13 +82,13 @@ export const RUNNING_ERRORS = {
     409,
     true,
     "Another consilium-site works in this home folder.",
-    "Wait until it ends, or stop it.",
+    "Wait until it ends, or stop it; listen and ingest --watch end only when they are stopped.",
   ),
   "home.not-joined": entry(
     409,
     false,
     "This site has not joined a federation.",
-    "Run consilium-site join --coordinator URL --token TOKEN.",
+    "Run consilium-site join --coordinator URL --token-file FILE.",
   ),
   "genesis.mismatch": entry(
     409,
@@ -101,6 +101,12 @@ export const RUNNING_ERRORS = {
     false,
     "This site does not hold that encoder yet.",
     "Run consilium-site run for the global one, or consilium-site pretrain for the site's own.",
+  ),
+  "model.not-saved": entry(
+    404,
+    false,
+    "This site has saved no network of that name.",
+    "Name one that is there, or make it with consilium-site finetune --save NAME.",
   ),
   "receipts.broken": entry(
     500,

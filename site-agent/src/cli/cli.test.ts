@@ -1,11 +1,12 @@
 /** The command line as a person meets it; where the process matters, in a process of its own. */
-import { execFile, spawn } from "node:child_process";
+import { exec, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
 import { createIdentity } from "@consilium/shared/crypto/identity";
 import { toBase64Url } from "@consilium/shared/crypto/encoding";
 import type { FederationId, SiteId } from "@consilium/shared/ids";
@@ -157,6 +158,28 @@ describe("a mistake ends in a code and a next step", () => {
     );
   });
 
+  it("a token given in no way, or in a file that is not there", async () => {
+    const joining = ["join", "--coordinator", "http://127.0.0.1:1", "--home", home];
+    expectThreeLines(await site(...joining), "config.invalid");
+    const absent = await site(...joining, "--token-file", path.join(folder, "CANARY-none"));
+    expectThreeLines(absent, "config.invalid");
+    expect(absent.stderr).toContain("--token-file: the file cannot be read");
+  });
+
+  it("another site's token, from a file and from standard input", async () => {
+    const file = path.join(folder, "CANARY-token");
+    await writeFile(file, `${token(1, "st-john")}\n`);
+    const joining = `"${process.execPath}" "${BIN}" join --coordinator http://127.0.0.1:1 --home "${home}"`;
+    for (const way of [
+      `--token-file "${file}"`,
+      `--token-file - < "${file}"`,
+      `--token-file - < /dev/null`,
+    ]) {
+      const { stderr } = await promisify(exec)(`${joining} ${way} || true`);
+      expect(stderr).toContain(way.endsWith("null") ? "holds no token" : "invites the site st-john");
+    }
+  });
+
   it("another site's token", async () => {
     const args = ["join", "--coordinator", "http://127.0.0.1:1", "--token", token(1, "st-john")];
     expectThreeLines(await site(...args, "--home", home), "config.invalid");
@@ -184,6 +207,26 @@ describe("a mistake ends in a code and a next step", () => {
     expectThreeLines(await site("run", "--micro-batches", "half", "--home", home), "config.invalid");
     expectThreeLines(await site("init", "--home", home), "config.invalid");
     expectThreeLines(await site("fly"), "config.invalid");
+  });
+
+  it("names the command whose help knows better, and what may have been meant", async () => {
+    const mistakes: [line: string, said: string][] = [
+      ["joi", "no such command. Did you mean join?; see consilium-site --help"],
+      [
+        "join --coordnator CANARY",
+        "no such option. Did you mean --coordinator?; see consilium-site join --help",
+      ],
+      ["join", "required option '--coordinator <url>' not specified; see consilium-site join --help"],
+      ["pull dicomwb CANARY", "no such command. Did you mean dicomweb?; see consilium-site pull --help"],
+      ["pull", "a command is missing: dimse, dicomweb; see consilium-site pull --help"],
+      ["roster aprove CANARY", "no such command; choose approve; see consilium-site roster --help"],
+      ["roster approve", "missing required argument 'site'; see consilium-site roster approve --help"],
+    ];
+    for (const [line, said] of mistakes) {
+      const result = await site(...line.split(" "));
+      expectThreeLines(result, "config.invalid");
+      expect(result.stderr).toContain(said);
+    }
   });
 });
 
@@ -324,6 +367,6 @@ describe("images", () => {
     expect(await page("1")).toBe(first);
     expect(new Set([first, await page("2"), await page("3")]).size).toBeGreaterThan(1);
     const { stderr } = await site("preview", "--cache", "none", "--home", home);
-    expect(stderr).toContain("training.no-images");
+    expect(stderr).toContain('There is no such image cache. ("none")');
   });
 });

@@ -6,6 +6,7 @@ import {
   STUDY_ATTRIBUTES,
   type PullProgress,
   type PullQuery,
+  type PullRetry,
   type PullSource,
   type PullSummary,
 } from "../ingest/sources/pull.ts";
@@ -68,6 +69,7 @@ export async function runPull(
   const result: { summary: PullSummary | null } = { summary: null };
   const keyOf = (secret: Uint8Array): string => sourceKey(secret, "pull", ...identity);
   const intake = await receiveInto(context, {
+    command: "pull",
     sourceKey: keyOf,
     status: () => ({
       data: { received, ...prefixed(progress) },
@@ -85,9 +87,21 @@ export async function runPull(
         progress = now;
         show();
       };
+      const onRetry = ({ code, attempt, of }: PullRetry): void => {
+        output.event(
+          "retrying",
+          { code, attempt, of },
+          `${ERRORS[code].meaning.replace(/\.$/, "")} (${code}): attempt ${attempt} of ${of}`,
+        );
+      };
       await withSource({ spool, secret, signal, onStored }, async (source) => {
         const again = options.again === true;
-        result.summary = await pull({ source, query, secret, done, again, onProgress }, spool, ports, signal);
+        result.summary = await pull(
+          { source, query, secret, done, again, onProgress, onRetry },
+          spool,
+          ports,
+          signal,
+        );
       });
     },
   });
