@@ -88,7 +88,7 @@ describe.skipIf(!hasOpenssl)(
       const asked = { federation: "lungs", site: "north" };
       await expect(
         httpClient(`${url}/`, network.fetch).post("api/challenges", asked, challengeReplySchema),
-      ).rejects.toMatchObject({ code: "coordinator.unreachable" });
+      ).rejects.toMatchObject({ code: expect.stringMatching(/^coordinator\.un/) as string });
       await network.close();
     });
 

@@ -125,7 +125,19 @@ export const FEDERATION_ERRORS = {
     503,
     true,
     "The coordinator does not answer.",
-    "Check the address and the network; the site keeps trying.",
+    "Check its address, the network and the proxy; consilium-site run goes on trying by itself.",
+  ),
+  "coordinator.untrusted": entry(
+    495,
+    true,
+    "The TLS certificates of this site and the coordinator do not fit.",
+    "Give the authority that signed the coordinator's certificate with --ca; where its front wants a certificate of this site, --cert and --key.",
+  ),
+  "proxy.refused": entry(
+    502,
+    true,
+    "The proxy on the way to the coordinator refuses the connection.",
+    "HTTP 407: set HTTPS_PROXY with its user and password, http://user:password@proxy.example:3128. Others: have its administrator allow the coordinator's host and port, or name the host in NO_PROXY.",
   ),
 
   // Cryptography

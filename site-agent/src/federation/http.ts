@@ -2,6 +2,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import { errorBodySchema } from "@consilium/shared/protocol/http";
 import type { z } from "zod";
+import { connectionFailure, strangeAnswer } from "./connection-failure.ts";
 import { remoteError, unreachable } from "./remote-error.ts";
 
 export type Fetch = typeof fetch;
@@ -15,7 +16,7 @@ export interface CallOptions {
 }
 
 export interface Http {
-  /** @throws coordinator.unreachable, protocol.invalid-message, and whatever the coordinator reports */
+  /** @throws coordinator.unreachable, coordinator.untrusted, proxy.refused, protocol.invalid-message, and whatever the coordinator reports */
   post<T extends z.ZodType>(
     path: string,
     body: object,
@@ -65,13 +66,12 @@ async function send(fetch: Fetch, url: URL, init: RequestInit): Promise<Response
   try {
     response = await fetch(url, init);
   } catch (cause) {
-    throw unreachable(undefined, cause);
+    throw connectionFailure(cause, false);
   }
   if (response.ok) return response;
   const body = errorBodySchema.safeParse(await readJson(response).catch(() => null));
   if (body.success) throw remoteError(body.data);
-  // A proxy in between answers in its own words; what it says is not for our terminal.
-  throw unreachable(`(HTTP ${response.status})`);
+  throw strangeAnswer(response.status, false);
 }
 
 async function readJson(response: Response): Promise<unknown> {

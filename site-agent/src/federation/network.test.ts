@@ -9,7 +9,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Server as SocketServer } from "socket.io";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openNetwork, proxyFor, type NetworkTls } from "./network.ts";
+import { describeError } from "@consilium/shared/errors";
+import { z } from "zod";
+import { connectionFailure } from "./connection-failure.ts";
+import { httpClient } from "./http.ts";
+import { openNetwork, proxyFor, type Network, type NetworkTls } from "./network.ts";
 import { connectLink } from "./transport.ts";
 
 const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
@@ -90,8 +94,11 @@ describe.skipIf(!hasOpenssl)(
       proxy.on("connect", (request, client, head) => {
         const authorization = request.headers["proxy-authorization"] ?? "";
         connects.push(Buffer.from(authorization.replace("Basic ", ""), "base64").toString());
-        if (connects.at(-1) !== "site:secret") {
-          client.end("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+        const refusal = { "site:secret": null, "site:forbidden": 403, "site:lost": 503 }[
+          connects.at(-1) ?? ""
+        ];
+        if (refusal !== null) {
+          client.end(`HTTP/1.1 ${refusal ?? 407} CANARY\r\n\r\n`);
           return;
         }
         const target = connect(port, "127.0.0.1", () => {
@@ -137,21 +144,91 @@ describe.skipIf(!hasOpenssl)(
       await network.close();
     });
 
-    it("is not reached without the authority, the certificate or the password", async () => {
-      const ways: [string, NetworkTls][] = [
-        ["site:secret", { cert: tls.cert, key: tls.key }],
-        ["site:secret", { ca: tls.ca }],
-        ["site:wrong", tls],
+    it("says why it is not reached, in words of our own", async () => {
+      const ways: [user: string, NetworkTls, code: string, detail: RegExp][] = [
+        ["site:secret", { cert: tls.cert, key: tls.key }, "coordinator.untrusted", /nobody .* trusts/],
+        // With TLS 1.3 the refusal and the end of the connection race: both name the certificate.
+        ["site:secret", { ca: tls.ca }, "coordinator.un", /certificate/],
+        ["site:CANARY", tls, "proxy.refused", /HTTP 407/],
+        ["site:forbidden", tls, "proxy.refused", /HTTP 403/],
+        ["site:lost", tls, "coordinator.unreachable", /HTTP 503 from the proxy/],
       ];
-      for (const [user, given] of ways) {
+      for (const [user, given, code, detail] of ways) {
         const network = through(user, given);
-        await expect(network.fetch(url()).then((response) => response.text())).rejects.toThrow();
+        const asked = await failure(url(), network);
+        expect(asked).toMatchObject({
+          code: expect.stringContaining(code) as string,
+          detail: expect.stringMatching(detail) as string,
+        });
+        expect(describeError(asked)).not.toContain("CANARY");
         const signal = AbortSignal.timeout(5_000);
-        await expect(
-          connectLink(url(), "session", () => undefined, signal, network.sockets),
-        ).rejects.toMatchObject({ code: "coordinator.unreachable" });
+        const socket = connectLink(url(), "session", () => undefined, signal, network.sockets);
+        await expect(socket).rejects.toMatchObject({
+          code: expect.stringMatching(/^coordinator\.un|^proxy/) as string,
+        });
         await network.close();
       }
     });
+
+    it("says that its name is another one", async () => {
+      const network = openNetwork(url(), { env: {}, tls, direct: fetch });
+      const other = url().replace("localhost", "127.0.0.1");
+      expect(await failure(other, network)).toMatchObject({
+        code: "coordinator.untrusted",
+        detail: "(its certificate is for another name)",
+      });
+      await network.close();
+    });
+
+    it("tells TLS at the other port from none, and a proxy that is dead", async () => {
+      const dead = await freePort();
+      const direct = openNetwork(url(), { env: {}, tls: {}, direct: fetch });
+      const proxyPort = (proxy.address() as AddressInfo).port;
+      const cases: [url: string, Pick<Network, "fetch">, detail: RegExp][] = [
+        [url().replace("https", "http"), direct, /want https/],
+        [`https://127.0.0.1:${proxyPort}/`, direct, /no TLS at its port/],
+        [`http://127.0.0.1:${dead}/`, direct, /nothing listens at its port/],
+        [
+          url(),
+          openNetwork(url(), { env: { HTTPS_PROXY: `http://127.0.0.1:${dead}` }, tls, direct: fetch }),
+          /nothing listens at the proxy's port/,
+        ],
+      ];
+      for (const [at, network, detail] of cases)
+        expect(await failure(at, network)).toMatchObject({
+          code: "coordinator.unreachable",
+          detail: expect.stringMatching(detail) as string,
+        });
+    });
   },
 );
+
+it("a name that is not found, a time that is over and a redirect have words as well", () => {
+  const failed = (cause: object): Error => new TypeError("fetch failed CANARY", { cause });
+  const named = Object.assign(new Error("getaddrinfo CANARY"), { code: "ENOTFOUND" });
+  expect(connectionFailure(failed(named), false).detail).toBe("(its name is not found)");
+  expect(connectionFailure(failed(named), true).detail).toBe("(the proxy's name is not found)");
+  expect(connectionFailure(new DOMException("CANARY", "TimeoutError"), false).detail).toMatch(
+    /no answer in time/,
+  );
+  expect(connectionFailure(failed(new Error("unexpected redirect")), false).detail).toMatch(
+    /another address/,
+  );
+  expect(connectionFailure(failed(new Error("CANARY")), false).detail).toBeUndefined();
+});
+
+/** Why a call of a site through this network fails. */
+async function failure(url: string, { fetch }: Pick<Network, "fetch">): Promise<unknown> {
+  return httpClient(url, fetch)
+    .read("api/none", z.unknown())
+    .catch((error: unknown) => error);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}

@@ -8,6 +8,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { HttpsProxyAgent } from "https-proxy-agent";
 import { Agent, fetch as fetchBy, ProxyAgent, type Dispatcher } from "undici";
 import type { Environment } from "../config.ts";
+import { connectionFailure } from "./connection-failure.ts";
 import type { Fetch } from "./http.ts";
 
 /** PEM. */
@@ -52,13 +53,14 @@ export function openNetwork(
       : // The proxy may stand behind the same private authority.
         new ProxyAgent({ uri: proxy.href, requestTls: settings, proxyTls: settings });
   return {
-    fetch: fetchThrough(dispatcher),
+    fetch: fetchThrough(dispatcher, proxy !== null),
     sockets: { ...settings, ...(proxy === null ? {} : { agent: new HttpsProxyAgent(proxy.href, settings) }) },
     close: () => dispatcher.destroy(),
   };
 }
 
-function fetchThrough(dispatcher: Dispatcher): Fetch {
+/** Of its failures only it knows whether there was a proxy. */
+function fetchThrough(dispatcher: Dispatcher, throughProxy: boolean): Fetch {
   return async (input, init = {}) => {
     const { method = "GET", headers, body, signal, redirect } = init;
     if (body !== undefined && typeof body !== "string")
@@ -70,6 +72,8 @@ function fetchThrough(dispatcher: Dispatcher): Fetch {
       ...(body === undefined ? {} : { body }),
       ...(signal ? { signal } : {}),
       ...(redirect === undefined ? {} : { redirect }),
+    }).catch((cause: unknown) => {
+      throw connectionFailure(cause, throughProxy);
     });
     const { status, statusText } = response;
     return new Response(response.body, { status, statusText, headers: [...response.headers] });

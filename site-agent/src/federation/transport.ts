@@ -29,6 +29,7 @@ import type {
 import type { MaskingAnswer, SitOut } from "@consilium/shared/protocol/masking";
 import { Manager, NodeWebSocket, type ManagerOptions, type Socket } from "socket.io-client";
 import type { z } from "zod";
+import { connectionFailure } from "./connection-failure.ts";
 import type { MaskingLink } from "./masking/driver.ts";
 import type { SocketSettings } from "./network.ts";
 import { remoteError, unreachable } from "./remote-error.ts";
@@ -83,7 +84,7 @@ export interface Link extends UploadLink, MaskingLink {
 /**
  * @param baseUrl ends with a slash; may carry a path prefix
  * @param onPosition is called for every position that the coordinator pushes
- * @throws coordinator.unreachable
+ * @throws coordinator.unreachable, coordinator.untrusted, proxy.refused
  */
 export async function connectLink(
   baseUrl: string,
@@ -118,7 +119,8 @@ export async function connectLink(
   });
 
   try {
-    await Promise.all(sockets.map((socket) => connected(socket, signal)));
+    const throughProxy = settings.agent !== undefined;
+    await Promise.all(sockets.map((socket) => connected(socket, throughProxy, signal)));
   } catch (error) {
     close();
     throw error;
@@ -219,10 +221,10 @@ function socketFor(baseUrl: string, namespace: string, session: string, settings
   return new Manager(url.origin, options).socket(namespace);
 }
 
-function connected(socket: Connectable, signal: AbortSignal): Promise<void> {
+function connected(socket: Connectable, throughProxy: boolean, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (cause?: unknown): void => {
-      reject(unreachable(undefined, cause));
+      reject(connectionFailure(cause, throughProxy));
     };
     const onAbort = (): void => {
       fail(signal.reason);
