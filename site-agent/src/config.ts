@@ -14,10 +14,19 @@ export const enrolmentSchema = z.strictObject({
 });
 export type Enrolment = z.infer<typeof enrolmentSchema>;
 
+/** Absolute places of PEM files that the way to the coordinator asks for; their content is read anew each time. */
+export const tlsPathsSchema = z.strictObject({
+  ca: z.string().exactOptional(),
+  cert: z.string().exactOptional(),
+  key: z.string().exactOptional(),
+});
+export type TlsPaths = Readonly<z.infer<typeof tlsPathsSchema>>;
+
 export const siteConfigSchema = z.strictObject({
   schemaVersion: z.literal(1),
   site: siteIdSchema,
   enrolment: enrolmentSchema.nullable(),
+  tls: tlsPathsSchema.exactOptional(),
 });
 export type SiteConfig = z.infer<typeof siteConfigSchema>;
 

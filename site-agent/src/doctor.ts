@@ -5,6 +5,7 @@ import { comparisonOf, verdictOf } from "@consilium/shared/fingerprint/compare";
 import { planHash } from "@consilium/shared/plan";
 import { formatBytes } from "@consilium/shared/units";
 import path from "node:path";
+import { siteNetwork, tlsPaths, type NetworkCliOptions } from "./cli/network-options.ts";
 import type { CliPorts } from "./cli/ports.ts";
 import { describeShape } from "./dataset/types.ts";
 import { examineEngines, realMachine } from "./doctor/engines.ts";
@@ -18,7 +19,11 @@ import { openHome, type Home, type JoinedSite } from "./home/home.ts";
 
 const GIB = 2 ** 30;
 
-export async function examine(folder: string, ports: CliPorts): Promise<readonly Finding[]> {
+export async function examine(
+  folder: string,
+  options: NetworkCliOptions,
+  ports: CliPorts,
+): Promise<readonly Finding[]> {
   const findings: Finding[] = [
     ok("node", ports.nodeVersion),
     ...(await attempt("engine", () => examineEngines(realMachine(ports.env), ports.cores))),
@@ -51,7 +56,8 @@ export async function examine(folder: string, ports: CliPorts): Promise<readonly
   findings.push(
     ...federation(joined),
     ...(await attempt("compared", () => comparedImages(home))),
-    ...(await attempt("coordinator", () => coordinator(home, joined, ports))),
+    ...(await attempt("way out", () => wayOut(home, joined, options, ports))),
+    ...(await attempt("coordinator", () => coordinator(home, joined, options, ports))),
   );
   return findings;
 }
@@ -166,15 +172,38 @@ async function comparedImages(home: Home): Promise<readonly Finding[]> {
   ];
 }
 
+/** What stands between this site and the coordinator, as far as it is known here. */
+async function wayOut(
+  home: Home,
+  { enrolment }: JoinedSite,
+  options: NetworkCliOptions,
+  { env }: CliPorts,
+): Promise<readonly Finding[]> {
+  const { proxyFor } = await import("./federation/network.ts");
+  const proxy = proxyFor(new URL(enrolment.coordinatorUrl), env);
+  const files = Object.entries(tlsPaths(options, (await home.readConfig()).tls));
+  return [
+    // Its user and password stay out.
+    ok("proxy", proxy === null ? "none" : `${proxy.protocol}//${proxy.host}`),
+    ...files.map(([name, file]) => ok(`--${name}`, file)),
+  ];
+}
+
 async function coordinator(
   home: Home,
   { site, plan, enrolment }: JoinedSite,
-  { fetch, random, nowMs, signal }: CliPorts,
+  options: NetworkCliOptions,
+  ports: CliPorts,
 ): Promise<readonly Finding[]> {
   const identity = await home.identity();
   const membership = { federation: plan.federation, site, identity, coordinator: enrolment.coordinator };
-  const http = httpClient(enrolment.coordinatorUrl, fetch);
+  const network = await siteNetwork(home, enrolment.coordinatorUrl, options, ports);
+  const http = httpClient(enrolment.coordinatorUrl, network.fetch);
   const receipts = receiptsFile(home.receiptsFile);
-  await openSession({ http, random, nowMs, receipts }, membership, signal);
+  try {
+    await openSession({ ...ports, http, receipts }, membership, ports.signal);
+  } finally {
+    await network.close();
+  }
   return [ok("coordinator", "answers, and proved the pinned key")];
 }

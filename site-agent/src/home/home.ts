@@ -1,7 +1,7 @@
 /**
  * A site's home folder:
  *
- *     config.json       name, pinned coordinator keys, signed plan
+ *     config.json       name, pinned coordinator keys, signed plan, places of the certificates to reach it with
  *     identity.json     secret keys, readable by its owner alone
  *     hmac.json         secret behind the pseudonyms of images and patients, likewise
  *     caches/NAME/      images as ingested, nothing identifying
@@ -30,7 +30,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import type { SiteId } from "@consilium/shared/ids";
 import { parsePlan, type Plan } from "@consilium/shared/plan";
 import { z } from "zod";
-import { siteConfigSchema, type Enrolment, type SiteConfig } from "../config.ts";
+import { siteConfigSchema, type Enrolment, type SiteConfig, type TlsPaths } from "../config.ts";
 import { DEFAULT_POLICY, policySchema, type Policy } from "../policy.ts";
 import { ensureFolder, readTextIfPresent, removeFolder, writeFileAtomic } from "./files.ts";
 
@@ -53,6 +53,8 @@ export interface Home {
   readConfig(): Promise<SiteConfig>;
   /** Moves to another enrolment; the federation's working files of another plan are dropped. */
   enrol(enrolment: Enrolment): Promise<void>;
+  /** Keeps where the certificates lie with which the coordinator is reached. */
+  setTls(tls: TlsPaths): Promise<void>;
   /** @throws home.not-joined, crypto.bad-signature if the pinned plan was altered */
   joined(): Promise<JoinedSite>;
   identity(): Promise<Identity>;
@@ -131,6 +133,11 @@ function homeAt(folder: string): Home {
       const same = config.enrolment?.plan.signature === enrolment.plan.signature;
       if (!same) await removeFolder(federationFolder);
       await writeJson(configFile(folder), { ...config, enrolment });
+    },
+    async setTls(tls) {
+      const { tls: _before, ...config } = await readConfig();
+      const given = Object.keys(tls).length > 0 ? { tls } : {};
+      await writeJson(configFile(folder), { ...config, ...given });
     },
     async joined() {
       const { site, enrolment } = await readConfig();

@@ -14,7 +14,7 @@ import { planText } from "../../governance/plan-text.ts";
 import { assertAllowed, PLAIN_WARNING } from "../../policy.ts";
 import { warnOfSiteNoise } from "../../privacy/statement.ts";
 import { handle, siteCommand } from "../context.ts";
-import { networkFor, withNetworkOptions, type NetworkCliOptions } from "../network-options.ts";
+import { networkFor, tlsPaths, withNetworkOptions, type NetworkCliOptions } from "../network-options.ts";
 import type { CliPorts } from "../ports.ts";
 
 interface Options extends NetworkCliOptions {
@@ -74,6 +74,7 @@ the coordinator read single updates is refused unless --accept-plain is given.`,
     }
     // The same token serves again once the policy allows the plan.
     assertAllowed(plan, await home.policy());
+    await home.setTls(tlsPaths(options));
     await home.enrol(enrolment);
     if (plan.aggregation.secure === "plain") output.note(PLAIN_WARNING);
     await warnOfPrivacy(plan, (text) => {

@@ -5,6 +5,7 @@ import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { endorsementReplySchema, type RosterShown } from "@consilium/shared/protocol/governance";
 import type { Command } from "commander";
 import { httpClient, type Http } from "../../federation/http.ts";
+import type { Network } from "../../federation/network.ts";
 import { recorder } from "../../federation/recorded.ts";
 import { receiptsFile, type Receipts } from "../../federation/receipts.ts";
 import { bearer, openSession, type Membership } from "../../federation/session.ts";
@@ -13,27 +14,31 @@ import { RosterKeeper } from "../../governance/roster-keeper.ts";
 import type { Home } from "../../home/home.ts";
 import { handle, siteCommand } from "../context.ts";
 import type { Output } from "../output.ts";
+import { siteNetwork, withNetworkOptions, type NetworkCliOptions } from "../network-options.ts";
 import type { CliPorts } from "../ports.ts";
 
 export function rosterCommand(ports: CliPorts): Command {
-  const command = siteCommand(
-    "roster",
-    "Show the federation's sites and their fingerprints, and approve one that wants to join.",
-    `Telephone each site once and compare: read the words to each other. Keys are pinned as they are first seen. A site that
+  const command = withNetworkOptions(
+    siteCommand(
+      "roster",
+      "Show the federation's sites and their fingerprints, and approve one that wants to join.",
+      `Telephone each site once and compare: read the words to each other. Keys are pinned as they are first seen. A site that
 enrols after training has begun waits until most of the sites that are there have approved it; this site checks their
 signatures itself, so that the coordinator alone can add nobody.`,
-    `consilium-site roster
+      `consilium-site roster
      consilium-site roster approve hospital-d`,
+    ),
   );
-  handle(command, ports, async ({ output, openHome }) => {
+  handle<NetworkCliOptions>(command, ports, async ({ options, output, openHome }) => {
     const home = await openHome();
-    const here = await surroundings(home, ports, output);
+    const here = await surroundings(home, options, ports, output);
     const { membership } = here;
     const pinned = await here.pins.read(membership.federation);
     const shown = await show(here).catch((error: unknown) => {
       output.note(`Who waits is not known: ${toConsiliumError(error).message}`);
       return null;
     });
+    await here.network.close();
     const candidates = (shown?.candidates ?? []).map(({ site, identity, endorsers }) => ({
       site,
       ...printOf(identity),
@@ -69,30 +74,36 @@ function approveCommand(ports: CliPorts): Command {
 the next round on.`,
     "consilium-site roster approve hospital-d",
   ).argument("<site>", "its name, as consilium-site roster shows it");
-  return handle(command, ports, async ({ output, openHome }, name = "") => {
+  return handle<NetworkCliOptions>(command, ports, async ({ options, output, openHome }, name = "") => {
     const home = await openHome();
-    const here = await surroundings(home, ports, output);
-    const { membership, http, receipts, keeper } = here;
-    const session = await openSession({ ...ports, http, receipts }, membership);
-    // Brings the pins up to date first: what is signed is an addition to what this site itself knows.
-    const roster = await keeper.follow(session);
-    const { candidates } = await keeper.shown(session);
-    const candidate = candidates.find(({ site }) => site === name);
-    if (candidate === undefined || roster === null)
-      throw new ConsiliumError("roster.no-candidate", { culprits: ["site"] });
-    const signed = endorse(roster, membership, candidate);
-    const record = recorder({ receipts, nowMs: ports.nowMs }, membership.federation);
-    const reply = await record({ kind: "endorsement" }, JSON.stringify(signed), () =>
-      http.post(`api/federations/${membership.federation}/endorsements`, signed, endorsementReplySchema, {
-        headers: bearer(session),
-      }),
-    );
+    const here = await surroundings(home, options, ports, output);
+    const { candidate, reply } = await signFor(here, name).finally(() => here.network.close());
     output.result(
       { ...reply, ...printOf(candidate.identity) },
       `${row(candidate.site, printOf(candidate.identity))}
 ${reply.added ? `${reply.site} is on the roster now.` : `Signed. ${reply.endorsements} of ${reply.needed} sites have approved ${reply.site}.`}`,
     );
   });
+}
+
+/** @throws roster.no-candidate if nobody of this name waits, and what the coordinator reports */
+async function signFor(here: Surroundings, name: string) {
+  const { membership, http, receipts, keeper, ports } = here;
+  const session = await openSession({ ...ports, http, receipts }, membership);
+  // Brings the pins up to date first: what is signed is an addition to what this site itself knows.
+  const roster = await keeper.follow(session);
+  const { candidates } = await keeper.shown(session);
+  const candidate = candidates.find(({ site }) => site === name);
+  if (candidate === undefined || roster === null)
+    throw new ConsiliumError("roster.no-candidate", { culprits: ["site"] });
+  const signed = endorse(roster, membership, candidate);
+  const record = recorder({ receipts, nowMs: ports.nowMs }, membership.federation);
+  const reply = await record({ kind: "endorsement" }, JSON.stringify(signed), () =>
+    http.post(`api/federations/${membership.federation}/endorsements`, signed, endorsementReplySchema, {
+      headers: bearer(session),
+    }),
+  );
+  return { candidate, reply };
 }
 
 const endorse = (
@@ -107,10 +118,16 @@ interface Surroundings {
   readonly receipts: Receipts;
   readonly pins: Pins;
   readonly keeper: RosterKeeper;
+  readonly network: Network;
   readonly ports: CliPorts;
 }
 
-async function surroundings(home: Home, ports: CliPorts, output: Output): Promise<Surroundings> {
+async function surroundings(
+  home: Home,
+  options: NetworkCliOptions,
+  ports: CliPorts,
+  output: Output,
+): Promise<Surroundings> {
   const { site, enrolment, plan } = await home.joined();
   const { federation } = plan;
   const membership = {
@@ -119,13 +136,14 @@ async function surroundings(home: Home, ports: CliPorts, output: Output): Promis
     identity: await home.identity(),
     coordinator: enrolment.coordinator,
   };
-  const http = httpClient(enrolment.coordinatorUrl, ports.fetch);
+  const network = await siteNetwork(home, enrolment.coordinatorUrl, options, ports);
+  const http = httpClient(enrolment.coordinatorUrl, network.fetch);
   const pins = pinsFile(home.rosterFile);
   const onRoster = (news: RosterNews): void => {
     sayRoster(news, output);
   };
   const keeper = new RosterKeeper({ http, pins, onRoster }, membership);
-  return { membership, http, receipts: receiptsFile(home.receiptsFile), pins, keeper, ports };
+  return { membership, http, receipts: receiptsFile(home.receiptsFile), pins, keeper, network, ports };
 }
 
 async function show({ membership, http, receipts, keeper, ports }: Surroundings): Promise<RosterShown> {

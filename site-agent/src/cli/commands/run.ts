@@ -34,7 +34,7 @@ import { sayTaught } from "../taught-report.ts";
 import { sayRoster } from "./roster.ts";
 import { chooseTrainingEngine, withTrainingOptions, type TrainingCliOptions } from "../engine-options.ts";
 import type { Output } from "../output.ts";
-import { networkFor, withNetworkOptions, type NetworkCliOptions } from "../network-options.ts";
+import { siteNetwork, tlsPaths, withNetworkOptions, type NetworkCliOptions } from "../network-options.ts";
 import type { CliPorts } from "../ports.ts";
 
 interface Options extends TrainingCliOptions, NetworkCliOptions {
@@ -78,7 +78,8 @@ goes on from where it was at most a minute before. While the coordinator does no
       await sayEvaluation(plan, cacheDir, output);
       const sharedFolder = options.sharedModels ?? ports.env["CONSILIUM_SITE_SHARED_MODELS"] ?? "";
       const checkpoints = await checkpointsOf(home, plan, sharedFolder);
-      const network = await networkFor(enrolment.coordinatorUrl, options, ports);
+      const network = await siteNetwork(home, enrolment.coordinatorUrl, options, ports);
+      await home.setTls(tlsPaths(options, (await home.readConfig()).tls));
       const engine = await chooseTrainingEngine(options, plan, output);
       // Loaded here, so that `--help` and the small commands do not wait for the engine.
       const { runAgent } = await import("../../federation/agent.ts");
