@@ -15,7 +15,7 @@ export interface WebClientOptions {
 export interface WebClient {
   /**
    * @param path below the root
-   * @returns the response with its body still to come, or null where there is no such thing
+   * @returns the response with its body still to come (none with status 204), or null where there is no such thing
    * @throws pacs.unreachable, pacs.refused, pacs.untrusted, pacs.failed, pacs.invalid; the signal's reason
    */
   get(
@@ -48,9 +48,9 @@ export function webClient({ url, headers, tls }: WebClientOptions): WebClient {
         request.end();
       });
       const status = response.statusCode ?? 0;
-      if (status === 200 || status === 206) return response;
+      if (status === 200 || status === 204 || status === 206) return response;
       response.resume();
-      if (status === 204 || status === 404 || status === 410) return null;
+      if (status === 404 || status === 410) return null;
       throw statusError(status);
     },
     close() {

@@ -76,6 +76,19 @@ const spooled = (): Promise<string[]> =>
 const retrieve = (source: PullSource): Promise<void> => source.retrieve(study, spool, never);
 
 describe("a PACS with DICOMweb", () => {
+  it("that is not at this address is an error; one that has nothing is none", async () => {
+    const elsewhere = await pacs({});
+    await expect(elsewhere.source.find(query, never)).rejects.toMatchObject({
+      code: "pacs.invalid",
+      detail: expect.stringContaining("no DICOMweb service") as string,
+    });
+    server?.close();
+    const empty = await pacs({ "/dicom-web/studies": (_request, response) => response.writeHead(204).end() });
+    expect(await empty.source.find(query, never)).toEqual([]);
+    // A study that has gone since has no series.
+    await expect(empty.source.retrieve(study, spool, never)).resolves.toBeUndefined();
+  });
+
   it("is asked modality by modality and page by page, with the token", async () => {
     const { source, asked, headers } = await pacs({
       "/dicom-web/studies": list(

@@ -21,8 +21,10 @@ export interface WebSourceOptions {
 const ANY_SYNTAX = 'multipart/related; type="application/dicom"; transfer-syntax=*';
 const JSON_TYPE = "application/dicom+json";
 const PAGE = 200;
+const NO_CONTENT = 204;
 const MAX_JSON_BYTES = 64 * 1024 * 1024;
 
+const STUDIES = "studies";
 const STUDY = "0020000D";
 const SERIES = "0020000E";
 const INSTANCE = "00080018";
@@ -65,7 +67,7 @@ async function findStudies(
     const query = new URLSearchParams(matching);
     if (modality !== null) query.set("ModalitiesInStudy", modality);
     if (from !== null || to !== null) query.set("StudyDate", `${from ?? ""}-${to ?? ""}`);
-    for (const match of await ask(options, "studies", query, STUDY, signal)) found.add(uidOf(match, STUDY));
+    for (const match of await ask(options, STUDIES, query, STUDY, signal)) found.add(uidOf(match, STUDY));
   }
   return [...found];
 }
@@ -100,6 +102,11 @@ async function ask(
     page.set("limit", String(PAGE));
     page.set("offset", String(offset));
     const response = await client.get(path, page, JSON_TYPE, signal);
+    // The list of all studies is always there; a study or its series may have gone since.
+    if (response === null && path === STUDIES && offset === 0)
+      throw new ConsiliumError("pacs.invalid", {
+        detail: "(there is no DICOMweb service at --url: HTTP 404)",
+      });
     const matches = response === null ? [] : parseMatches(await readText(response, signal));
     const before = found.size;
     for (const match of matches) found.set(uidOf(match, identifier), match);
@@ -134,7 +141,10 @@ async function retrieve(
 ): Promise<boolean> {
   await spool.room(signal);
   const response = await client.get(path, new URLSearchParams(), ANY_SYNTAX, signal);
-  if (response === null) return false;
+  if (response === null || response.statusCode === NO_CONTENT) {
+    response?.resume();
+    return false;
+  }
   const parts = new Parts(spool, (number) => fileKey(secret, `${path}/${number}`), onStored);
   const begin = (): Promise<PartSink> => parts.begin();
   try {
