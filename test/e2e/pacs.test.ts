@@ -350,9 +350,35 @@ describe.skipIf(missing !== null)("a real PACS", () => {
     const home = await newHome("refused");
     const unknown = await site([...dimse(), "--aet", "STRANGER", "--home", home]);
     expect(unknown).toMatchObject({ code: 1, lines: [expect.objectContaining({ code: "pacs.refused" })] });
+    expect(unknown.lines[0]?.["message"]).toMatch(/calling AE title/);
     const nobody = ["pull", "dimse", "--peer", `ORTHANC@127.0.0.1:${await freePort()}`, "--size", "32"];
     const absent = await site([...nobody, "--home", home]);
+    expect(absent.lines.slice(0, -1)).toEqual(
+      [2, 3, 4].map((attempt) => ({ event: "retrying", code: "pacs.unreachable", attempt, of: 4 })),
+    );
     expect(absent.lines.at(-1)).toMatchObject({ event: "error", code: "pacs.unreachable" });
+  });
+
+  it("that refuses the called AE title, or to be asked, says so at once", async () => {
+    const home = await newHome("forbidden");
+    // Asked, it aborts and leaves the connection open for half a minute.
+    const strict = await startOrthanc(path.join(root, "strict"), [], {
+      DicomCheckCalledAet: true,
+      DicomModalities: { us: { AET: "CONSILIUM", Host: "127.0.0.1", Port: port, AllowFind: false } },
+    });
+    try {
+      for (const [called, reason] of [
+        ["OTHER", /called AE title/],
+        ["ORTHANC", /without an answer to C-FIND/],
+      ] as const) {
+        const peer = `${called}@127.0.0.1:${strict.dicomPort}`;
+        const { lines } = await site(["pull", "dimse", "--peer", peer, "--size", "32", "--home", home]);
+        expect(lines).toMatchObject([{ event: "error", code: "pacs.refused" }]);
+        expect(lines[0]?.["message"]).toMatch(reason);
+      }
+    } finally {
+      await strict.stop();
+    }
   });
 });
 

@@ -6,6 +6,7 @@ import {
   STUDY_ATTRIBUTES,
   type PullProgress,
   type PullQuery,
+  type PullRetry,
   type PullSource,
   type PullSummary,
 } from "../ingest/sources/pull.ts";
@@ -85,9 +86,21 @@ export async function runPull(
         progress = now;
         show();
       };
+      const onRetry = ({ code, attempt, of }: PullRetry): void => {
+        output.event(
+          "retrying",
+          { code, attempt, of },
+          `${ERRORS[code].meaning.replace(/\.$/, "")} (${code}): attempt ${attempt} of ${of}`,
+        );
+      };
       await withSource({ spool, secret, signal, onStored }, async (source) => {
         const again = options.again === true;
-        result.summary = await pull({ source, query, secret, done, again, onProgress }, spool, ports, signal);
+        result.summary = await pull(
+          { source, query, secret, done, again, onProgress, onRetry },
+          spool,
+          ports,
+          signal,
+        );
       });
     },
   });

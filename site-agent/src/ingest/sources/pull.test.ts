@@ -5,7 +5,14 @@ import { ConsiliumError, type ErrorCode } from "@consilium/shared/errors";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { pullKey } from "../../dataset/keys.ts";
 import { DoneList } from "./done-list.ts";
-import { pull, type PullOptions, type PullProgress, type PullSource, type PullSummary } from "./pull.ts";
+import {
+  pull,
+  type PullOptions,
+  type PullProgress,
+  type PullRetry,
+  type PullSource,
+  type PullSummary,
+} from "./pull.ts";
 import { Spool } from "./spool.ts";
 
 const secret = new Uint8Array(32).fill(3);
@@ -31,8 +38,18 @@ function pacs(studies: readonly string[], failures: Record<string, ErrorCode[]> 
 
 async function run(source: PullSource, more: Partial<PullOptions> = {}): Promise<PullSummary> {
   const query = { modalities: [], from: null, to: null, matching: {}, level: "study" as const };
+  const onRetry = (): void => undefined;
   const done = await DoneList.open(join(root, "cache"), "0".repeat(32));
-  const options = { source, query, secret, done, again: false, onProgress: () => undefined, ...more };
+  const options = {
+    source,
+    query,
+    secret,
+    done,
+    again: false,
+    onProgress: () => undefined,
+    onRetry,
+    ...more,
+  };
   const ports = { random: (n: number) => new Uint8Array(n), sleep: () => Promise.resolve() };
   const spool = await Spool.open(join(root, "spool"), { maxBytes: 1000, minFreeBytes: 0 });
   return pull(options, spool, ports, new AbortController().signal);
@@ -52,8 +69,14 @@ describe("a pull", () => {
 
   it("tries again what may succeed later", async () => {
     const { source, asked } = pacs(["1.1"], { "1.1": ["pacs.failed", "pacs.unreachable"] });
-    expect(await run(source)).toMatchObject({ done: 1, failed: 0 });
+    const retries: PullRetry[] = [];
+    const onRetry = (retry: PullRetry): void => void retries.push(retry);
+    expect(await run(source, { onRetry })).toMatchObject({ done: 1, failed: 0 });
     expect(asked).toEqual(["1.1", "1.1", "1.1"]);
+    expect(retries).toEqual([
+      { code: "pacs.failed", attempt: 2, of: 4 },
+      { code: "pacs.unreachable", attempt: 3, of: 4 },
+    ]);
   });
 
   it("goes on after a study that fails, names it by its HMAC, and asks for it in the next run", async () => {

@@ -64,6 +64,8 @@ export interface PullOptions {
   /** Fetches also what was fetched before. */
   readonly again: boolean;
   readonly onProgress: (progress: PullProgress) => void;
+  /** Something failed and will be tried again. */
+  readonly onRetry: (retry: PullRetry) => void;
 }
 
 export interface PullProgress {
@@ -74,6 +76,13 @@ export interface PullProgress {
   /** Fetched by an earlier run. */
   readonly skipped: number;
   readonly failed: number;
+}
+
+export interface PullRetry {
+  readonly code: ErrorCode;
+  /** The attempt that comes, of `of`. */
+  readonly attempt: number;
+  readonly of: number;
 }
 
 export interface PullSummary extends PullProgress {
@@ -102,8 +111,8 @@ export async function pull(
   ports: PullPorts,
   signal: AbortSignal,
 ): Promise<PullSummary> {
-  const { source, query, secret, done, again, onProgress } = options;
-  const units = await persistently(() => source.find(query, signal), ports, signal);
+  const { source, query, secret, done, again, onProgress, onRetry } = options;
+  const units = await persistently(() => source.find(query, signal), onRetry, ports, signal);
   const failures: { key: string; code: ErrorCode }[] = [];
   let skipped = 0;
   const progress = (dealtWith: number): PullProgress => ({
@@ -130,7 +139,7 @@ export async function pull(
 
 /** @returns why it could not be fetched, or null */
 async function fetchUnit(
-  { source }: PullOptions,
+  { source, onRetry }: PullOptions,
   unit: PullUnit,
   spool: Spool,
   ports: PullPorts,
@@ -141,7 +150,7 @@ async function fetchUnit(
       await spool.room(signal);
       await source.retrieve(unit, spool, signal);
     };
-    await persistently(attempt, ports, signal);
+    await persistently(attempt, onRetry, ports, signal);
     return null;
   } catch (error) {
     signal.throwIfAborted();
@@ -152,7 +161,12 @@ async function fetchUnit(
 }
 
 /** Tries again, with pauses that grow, what may succeed later. */
-async function persistently<T>(work: () => Promise<T>, ports: PullPorts, signal: AbortSignal): Promise<T> {
+async function persistently<T>(
+  work: () => Promise<T>,
+  onRetry: PullOptions["onRetry"],
+  ports: PullPorts,
+  signal: AbortSignal,
+): Promise<T> {
   for (let failures = 1; ; failures++) {
     try {
       return await work();
@@ -160,6 +174,7 @@ async function persistently<T>(work: () => Promise<T>, ports: PullPorts, signal:
       signal.throwIfAborted();
       const isWorthIt = error instanceof ConsiliumError && error.retry && error.code !== "disk.full";
       if (!isWorthIt || failures >= ATTEMPTS) throw error;
+      onRetry({ code: error.code, attempt: failures + 1, of: ATTEMPTS });
       await ports.sleep(backoffMs(failures, ports.random(1)[0] ?? 0), signal);
       signal.throwIfAborted();
     }
