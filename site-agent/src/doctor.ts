@@ -121,7 +121,7 @@ async function caches(home: Home): Promise<readonly Finding[]> {
   );
 }
 
-/** @throws cache.corrupt, training.no-images */
+/** @throws cache.missing, cache.corrupt */
 async function describeCache(what: string, folder: string): Promise<Finding> {
   const { openImageCache } = await import("./dataset/cache.ts");
   const cache = await openImageCache(folder);

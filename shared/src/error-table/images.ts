@@ -115,6 +115,12 @@ export const IMAGE_ERRORS = {
     "Nothing to do: it carries no information.",
   ),
   "dicom.duplicate": entry(422, false, "The same image was read before.", "Nothing to do."),
+  "cache.missing": entry(
+    404,
+    false,
+    "There is no such image cache.",
+    "Run consilium-site ingest, with --cache for a name of its own; consilium-site doctor lists what is there.",
+  ),
   "cache.corrupt": entry(500, false, "The image cache is damaged.", "Run consilium-site ingest again."),
   "cache.wrong-size": entry(
     409,

@@ -324,6 +324,6 @@ describe("images", () => {
     expect(await page("1")).toBe(first);
     expect(new Set([first, await page("2"), await page("3")]).size).toBeGreaterThan(1);
     const { stderr } = await site("preview", "--cache", "none", "--home", home);
-    expect(stderr).toContain("training.no-images");
+    expect(stderr).toContain('There is no such image cache. ("none")');
   });
 });

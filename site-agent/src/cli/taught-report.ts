@@ -21,7 +21,7 @@ const WORDS = {
   masks: { images: "with masks of", fewest: FEWEST_MASKED, evaluation: maskEvaluationOf },
 } as const;
 
-/** Nothing where the plan learns from none. @throws labels.not-of-plan, training.no-images, cache.corrupt */
+/** Nothing where the plan learns from none. @throws labels.not-of-plan, cache.missing, cache.corrupt */
 export async function sayTaught(plan: Plan, cacheDir: string, output: Pick<Output, "event">): Promise<void> {
   const teaching = taughtIn(plan.pretext);
   if (teaching === null) return;

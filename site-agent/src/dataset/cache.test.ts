@@ -119,8 +119,11 @@ describe("the image cache", () => {
     await expect(CacheWriter.open(dir, SIZE + 1)).rejects.toMatchObject({ code: "config.invalid" });
   });
 
-  it("says that there are no images where there is no cache", async () => {
-    await expect(openImageCache(join(dir, "none"))).rejects.toMatchObject({ code: "training.no-images" });
+  it("says so, with its name, where there is no cache", async () => {
+    await expect(openImageCache(join(dir, "none"))).rejects.toMatchObject({
+      code: "cache.missing",
+      detail: '("none")',
+    });
   });
 });
 

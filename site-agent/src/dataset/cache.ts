@@ -1,7 +1,7 @@
 /** Reading the image cache: random access to fixed-size records, each checked as it is read. */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
 import { ConsiliumError } from "@consilium/shared/errors";
 import {
@@ -31,8 +31,8 @@ interface Place {
 
 /**
  * Opens the cache in folder `dir` as it stands; images that an ingest adds later are seen by the next open.
- * A folder without a cache throws training.no-images.
- * @throws cache.corrupt if a file is damaged or shorter than its index says
+ * @throws cache.missing, with its name, where the folder holds none; cache.corrupt if a file is damaged or shorter than
+ *   its index says
  */
 export async function openImageCache(dir: string): Promise<CachedImages> {
   const header = parseCacheHeader(await readOrMissing(join(dir, CACHE_FILE)));
@@ -79,7 +79,10 @@ async function readOrMissing(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if (errorCode(error) === "ENOENT") throw new ConsiliumError("training.no-images", { cause: error });
+    if (errorCode(error) === "ENOENT") {
+      const name = basename(dirname(path));
+      throw new ConsiliumError("cache.missing", { detail: `("${name}")`, culprits: [name], cause: error });
+    }
     throw error;
   }
 }

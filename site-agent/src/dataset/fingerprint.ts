@@ -57,7 +57,7 @@ export function fingerprintOf(records: readonly CachedRecord[], cache: ImageCach
   return fingerprintFrom(counts);
 }
 
-/** The same of the cache in folder `dir`. A folder without a cache throws training.no-images. @throws cache.corrupt */
+/** The same of the cache in folder `dir`. @throws cache.missing, cache.corrupt */
 export async function fingerprintOfCache(dir: string): Promise<Uint32Array> {
   const cache = await openImageCache(dir);
   try {

@@ -66,7 +66,7 @@ export interface OpenTrainingImages extends CachedImages, Partial<Answering> {
 
 /**
  * With the labels that lie beside the cache; closing it closes all.
- * @throws training.no-images, labels.not-of-plan, cache.corrupt
+ * @throws cache.missing, labels.not-of-plan, cache.corrupt
  */
 export async function openTrainingImages(
   dir: string,

@@ -191,7 +191,7 @@ describe("the fine-tuning thread", () => {
     });
     const missing = { ...request(), trainDir: join(home, "nothing") };
     await expect(finetuneInThread(missing, () => undefined, never)).rejects.toMatchObject({
-      code: "training.no-images",
+      code: "cache.missing",
     });
   });
 

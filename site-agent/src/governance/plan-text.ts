@@ -42,7 +42,7 @@ export function planLines(plan: Plan): readonly (readonly [string, string])[] {
           ] as const,
         ]
       : []),
-    ["privacy", privacy(plan)],
+    ["privacy", privacyText(plan)],
     ["stays", "images, labels, patients' data and everything that names anyone"],
   ];
 }
@@ -124,7 +124,8 @@ function evaluation(plan: Plan): readonly (readonly [string, string])[] {
 const masksText = (classes: readonly string[]): string =>
   `how much of the masks of ${classes.join(", ")} is found, masked: the coordinator learns the counts of all sites together`;
 
-function privacy({ privacy: terms }: Plan): string {
+/** What its noise bounds, in words. */
+export function privacyText({ privacy: terms }: Plan): string {
   if (terms.unit === "none") return "no noise: what the model has learned from a patient is not bounded";
   const how =
     terms.targetEpsilon === undefined

@@ -76,7 +76,7 @@ export function privacyGuard(
 
 /**
  * Of those whom the plan trains on, or all.
- * @throws training.no-images, labels.not-of-plan, cache.corrupt
+ * @throws training.no-images, cache.missing, labels.not-of-plan, cache.corrupt
  */
 export async function countPatients(cacheDir: string, plan: Plan | null): Promise<number> {
   const images = plan === null ? await openImageCache(cacheDir) : await openTrainingImages(cacheDir, plan);

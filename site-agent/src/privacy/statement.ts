@@ -10,7 +10,8 @@ import type { PrivacyPolicy } from "./policy.ts";
 
 export interface Statement {
   readonly cohort: string;
-  readonly patients: number;
+  /** null where there is no such cache yet. */
+  readonly patients: number | null;
   readonly maxEpsilon: number;
   readonly delta: number;
   readonly required: boolean;
@@ -51,7 +52,7 @@ export interface SiteForecast {
 
 export interface StatementOf {
   readonly cohort: string;
-  readonly patients: number;
+  readonly patients: number | null;
   readonly policy: PrivacyPolicy;
   readonly payments: readonly Payment[];
   readonly plan: Plan | null;
@@ -71,13 +72,13 @@ export function statement({ cohort, patients, policy, payments, plan, weights }:
     required,
     spentEpsilon: epsilonOf(spentOn(cohort, own), delta),
     paidRounds: own.length,
-    forecast: plan === null ? null : forecast(plan, { patients, weights }, policy, own),
+    forecast: plan === null || patients === null ? null : forecast(plan, { patients, weights }, policy, own),
   };
 }
 
 function forecast(
   plan: Plan,
-  { patients, weights }: Pick<StatementOf, "patients" | "weights">,
+  { patients, weights }: { readonly patients: number; readonly weights: number },
   { maxEpsilon, delta, required }: PrivacyPolicy,
   payments: readonly Payment[],
 ): Forecast {
@@ -132,14 +133,20 @@ export const CAVEATS: readonly string[] = [
   "The unit is a patient as this site knows them; one who is in several caches, or at several sites, spends in each.",
 ];
 
-/** What the figures say, in plain words. */
-export function describeStatement(of: Statement): string {
+/** What the figures say, in plain words. @param planned what the plan says of privacy, where there is no forecast */
+export function describeStatement(of: Statement, planned: string | null = null): string {
   const { cohort, patients, maxEpsilon, delta, required, spentEpsilon, paidRounds } = of;
   return [
-    `Privacy of the ${patients} patients in cache "${cohort}"`,
+    patients === null
+      ? `Privacy of the patients in cache "${cohort}", which is not there yet (consilium-site ingest)`
+      : `Privacy of the ${patients} patients in cache "${cohort}"`,
     `  limit        epsilon ${maxEpsilon} at delta ${small(delta)}${required ? "; plans without privacy are refused" : ""}`,
     `  spent        epsilon ${show(spentEpsilon)}, in ${counted(paidRounds, "round")}`,
-    ...(of.forecast === null ? [] : describeForecast(of.forecast, of)),
+    ...(of.forecast === null
+      ? planned === null
+        ? []
+        : [`  plan         ${planned}`]
+      : describeForecast(of.forecast, of)),
     "",
     ...meaning(of.forecast?.epsilonTogether ?? spentEpsilon, delta),
     ...CAVEATS,

@@ -70,7 +70,7 @@ describe("the loading thread", () => {
     const broken = loader.load({ ...request(1), cacheDir: damaged });
     await expect(broken.next()).rejects.toMatchObject({ code: "cache.corrupt" });
     const absent = loader.load({ ...request(1), cacheDir: join(root, "absent") });
-    await expect(absent.next()).rejects.toMatchObject({ code: "training.no-images" });
+    await expect(absent.next()).rejects.toMatchObject({ code: "cache.missing" });
     expect(await collect(1)).toHaveLength(STEPS);
   });
 });

@@ -14,7 +14,7 @@ const AHEAD = 3;
 export interface Loader {
   /**
    * The batches of one round, made from now on. A call ends the round before, as does leaving the iteration.
-   * @throws training.no-images, cache.corrupt, engine.run-failed if the thread died
+   * @throws training.no-images, cache.missing, cache.corrupt, engine.run-failed if the thread died
    */
   load(request: LoaderRequest): AsyncGenerator<Batch, void>;
   close(): Promise<void>;

@@ -68,7 +68,7 @@ export interface Trainer {
    * @throws start.missing, start.unfit, hash.mismatch, weights.*, frame.*, plan.invalid
    */
   genesis(plan: Plan, start: Uint8Array | null): Promise<Genesis>;
-  /** Images of the cache that the plan trains on. @throws training.no-images, labels.not-of-plan */
+  /** Images of the cache that the plan trains on. @throws cache.missing, labels.not-of-plan */
   countImages(plan: Plan, cacheDir: string): Promise<number>;
   /**
    * @param signal ends the training early, at a step's border

@@ -35,7 +35,7 @@ const phantomRecord = (patient: number): CachedRecord => ({
   columns: PHANTOM_PX,
 });
 
-/** The first image of each patient of a site's image cache. @throws training.no-images, cache.corrupt */
+/** The first image of each patient of a site's image cache. @throws cache.missing, cache.corrupt */
 export async function siteCache(folder: string): Promise<CachedImages> {
   const cache = await openImageCache(folder);
   return subset(

@@ -43,6 +43,14 @@ beforeAll(async () => {
 });
 afterAll(() => rm(path.dirname(home), { recursive: true, force: true }));
 
+it("shows the limit and the plan before there is a cache", async () => {
+  const { code, stdout } = await site("privacy", "--plan", planFile, "--cache", "later");
+  expect(code).toBe(0);
+  expect(stdout).toContain('in cache "later", which is not there yet');
+  expect(stdout).toMatch(/ {2}limit {8}epsilon 8 at/);
+  expect(stdout).toMatch(/ {2}plan {9}\S/);
+});
+
 it("shows what is spent, and what a plan would spend before anyone agrees to it", async () => {
   const nothing = await site("privacy");
   expect(nothing).toMatchObject({ code: 0, stderr: "" });

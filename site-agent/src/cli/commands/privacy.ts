@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { parseName } from "../../config.ts";
 import { readTextIfPresent } from "../../home/files.ts";
 import type { Home } from "../../home/home.ts";
+import { privacyText } from "../../governance/plan-text.ts";
 import { countPatients } from "../../privacy/guard.ts";
 import { privacyLedger } from "../../privacy/ledger.ts";
 import {
@@ -50,13 +51,24 @@ plan in a file that nobody has agreed to yet, would spend. The limit is changed 
     const plan = options.plan === undefined ? await joinedPlan(home) : await planIn(options.plan);
     const shown = statement({
       cohort,
-      patients: await countPatients(home.cacheFolder(cohort), plan),
+      patients: await patientsIn(home.cacheFolder(cohort), plan),
       policy,
       payments: await privacyLedger(home.privacyLedgerFile).payments(),
       plan,
       weights: plan?.privacy.unit === "site" ? await weightsOf(plan) : 0,
     });
-    output.result({ ...shown, caveats: CAVEATS }, describeStatement(shown));
+    output.result(
+      { ...shown, caveats: CAVEATS },
+      describeStatement(shown, plan === null ? null : privacyText(plan)),
+    );
+  });
+}
+
+/** null before anything was ingested: the limit and the plan can be looked at all the same. */
+async function patientsIn(cacheDir: string, plan: Plan | null): Promise<number | null> {
+  return countPatients(cacheDir, plan).catch((error: unknown) => {
+    if (error instanceof ConsiliumError && error.code === "cache.missing") return null;
+    throw error;
   });
 }
 

@@ -69,7 +69,7 @@ export const NO_LABELS: LabelSummary = {
 /**
  * Adds labels to the cache. Each path takes effect as a whole or not at all.
  * @throws labels.invalid, cache.wrong-profile for volumes of another plan, labels.unmatched if a path has labels and none is for an image of the cache, cache.corrupt,
- * training.no-images where there is no cache
+ * cache.missing
  */
 export async function addLabels(options: LabelOptions): Promise<LabelSummary> {
   const { cacheDir, secret, imagesFolder, profile, signal } = options;
