@@ -1,9 +1,10 @@
 /** The only file of the coordinator that reads the process. */
 import { homedir } from "node:os";
 import path from "node:path";
-import { describeError, errorBody } from "@consilium/shared/errors";
+import { describeError, errorBody, toConsiliumError } from "@consilium/shared/errors";
+import { parseLine } from "@consilium/shared/misuse";
 import { CommanderError } from "commander";
-import { createProgram, describeFailure } from "./cli/program.ts";
+import { createProgram } from "./cli/program.ts";
 import type { ServeOptions } from "./cli/serve.ts";
 import type { Terminal } from "./cli/terminal.ts";
 
@@ -50,9 +51,9 @@ const program = createProgram({
 const FIRST_ARGUMENT = 2;
 if (argv.length === FIRST_ARGUMENT) program.outputHelp();
 else
-  await program.parseAsync(argv).catch((error: unknown) => {
+  await parseLine(program, argv.slice(FIRST_ARGUMENT)).catch((error: unknown) => {
     if (error instanceof CommanderError && error.exitCode === 0) return;
-    const known = describeFailure(error);
+    const known = toConsiliumError(error);
     if (argv.includes("--json")) {
       process.stdout.write(`${JSON.stringify({ event: "error", error: errorBody(known) })}\n`);
     }

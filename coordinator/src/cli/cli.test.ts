@@ -3,15 +3,16 @@ import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { sha256 } from "@consilium/shared/canonical";
 import { encodeCheckpoint } from "@consilium/shared/codec";
-import { describeError, errorBody } from "@consilium/shared/errors";
+import { describeError, errorBody, toConsiliumError } from "@consilium/shared/errors";
 import { vectorLength, type TensorSpec } from "@consilium/shared/manifest";
+import { parseLine } from "@consilium/shared/misuse";
 import { parsePlan } from "@consilium/shared/plan";
 import { parseToken } from "@consilium/shared/protocol/token";
 import pino from "pino";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Coordinator } from "../app.ts";
 import { Bench } from "../testing/coordinator.ts";
-import { createProgram, describeFailure } from "./program.ts";
+import { createProgram } from "./program.ts";
 import { serve } from "./serve.ts";
 
 const bench = new Bench();
@@ -35,8 +36,9 @@ async function run(...args: readonly string[]): Promise<string> {
   });
   for (const command of [program, ...program.commands])
     command.configureOutput({ writeOut: (text) => (output += text) });
-  await program.parseAsync(["node", "consilium-coordinator", ...args]).catch((error: unknown) => {
-    if (!(error instanceof Error && "code" in error && error.code === "commander.helpDisplayed")) throw error;
+  await parseLine(program, args).catch((error: unknown) => {
+    if (!(error instanceof Error && "code" in error && /helpDisplayed|version$/.test(String(error.code))))
+      throw error;
   });
   return output;
 }
@@ -175,7 +177,7 @@ describe("consilium-coordinator", () => {
       code: "federation.unknown",
     });
     await expect(run("invite", "--site", "St. Mary's")).rejects.toMatchObject({
-      code: "protocol.invalid-message",
+      code: "config.invalid",
     });
   });
 
@@ -187,7 +189,9 @@ describe("consilium-coordinator", () => {
     const first = JSON.parse(await run(...options, "--json")) as Record<string, string>;
     expect(first["event"]).toBe("listening");
     expect(first["dashboardUrl"]).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/\?token=/);
-    expect(await run(...options)).toMatch(/^Listening on http:\/\/127\.0\.0\.1:/);
+    const said = await run(...options);
+    expect(said).toMatch(/^Listening on http:\/\/127\.0\.0\.1:/);
+    expect(said).toContain(`consilium-coordinator invite --site NAME --home ${fresh}`);
   });
 
   it("refuses what cannot be served", async () => {
@@ -230,16 +234,23 @@ describe("consilium-coordinator", () => {
       [/no such option\. Did you mean --federation\?/, ["status", "--federatio", "x"]],
       [/the value of --valid-days <days> is not valid/, ["invite", "--site", "a", "--valid-days", "CANARY"]],
       [/--site <name>/, ["invite"]],
+      // What is missing may only be mistyped.
+      [/no such option\. Did you mean --site\?/, ["invite", "--sit", "CANARY"]],
+      [/--site: use 1 to 63 of a-z, 0-9/, ["invite", "--site", "Hospital CANARY"]],
       [/too many arguments/, ["status", "CANARY"]],
     ];
     for (const [reason, args] of misuses) {
-      const failure = describeFailure(await run(...args).catch((error: unknown) => error));
+      const failure = toConsiliumError(await run(...args).catch((error: unknown) => error));
       const said = JSON.stringify([describeError(failure), errorBody(failure)]);
       expect(failure.code, args.join(" ")).toBe("config.invalid");
       expect(said).toMatch(reason);
-      expect(said).toContain("consilium-coordinator --help");
+      expect(said).toMatch(/see consilium-coordinator( \w+)? --help|use 1 to 63/);
       expect(said).not.toContain("CANARY");
     }
+  });
+
+  it("says its version", async () => {
+    expect(await run("--version")).toMatch(/^consilium-coordinator\/\d/);
   });
 
   it("as a process, says in three lines what is wrong and what to do", async () => {

@@ -1,5 +1,6 @@
 /** `invite`, `status` and `resume`: the operator's commands, over the HTTP API of the coordinator that runs on this home folder. */
 import { ConsiliumError, ERRORS, toConsiliumError, type ErrorCode } from "@consilium/shared/errors";
+import { siteIdSchema, type SiteId } from "@consilium/shared/ids";
 import {
   errorBodySchema,
   federationStatusSchema,
@@ -20,9 +21,10 @@ export async function invite(
   options: OperatorOptions & { readonly site: string; readonly validDays: number },
   terminal: Terminal,
 ): Promise<void> {
+  const site = parseSite(options.site);
   const call = await operatorApi(options.home);
   const federation = await chooseFederation(options.federation, call);
-  const body = { site: options.site, validForMs: Math.round(options.validDays * 24 * 3600_000) };
+  const body = { site, validForMs: Math.round(options.validDays * 24 * 3600_000) };
   const reply = await call(invitationReplySchema, `/api/federations/${federation}/invitations`, body);
   say(
     terminal,
@@ -82,6 +84,16 @@ export async function operatorApi(home: string): Promise<Call> {
 }
 
 const isErrorCode = (code: string): boolean => Object.hasOwn(ERRORS, code);
+
+/** @throws config.invalid */
+export function parseSite(text: string): SiteId {
+  const parsed = siteIdSchema.safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw new ConsiliumError("config.invalid", {
+    detail: "(--site: use 1 to 63 of a-z, 0-9 and inner hyphens)",
+    culprits: ["site"],
+  });
+}
 
 /** With a single federation there is nothing to choose. */
 export async function chooseFederation(named: string | undefined, call: Call): Promise<string> {

@@ -1,7 +1,7 @@
 /** The command line: names, options, help. What a command does is loaded when it is run. */
-import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
-import { misuse } from "@consilium/shared/misuse";
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { ConsiliumError } from "@consilium/shared/errors";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { SOFTWARE } from "../software.ts";
 import type { OperatorOptions } from "./operator.ts";
 import type { PlanOptions } from "./plan.ts";
 import type { ServeOptions } from "./serve.ts";
@@ -21,7 +21,7 @@ export function createProgram({ defaultHome, print, serve }: ProgramPorts): Comm
   const terminalOf = ({ json = false }: Common): Terminal => ({ json, print });
   const program = new Command("consilium-coordinator")
     .description("Runs a federation: hospitals train one encoder together, and no image leaves any of them.")
-    .exitOverride()
+    .version(SOFTWARE, "-V, --version", "show the version")
     .addHelpText(
       "after",
       examples(
@@ -101,9 +101,11 @@ their home folders, and --advertise. With TLS they check each other's certificat
       --host 0.0.0.0 --blobs 's3://consilium/prod?region=eu-central-1' --advertise http://10.0.0.5:8470
 `,
     )
-    .action(({ json, ...options }: ServeOptions & Common) =>
-      serve(options, terminalOf(json === undefined ? {} : { json })),
-    );
+    .action(({ json, ...options }: ServeOptions & Common) => {
+      const isElsewhere = options.home !== defaultHome;
+      const inviting = isElsewhere ? { inviteHome: options.home } : {};
+      return serve({ ...options, ...inviting }, terminalOf(json === undefined ? {} : { json }));
+    });
 
   command("invite", "make a one-time enrolment token for a site")
     .requiredOption("--site <name>", "the site's name: a-z, 0-9 and hyphens")
@@ -301,14 +303,9 @@ their home folders, and --advertise. With TLS they check each other's certificat
 
   for (const each of [program, ...program.commands]) {
     // Commander's own wording repeats what was typed; it arrives as an error as well, and is shown in our words (misuse.ts).
-    each.exitOverride().configureOutput({ writeErr: () => undefined });
+    each.configureOutput({ writeErr: () => undefined });
   }
   return program;
-}
-
-/** What ended a command, in our words: nothing that was typed is repeated. */
-export function describeFailure(error: unknown): ConsiliumError {
-  return error instanceof CommanderError ? misuse(error, "consilium-coordinator") : toConsiliumError(error);
 }
 
 const names = (text: string): readonly string[] => text.split(",").map((name) => name.trim());

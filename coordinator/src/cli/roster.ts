@@ -4,7 +4,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { removalReplySchema } from "@consilium/shared/protocol/governance";
 import { federationStatusSchema } from "@consilium/shared/protocol/http";
 import { z } from "zod";
-import { chooseFederation, operatorApi, type OperatorOptions } from "./operator.ts";
+import { chooseFederation, operatorApi, parseSite, type OperatorOptions } from "./operator.ts";
 import { say, type Terminal } from "./terminal.ts";
 
 export async function roster(options: OperatorOptions, terminal: Terminal): Promise<void> {
@@ -40,11 +40,10 @@ export async function remove(
   options: OperatorOptions & { readonly site: string },
   terminal: Terminal,
 ): Promise<void> {
+  const site = parseSite(options.site);
   const call = await operatorApi(options.home);
   const federation = await chooseFederation(options.federation, call);
-  const reply = await call(removalReplySchema, `/api/federations/${federation}/removals`, {
-    site: options.site,
-  });
+  const reply = await call(removalReplySchema, `/api/federations/${federation}/removals`, { site });
   say(
     terminal,
     { event: "result", federation, ...reply },

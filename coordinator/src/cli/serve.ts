@@ -16,6 +16,8 @@ import { PLAIN_WARNING, say, type Terminal } from "./terminal.ts";
 
 export interface ServeOptions {
   readonly home: string;
+  /** Said in the hint at invite, where the other commands would not look by themselves. */
+  readonly inviteHome?: string;
   readonly host: string;
   readonly port: string;
   /** Files, one for each federation. */
@@ -32,7 +34,7 @@ export interface ServeOptions {
 }
 
 export async function serve(
-  { plan: planFiles = [], startFrom = [], ...settings }: ServeOptions,
+  { plan: planFiles = [], startFrom = [], inviteHome, ...settings }: ServeOptions,
   logger: Logger,
   terminal: Terminal,
 ): Promise<Coordinator> {
@@ -54,10 +56,11 @@ export async function serve(
     const text = describeRecovery(federation, found, recovered);
     if (text !== null) say(terminal, { event: "recovered", federation, ...found, ...recovered }, text);
   }
+  const home = inviteHome === undefined ? "" : ` --home ${quoted(inviteHome)}`;
   say(
     terminal,
     { event: "listening", url, dashboardUrl },
-    `Listening on ${url}\nDashboard: ${dashboardUrl}\nInvite a site: consilium-coordinator invite --site NAME`,
+    `Listening on ${url}\nDashboard: ${dashboardUrl}\nInvite a site: consilium-coordinator invite --site NAME${home}`,
   );
   const { certificates } = coordinator;
   if (certificates !== null) {
@@ -156,3 +159,7 @@ function describeRollback(round: number, { checkpoint, loss, before }: Verdict, 
 
 const share = (excluded: readonly Exclusion[], cohort: number | null): string =>
   cohort === null ? "updates" : `${cohort - excluded.length} of ${cohort}`;
+
+/** For a shell. */
+const quoted = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;

@@ -102,6 +102,12 @@ export const RUNNING_ERRORS = {
     "This site does not hold that encoder yet.",
     "Run consilium-site run for the global one, or consilium-site pretrain for the site's own.",
   ),
+  "model.not-saved": entry(
+    404,
+    false,
+    "This site has saved no network of that name.",
+    "Name one that is there, or make it with consilium-site finetune --save NAME.",
+  ),
   "receipts.broken": entry(
     500,
     false,

@@ -185,6 +185,26 @@ describe("a mistake ends in a code and a next step", () => {
     expectThreeLines(await site("init", "--home", home), "config.invalid");
     expectThreeLines(await site("fly"), "config.invalid");
   });
+
+  it("names the command whose help knows better, and what may have been meant", async () => {
+    const mistakes: [line: string, said: string][] = [
+      ["joi", "no such command. Did you mean join?; see consilium-site --help"],
+      [
+        "join --coordnator CANARY",
+        "no such option. Did you mean --coordinator?; see consilium-site join --help",
+      ],
+      ["join", "required option '--coordinator <url>' not specified; see consilium-site join --help"],
+      ["pull dicomwb CANARY", "no such command. Did you mean dicomweb?; see consilium-site pull --help"],
+      ["pull", "a command is missing: dimse, dicomweb; see consilium-site pull --help"],
+      ["roster aprove CANARY", "no such command; choose approve; see consilium-site roster --help"],
+      ["roster approve", "missing required argument 'site'; see consilium-site roster approve --help"],
+    ];
+    for (const [line, said] of mistakes) {
+      const result = await site(...line.split(" "));
+      expectThreeLines(result, "config.invalid");
+      expect(result.stderr).toContain(said);
+    }
+  });
 });
 
 it.each([

@@ -68,8 +68,6 @@ describe.skipIf(!hasOpenssl)("a site whose coordinator has a certificate of a pr
       nodeVersion: "20.19.0",
       cores: 2,
       memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
-      processId: 1,
-      isProcessAlive: () => false,
       stdout: terminal("stdout"),
       stderr: terminal("stderr"),
       fetch,

@@ -1,6 +1,6 @@
 /** The command line: all commands, and what happens to errors. */
 import { toConsiliumError } from "@consilium/shared/errors";
-import { misuse } from "@consilium/shared/misuse";
+import { parseLine } from "@consilium/shared/misuse";
 import { Command, CommanderError } from "commander";
 import { Unsuccessful } from "./context.ts";
 import { createOutput } from "./output.ts";
@@ -63,11 +63,10 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
     .version(SOFTWARE, "-V, --version", "show the version")
     .helpOption("-h, --help", "show this help")
     .helpCommand(false)
-    .addHelpText("after", FIRST_STEPS)
-    .exitOverride();
+    .addHelpText("after", FIRST_STEPS);
   const commands = (await load(argv[0])).map((command) => command(ports));
   for (const command of [program, ...commands, ...commands.flatMap(({ commands: below }) => below)]) {
-    command.exitOverride().configureOutput({
+    command.configureOutput({
       writeOut: ports.stdout.write,
       // Commander's own wording arrives as an error as well, and is shown once, in our three lines.
       writeErr: () => undefined,
@@ -77,7 +76,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
 
   try {
     if (argv.length === 0) program.outputHelp();
-    else await program.parseAsync([...argv], { from: "user" });
+    else await parseLine(program, argv);
     return 0;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
@@ -87,7 +86,7 @@ export async function runCli(argv: readonly string[], ports: CliPorts): Promise<
 }
 
 function report(error: unknown, argv: readonly string[], ports: CliPorts): void {
-  const known = error instanceof CommanderError ? misuse(error, "consilium-site") : toConsiliumError(error);
+  const known = toConsiliumError(error);
   createOutput(ports, argv.includes("--json")).error(known);
   if (ports.env["LOG_LEVEL"] === "debug") ports.stderr.write(frames(known));
 }

@@ -30,7 +30,10 @@ it("reads back what was kept, and nothing else", async () => {
   const read = await readTaskModel({ folder }, "lungs");
   expect(read.about).toEqual({ schemaVersion: 1, ...about, sha256 });
   expect(read.checkpoint).toEqual(checkpoint);
-  await expect(readTaskModel({ folder }, "hearts")).rejects.toMatchObject({ code: "model.missing" });
+  await expect(readTaskModel({ folder }, "hearts")).rejects.toMatchObject({
+    code: "model.not-saved",
+    detail: expect.stringMatching(/^\(there (is none|are: lungs)\)$/) as string,
+  });
 });
 
 it("refuses a network that its description does not belong to", async () => {

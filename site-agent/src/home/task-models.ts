@@ -12,7 +12,7 @@ import { labelTextSchema } from "@consilium/shared/label-text";
 import { modelSchema } from "@consilium/shared/plan-schema";
 import { z } from "zod";
 import { DOWNSTREAM_MODES, DOWNSTREAM_TASKS } from "../downstream/types.ts";
-import { readIfPresent, readTextIfPresent, writeFileAtomic } from "./files.ts";
+import { listFolder, readIfPresent, readTextIfPresent, writeFileAtomic } from "./files.ts";
 import type { Home } from "./home.ts";
 
 const taskModelSchema = z.strictObject({
@@ -44,19 +44,28 @@ export async function storeTaskModel(
   return hash;
 }
 
-/** @throws model.missing, hash.mismatch if one file is older than the other or damaged, frame.* */
+/** @throws model.not-saved, hash.mismatch if one file is older than the other or damaged, frame.* */
 export async function readTaskModel(
   home: Pick<Home, "folder">,
   name: string,
 ): Promise<{ readonly about: TaskModel; readonly checkpoint: Checkpoint }> {
   const bytes = await readIfPresent(file(home, name, "ckpt"));
   const text = await readTextIfPresent(file(home, name, "json"));
-  if (bytes === null || text === null) throw new ConsiliumError("model.missing", { culprits: [name] });
+  if (bytes === null || text === null) {
+    const there = await taskModelNames(home);
+    const detail = there.length === 0 ? "(there is none)" : `(there are: ${there.join(", ")})`;
+    throw new ConsiliumError("model.not-saved", { detail, culprits: [name] });
+  }
   const parsed = taskModelSchema.safeParse(jsonOrNull(text));
   if (!parsed.success || parsed.data.sha256 !== sha256(bytes)) {
     throw new ConsiliumError("hash.mismatch", { culprits: [name] });
   }
   return { about: parsed.data, checkpoint: decodeCheckpoint(bytes) };
+}
+
+async function taskModelNames({ folder }: Pick<Home, "folder">): Promise<readonly string[]> {
+  const files = await listFolder(path.join(folder, "models", "tasks"));
+  return files.filter((one) => one.endsWith(".json")).map((one) => path.basename(one, ".json"));
 }
 
 const file = ({ folder }: Pick<Home, "folder">, name: string, ending: "ckpt" | "json"): string =>
