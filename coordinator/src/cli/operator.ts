@@ -32,7 +32,11 @@ export async function invite(
     [
       `Hand this to ${reply.site} over a channel you trust; it works once, until ${reply.expiresAt}:`,
       "",
-      `  consilium-site join --coordinator URL --token ${reply.token}`,
+      `  ${reply.token}`,
+      "",
+      "There it goes into a file that only its owner can read, or is piped into standard input (--token-file -):",
+      "",
+      "  consilium-site join --coordinator URL --token-file FILE",
     ].join("\n"),
   );
 }

@@ -88,7 +88,7 @@ export const RUNNING_ERRORS = {
     409,
     false,
     "This site has not joined a federation.",
-    "Run consilium-site join --coordinator URL --token TOKEN.",
+    "Run consilium-site join --coordinator URL --token-file FILE.",
   ),
   "genesis.mismatch": entry(
     409,

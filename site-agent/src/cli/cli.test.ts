@@ -1,11 +1,12 @@
 /** The command line as a person meets it; where the process matters, in a process of its own. */
-import { execFile, spawn } from "node:child_process";
+import { exec, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
 import { createIdentity } from "@consilium/shared/crypto/identity";
 import { toBase64Url } from "@consilium/shared/crypto/encoding";
 import type { FederationId, SiteId } from "@consilium/shared/ids";
@@ -155,6 +156,28 @@ describe("a mistake ends in a code and a next step", () => {
       await spawned("join", "--coordinator", url, "--token", "CANARY", "--home", home),
       "enrolment.token-unknown",
     );
+  });
+
+  it("a token given in no way, or in a file that is not there", async () => {
+    const joining = ["join", "--coordinator", "http://127.0.0.1:1", "--home", home];
+    expectThreeLines(await site(...joining), "config.invalid");
+    const absent = await site(...joining, "--token-file", path.join(folder, "CANARY-none"));
+    expectThreeLines(absent, "config.invalid");
+    expect(absent.stderr).toContain("--token-file: the file cannot be read");
+  });
+
+  it("another site's token, from a file and from standard input", async () => {
+    const file = path.join(folder, "CANARY-token");
+    await writeFile(file, `${token(1, "st-john")}\n`);
+    const joining = `"${process.execPath}" "${BIN}" join --coordinator http://127.0.0.1:1 --home "${home}"`;
+    for (const way of [
+      `--token-file "${file}"`,
+      `--token-file - < "${file}"`,
+      `--token-file - < /dev/null`,
+    ]) {
+      const { stderr } = await promisify(exec)(`${joining} ${way} || true`);
+      expect(stderr).toContain(way.endsWith("null") ? "holds no token" : "invites the site st-john");
+    }
   });
 
   it("another site's token", async () => {

@@ -13,7 +13,7 @@ Images never leave this machine; what leaves is masked or encrypted, and listed 
 const FIRST_STEPS = `
 First steps:
   1. make this site's keys                consilium-site init --site st-mary
-  2. join with a one-time token           consilium-site join --coordinator URL --token TOKEN
+  2. join with a one-time token           consilium-site join --coordinator URL --token-file FILE
   3. read what would be trained           consilium-site plan
   4. approve it                           consilium-site plan approve HASH
   5. read DICOM into the image cache      consilium-site ingest /data/chest-xray

@@ -31,7 +31,7 @@ caches stay usable.`,
       `This is now the home of ${site}.
   fingerprint  ${print.words}
                ${print.fingerprint}
-  next         ask the coordinator's operator for a token, then: consilium-site join --coordinator URL --token TOKEN`,
+  next         ask the coordinator's operator for a token, then: consilium-site join --coordinator URL --token-file FILE`,
     );
   });
 }

@@ -1,6 +1,6 @@
 import { sha256 } from "@consilium/shared/canonical";
 import { printOf } from "@consilium/shared/crypto/words";
-import { toConsiliumError } from "@consilium/shared/errors";
+import { ConsiliumError, toConsiliumError } from "@consilium/shared/errors";
 import { parsePlan, planHash, type Plan } from "@consilium/shared/plan";
 import { noiseOverUpdate, siteNoiseMultiplier } from "@consilium/shared/privacy/site-noise";
 import { fewestInSum } from "@consilium/shared/strategy-schema";
@@ -16,10 +16,12 @@ import { warnOfSiteNoise } from "../../privacy/statement.ts";
 import { handle, siteCommand } from "../context.ts";
 import { networkFor, tlsPaths, withNetworkOptions, type NetworkCliOptions } from "../network-options.ts";
 import type { CliPorts } from "../ports.ts";
+import { readSecretFile } from "../secret-file.ts";
 
 interface Options extends NetworkCliOptions {
   readonly coordinator: string;
-  readonly token: string;
+  readonly token?: string;
+  readonly tokenFile?: string;
   readonly acceptPlain?: boolean;
 }
 
@@ -30,16 +32,18 @@ export function joinCommand(ports: CliPorts): Command {
     `The token comes from the coordinator's operator, by a channel you trust. It carries the coordinator's public keys, which
 this site keeps: from then on nobody else can pose as the coordinator. Compare the fingerprint by telephone. A plan that lets
 the coordinator read single updates is refused unless --accept-plain is given.`,
-    `consilium-site join --coordinator https://coordinator.example --token consilium1.lungs.st-mary...
-     HTTPS_PROXY=http://proxy.example:3128 consilium-site join --ca ca.pem --coordinator https://coordinator.example --token ...`,
+    `consilium-site join --coordinator https://coordinator.example --token-file token.txt
+     consilium-site join --coordinator https://coordinator.example --token-file -
+     HTTPS_PROXY=http://proxy.example:3128 consilium-site join --ca ca.pem --coordinator https://coordinator.example --token-file token.txt`,
   )
     .requiredOption("--coordinator <url>", "the coordinator's address")
-    .requiredOption("--token <token>", "the one-time token, whole")
+    .option("--token-file <file>", "file with the one-time token; - is standard input")
+    .option("--token <token>", "the token itself, for all to read who may list this machine's processes")
     .option("--accept-plain", "allow a plan under which the coordinator can read this site's updates");
   return handle<Options>(withNetworkOptions(command), ports, async ({ options, output, openHome }) => {
     const home = await openHome();
     const coordinatorUrl = parseCoordinatorUrl(options.coordinator);
-    const token = parseToken(options.token);
+    const token = parseToken(await tokenText(options));
     const { site } = await home.readConfig();
     const identity = await home.identity();
     const network = await networkFor(coordinatorUrl, options, ports);
@@ -92,6 +96,14 @@ ${planText(plan)}
   next         consilium-site ingest FOLDER; if you agree with the plan: consilium-site plan approve ${shortHash(hash)}`,
     );
   });
+}
+
+/** @throws config.invalid unless it is given in one way */
+async function tokenText({ token, tokenFile }: Options): Promise<string> {
+  if (tokenFile !== undefined && token === undefined) return readSecretFile("--token-file", tokenFile);
+  if (tokenFile === undefined && token !== undefined) return token;
+  const detail = "(give the one-time token with --token-file FILE, or with --token)";
+  throw new ConsiliumError("config.invalid", { detail, culprits: ["--token-file"] });
 }
 
 /** Whole sites are protected at a price that people should know before they train. */

@@ -3,7 +3,8 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { handle, siteCommand } from "../context.ts";
 import type { CliPorts } from "../ports.ts";
 import { runPull, withPullingOptions, type PullingOptions } from "../pulling.ts";
-import { readOptionFile, readTlsFiles, type TlsFileOptions } from "../tls-files.ts";
+import { readSecretFile } from "../secret-file.ts";
+import { readTlsFiles, type TlsFileOptions } from "../tls-files.ts";
 
 interface Options extends PullingOptions, TlsFileOptions {
   readonly url: string;
@@ -24,7 +25,7 @@ stopped. The token file holds a bearer token, or a whole value of the Authorizat
   )
     .requiredOption("--url <url>", "root of the DICOMweb service")
     .option("--header <name: value...>", "sent with every request; secrets belong into --token-file")
-    .option("--token-file <file>", "file with the token, read at the start")
+    .option("--token-file <file>", "file with the token, read at the start; - is standard input")
     .option("--ca <file>", "authority of the PACS's certificate (PEM)")
     .option("--cert <file>", "this site's certificate (PEM)")
     .option("--key <file>", "its private key (PEM)");
@@ -74,12 +75,6 @@ function parseHeaders(lines: readonly string[]): Readonly<Record<string, string>
 
 async function authorization(file: string | undefined): Promise<Readonly<Record<string, string>>> {
   if (file === undefined) return {};
-  const token = (await readOptionFile("--token-file", file)).toString("utf8").trim();
-  if (!/^[\x20-\x7e]+$/.test(token)) {
-    throw new ConsiliumError("config.invalid", {
-      detail: "(--token-file: the file holds no token)",
-      culprits: ["--token-file"],
-    });
-  }
+  const token = await readSecretFile("--token-file", file);
   return { authorization: token.includes(" ") ? token : `Bearer ${token}` };
 }
