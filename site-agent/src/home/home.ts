@@ -135,9 +135,9 @@ function homeAt(folder: string): Home {
       await writeJson(configFile(folder), { ...config, enrolment });
     },
     async setTls(tls) {
-      const { tls: _before, ...config } = await readConfig();
+      const { schemaVersion, site, enrolment } = await readConfig();
       const given = Object.keys(tls).length > 0 ? { tls } : {};
-      await writeJson(configFile(folder), { ...config, ...given });
+      await writeJson(configFile(folder), { schemaVersion, site, enrolment, ...given });
     },
     async joined() {
       const { site, enrolment } = await readConfig();

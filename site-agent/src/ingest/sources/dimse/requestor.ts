@@ -125,7 +125,9 @@ class Caller extends StorePeer {
       this.socket.destroy();
     });
     // Ours, after a silence of five minutes: no answer of the PACS.
-    this.on("networkError", (error) => (failure ??= error));
+    this.on("networkError", (error: unknown) => {
+      failure ??= error;
+    });
     request.on("response", (response: answers.Response) => {
       this.#stage = "answering";
       if (response.getStatus() === Status.Pending || response.getStatus() === PENDING_WITH_WARNING)
