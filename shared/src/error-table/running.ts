@@ -82,7 +82,7 @@ export const RUNNING_ERRORS = {
     409,
     true,
     "Another consilium-site works in this home folder.",
-    "Wait until it ends, or stop it.",
+    "Wait until it ends, or stop it; listen and ingest --watch end only when they are stopped.",
   ),
   "home.not-joined": entry(
     409,

@@ -69,6 +69,7 @@ export async function runPull(
   const result: { summary: PullSummary | null } = { summary: null };
   const keyOf = (secret: Uint8Array): string => sourceKey(secret, "pull", ...identity);
   const intake = await receiveInto(context, {
+    command: "pull",
     sourceKey: keyOf,
     status: () => ({
       data: { received, ...prefixed(progress) },

@@ -7,7 +7,7 @@ import { QUIET_MS } from "../ingest/cache-intake.ts";
 import type { IntakeSummary } from "../ingest/ingest.ts";
 import type { ReceiveOptions, ReceiveProgress } from "../ingest/sources/receive.ts";
 import { SPOOL_LIMITS, type Spool } from "../ingest/sources/spool.ts";
-import { whileLocked } from "../home/lock.ts";
+import { whileLocked, type HoldingCommand } from "../home/lock.ts";
 import { fraction, wholeNumber, type CommandContext } from "./context.ts";
 import { reasonTable } from "./commands/ingest.ts";
 import { plannedImages } from "./planned-images.ts";
@@ -48,6 +48,7 @@ export function withReceivingOptions(command: Command, ports: CliPorts): Command
 
 /** What a command does with the spool, and what it wants to add to a line of progress. */
 export interface Bringing {
+  readonly command: HoldingCommand;
   readonly sourceKey: (secret: Uint8Array) => string;
   readonly status: () => { readonly data: Readonly<Record<string, unknown>>; readonly text: string };
   readonly bring: (into: {
@@ -63,7 +64,7 @@ export interface Bringing {
 /** Runs `bring` beside the reading of what it brings. @returns the source's counts, or null if nothing ever came */
 export async function receiveInto(
   { options, output, openHome, ports }: CommandContext<ReceivingOptions>,
-  { sourceKey, status, bring }: Bringing,
+  { command, sourceKey, status, bring }: Bringing,
 ): Promise<IntakeSummary | null> {
   const home = await openHome();
   const { sizePx, profile } = await plannedImages(home, options.size);
@@ -101,7 +102,7 @@ export async function receiveInto(
       show(progress.waiting === 0);
     },
   };
-  return whileLocked(home.cacheLockFolder(cache), () =>
+  return whileLocked(home.cacheLockFolder(cache), command, () =>
     receive(receiving, (spool, signal) =>
       bring({
         cacheDir,

@@ -100,10 +100,13 @@ describe("the lock", () => {
   const quick = () => Promise.resolve("done");
 
   it("lets one in at a time, though all containers may give their process the same number, and the next when it is done", async () => {
-    await whileLocked(folder, async () => {
+    await whileLocked(folder, "listen", async () => {
       for (let i = 0; i < 2; i++)
-        await expect(whileLocked(folder, quick)).rejects.toMatchObject({ code: "home.busy" });
+        await expect(whileLocked(folder, "ingest", quick)).rejects.toMatchObject({
+          code: "home.busy",
+          detail: `(consilium-site listen, process ${process.pid})`,
+        });
     });
-    await expect(whileLocked(folder, quick)).resolves.toBe("done");
+    await expect(whileLocked(folder, "ingest", quick)).resolves.toBe("done");
   });
 });

@@ -95,12 +95,12 @@ come to rest. Labels stay at this site, too: ${LABEL_HELP}`,
         output.event("caught-up", { ...summary }, caughtUpText(summary));
       };
       const watching = { pollMs: options.poll * 1000, settleMs: SETTLE_MS, sleep, nowMs, onCaughtUp };
-      await whileLocked(lock, () => watchFolder({ ...common, ...watching }));
+      await whileLocked(lock, "ingest", () => watchFolder({ ...common, ...watching }));
       return;
     }
     const { ingestFolder } = await import("../../ingest/ingest.ts");
     const labels = { labels: options.labels ?? [], onLabels: labelProgress(output) };
-    const summary = await whileLocked(lock, () => ingestFolder({ ...common, ...labels }));
+    const summary = await whileLocked(lock, "ingest", () => ingestFolder({ ...common, ...labels }));
     output.result({ ...summary }, describe(summary));
   });
 }

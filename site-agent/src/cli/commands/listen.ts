@@ -51,6 +51,7 @@ C-ECHO is answered. --cert and --key switch TLS on; with --ca, senders need a ce
     let refused = 0;
     const told = new Set<Refusal>();
     await receiveInto(context, {
+      command: "listen",
       sourceKey: (secret) => sourceKey(secret, "listen", aet),
       status: () => ({
         data: {

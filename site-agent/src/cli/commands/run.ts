@@ -87,7 +87,7 @@ goes on from where it was at most a minute before. While the coordinator does no
       const { fingerprintOfCache } = await import("../../dataset/fingerprint.ts");
       const trainer = createTrainer();
       try {
-        const result = await whileLocked(home.folder, () =>
+        const result = await whileLocked(home.folder, "run", () =>
           runAgent(
             {
               http: httpClient(enrolment.coordinatorUrl, network.fetch),
