@@ -10,3 +10,6 @@ export const sealedOf = (
   const { sha256: sealedSha256, bytes: sealedBytes } = object.masked.body;
   return { sealedSha256, sealedBytes };
 };
+
+export const sameObject = (a: UploadBegin["object"], b: UploadBegin["object"]): boolean =>
+  sealedOf(a).sealedSha256 === sealedOf(b).sealedSha256;

@@ -21,7 +21,7 @@ import { isOwnFault } from "../faults.ts";
 import type { Store, UploadRow } from "../store/store.ts";
 import { LookAhead } from "./look-ahead.ts";
 import { Room } from "./room.ts";
-import { sealedOf } from "./sealed.ts";
+import { sameObject, sealedOf } from "./sealed.ts";
 
 export interface UploadPorts {
   readonly store: Store;
@@ -380,9 +380,6 @@ const answerOf = ({
   attempt,
   message: { step: "mask", masked },
 });
-
-const sameObject = (a: UploadBegin["object"], b: UploadBegin["object"]): boolean =>
-  sealedOf(a).sealedSha256 === sealedOf(b).sealedSha256;
 
 function chunkCount({ sizeBytes, chunkBytes }: UploadRow): number {
   return Math.ceil(sizeBytes / chunkBytes);
