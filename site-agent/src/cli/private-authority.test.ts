@@ -79,7 +79,12 @@ describe.skipIf(!hasOpenssl)("a site whose coordinator has a certificate of a pr
     return { code, ...written };
   }
   const token = (): string =>
-    formatToken({ federation: plan.federation, site, coordinator: coordinator.public, secret: toBase64Url(random(32)) });
+    formatToken({
+      federation: plan.federation,
+      site,
+      coordinator: coordinator.public,
+      secret: toBase64Url(random(32)),
+    });
   const join = (...more: readonly string[]) =>
     run("join", "--coordinator", url, "--token", token(), "--accept-plain", ...more);
 
