@@ -76,7 +76,7 @@ it("tells a site of findings and of masks how many images show them", async () =
 
 it("is in the plan that a person approves", () => {
   expect(planText(PLAN)).toContain(
-    "from this site's labels to tell apart normal, pneumonia; the labels stay here",
+    "from the sites' labels to tell apart normal, pneumonia. No label leaves a site",
   );
-  expect(planText(parsePlan(terms))).toContain("mae, without labels");
+  expect(planText(parsePlan(terms))).toContain("No label is used. (mae)");
 });

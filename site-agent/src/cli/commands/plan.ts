@@ -1,6 +1,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
 import { planHash } from "@consilium/shared/plan";
+import { WHAT_STAYS, whatLeaves } from "@consilium/shared/plan-leaves";
 import type { Command } from "commander";
 import { receiptsFile } from "../../federation/receipts.ts";
 import { decisionOn, isListed, shortHash } from "../../governance/gate.ts";
@@ -28,7 +29,13 @@ consilium-site run waits, and the coordinator sees that it waits. What the site'
     const { plan } = await home.joined();
     const hash = planHash(plan);
     const decision = await decide(home, hash);
-    output.result({ plan, planHash: hash, decision }, `${planText(plan)}\n\n${DECISIONS[decision](hash)}`);
+    // Loaded here, so that approving and `--help` do not wait for the networks.
+    const { planWeights } = await import("../../pretext/weights.ts");
+    const weights = planWeights(plan);
+    output.result(
+      { plan, planHash: hash, decision, weights, leaves: whatLeaves(plan, weights), stays: WHAT_STAYS },
+      `${planText(plan, weights)}\n\n${DECISIONS[decision](hash)}`,
+    );
   });
   return command.addCommand(approveCommand(ports)).addCommand(refuseCommand(ports));
 }
