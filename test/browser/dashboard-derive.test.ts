@@ -87,6 +87,9 @@ describe("what a person reads", () => {
       "Comparing the sites' images",
     );
     expect(phaseTitle(federationAt({ completed: 1, rounds: 1 }))).toBe("Finished after 1 round");
+    const trying = { ...federationAt({ completed: 6, phase: "open" }), rounds: 6 };
+    expect(phaseTitle(trying)).toBe("Trying the last model");
+    expect(phaseTitle({ ...trying, phase: "finished" })).toBe("Finished after 6 rounds");
   });
 
   it("marks rounds that went on without someone", () => {
