@@ -186,6 +186,12 @@ describe("the coordinator's audit log", () => {
     await writeFile(copy, log);
     expect(await cli(site, "audit", "verify", copy)).toMatchObject({ heads: 3 });
     expect(await cli(site, "receipts", "verify")).toMatchObject({ event: "result" });
+    const left = await cli(site, "receipts", "summary", "--since", "2020-01-01");
+    expect(left).toMatchObject({ event: "result", since: "2020-01-01T00:00:00.000Z" });
+    expect(JSON.stringify(left)).toContain('"what":"weight updates","round":"round 3 of 3","objects":1');
+    expect(await cli(site, "receipts", "summary", "--since", "yesterday")).toMatchObject({
+      code: "config.invalid",
+    });
     // Cut before the last head that this site has signed; and with a line that says something else.
     await writeFile(copy, log.slice(0, log.indexOf('"event":"audit.closed"')).replace(/[^\n]*$/, ""));
     expect(await cli(site, "audit", "verify", copy)).toMatchObject({ code: "audit.rewritten" });
