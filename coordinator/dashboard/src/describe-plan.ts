@@ -64,7 +64,7 @@ export function describePlan(
     ...(plan.privacy.unit === "none" ? [] : [{ label: "Privacy", text: describePrivacy(plan.privacy) }]),
     ...whatLeaves(plan, { all: parameters, sent }).map(({ when, items }) => ({
       label: leavingTitle(when),
-      text: items.join(" "),
+      text: items.join("\n"),
     })),
     { label: "Stays", text: WHAT_STAYS },
   ];
