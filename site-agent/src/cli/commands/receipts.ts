@@ -145,7 +145,9 @@ function describe(entry: ReceiptEntry, terms: Terms): string {
   const row = (round: string, state: string, size: string): string =>
     `${at}  ${kind.padEnd(17)} ${round.padEnd(7)} ${state.padEnd(11)} ${size.padStart(8)}  ${sha256}`;
   if (entry.kind === "approval") return row("-", `${entry.used} of ${entry.files}`, "-");
-  if (entry.kind === "plan") return row("-", entry.decision, "-");
+  if (entry.kind === "plan") {
+    return `${row("-", entry.decision, "-")}${entry.by === undefined ? "" : `  by ${entry.by}`}`;
+  }
   const { round, attempt, state, bytes } = entry;
   const place = isTrialRound(round, terms) ? `trial.${attempt}` : `${round}.${attempt}`;
   return row(attempt === 0 ? "-" : place, state, formatBytes(bytes));
