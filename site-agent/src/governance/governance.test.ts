@@ -14,6 +14,7 @@ import {
   type TestSite,
 } from "../../../test/support/federation.ts";
 import { runCli } from "../cli/program.ts";
+import { nextStep } from "../cli/next-step.ts";
 import { receiptsFile } from "../federation/receipts.ts";
 import { parseHours } from "./hours.ts";
 import { pinsFile } from "./pins.ts";
@@ -197,6 +198,16 @@ describe("the coordinator's audit log", () => {
     expect(await cli(site, "audit", "verify", copy)).toMatchObject({ code: "audit.rewritten" });
     await writeFile(copy, log.replace("federation.created", "federation.forged"));
     expect(await cli(site, "audit", "verify", copy)).toMatchObject({ code: "audit.broken", culprits: ["1"] });
+    const hash = planHash(running().plan);
+    expect(await cli(site, "plan", "approve", hash, "--by", "Dr. Example")).toMatchObject({ planHash: hash });
+    expect((await receiptsFile(site.home.receiptsFile).entries()).at(-1)).toMatchObject({
+      decision: "approved",
+      by: "Dr. Example",
+    });
+    expect(await nextStep(site.home, 3)).toBe("  next         consilium-site run");
+    await cli(site, "plan", "refuse");
+    expect(await nextStep(site.home, 3)).toContain("consilium-site plan");
+    expect(await nextStep(site.home, 0)).toContain("no image was found");
     const record = await readFile(site.home.receiptsFile, "utf8");
     await writeFile(site.home.receiptsFile, record.replace('"kind":"hello"', '"kind":"hold"'));
     expect(await cli(site, "receipts", "verify")).toMatchObject({ code: "receipts.broken" });
