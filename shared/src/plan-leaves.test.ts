@@ -29,6 +29,13 @@ it("says of patients held out that their loss travels, and that one more exchang
   expect(said({}, "after-last-round")).toBe("");
 });
 
+it("names what is counted only where the plan asks", () => {
+  const health = { patients: true, evaluation: { classes: ["normal", "pneumonia"] } };
+  expect(said({ health }, "each-round")).toContain("On how many patients the site trains");
+  expect(said({ health }, "each-round")).toContain("AUROC");
+  expect(said({}, "each-round")).not.toMatch(/AUROC|how many patients/);
+});
+
 it("leaves out what a plan does not send, and warns where it can be read", () => {
   const patients = { privacy: { unit: "patient", noiseMultiplier: 1 } };
   expect(said(patients, "each-round")).not.toContain("Health");

@@ -89,11 +89,16 @@ function health(plan: Plan, how: string): readonly string[] {
   ];
 }
 
-/** From labels and masks that people drew; only where the plan asks. */
+/** From patients, labels and masks that people drew; only where the plan asks. Such plans mask. */
 function evaluation(plan: Plan): readonly string[] {
   if (!looksAtHealth(plan)) return [];
-  const { evaluation: scores, masks } = plan.health ?? {};
+  const { evaluation: scores = plan.health?.findings, masks, patients = false } = plan.health ?? {};
   return [
+    ...(patients
+      ? [
+          "On how many patients the site trains, in the same masked sum: the coordinator learns how many all sites have together, and signs it to two digits.",
+        ]
+      : []),
     ...(scores === undefined
       ? []
       : [
