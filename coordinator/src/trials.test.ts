@@ -90,6 +90,13 @@ it("takes a worse model back, momentum and all, pauses, survives a restart, and 
     expect(value).toBeCloseTo((genesis[i] ?? NaN) + (second[i] ?? NaN), 5);
   }
   expect(first.some((value) => Math.abs(MOMENTUM * value) > 0.01)).toBe(true);
+  const { phase, sites: rows, history } = await paused();
+  expect(phase).toBe("finished");
+  // The round that tried the last model counts as no update of theirs.
+  expect(history.at(-1)?.round).toBe(3);
+  expect(rows.map(({ contributions }) => contributions)).toEqual([3, 3]);
   await bench.stop(coordinator);
-  expect(verifyChain(await readAuditLines(path.join(home, "audit.jsonl")))).toMatchObject({ ok: true });
+  const lines = await readAuditLines(path.join(home, "audit.jsonl"));
+  expect(verifyChain(lines)).toMatchObject({ ok: true });
+  expect(lines.some((line) => line.includes('"event":"audit.closed","data":{"round":3}'))).toBe(true);
 });

@@ -9,6 +9,7 @@ import { cores, describeMachine, versions } from "./machine.ts";
 import { parseOptions, type DemoOptions } from "./options.ts";
 import { renderReport } from "./report/render.ts";
 import { runProgram, supervise, write } from "./supervise.ts";
+import { isTooShort, TOO_SHORT } from "./report/summary.ts";
 import { renderTable } from "./table.ts";
 
 const ABOUT_PHANTOMS =
@@ -45,7 +46,9 @@ async function main(options: DemoOptions): Promise<number> {
       await writeText(report, renderReport(result));
       await writeText(json, `${JSON.stringify(result, null, 2)}\n`);
       if (!options.keep) await removeWork(folders);
-      write(`\n  ${result.question}\n\n${renderTable(result.summary)}\n\n`);
+      write(
+        `\n  ${result.question}\n${isTooShort(result) ? `  ${TOO_SHORT}\n` : ""}\n${renderTable(result.summary)}\n\n`,
+      );
       if (result.data === "phantom") write(`${ABOUT_PHANTOMS}\n\n`);
       for (const { name, target, value, ok } of result.checks) {
         write(`  ${ok ? "✔" : "✖"} ${name}: ${value} (${target})\n`);

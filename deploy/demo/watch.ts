@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { federationStatusSchema, type FederationStatus } from "@consilium/shared/protocol/http";
+import { roundInWords } from "@consilium/shared/protocol/round";
 import { FEDERATION } from "./plan.ts";
 import { lossesOf } from "./rounds.ts";
 
@@ -55,7 +56,7 @@ export function standing(status: FederationStatus): string {
     phase === "training" && total > 0 ? `${site} ${Math.round((100 * done) / total)} %` : `${site} ${phase}`,
   );
   return [
-    `round ${status.round} of ${status.rounds}`,
+    roundInWords(status.round, status),
     ...(first === undefined || last === undefined
       ? []
       : [`loss ${last.toFixed(3)}${losses.length > 1 ? ` (${percent(last / first - 1)})` : ""}`]),

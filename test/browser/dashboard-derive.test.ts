@@ -10,7 +10,8 @@ import {
   siteProgress,
   timeLeftMs,
 } from "../../coordinator/dashboard/src/derive.ts";
-import { describePlan, whatTheCoordinatorCanRead } from "../../coordinator/dashboard/src/describe-plan.ts";
+import { whatTheCoordinatorCanRead } from "@consilium/shared/plan-leaves";
+import { describePlan } from "../../coordinator/dashboard/src/describe-plan.ts";
 import { federationAt } from "./support/federation-story.ts";
 
 const nowMs = Date.parse("2026-11-22T12:00:00Z");
@@ -86,6 +87,9 @@ describe("what a person reads", () => {
       "Comparing the sites' images",
     );
     expect(phaseTitle(federationAt({ completed: 1, rounds: 1 }))).toBe("Finished after 1 round");
+    const trying = { ...federationAt({ completed: 6, phase: "open" }), rounds: 6 };
+    expect(phaseTitle(trying)).toBe("Trying the last model");
+    expect(phaseTitle({ ...trying, phase: "finished" })).toBe("Finished after 6 rounds");
   });
 
   it("marks rounds that went on without someone", () => {
@@ -151,7 +155,7 @@ describe("what a person reads", () => {
       evaluation: { classes: ["normal", "pneumonia"], images: 64 },
     };
     const evaluated = describePlan({ ...status.plan, health }, null).find(
-      (line) => line.label === "Evaluation",
+      (line) => line.label === "Leaves a site each round",
     );
     expect(evaluated?.text).toContain("labels normal, pneumonia");
     const curves = lossCurves(status);

@@ -11,9 +11,23 @@ import {
 } from "./support/browser.ts";
 import { federationAt, SITES } from "./support/federation-story.ts";
 import { startStatusServer, type StatusServer } from "./support/status-server.ts";
+import type { RoundHealth } from "@consilium/shared/health/schema";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
 
 if (chromiumPath === null) console.warn(NO_CHROMIUM);
+
+const HEALTH: RoundHealth = {
+  width: 128,
+  rankMe: 3,
+  participationRatio: 2,
+  featureStdDev: 0.01,
+  alignment: 0.1,
+  heldOutLoss: null,
+  meanAnswerLoss: null,
+  neighbours: null,
+  probe: null,
+  commonest: null,
+};
 
 describe.skipIf(chromiumPath === null)("the dashboard in a browser", () => {
   let dist: string;
@@ -165,6 +179,22 @@ describe.skipIf(chromiumPath === null)("the dashboard in a browser", () => {
     });
     await lonely.page.getByText("No site has joined yet").waitFor();
     expect(lonely.complaints).toEqual([]);
+  });
+
+  it("marks features that are hardly spread, and calls sites done once all is over", async () => {
+    const base = federationAt({ completed: 6, rounds: 6 });
+    const health = { ...HEALTH, featureStdDev: 0.01 / Math.sqrt(HEALTH.width) };
+    const status = {
+      ...base,
+      sites: base.sites.map((site) => ({ ...site, connected: false })),
+      history: base.history.map((round) => ({ ...round, health })),
+    };
+    const { page } = await show(status);
+    expect(await page.getByTestId("low-spread").textContent()).toContain("below 2 % is marked");
+    expect(await page.getByTestId("health-6").locator(".unlike").allTextContents()).toEqual(["1 %"]);
+    const site = await page.getByTestId("site-hospital-a").textContent();
+    expect(site).toContain("done");
+    expect(site).not.toContain("seen");
   });
 
   it("opens a site's fingerprint with the keyboard", async () => {

@@ -73,7 +73,7 @@ describe.skipIf(chromiumPath === null)("report.html in a browser", () => {
     await page.goto(url);
     const chart = page.getByRole("img", { name: /^Reconstruction loss by round/ });
     const frame = await chart.boundingBox();
-    const curves = chart.locator("polyline");
+    const curves = chart.locator(".for-wide polyline");
     expect(await curves.count()).toBe(report.hospitals.length + 1);
     for (const curve of await curves.all()) {
       const box = await curve.boundingBox();

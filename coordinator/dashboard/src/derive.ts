@@ -1,7 +1,7 @@
 /** Everything the page works out from a status. Pure. */
 import type { FederationStatus, RoundStatus, SiteStatus } from "@consilium/shared/protocol/http";
-import { isFingerprintRound } from "@consilium/shared/protocol/round";
-import { formatDurationMs } from "@consilium/shared/units";
+import { isFingerprintRound, isTrialRound } from "@consilium/shared/protocol/round";
+import { counted, formatDurationMs } from "@consilium/shared/units";
 
 const RECENT_ROUNDS = 5;
 
@@ -64,7 +64,9 @@ export interface LossCurves {
 /** A round has a global loss once it has a model, but sites that train in it already show theirs. */
 export function lossCurves(status: FederationStatus): LossCurves {
   const byRound = new Map<number, RoundStatus>();
-  for (const round of status.history) byRound.set(round.round, round);
+  for (const round of status.history) {
+    if (!isTrialRound(round.round, status)) byRound.set(round.round, round);
+  }
   const rounds = [...byRound.values()].toSorted((a, b) => a.round - b.round);
   const open = currentRound(status);
   return {
@@ -104,14 +106,15 @@ export interface SiteProgress {
   readonly fraction: number;
 }
 
-export function siteProgress({ connected, phase, done, total }: SiteStatus): SiteProgress {
+/** @param isTrial nobody trains: the last model is tried */
+export function siteProgress({ connected, phase, done, total }: SiteStatus, isTrial = false): SiteProgress {
   const fraction = total > 0 ? Math.min(1, Math.max(0, done / total)) : 0;
   if (!connected && phase !== "waiting") return { text: "Not connected", stage: null, fraction: 0 };
   switch (phase) {
     case "fetching":
       return { text: "Fetching the model", stage: 0, fraction };
     case "training":
-      return { text: "Training", stage: 1, fraction };
+      return { text: isTrial ? "Trying the last model" : "Training", stage: 1, fraction };
     case "uploading":
       return { text: "Sending", stage: 2, fraction };
     case "waiting":
@@ -154,6 +157,7 @@ export const formatShare = (share: number): string => `${Math.round(100 * share)
 export function phaseTitle({ phase, round, rounds }: FederationStatus): string {
   const isComparing = (phase === "open" || phase === "aggregating") && isFingerprintRound(round);
   if (isComparing) return "Comparing the sites' images";
+  if (phase !== "finished" && isTrialRound(round, { rounds })) return "Trying the last model";
   switch (phase) {
     case "waiting":
       return round === 0 ? "Waiting for sites" : `Paused after round ${round} of ${rounds}`;
@@ -164,7 +168,7 @@ export function phaseTitle({ phase, round, rounds }: FederationStatus): string {
     case "paused":
       return `Paused in round ${round} of ${rounds}: models got worse`;
     case "finished":
-      return `Finished after ${round} ${round === 1 ? "round" : "rounds"}`;
+      return `Finished after ${counted(Math.min(round, rounds), "round")}`;
   }
 }
 

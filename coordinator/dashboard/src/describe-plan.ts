@@ -1,7 +1,8 @@
 /** The plan in a clinician's words. Pure. */
 import type { Plan } from "@consilium/shared/plan-schema";
 import { pretextInWords } from "@consilium/shared/pretext-words";
-import { describeStrategy, fewestInSum, groupSitesOf } from "@consilium/shared/strategy-schema";
+import { leavingTitle, WHAT_STAYS, whatLeaves } from "@consilium/shared/plan-leaves";
+import { describeStrategy } from "@consilium/shared/strategy-schema";
 import { formatBytes, formatDurationMs } from "@consilium/shared/units";
 import { formatCount, formatShare, shortHash } from "./derive.ts";
 
@@ -19,13 +20,6 @@ const SIZES = {
 };
 
 type PatientPrivacy = Extract<Plan["privacy"], { readonly unit: "patient" }>;
-
-const PROTECTION = {
-  masked:
-    "each under masks that cancel only in the sum with the others, and signed; number of images and loss travel in the same sum. In clear: who takes part, and progress.",
-  plain:
-    "encrypted for the coordinator and signed; with them the number of images, the loss, timings and progress.",
-};
 
 /** A limit that someone chose, so mostly whole minutes. */
 function limit(durationMs: number): string {
@@ -68,11 +62,11 @@ export function describePlan(
     },
     ...describeBeginningAndEnd(plan),
     ...(plan.privacy.unit === "none" ? [] : [{ label: "Privacy", text: describePrivacy(plan.privacy) }]),
-    ...describeEvaluation(plan),
-    {
-      label: "What leaves a site",
-      text: `Weight updates${sent === null ? "" : ` (about ${formatBytes((sent * aggregation.linkBits) / 8)} a round)`}, ${PROTECTION[aggregation.secure]} Once, histograms of what the images are like. Images, labels, names and headers stay.`,
-    },
+    ...whatLeaves(plan, { all: parameters, sent }).map(({ when, items }) => ({
+      label: leavingTitle(when),
+      text: items.join("\n"),
+    })),
+    { label: "Stays", text: WHAT_STAYS },
   ];
   return lines.map(({ label, text }) => ({ label, text: keepUnitsWithNumbers(text) }));
 }
@@ -111,24 +105,6 @@ function describeBeginningAndEnd({ start, training, stop, average }: Plan): read
   ];
 }
 
-/** What follows from labels and from masks that people drew; only where the plan asks. */
-function describeEvaluation({ health }: Plan): readonly PlanLine[] {
-  const { evaluation = health?.findings, masks } = health ?? {};
-  const texts = [
-    ...(evaluation === undefined
-      ? []
-      : [
-          `Where a site has labels ${evaluation.classes.join(", ")}, it counts how its images score; the counts travel under the same masks, and give the AUROC of all sites together.`,
-        ]),
-    ...(masks === undefined
-      ? []
-      : [
-          `Where a site has masks of ${masks.classes.join(", ")}, it counts how much of them is found; the counts give the Dice of all sites together in the same way.`,
-        ]),
-  ];
-  return texts.length === 0 ? [] : [{ label: "Evaluation", text: texts.join(" ") }];
-}
-
 type SitePrivacy = Extract<Plan["privacy"], { readonly unit: "site" }>;
 
 function describePrivacy(privacy: PatientPrivacy | SitePrivacy): string {
@@ -154,28 +130,4 @@ function describePatients({ clipL2Norm, noiseMultiplier, targetEpsilon, delta }:
 /** Puts no-break spaces where a line must not end: "30 min", "64 × 64". */
 function keepUnitsWithNumbers(text: string): string {
   return text.replace(/ (?=[×%])|(?<=×) |(?<=\d) (?=(?:min|h|s|[kMG]?B)\b)/g, "\u00a0");
-}
-
-export interface Reading {
-  readonly text: string;
-  /** To be read before anything else. */
-  readonly isWarning: boolean;
-}
-
-/** Said plainly wherever the plan is summarised. */
-export function whatTheCoordinatorCanRead(plan: Plan): Reading {
-  const { secure, strategy } = plan.aggregation;
-  if (secure === "plain")
-    return {
-      text: "Not masked: under this plan the coordinator can read each site's update.",
-      isWarning: true,
-    };
-  const sum =
-    groupSitesOf(strategy) === undefined
-      ? "the sum of the sites' updates"
-      : `the sum of each group of sites, of as few as ${fewestInSum(plan)}`;
-  return {
-    text: `The coordinator sees ${sum}, and no single update (secure aggregation).`,
-    isWarning: false,
-  };
 }

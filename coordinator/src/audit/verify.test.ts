@@ -57,6 +57,7 @@ it("counts what is signed and countersigned", async () => {
     heads: 1,
     countersignatures: 1,
     newestSigners: { [federation]: ["a"] },
+    unsigned: 2,
   });
 });
 

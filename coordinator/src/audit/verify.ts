@@ -14,6 +14,8 @@ export type AuditCheck =
       readonly countersignatures: number;
       /** By federation, who has countersigned its newest head; ordered. */
       readonly newestSigners: Readonly<Record<string, readonly string[]>>;
+      /** Lines that lie after the newest head, which nobody has signed; all of them without a head. */
+      readonly unsigned: number;
     }
   | { readonly ok: false; readonly brokenAt: number; readonly why: "chain" | "signature" };
 
@@ -61,7 +63,9 @@ export async function verifyAudit(
   const newestSigners = Object.fromEntries(
     Array.from(newest, ([federation, { signers }]) => [federation, [...signers].sort()]),
   );
-  return { ok: true, lines: chain.lines, heads, countersignatures, newestSigners };
+  const signedTo = Math.max(0, ...Array.from(newest.values(), ({ seq }) => seq));
+  const unsigned = chain.lines - signedTo;
+  return { ok: true, lines: chain.lines, heads, countersignatures, newestSigners, unsigned };
 }
 
 function assertInLog(

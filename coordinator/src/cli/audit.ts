@@ -2,6 +2,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import { readAuditLines } from "../audit/file.ts";
 import { verifyAudit as verifyLines } from "../audit/verify.ts";
+import { unsignedLines } from "@consilium/shared/audit/chain";
 import { homePaths, readIdentity } from "../home.ts";
 import { say, type Terminal } from "./terminal.ts";
 
@@ -15,15 +16,15 @@ export async function verifyAudit(home: string, terminal: Terminal): Promise<voi
       culprits: [String(check.brokenAt)],
     });
   }
-  const { heads, countersignatures, newestSigners } = check;
+  const { lines: count, heads, countersignatures, newestSigners, unsigned } = check;
   const signed =
     heads === 0
       ? ""
       : ` ${heads} rounds signed, ${countersignatures} countersignatures, the newest ${describe(newestSigners)}.`;
   say(
     terminal,
-    { event: "result", lines: check.lines, heads, countersignatures, newestSigners },
-    `${check.lines} lines, unbroken.${signed}`,
+    { event: "result", lines: count, heads, countersignatures, newestSigners, unsigned },
+    `${count} lines, unbroken.${signed} ${unsignedLines(count, unsigned, "signed head")}`,
   );
 }
 

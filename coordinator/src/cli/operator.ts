@@ -7,7 +7,8 @@ import {
   invitationReplySchema,
   type FederationStatus,
 } from "@consilium/shared/protocol/http";
-import { formatBytes } from "@consilium/shared/units";
+import { roundInWords } from "@consilium/shared/protocol/round";
+import { counted, formatBytes } from "@consilium/shared/units";
 import { z } from "zod";
 import { readOperatorAccess } from "../home.ts";
 import { say, type Terminal } from "./terminal.ts";
@@ -118,7 +119,7 @@ function describeStatus(status: FederationStatus): string {
   const head = [
     `${status.federation}: ${status.plan.title}`,
     `  ${status.summary}`,
-    `  round ${status.round} of ${status.rounds}, loss ${loss === null ? "-" : loss.toFixed(4)}, coordinator ${status.coordinatorWords}`,
+    `  ${status.phase === "finished" ? `${counted(Math.min(status.round, status.rounds), "round")} done` : roundInWords(status.round, status)}, loss ${loss === null ? "-" : loss.toFixed(4)}, coordinator ${status.coordinatorWords}`,
   ];
   const sites = status.sites.map((site) => {
     const compared = status.images.find((image) => image.site === site.site);

@@ -46,6 +46,12 @@ export class Ledger {
     this.#totals = new Map(totals.map((entry) => [entry.site, entry]));
   }
 
+  /** In a federation that has finished that may be one that made no model, and only tried the last. */
+  lastRoundOver({ phase }: Pick<FederationState["position"], "phase">): number {
+    const last = phase === "finished" ? this.rounds.at(-1)?.round : this.checkpoints.at(-1)?.body.round;
+    return last ?? 0;
+  }
+
   totalsOf(site: SiteId): SiteTotals | undefined {
     return this.#totals.get(site);
   }

@@ -142,8 +142,9 @@ export class FederationService {
     this.#notify({ facts: [], ofState: false, removed: site });
   }
 
-  get aggregatedRounds(): number {
-    return this.#ledger.checkpoints.at(-1)?.body.round ?? 0;
+  /** The last round that is over: at the end, also one that made no model. */
+  get lastRoundOver(): number {
+    return this.#ledger.lastRoundOver(this.#state.position);
   }
 
   /** Why a site takes no part for now, in its own words. */
@@ -369,7 +370,6 @@ export class FederationService {
         return;
       case "discard-spent":
         this.#errands.keepTrying(() => this.#discardSpent());
-        return;
     }
   }
 

@@ -6,7 +6,13 @@ import type { CohortStatus, ImageComparison } from "@consilium/shared/protocol/f
 import type { Candidate } from "@consilium/shared/protocol/governance";
 import type { HoldMessage, HoldReason } from "@consilium/shared/protocol/hold";
 import type { FederationStatus, RoundStatus, SiteStatus } from "@consilium/shared/protocol/http";
-import { describeEarlyEnd, isFingerprintRound, type MaskingStep } from "@consilium/shared/protocol/round";
+import {
+  describeEarlyEnd,
+  isFingerprintRound,
+  isTrialRound,
+  roundTitle,
+  type MaskingStep,
+} from "@consilium/shared/protocol/round";
 import { isoTime } from "../clock.ts";
 import type { RoundRow, SiteTotals } from "../store/store.ts";
 import { healthOf } from "./health.ts";
@@ -83,7 +89,7 @@ export function federationStatus(parts: StatusParts): FederationStatus {
         total: live.total,
         loss: live.loss,
         examples: live.examples,
-        contributions: totals?.contributions ?? 0,
+        contributions: Math.max(0, (totals?.contributions ?? 0) - trialsOf(site, parts)),
         receivedBytes: totals?.receivedBytes ?? 0,
       };
     }),
@@ -101,6 +107,11 @@ export function federationStatus(parts: StatusParts): FederationStatus {
       .map((row) => roundStatus(row, position, plan)),
   };
 }
+
+/** What a site sent to try the last model, which is no update. */
+const trialsOf = (site: SiteId, { rounds, plan }: StatusParts): number =>
+  rounds.filter((row) => isTrialRound(row.round, plan) && row.contributions.some((one) => one.site === site))
+    .length;
 
 const HOLDS: Readonly<Record<HoldReason, string>> = {
   "plan-approval": "Waiting for approval of the plan at",
@@ -166,19 +177,23 @@ const ASKED: Readonly<Record<Exclude<MaskingStep, "mask">, string>> = {
   unmask: "the shares that open the sum",
 };
 
-function summariseStep({ round, refused }: OpenPosition, { step, expected, answered }: Masking): string {
+function summariseStep(
+  { rules }: Pick<FederationState, "rules">,
+  { round, refused }: OpenPosition,
+  { step, expected, answered }: Masking,
+): string {
   const missing = expected.filter((site) => !answered.includes(site));
   const vectors = isFingerprintRound(round) ? "masked fingerprints of their images" : "updates";
   const asked = step === "mask" ? vectors : ASKED[step];
-  return `${roundTitle(round)}: ${answered.length} of ${expected.length} sites have sent ${asked}; waiting for ${missing.join(", ")}.${sittingOut(refused)}`;
+  return `${roundTitle(round, rules)}: ${answered.length} of ${expected.length} sites have sent ${asked}; waiting for ${missing.join(", ")}.${sittingOut(refused)}`;
 }
 
 const sittingOut = (refused: readonly Exclusion[]): string =>
   refused.map(({ site, reason }) => ` Without ${site} (${reason}).`).join("");
 
-/** For people: "Round 3", or what the round before the first is for. */
-export const roundTitle = (round: number): string =>
-  isFingerprintRound(round) ? "Before round 1" : `Round ${round}`;
+/** What sites send in a round that has a model already. */
+const sent = (round: number, rules: FederationState["rules"]): string =>
+  isTrialRound(round, rules) ? "losses" : "updates";
 
 /** "these 2 excluded, because: north (not connected for 3 min 2 s), south (vector.not-finite)" */
 export const without = (excluded: readonly Exclusion[]): string =>
@@ -203,21 +218,21 @@ export function summarise(
       if (state.genesis === null) {
         return `Waiting for the initial model from ${state.genesisClaim?.site ?? "a site"}.`;
       }
-      return `${isFingerprintRound(position.round) ? "The comparison of images" : `Round ${position.round}`} opens in a moment; ${connected.length} of ${roster.length} sites are there.`;
+      return `${isFingerprintRound(position.round) ? "The comparison of images" : roundTitle(position.round, rules)} opens in a moment; ${connected.length} of ${roster.length} sites are there.`;
     case "open": {
       const { contributions, cohort, masking, refused } = position;
       const isSmall = masking?.step !== "mask" || isFingerprintRound(position.round);
-      if (masking !== null && isSmall) return summariseStep(position, masking);
+      if (masking !== null && isSmall) return summariseStep(state, position, masking);
       const waiting = awaited(position).map((site) => describe(site, position));
       const rest = waiting.length === 0 ? "" : `; waiting for ${waiting.join(", ")}`;
-      return `Round ${position.round}: ${contributions.length} of ${cohort.length} updates are here${rest}.${sittingOut(refused)}`;
+      return `${roundTitle(position.round, rules)}: ${contributions.length} of ${cohort.length} ${sent(position.round, rules)} are here${rest}.${sittingOut(refused)}`;
     }
     case "aggregating": {
       const { contributions, cohort, excluded, round } = position;
       const rest = excluded.length === 0 ? "" : `; ${without(excluded)}`;
       return isFingerprintRound(round)
-        ? `${roundTitle(round)}: adding up ${contributions.length} masked fingerprints${rest}.`
-        : `Round ${round}: adding up ${contributions.length} of ${cohort.length} updates${rest}.`;
+        ? `${roundTitle(round, rules)}: adding up ${contributions.length} masked fingerprints${rest}.`
+        : `${roundTitle(round, rules)}: adding up ${contributions.length} of ${cohort.length} ${sent(round, rules)}${rest}.`;
     }
     case "paused":
       if (position.alarm !== undefined) {

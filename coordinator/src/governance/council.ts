@@ -41,8 +41,8 @@ export class Council {
     this.#heads = heads;
     this.#unsubscribe = service.subscribe(({ facts }) => {
       const opened = facts.some(({ fact }) => fact === "round.opened");
-      const aggregated = facts.some(({ fact }) => fact === "round.aggregated");
-      if (opened || aggregated) this.#inBackground(() => this.#catchUp());
+      const over = facts.some(({ fact }) => fact === "round.aggregated" || fact === "federation.finished");
+      if (opened || over) this.#inBackground(() => this.#catchUp());
     });
   }
 
@@ -141,7 +141,7 @@ export class Council {
   /** The first roster is made with the first round, and a head is signed with each that is over. */
   async #catchUp(): Promise<void> {
     if (this.#service.book.newest === null) await this.#service.book.read();
-    await this.#heads.signAfter(this.#service.aggregatedRounds);
+    await this.#heads.signAfter(this.#service.lastRoundOver);
     await this.#ports.followAudit();
   }
 

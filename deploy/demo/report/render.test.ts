@@ -108,6 +108,15 @@ describe("the summary", () => {
     expect(results(withoutOwn, "probe").map(({ from }) => from)).toEqual(["scratch", "global"]);
   });
 
+  it("says of a quick run that it shows nothing of learning", () => {
+    const options = [
+      { name: "--rounds", value: "2" },
+      { name: "--quick", value: "yes" },
+    ];
+    expect(renderReport({ ...sample, options })).toContain("Too short to learn anything");
+    expect(renderReport(sample)).not.toContain("Too short");
+  });
+
   it("takes its headline from fine-tuning, and has none without evaluations", () => {
     const means = headline(sample);
     expect(means?.global).toBeGreaterThan(means?.scratch ?? 1);

@@ -5,7 +5,7 @@ import { formatBytes, formatDurationMs } from "@consilium/shared/units";
 import { checksSection, hospitalsSection, outflowSection, recordSection } from "./record.ts";
 import { number3, percent, picturesSection, resultsSection, trainingSection } from "./sections.ts";
 import { STYLE } from "./style.ts";
-import { headline, lossFall, sentBytes } from "./summary.ts";
+import { headline, isTooShort, lossFall, sentBytes, TOO_SHORT } from "./summary.ts";
 import type { DemoReport } from "./types.ts";
 
 export function renderReport(report: DemoReport): string {
@@ -36,6 +36,7 @@ function top(report: DemoReport): Markup {
 }
 
 function verdict(report: DemoReport): Markup | null {
+  if (isTooShort(report)) return markup`<strong>${TOO_SHORT}</strong>`;
   const means = headline(report);
   if (means?.global == null || means.scratch === null) return null;
   const gain = means.global - means.scratch;
@@ -51,7 +52,7 @@ function figures(report: DemoReport): Markup {
   const sent = report.outflows.reduce((sum, outflow) => sum + sentBytes(outflow), 0);
   return markup`<section aria-label="At a glance"><dl class="figures">
     ${
-      means?.global == null
+      means?.global == null || isTooShort(report)
         ? null
         : figure(
             "AUROC, federated",

@@ -60,6 +60,17 @@ export function headline({ evaluations }: DemoReport): Readonly<Record<EncoderOr
   return { scratch: of("scratch"), own: of("own"), global: of("global") };
 }
 
+/** So few rounds that no number says anything about learning. */
+const FEWEST_ROUNDS = 10;
+
+/** Of a `--quick` run. */
+export const TOO_SHORT = "Too short to learn anything: it shows that everything runs.";
+
+export const isTooShort = ({ options }: Pick<DemoReport, "options">): boolean => {
+  const of = (wanted: string) => options.find(({ name }) => name === wanted)?.value;
+  return of("--quick") !== undefined && Number(of("--rounds")) < FEWEST_ROUNDS;
+};
+
 /** First and last global loss and their relative difference; null before the second round. */
 export function lossFall({ training }: DemoReport): { first: number; last: number; change: number } | null {
   const losses = training.rounds.flatMap(({ loss }) => loss ?? []);

@@ -75,6 +75,13 @@ export function verifyChain(lines: Iterable<string>): ChainCheck {
   return { ok: true, lines: head.seq };
 }
 
+/** For people: which lines no signature vouches for. @param signed what the last signed one is called */
+export function unsignedLines(lines: number, unsigned: number, signed: string): string {
+  if (unsigned === 0) return `No line lies after the last ${signed}.`;
+  const which = unsigned === 1 ? `Line ${lines} lies` : `Lines ${lines - unsigned + 1} to ${lines} lie`;
+  return `${which} after the last ${signed}: only the chain speaks for ${unsigned === 1 ? "it" : "them"} so far.`;
+}
+
 /** The lines of a log that was written as JSON lines. */
 export const logLines = (text: string): readonly string[] =>
   text === "" ? [] : text.replace(/\n$/, "").split("\n");

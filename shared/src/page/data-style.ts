@@ -2,15 +2,25 @@
 export const DATA_STYLE = `
 :root {
   --s0: #c8541b; --s1: #2f6fb3; --s2: #8a6d00; --s3: #9b3d82; --s4: #1f8a5f; --s5: #5b56b8; --s6: #a3403f; --s7: #4d6b7a;
-  --scratch: #8894a0; --own: #b5730f;
+  --scratch: #8894a0; --own: #b5730f; --edge: rgb(23 33 43 / 26%);
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --s0: #f29064; --s1: #79b2ee; --s2: #d8bd4c; --s3: #e08cc9; --s4: #5fcf9f; --s5: #a9a4f5; --s6: #ee8d8b; --s7: #9fb9c7;
-    --scratch: #8b99a6; --own: #e3a953;
+    --scratch: #8b99a6; --own: #e3a953; --edge: rgb(228 235 241 / 26%);
   }
 }
-.scroll { overflow-x: auto; }
+/* A shadow lies on the side where there is more to see; the first two layers scroll along and hide it at an end. */
+.scroll {
+  overflow-x: auto;
+  background:
+    linear-gradient(to right, var(--surface) 40%, transparent) left / 36px 100%,
+    linear-gradient(to left, var(--surface) 40%, transparent) right / 36px 100%,
+    linear-gradient(to right, var(--edge), transparent) left / 14px 100%,
+    linear-gradient(to left, var(--edge), transparent) right / 14px 100%;
+  background-attachment: local, local, scroll, scroll; background-repeat: no-repeat;
+}
+.for-narrow { display: none; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 thead th { color: var(--dim); font-weight: 500; font-size: 13px; text-align: left; padding: 0 16px 6px 0; white-space: nowrap; vertical-align: bottom; }
 tbody th, tbody td { border-top: 1px solid var(--hairline); padding: 7px 16px 7px 0; text-align: left; vertical-align: top; font-weight: 400; }
@@ -51,14 +61,15 @@ ${Array.from({ length: 8 }, (_, index) => `.s${index} { color: var(--s${index});
 .legend li::before { content: ""; display: inline-block; width: 18px; border-top: 2.5px solid currentColor; margin-right: 8px; vertical-align: 4px; }
 .legend li.dashed::before { border-top-style: dashed; }
 .legend span { color: var(--dim); }
-@media (max-width: 640px) { .wide { min-width: 680px; } .chart { min-width: 560px; } .chart.square { min-width: 0; } }
+@media (max-width: 640px) { .wide { min-width: 680px; } .for-wide { display: none; } .for-narrow { display: block; } }
 @media print {
   :root {
     --s0: #c8541b; --s1: #2f6fb3; --s2: #8a6d00; --s3: #9b3d82; --s4: #1f8a5f; --s5: #5b56b8; --s6: #a3403f; --s7: #4d6b7a;
     --scratch: #77828d; --own: #a5660a;
   }
-  .scroll { overflow: visible; }
-  .wide, .chart { min-width: 0; }
+  .scroll { overflow: visible; background: none; }
+  .wide { min-width: 0; }
+  .for-wide { display: block; } .for-narrow { display: none; }
   table { font-size: 10.5px; }
   tbody th, tbody td, thead th { padding-right: 9px; padding-top: 4px; padding-bottom: 4px; }
   tr, .chart { break-inside: avoid; }

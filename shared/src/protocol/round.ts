@@ -18,6 +18,26 @@ import {
 export const FINGERPRINT_ROUND = 0 as Round;
 export const isFingerprintRound = (round: number): boolean => round === FINGERPRINT_ROUND;
 
+/** The round after the last one of the plan: nobody trains, the last model is tried on patients held out. */
+export const isTrialRound = (round: number, { rounds }: { readonly rounds: number }): boolean =>
+  round > rounds;
+
+/** Whether a round is one of the plan's, which makes a model. */
+export const trainsIn = (round: number, plan: { readonly rounds: number }): boolean =>
+  !isFingerprintRound(round) && !isTrialRound(round, plan);
+
+/** For people: "round 3 of 6", or what a round without training is for. */
+export function roundInWords(round: number, plan: { readonly rounds: number }): string {
+  if (isFingerprintRound(round)) return "before round 1";
+  return isTrialRound(round, plan) ? "trying the last model" : `round ${round} of ${plan.rounds}`;
+}
+
+/** The same, to begin a sentence with: "Round 3". */
+export function roundTitle(round: number, plan: { readonly rounds: number }): string {
+  if (isFingerprintRound(round)) return "Before round 1";
+  return isTrialRound(round, plan) ? "Trying the last model" : `Round ${round}`;
+}
+
 /** Signed by the coordinator (`round-opening`); the site trusts nothing else about a round. */
 export const roundOpeningSchema = z.strictObject({
   federation: federationIdSchema,

@@ -120,6 +120,7 @@ describe("help", () => {
       "roster",
       "roster approve",
       "receipts",
+      "receipts summary",
       "receipts verify",
       "audit",
       "audit verify",

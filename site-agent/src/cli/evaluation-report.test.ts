@@ -59,10 +59,10 @@ it("of masks tells a site whether it takes part, and what leaves", async () => {
   const [some] = await said(asked);
   expect(some?.data).toMatchObject({ images: 16, takesPart: true });
   expect(some?.text).toContain("masked sum alone");
-  expect(planText(asked)).toContain("masks of lung is found");
+  expect(planText(asked)).toContain("the site has masks of lung");
 });
 
 it("is in the plan that a person approves", () => {
-  expect(planText(PLAN)).toContain("images labelled normal, pneumonia score");
-  expect(planText(parsePlan(terms))).not.toContain("evaluation");
+  expect(planText(PLAN)).toContain("the site has labels normal, pneumonia");
+  expect(planText(parsePlan(terms))).not.toContain("AUROC");
 });

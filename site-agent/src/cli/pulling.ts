@@ -112,7 +112,7 @@ export async function runPull(
     [
       `${summary.total} ${what} match: ${summary.done - summary.skipped - summary.failed} fetched now, ${summary.skipped} before, ${summary.failed} not.`,
       ...failureLines(summary),
-      describeIntake(intake),
+      await describeIntake(intake, await context.openHome()),
     ].join("\n"),
   );
   if (summary.failed > 0) throw new Unsuccessful();

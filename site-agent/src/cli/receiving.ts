@@ -11,6 +11,8 @@ import { whileLocked, type HoldingCommand } from "../home/lock.ts";
 import { fraction, wholeNumber, type CommandContext } from "./context.ts";
 import { reasonTable } from "./commands/ingest.ts";
 import { plannedImages } from "./planned-images.ts";
+import type { Home } from "../home/home.ts";
+import { nextStep } from "./next-step.ts";
 import type { CliPorts } from "./ports.ts";
 
 export interface ReceivingOptions {
@@ -118,7 +120,7 @@ export async function receiveInto(
 }
 
 /** The end of a command's result, for people. */
-export function describeIntake(summary: IntakeSummary | null): string {
+export async function describeIntake(summary: IntakeSummary | null, home: Home): Promise<string> {
   if (summary === null) return "  images       none so far";
   const { used, files, quarantined, needsApproval, usedShare, minimumUsed } = summary;
   return [
@@ -129,6 +131,6 @@ export function describeIntake(summary: IntakeSummary | null): string {
           `  training     waits: ${formatShare(usedShare)} are used, at least ${formatShare(minimumUsed)} are wanted`,
           "  next         look at the reasons, then consilium-site approve",
         ]
-      : ["  next         consilium-site run"]),
+      : [await nextStep(home, used)]),
   ].join("\n");
 }

@@ -71,12 +71,12 @@ it("tells a site of findings and of masks how many images show them", async () =
   const [marked] = await said(() => "other", planOf("masks", ["lung"]));
   expect(marked?.data).toMatchObject({ isScored: true });
   expect(marked?.text).toContain("how much of their masks is found leaves in the masked sum alone");
-  expect(planText(planOf("masks", ["lung"]))).toContain("from this site's masks where an image shows lung");
+  expect(planText(planOf("masks", ["lung"]))).toContain("from the sites' masks where an image shows lung");
 });
 
 it("is in the plan that a person approves", () => {
   expect(planText(PLAN)).toContain(
-    "from this site's labels to tell apart normal, pneumonia; the labels stay here",
+    "from the sites' labels to tell apart normal, pneumonia. No label leaves a site",
   );
-  expect(planText(parsePlan(terms))).toContain("mae, without labels");
+  expect(planText(parsePlan(terms))).toContain("No label is used. (mae)");
 });

@@ -15,6 +15,7 @@ import { evaluate, mainOf, type Run, type RunName, type Sets } from "./compared-
 import { loadEncoders } from "./encoder.ts";
 import { featureMaps } from "./feature-map.ts";
 import { fit, fitSteps } from "./fit.ts";
+import { isKept } from "./kept.ts";
 import type { LabelKind, LabelledSet } from "./label-kind.ts";
 import { encoderParameters, joinWeights } from "./layers.ts";
 import type { Statistic } from "./metrics.ts";
@@ -82,7 +83,8 @@ export async function compareEncoders<Set extends LabelledSet, Inputs extends Vi
           };
           const { run, weights } = await bench.run({ from, mode, seed }, weightsFor(seed), report);
           runs.push(run);
-          if (seed === 1) exemplar = { from, mode, ...(await bench.exemplar(run, weights)) };
+          if (seed === 1 && isKept(options, run))
+            exemplar = { from, mode, ...(await bench.exemplar(run, weights)) };
         }
       }
     }

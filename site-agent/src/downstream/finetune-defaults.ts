@@ -77,6 +77,7 @@ export const FINETUNE_OPTIONS: FinetuneOptions = {
   testFraction: 0.3,
   validation: 0,
   head: "unetr",
+  keep: { from: null, mode: null },
   report: false,
   settings: FINETUNE_SETTINGS,
 };

@@ -27,6 +27,7 @@ import { loadEncoders } from "./encoder.ts";
 import { evaluateRun, summarise, type Run } from "./evaluation.ts";
 import { featureMaps } from "./feature-map.ts";
 import { fit, fitSteps } from "./fit.ts";
+import { isKept } from "./kept.ts";
 import { mayFlip } from "./label-kind.ts";
 import { joinWeights } from "./layers.ts";
 import { predictImages } from "./predict.ts";
@@ -97,7 +98,7 @@ export async function finetune(
           const bench = { ...networks, config, cohort, task, memory, report };
           const { run, weights } = await runOnce(bench, from, mode, seed, weightsFor(seed));
           runs.push(run);
-          if (seed === 1) looked = { bench, run, weights };
+          if (seed === 1 && isKept(options, run)) looked = { bench, run, weights };
         }
       }
     }

@@ -75,6 +75,8 @@ export interface FinetuneOptions {
   readonly validation: number;
   /** What makes masks of tokens. */
   readonly head: SegmentationHead;
+  /** Which network to look at and to keep, of seed 1: null takes the last encoder, and the last of its modes. */
+  readonly keep: { readonly from: EncoderOrigin | null; readonly mode: DownstreamMode | null };
   /** Whether a report follows, for which saliency and maps of features are made. */
   readonly report: boolean;
   readonly settings: FinetuneSettings;

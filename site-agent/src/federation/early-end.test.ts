@@ -4,6 +4,7 @@ import { afterEach, expect, it } from "vitest";
 import { z } from "zod";
 import { arithmeticTrainer, TestFederation } from "../../../test/support/federation.ts";
 import { readModel } from "../home/models.ts";
+import { witnessedHeads } from "../governance/audit-witness.ts";
 import type { Trainer } from "../training/types.ts";
 
 let federation: TestFederation | null = null;
@@ -38,6 +39,11 @@ it("ends with the best model, and says why at the sites and in the status, also 
   for (const [i, site] of sites.entries()) {
     expect(results[i]).toMatchObject({ stopped, rounds: 2 });
     expect((await readModel(site.home, "global")).values[0]).toBeCloseTo(2, 5);
+    // The end is countersigned as well, though its round made no model.
+    const heads = await witnessedHeads(site.home.auditHeadsFile).of(
+      running.coordinator.federations.all()[0]?.federation ?? ("" as never),
+    );
+    expect(heads.map(({ round }) => round)).toEqual([1, 2, 3, 4, 5]);
   }
   await running.restartCoordinator();
   const response = await fetch(`${running.coordinator.url}/api/federations`, {

@@ -67,10 +67,15 @@ const approvalSchema = z.strictObject({
 export type ApprovalReceipt = z.infer<typeof approvalSchema>;
 
 /** A person decided about a plan. */
-const planDecisionSchema = z.strictObject({
+export const planDecisionSchema = z.strictObject({
   at: z.iso.datetime(),
   kind: z.literal("plan"),
   decision: z.enum(["approved", "refused"]),
+  /** Who decided, as they said it; stays at the site. */
+  by: z
+    .string()
+    .regex(/^[\p{L}\p{N}][\p{L}\p{N} .,'@_-]{0,79}$/u)
+    .optional(),
   /** The plan's hash. */
   sha256: sha256Schema,
 });

@@ -8,6 +8,7 @@ import type { Sha256 } from "@consilium/shared/ids";
 import type { Plan } from "@consilium/shared/plan";
 import {
   isFingerprintRound,
+  trainsIn,
   type CheckpointRecord,
   type RoundOpening,
 } from "@consilium/shared/protocol/round";
@@ -281,7 +282,7 @@ export class Tasks {
         onBytes,
         signal,
       );
-      if (outcome !== "stale" && !isFingerprintRound(round)) this.tally.contributions += 1;
+      if (outcome !== "stale" && trainsIn(round, this.#plan)) this.tally.contributions += 1;
     } finally {
       await source.close();
     }
@@ -306,7 +307,7 @@ export class Tasks {
         onBytes,
         signal,
       );
-      if (outcome !== "stale") this.tally.contributions += 1;
+      if (outcome !== "stale" && trainsIn(round, this.#plan)) this.tally.contributions += 1;
     } finally {
       await source.close();
     }

@@ -14,6 +14,7 @@ import {
   type TestSite,
 } from "../../../test/support/federation.ts";
 import { runCli } from "../cli/program.ts";
+import { nextStep } from "../cli/next-step.ts";
 import { receiptsFile } from "../federation/receipts.ts";
 import { parseHours } from "./hours.ts";
 import { pinsFile } from "./pins.ts";
@@ -186,11 +187,27 @@ describe("the coordinator's audit log", () => {
     await writeFile(copy, log);
     expect(await cli(site, "audit", "verify", copy)).toMatchObject({ heads: 3 });
     expect(await cli(site, "receipts", "verify")).toMatchObject({ event: "result" });
+    const left = await cli(site, "receipts", "summary", "--since", "2020-01-01");
+    expect(left).toMatchObject({ event: "result", since: "2020-01-01T00:00:00.000Z" });
+    expect(JSON.stringify(left)).toContain('"what":"weight updates","round":"round 3 of 3","objects":1');
+    expect(await cli(site, "receipts", "summary", "--since", "yesterday")).toMatchObject({
+      code: "config.invalid",
+    });
     // Cut before the last head that this site has signed; and with a line that says something else.
     await writeFile(copy, log.slice(0, log.indexOf('"event":"audit.closed"')).replace(/[^\n]*$/, ""));
     expect(await cli(site, "audit", "verify", copy)).toMatchObject({ code: "audit.rewritten" });
     await writeFile(copy, log.replace("federation.created", "federation.forged"));
     expect(await cli(site, "audit", "verify", copy)).toMatchObject({ code: "audit.broken", culprits: ["1"] });
+    const hash = planHash(running().plan);
+    expect(await cli(site, "plan", "approve", hash, "--by", "Dr. Example")).toMatchObject({ planHash: hash });
+    expect((await receiptsFile(site.home.receiptsFile).entries()).at(-1)).toMatchObject({
+      decision: "approved",
+      by: "Dr. Example",
+    });
+    expect(await nextStep(site.home, 3)).toBe("  next         consilium-site run");
+    await cli(site, "plan", "refuse");
+    expect(await nextStep(site.home, 3)).toContain("consilium-site plan");
+    expect(await nextStep(site.home, 0)).toContain("no image was found");
     const record = await readFile(site.home.receiptsFile, "utf8");
     await writeFile(site.home.receiptsFile, record.replace('"kind":"hello"', '"kind":"hold"'));
     expect(await cli(site, "receipts", "verify")).toMatchObject({ code: "receipts.broken" });

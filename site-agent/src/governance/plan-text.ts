@@ -1,17 +1,25 @@
 /** A plan as a person reads it before they approve it: what is trained, what leaves, who can see what. */
-import { evaluationOf } from "@consilium/shared/evaluation/extras";
-import { findingEvaluationOf } from "@consilium/shared/evaluation/finding-extras";
-import { maskEvaluationOf } from "@consilium/shared/evaluation/mask-extras";
-import { countsPatients } from "@consilium/shared/health/patients";
+import { ENCODER_DEPTHS, ENCODER_WIDTHS } from "@consilium/shared/encoder-sizes";
 import type { Plan } from "@consilium/shared/plan";
 import { planHash } from "@consilium/shared/plan";
-import { taughtIn } from "@consilium/shared/pretext-schema";
-import { fewestInSum, groupSitesOf } from "@consilium/shared/strategy-schema";
+import {
+  WHAT_STAYS,
+  whatLeaves,
+  whatTheCoordinatorCanRead,
+  type LeavingWhen,
+  type PlanWeights,
+} from "@consilium/shared/plan-leaves";
+import { pretextInWords } from "@consilium/shared/pretext-words";
+import { describeStrategy, groupSitesOf } from "@consilium/shared/strategy-schema";
 import { counted, formatBytes } from "@consilium/shared/units";
 import { shortHash } from "./gate.ts";
 
-/** Label and text of each line. */
-export function planLines(plan: Plan): readonly (readonly [string, string])[] {
+type Line = readonly [label: string, text: string];
+
+const UNKNOWN: PlanWeights = { all: null, sent: null };
+
+/** Label and text of each line; a line without a label goes on with the one before. */
+function planLines(plan: Plan, weights: PlanWeights): readonly Line[] {
   const { model, training, pretext, volume } = plan;
   const size = volume === null ? `${model.imagePx} px` : `${model.imagePx} px, ${model.depthPx} slices`;
   return [
@@ -21,34 +29,32 @@ export function planLines(plan: Plan): readonly (readonly [string, string])[] {
       "rounds",
       `${plan.rounds}, each with at least ${plan.minSites} sites and at most ${minutes(plan.roundDeadlineMs)}${early(plan)}`,
     ],
-    ["learns", `${learns(pretext)}; a ${model.size} vision transformer on images of ${size}`],
+    ["learns", learns(pretext)],
+    [
+      "model",
+      `a vision transformer: a network that reads an image in patches. Size ${model.size}: ${ENCODER_WIDTHS[model.size]} wide, ${ENCODER_DEPTHS[model.size]} layers${weights.all === null ? "" : `, ${weights.all} weights`}; on images of ${size}`,
+    ],
     ["starts from", startsFrom(plan)],
     ...(plan.average === undefined
       ? []
       : [["ends with", `a running average of the global models, decay ${plan.average.decay}`] as const]),
     [
-      "each round",
-      `${training.localEpochs} passes over this site's images in batches of ${training.batchSize}, on this machine`,
+      "here",
+      `in each round ${counted(training.localEpochs, "pass", "passes")} over this site's images in batches of ${training.batchSize}, on this machine`,
     ],
+    ["together", describeStrategy(plan.aggregation.strategy)],
     ...frozen(plan),
     ...lowRank(plan),
-    ["leaves", leaves(plan)],
-    ...evaluation(plan),
-    ...(countsPatients(plan)
-      ? [
-          [
-            "patients",
-            "on how many this site trains, masked: the coordinator learns how many all sites have together, and signs it to two digits",
-          ] as const,
-        ]
-      : []),
+    ["who reads", reading(plan)],
+    ...leaving(plan, weights),
     ["privacy", privacyText(plan)],
-    ["stays", "images, labels, patients' data and everything that names anyone"],
+    ["stays", WHAT_STAYS],
   ];
 }
 
-export function planText(plan: Plan): string {
-  const lines = planLines(plan).map(([label, text]) => `  ${label.padEnd(12)} ${text}`);
+/** @param weights how many the model has, where that is known; for the sizes of what leaves */
+export function planText(plan: Plan, weights = UNKNOWN): string {
+  const lines = planLines(plan, weights).map(([label, text]) => `  ${label.padEnd(12)} ${text}`);
   const hash = planHash(plan);
   return [...lines, `  ${"hash".padEnd(12)} ${hash}`, `  ${"short".padEnd(12)} ${shortHash(hash)}`].join(
     "\n",
@@ -87,42 +93,27 @@ const lowRank = ({ training: { lowRank } }: Plan): readonly (readonly [string, s
         ],
       ];
 
-const LEARNS = {
-  classify: "from this site's labels to tell apart",
-  findings: "from this site's labels whether an image shows",
-  masks: "from this site's masks where an image shows",
-} as const;
+const learns = (pretext: Plan["pretext"]): string =>
+  `${pretextInWords(pretext)}${"classes" in pretext ? "" : " No label is used."} (${pretext.task})`;
 
-function learns(pretext: Plan["pretext"]): string {
-  const taught = taughtIn(pretext);
-  if (taught === null) return `${pretext.task}, without labels`;
-  const { task, classes, head } = taught;
-  return `${LEARNS[task]} ${classes.join(", ")}; the labels stay here${head === "site" ? ", and so does the head" : ""}`;
+function reading(plan: Plan): string {
+  const { text } = whatTheCoordinatorCanRead(plan);
+  return groupSitesOf(plan.aggregation.strategy) === undefined
+    ? text
+    : `${text} Groups are drawn anew each round; this site's floor (consilium-site policy --min-cohort) is held against that number.`;
 }
 
-function leaves(plan: Plan): string {
-  const { secure, strategy } = plan.aggregation;
-  if (secure === "plain")
-    return "the change of the weights, loss and number of images; NOT MASKED: the coordinator can read them";
-  const groupSites = groupSitesOf(strategy);
-  return groupSites === undefined
-    ? "the change of the weights, masked: the coordinator learns the sum over all sites and no single one"
-    : `the change of the weights, masked in groups of at least ${groupSites} sites that are drawn anew each round: the coordinator learns the sum of each group, of as few as ${fewestInSum(plan)} sites, and no single one; this site's floor (consilium-site policy --min-cohort) is held against that number`;
-}
+const LEAVING: Readonly<Record<LeavingWhen, string>> = {
+  once: "leaves once",
+  "each-round": "each round",
+  "after-last-round": "after last",
+  "in-clear": "in clear",
+};
 
-/** Only where the plan asks. */
-function evaluation(plan: Plan): readonly (readonly [string, string])[] {
-  const asked = evaluationOf(plan) ?? findingEvaluationOf(plan);
-  const masks = maskEvaluationOf(plan);
-  const ofMasks: readonly (readonly [string, string])[] =
-    masks === null ? [] : [["evaluation", masksText(masks.classes)]];
-  if (asked === null) return ofMasks;
-  const text = `how many images labelled ${asked.classes.join(", ")} score how high, masked: the coordinator learns the counts of all sites together`;
-  return [["evaluation", text], ...ofMasks];
-}
-
-const masksText = (classes: readonly string[]): string =>
-  `how much of the masks of ${classes.join(", ")} is found, masked: the coordinator learns the counts of all sites together`;
+const leaving = (plan: Plan, weights: PlanWeights): readonly Line[] =>
+  whatLeaves(plan, weights).flatMap(({ when, items }) =>
+    items.map((item, at): Line => [at === 0 ? LEAVING[when] : "", `- ${item}`]),
+  );
 
 /** What its noise bounds, in words. */
 export function privacyText({ privacy: terms }: Plan): string {

@@ -71,11 +71,15 @@ function Figures({ status, nowMs }: OverviewProps): ReactNode {
         value={formatLoss(change?.last ?? null)}
         note={change === null ? "none yet" : `${formatPercentChange(change.change)} since round 1`}
       />
-      <Figure
-        label="Sites"
-        value={`${connected} of ${status.sites.length}`}
-        note={connected === status.sites.length ? "all connected" : "connected"}
-      />
+      {status.phase === "finished" ? (
+        <Figure label="Sites" value={`${status.sites.length}`} note="done" />
+      ) : (
+        <Figure
+          label="Sites"
+          value={`${connected} of ${status.sites.length}`}
+          note={connected === status.sites.length ? "all connected" : "connected"}
+        />
+      )}
       {contributed === undefined ? (
         <Figure
           label="Global model"

@@ -1,6 +1,7 @@
+import { whatTheCoordinatorCanRead } from "@consilium/shared/plan-leaves";
 import type { FederationStatus } from "@consilium/shared/protocol/http";
 import type { ReactNode } from "react";
-import { describePlan, whatTheCoordinatorCanRead } from "../describe-plan.ts";
+import { describePlan } from "../describe-plan.ts";
 import { shortHash } from "../derive.ts";
 
 export function PlanCard({ status }: { readonly status: FederationStatus }): ReactNode {

@@ -1,4 +1,5 @@
 import type { FederationStatus, RoundStatus } from "@consilium/shared/protocol/http";
+import { isTrialRound } from "@consilium/shared/protocol/round";
 import { formatDurationMs } from "@consilium/shared/units";
 import { Button } from "@mantine/core";
 import { useState, type ReactNode } from "react";
@@ -40,7 +41,12 @@ export function RoundsCard({ status }: { readonly status: FederationStatus }): R
             </thead>
             <tbody>
               {shown.map((round) => (
-                <RoundRow key={`${round.round}.${round.attempt}`} round={round} sites={status.sites.length} />
+                <RoundRow
+                  key={`${round.round}.${round.attempt}`}
+                  round={round}
+                  isTrial={isTrialRound(round.round, status)}
+                  sites={status.sites.length}
+                />
               ))}
             </tbody>
           </table>
@@ -64,11 +70,13 @@ export function RoundsCard({ status }: { readonly status: FederationStatus }): R
 
 interface RoundRowProps {
   readonly round: RoundStatus;
+  /** After the last one: nobody trained. */
+  readonly isTrial: boolean;
   /** On the roster. */
   readonly sites: number;
 }
 
-function RoundRow({ round, sites }: RoundRowProps): ReactNode {
+function RoundRow({ round, isTrial, sites }: RoundRowProps): ReactNode {
   const duration = roundDurationMs(round);
   const examples =
     round.totals?.examples ??
@@ -76,7 +84,7 @@ function RoundRow({ round, sites }: RoundRowProps): ReactNode {
   return (
     <tr data-testid={`round-${round.round}`}>
       <th scope="row">
-        {round.round}
+        {isTrial ? "Trying the last model" : round.round}
         {round.attempt > 1 && <span className="dimmed"> attempt {round.attempt}</span>}
       </th>
       <td className={round.closedAt === null ? "number dimmed" : "number"}>{formatLoss(round.loss)}</td>

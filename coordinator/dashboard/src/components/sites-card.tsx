@@ -1,4 +1,5 @@
 import type { FederationStatus, SiteStatus } from "@consilium/shared/protocol/http";
+import { isTrialRound } from "@consilium/shared/protocol/round";
 import { formatBytes } from "@consilium/shared/units";
 import { useComputedColorScheme } from "@mantine/core";
 import { useState, type ReactNode } from "react";
@@ -53,6 +54,7 @@ export function SitesCard({ status, nowMs }: SitesCardProps): ReactNode {
                 color={siteLine(index, scheme).color}
                 nowMs={nowMs}
                 finished={status.phase === "finished"}
+                isTrial={isTrialRound(status.round, status)}
                 ofEach={ofEach}
               />
             ))}
@@ -69,15 +71,21 @@ interface SiteRowProps {
   readonly color: string;
   readonly nowMs: number;
   readonly finished: boolean;
+  /** The last model is tried, and nobody trains. */
+  readonly isTrial: boolean;
   /** Its own loss, images and steps are known. */
   readonly ofEach: boolean;
 }
 
 /** Roles are given because phones show each row as a card, and `display` would take them away. */
-function SiteRow({ site, color, nowMs, finished, ofEach }: SiteRowProps): ReactNode {
+function SiteRow({ site, color, nowMs, finished, isTrial, ofEach }: SiteRowProps): ReactNode {
   const [open, setOpen] = useState(false);
   return (
-    <tr role="row" data-testid={`site-${site.site}`} className={site.connected ? undefined : "away"}>
+    <tr
+      role="row"
+      data-testid={`site-${site.site}`}
+      className={site.connected || finished ? undefined : "away"}
+    >
       <th role="rowheader" scope="row">
         <button
           type="button"
@@ -91,20 +99,28 @@ function SiteRow({ site, color, nowMs, finished, ofEach }: SiteRowProps): ReactN
           <span className="site-color" style={{ background: color }} aria-hidden />
           {site.site}
         </button>
-        <span className={site.connected ? "link link-up" : "link link-down"}>
-          {site.connected ? "connected" : lastSeen(site, nowMs)}
-        </span>
+        <Link site={site} nowMs={nowMs} finished={finished} />
         {site.hold !== null && <span className="link link-down">{holdText(site.hold)}</span>}
         {open && <Fingerprint print={site} />}
       </th>
       <td role="cell" className="progress-cell">
-        <StageBar site={site} finished={finished} inSteps={ofEach} />
+        <StageBar site={site} finished={finished} isTrial={isTrial} inSteps={ofEach} />
       </td>
       {ofEach && <Number label="Loss">{formatLoss(site.loss)}</Number>}
       {ofEach && <Number label="Images">{site.examples === null ? "–" : formatCount(site.examples)}</Number>}
       <Number label="Rounds">{formatCount(site.contributions)}</Number>
       <Number label="Received">{formatBytes(site.receivedBytes)}</Number>
     </tr>
+  );
+}
+
+/** Once the federation has finished a site may go: that is no failure. */
+function Link({ site, nowMs, finished }: Pick<SiteRowProps, "site" | "nowMs" | "finished">): ReactNode {
+  if (site.connected) return <span className="link link-up">connected</span>;
+  return finished ? (
+    <span className="link dimmed">done</span>
+  ) : (
+    <span className="link link-down">{lastSeen(site, nowMs)}</span>
   );
 }
 
@@ -145,14 +161,17 @@ const WHOLE = ["train"] as const;
 function StageBar({
   site,
   finished,
+  isTrial,
   inSteps,
 }: {
   readonly site: SiteStatus;
   readonly finished: boolean;
+  readonly isTrial: boolean;
   readonly inSteps: boolean;
 }): ReactNode {
-  const { text, stage, fraction } = siteProgress(site);
-  const shown = finished && stage === null && site.connected ? "Done" : text;
+  const { text, stage, fraction } = siteProgress(site, isTrial);
+  const shown =
+    finished && (stage === null || !site.connected) && site.phase !== "finetuning" ? "Done" : text;
   const percent = Math.round(fraction * 100);
   const working = stage !== null && stage < 3;
   return (

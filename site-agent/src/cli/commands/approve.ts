@@ -9,6 +9,7 @@ import {
 } from "../../dataset/intake.ts";
 import { receiptsFile } from "../../federation/receipts.ts";
 import { handle, siteCommand } from "../context.ts";
+import { nextStep } from "../next-step.ts";
 import type { CliPorts } from "../ports.ts";
 import { reasonTable } from "./ingest.ts";
 
@@ -34,7 +35,8 @@ this lets training begin. The approval is for the share as it is now and is kept
       const at = new Date(ports.nowMs()).toISOString();
       return receipts.add({ at, kind: "approval", cache, ...totals(folders), sha256 });
     });
-    output.result({ cache, folders, ...totals(folders) }, describe(folders));
+    const next = await nextStep(home, totals(folders).used);
+    output.result({ cache, folders, ...totals(folders) }, describe(folders, next));
   });
 }
 
@@ -44,13 +46,13 @@ function totals(folders: readonly FolderIntake[]): { files: number; used: number
   return { files: total(countedFiles), used: total(({ used }) => used) };
 }
 
-function describe(folders: readonly FolderIntake[]): string {
+function describe(folders: readonly FolderIntake[], next: string): string {
   if (folders.length === 0) return "Nothing waits for an approval.";
   return [
     ...folders.flatMap((folder) => [
       `Approved: ${folder.used} of ${countedFiles(folder)} files are used (${formatShare(usedShare(folder))}).`,
       ...reasonTable(folder.quarantined),
     ]),
-    "  next         consilium-site run",
+    next,
   ].join("\n");
 }

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { logLines, parseLine, verifyChain } from "@consilium/shared/audit/chain";
+import { logLines, parseLine, unsignedLines, verifyChain } from "@consilium/shared/audit/chain";
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Command } from "commander";
 import { witnessedHeads } from "../../governance/audit-witness.ts";
@@ -10,7 +10,7 @@ export function auditCommand(ports: CliPorts): Command {
   const command = siteCommand(
     "audit",
     "List the heads of the coordinator's audit log that this site has countersigned.",
-    `After each round the coordinator signs the end of its log, and this site signs it too once it has seen that the log has only
+    `After each round, and at the end, the coordinator signs the end of its log, and this site signs it too once it has seen that the log has only
 grown since the last time. "verify" checks a copy of the log against all of them.`,
     `consilium-site audit
      consilium-site audit verify audit.jsonl`,
@@ -44,9 +44,10 @@ head that this site signed, is named.`,
     for (const { seq, hash } of heads) {
       if (parseLine(lines[seq - 1] ?? "")?.hash !== hash) throw broken("audit.rewritten", seq);
     }
+    const unsigned = check.lines - Math.max(0, ...heads.map(({ seq }) => seq));
     output.result(
-      { lines: check.lines, heads: heads.length },
-      `${check.lines} lines, unbroken; all ${heads.length} heads that this site has countersigned are in it.`,
+      { lines: check.lines, heads: heads.length, unsigned },
+      `${check.lines} lines, unbroken; all ${heads.length} heads that this site has countersigned are in it. ${unsignedLines(check.lines, unsigned, "head that this site has signed")}`,
     );
   });
 }

@@ -10,7 +10,8 @@ export function doctorCommand(ports: CliPorts): Command {
     siteCommand(
       "doctor",
       "Check this machine, this home and the way to the coordinator.",
-      `Each line is ok, warn or fail, and says what to do about it. Nothing is changed. The exit code is 1 if a line fails.`,
+      `Each line is ok, warn or fail, and says what to do about it. Nothing is changed; that the coordinator was asked
+for a session stands among the receipts. The exit code is 1 if a line fails.`,
       `consilium-site doctor
      consilium-site doctor --json
      consilium-site doctor --ca hospital.pem`,

@@ -45,6 +45,8 @@ interface Options extends EngineCliOptions {
   readonly epochs?: number;
   readonly validation?: number;
   readonly save?: string;
+  readonly saveFrom?: EncoderOrigin | "federated";
+  readonly saveMode?: DownstreamMode;
   readonly report?: string;
 }
 
@@ -65,6 +67,7 @@ volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing 
      consilium-site finetune --label-fraction 0.01 --seeds 5 --modes finetune
      consilium-site finetune --from global --modes finetune,released --save pneumonia
      consilium-site finetune --task segmentation --from global --modes finetune,released --head linear
+     consilium-site finetune --seeds 5 --save pneumonia --save-from scratch
      consilium-site finetune --classes-from masks --finding nodule
      consilium-site finetune --task findings --test test --save findings
      consilium-site finetune --task segmentation --test test --label-count 20 --report masks.html
@@ -106,7 +109,16 @@ volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing 
       "keep back this share of the labels' patients, and stop when they get no better (default: none)",
       fraction("--validation"),
     )
-    .option("--save <name>", "keep the network of the last encoder and mode under this name, first seed")
+    .option(
+      "--save <name>",
+      "keep a network under this name: of the last encoder and mode, first seed, unless said otherwise",
+    )
+    .option(
+      "--save-from <name>",
+      "whose network to keep: scratch, own, global (or federated)",
+      oneOf("--save-from", [...ORIGINS, "federated"] as const),
+    )
+    .option("--save-mode <name>", "and of which mode", oneOf("--save-mode", DOWNSTREAM_MODES))
     .option(
       "--report <file>",
       "write a page with curves, calibration and the worst cases: pictures, for this site only",
@@ -122,6 +134,9 @@ volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing 
     const { site, plan } = await home.joined();
     const head = staysAtSite(plan) ? await readHead(home.federationFolder, planHash(plan)) : null;
     const encoders = { ...(await encoderSources(home, options.from)), head };
+    if (encoders.global === null && options.from === undefined) {
+      output.event("encoder-missing", {}, "no federated encoder here yet: consilium-site run");
+    }
     const trainDir = home.cacheFolder(parseName("--train", options.train));
     await assertApproved(trainDir);
     const testDir = options.test === undefined ? null : home.cacheFolder(parseName("--test", options.test));
@@ -133,6 +148,7 @@ volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing 
     const maskHead = headFor(options, defaults.head);
     const modes = modesFor(options, plan, encoders, { modes: defaults.modes, head: maskHead });
     const taught = taughtIn(plan.pretext);
+    const keep = keptBy(options, encoders, modes);
     const outcome = await finetuneInThread(
       {
         task,
@@ -151,6 +167,7 @@ volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing 
           seeds: options.seeds ?? defaults.seeds,
           negativeClass: options.negative ?? (finding === null ? null : absenceOf(finding)),
           head: maskHead,
+          keep,
           report: options.report !== undefined,
           validation: options.validation ?? defaults.validation,
           settings: options.epochs === undefined ? settings : { ...settings, epochs: options.epochs },
@@ -171,17 +188,38 @@ volumes. Each number comes with a 95 % interval (bootstrap by patient). Nothing 
     const { result, exemplar } = outcome;
     if (options.report !== undefined) {
       const { renderFinetuneReport } = await import("../../downstream/report/page.ts");
-      const place = { site, train: options.train, test: options.test ?? null };
+      const place = { site, train: options.train, test: options.test ?? null, saved: save };
       await writeFileAtomic(options.report, renderFinetuneReport(outcome, place));
       output.event("report", {}, "the report is written; it holds pictures of patients and stays here");
     }
+    const { describeBetter, describeKept, keptNetwork, withoutFall } =
+      await import("../../downstream/kept.ts");
+    const kept = save === null || exemplar === null ? null : keptNetwork(result, exemplar);
     if (save !== null) {
       const model = await saveModel(home, save, outcome, plan.model, maskHead);
-      output.event("saved", { name: save, sha256: model }, `the network is kept as ${save}`);
+      const better = kept === null ? null : describeBetter(kept);
+      output.event(
+        "saved",
+        { name: save, sha256: model, kept },
+        [
+          `kept as ${save}: ${kept === null ? "" : describeKept(kept)}`,
+          ...(better === null ? [] : [`  ${better}`]),
+        ].join("\n"),
+      );
     }
+    const flat = withoutFall(result);
+    const { labels: trained } = result;
+    const remarks = [
+      ...(options.labelCount !== undefined && options.labelCount > trained.images
+        ? [
+            `Only ${trained.images} labels are there to train on: --label-count ${options.labelCount} took them all.`,
+          ]
+        : []),
+      ...flat,
+    ];
     output.result(
-      { ...result, examined: exemplar === null ? null : examinedRun(exemplar) },
-      describeResult(result),
+      { ...result, examined: exemplar === null ? null : examinedRun(exemplar), kept, remarks },
+      [describeResult(result), ...(remarks.length === 0 ? [] : ["", ...remarks])].join("\n"),
     );
   });
 }
@@ -232,6 +270,34 @@ function modesFor(
   });
 }
 
+/** @throws config.invalid before anything is trained, if no network of that kind would be there to keep */
+function keptBy(
+  { save, saveFrom, saveMode, task }: Options,
+  encoders: EncoderSources,
+  modes: readonly DownstreamMode[],
+): { readonly from: EncoderOrigin | null; readonly mode: DownstreamMode | null } {
+  const mode = saveMode ?? null;
+  const from = saveFrom === "federated" ? "global" : (saveFrom ?? null);
+  const last = from === "global" || from === null ? modes : modes.filter((one) => one !== "released");
+  const probes = task === "classification" && save !== undefined && (mode ?? last.at(-1)) === "probe";
+  const reason =
+    save === undefined && (from ?? mode) !== null
+      ? "--save-from and --save-mode: give --save as well"
+      : from !== null && (encoders[from] ?? false) === false
+        ? `--save-from: ${from} is not among the encoders that are compared`
+        : mode !== null && !modes.includes(mode)
+          ? `--save-mode: ${mode} is not among the modes that are compared`
+          : mode === "released" && from !== null && from !== "global"
+            ? "--save-mode: only the federation's network was released"
+            : probes
+              ? PROBE_REASON
+              : null;
+  if (reason === null) return { from, mode };
+  throw new ConsiliumError("config.invalid", { detail: `(${reason})`, culprits: ["save"] });
+}
+
+const PROBE_REASON = "--save: a probe of classes trains no network; add finetune to --modes, or --save-mode";
+
 const examinedRun = ({ from, mode }: Exemplar) => ({ from, mode, seed: 1 });
 
 /** @throws config.invalid */
@@ -270,7 +336,7 @@ async function saveModel(
 ): Promise<string> {
   if (exemplar?.model == null) {
     throw new ConsiliumError("config.invalid", {
-      detail: "(--save: a probe of classes trains no network; add finetune to --modes)",
+      detail: `(${PROBE_REASON})`,
       culprits: ["save"],
     });
   }

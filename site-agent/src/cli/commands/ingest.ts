@@ -7,6 +7,7 @@ import type { IngestProgress, IngestSummary, IntakeSummary } from "../../ingest/
 import { collect, fraction, handle, siteCommand, wholeNumber } from "../context.ts";
 import { describeLabels, LABEL_HELP, labelProgress } from "../label-report.ts";
 import { plannedImages } from "../planned-images.ts";
+import { nextStep } from "../next-step.ts";
 import type { CliPorts } from "../ports.ts";
 
 interface Options {
@@ -101,7 +102,7 @@ come to rest. Labels stay at this site, too: ${LABEL_HELP}`,
     const { ingestFolder } = await import("../../ingest/ingest.ts");
     const labels = { labels: options.labels ?? [], onLabels: labelProgress(output) };
     const summary = await whileLocked(lock, "ingest", () => ingestFolder({ ...common, ...labels }));
-    output.result({ ...summary }, describe(summary));
+    output.result({ ...summary }, describe(summary, await nextStep(home, summary.used)));
   });
 }
 
@@ -117,7 +118,7 @@ const caughtUpText = ({ files, used }: IntakeSummary): string =>
 const progressText = ({ files, total, used, quarantined }: IngestProgress): string =>
   `reading · ${files} of ${total} files · ${used} images · ${quarantined} set aside`;
 
-function describe(summary: IngestSummary): string {
+function describe(summary: IngestSummary, next: string): string {
   const { files, used, volumes, quarantined, labels, minimumUsed } = summary;
   const share = formatShare(summary.usedShare);
   return [
@@ -131,7 +132,7 @@ function describe(summary: IngestSummary): string {
           `  training     waits: ${share} of the files are used, at least ${formatShare(minimumUsed)} are wanted`,
           "  next         look at the reasons, then consilium-site approve",
         ]
-      : ["  next         consilium-site run"]),
+      : [next]),
   ].join("\n");
 }
 

@@ -84,6 +84,7 @@ the coordinator read single updates is refused unless --accept-plain is given.`,
     await warnOfPrivacy(plan, (text) => {
       output.note(text);
     });
+    const { planWeights } = await import("../../pretext/weights.ts");
     const print = printOf(enrolment.coordinator);
     const hash = planHash(plan);
     const { fingerprint: coordinatorFingerprint, words: coordinatorWords } = print;
@@ -92,7 +93,7 @@ the coordinator read single updates is refused unless --accept-plain is given.`,
       `${site} has joined ${plan.federation}.
   coordinator  ${print.words}
                ${print.fingerprint}  (compare by telephone)
-${planText(plan)}
+${planText(plan, planWeights(plan))}
   next         consilium-site ingest FOLDER; if you agree with the plan: consilium-site plan approve ${shortHash(hash)}`,
     );
   });

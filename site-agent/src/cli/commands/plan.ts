@@ -1,13 +1,15 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Sha256 } from "@consilium/shared/ids";
 import { planHash } from "@consilium/shared/plan";
+import { WHAT_STAYS, whatLeaves } from "@consilium/shared/plan-leaves";
 import type { Command } from "commander";
-import { receiptsFile } from "../../federation/receipts.ts";
-import { decisionOn, isListed, shortHash } from "../../governance/gate.ts";
+import { planDecisionSchema, receiptsFile } from "../../federation/receipts.ts";
+import { shortHash } from "../../governance/gate.ts";
 import { planText } from "../../governance/plan-text.ts";
 import type { Home } from "../../home/home.ts";
 import { assertAllowed } from "../../policy.ts";
 import { handle, siteCommand, type CommandContext } from "../context.ts";
+import { standingOf, type Standing } from "../next-step.ts";
 import type { CliPorts } from "../ports.ts";
 
 const FEWEST_DIGITS = 8;
@@ -27,20 +29,35 @@ consilium-site run waits, and the coordinator sees that it waits. What the site'
     const home = await openHome();
     const { plan } = await home.joined();
     const hash = planHash(plan);
-    const decision = await decide(home, hash);
-    output.result({ plan, planHash: hash, decision }, `${planText(plan)}\n\n${DECISIONS[decision](hash)}`);
+    const decision = await standingOf(home, hash);
+    // Loaded here, so that approving and `--help` do not wait for the networks.
+    const { planWeights } = await import("../../pretext/weights.ts");
+    const weights = planWeights(plan);
+    output.result(
+      { plan, planHash: hash, decision, weights, leaves: whatLeaves(plan, weights), stays: WHAT_STAYS },
+      `${planText(plan, weights)}\n\n${DECISIONS[decision](hash)}`,
+    );
   });
   return command.addCommand(approveCommand(ports)).addCommand(refuseCommand(ports));
 }
+
+interface Decided {
+  readonly by?: string;
+}
+
+const BY = ["--by <name>", "who decides; kept among this site's receipts, and sent to nobody"] as const;
 
 function approveCommand(ports: CliPorts): Command {
   const command = siteCommand(
     "approve",
     "Approve the plan: training may begin.",
     "Type the hash that consilium-site plan shows, or its first eight digits or more. The decision is kept among the receipts.",
-    "consilium-site plan approve 3f9a04c1be77",
-  ).argument("<hash>", "the plan's hash");
-  return handle(command, ports, async (context, typed = "") => {
+    `consilium-site plan approve 3f9a04c1be77
+     consilium-site plan approve 3f9a04c1be77 --by "Dr. Example"`,
+  )
+    .argument("<hash>", "the plan's hash")
+    .option(...BY);
+  return handle<Decided>(command, ports, async (context, typed = "") => {
     const home = await context.openHome();
     const { plan } = await home.joined();
     const hash = planHash(plan);
@@ -62,8 +79,8 @@ function refuseCommand(ports: CliPorts): Command {
     "Refuse the plan: this site does not take part.",
     "An agent that runs ends before it begins another round. The decision is kept among the receipts, and can be changed.",
     "consilium-site plan refuse",
-  );
-  return handle(command, ports, async (context) => {
+  ).option(...BY);
+  return handle<Decided>(command, ports, async (context) => {
     const home = await context.openHome();
     const { plan } = await home.joined();
     const hash = planHash(plan);
@@ -75,13 +92,6 @@ function refuseCommand(ports: CliPorts): Command {
   });
 }
 
-type Standing = "approved" | "refused" | "listed" | "undecided";
-
-async function decide(home: Home, hash: Sha256): Promise<Standing> {
-  const decision = decisionOn(hash, await receiptsFile(home.receiptsFile).entries());
-  return decision ?? (isListed(hash, await home.policy()) ? "listed" : "undecided");
-}
-
 const DECISIONS: Readonly<Record<Standing, (hash: Sha256) => string>> = {
   approved: () => "Approved at this site.",
   refused: (hash) => `Refused at this site. To change that: consilium-site plan approve ${shortHash(hash)}`,
@@ -91,11 +101,19 @@ const DECISIONS: Readonly<Record<Standing, (hash: Sha256) => string>> = {
 };
 
 async function keep(
-  { ports }: Pick<CommandContext<unknown>, "ports">,
+  { ports, options: { by } }: Pick<CommandContext<Decided>, "ports" | "options">,
   home: Home,
   hash: Sha256,
   decision: "approved" | "refused",
 ): Promise<void> {
   const at = new Date(ports.nowMs()).toISOString();
-  await receiptsFile(home.receiptsFile).add({ at, kind: "plan", decision, sha256: hash });
+  const who = by === undefined ? {} : { by };
+  const entry = planDecisionSchema.safeParse({ at, kind: "plan", decision, ...who, sha256: hash }).data;
+  if (entry === undefined) {
+    throw new ConsiliumError("config.invalid", {
+      detail: "(--by: a name of letters, digits and . , ' @ _ -, at most 80)",
+      culprits: ["by"],
+    });
+  }
+  await receiptsFile(home.receiptsFile).add(entry);
 }

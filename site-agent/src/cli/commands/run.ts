@@ -2,7 +2,7 @@ import { verdictOf } from "@consilium/shared/fingerprint/compare";
 import { GROUPS } from "@consilium/shared/fingerprint/layout";
 import { planHash, type Plan } from "@consilium/shared/plan";
 import { MIN_SUMMED_SITES } from "@consilium/shared/protocol/fingerprint";
-import { describeEarlyEnd, isFingerprintRound } from "@consilium/shared/protocol/round";
+import { describeEarlyEnd, isTrialRound, roundInWords } from "@consilium/shared/protocol/round";
 import { formatBytes } from "@consilium/shared/units";
 import path from "node:path";
 import type { Command } from "commander";
@@ -201,12 +201,13 @@ export function describe(report: AgentReport): string {
   const { phase, round, attempt, rounds, done, total, loss, imagesPerSecond, note } = report;
   if (note !== null) return note;
   const parts: string[] = [];
-  if (round !== null && isFingerprintRound(round)) {
-    parts.push(`before round 1${attempt !== null && attempt > 1 ? `, attempt ${attempt}` : ""}`);
-  } else if (round !== null) {
-    parts.push(`round ${round} of ${rounds}${attempt !== null && attempt > 1 ? `, attempt ${attempt}` : ""}`);
+  if (round !== null) {
+    parts.push(
+      `${roundInWords(round, { rounds })}${attempt !== null && attempt > 1 ? `, attempt ${attempt}` : ""}`,
+    );
   }
-  parts.push(PHASES[phase]);
+  const isTrial = round !== null && isTrialRound(round, { rounds });
+  parts.push((isTrial ? TRIAL_PHASES[phase] : undefined) ?? PHASES[phase]);
   if (phase === "training" && total > 0) {
     parts.push(`step ${done} of ${total}`);
     if (loss !== null) parts.push(`loss ${loss.toFixed(4)}`);
@@ -233,4 +234,10 @@ const PHASES: Readonly<Record<AgentReport["phase"], string>> = {
   sharing: "sharing its keys among the others",
   voting: "signing the list of sites in the sum",
   releasing: "helping to open the sum",
+};
+
+/** In which nobody trains; what is sent is as large as an update, and of it only the loss says anything. */
+const TRIAL_PHASES: Partial<typeof PHASES> = {
+  training: "computing its loss on patients held out",
+  uploading: "sending that loss, in a vector as large as an update",
 };
