@@ -101,7 +101,12 @@ describe("labels that are drawn in the patient", () => {
       ].flat(),
     );
     expect(items).toContainEqual({ kind: "refused" });
-    expect(items).toContainEqual({ kind: "looked-at", image: imageKey(secret, "1.5.1"), at: "masks" });
+    expect(items).toContainEqual({
+      kind: "looked-at",
+      image: imageKey(secret, "1.5.1"),
+      at: "masks",
+      among: ["GTV-1"],
+    });
     // Without the images nothing can be placed, and nothing is said of any of them.
     expect(await itemsOf(dir, await write(contour("1.5.0", ...box(0, 0, 1, 1))))).toEqual([
       { kind: "unreadable" },
@@ -147,7 +152,7 @@ describe("labels that are drawn in the patient", () => {
     // P1 has two images.
     await writeFile(table, "patientId,x,y,width,height,Target\nP2,,,,,0\nP1,,,,,0\n1.5.0,,,,,0\n");
     expect(await itemsAt(table, images)).toEqual(
-      ["1.6", "P1", "1.5.0"].map((uid) => ({ kind: "looked-at", image: imageKey(secret, uid), at: "boxes" })),
+      ["1.6", "P1", "1.5.0"].map((uid) => ({ kind: "looked-at", image: imageKey(secret, uid), at: "boxes", among: ["opacity"] })),
     );
   });
 

@@ -53,7 +53,8 @@ export async function* readNiftiMask(
       yield { kind: "unreadable" };
       continue;
     }
-    yield { kind: "looked-at", image, at: "masks" };
+    const among = name.label === null ? null : [name.label];
+    yield { kind: "looked-at", image, at: "masks", among };
     for (const [label, { rows, columns, values }] of masks)
       yield { kind: "mask", image, label, mask: { rows, columns, values } };
   }

@@ -71,6 +71,8 @@ export async function* readSegmentation(
     throw new ConsiliumError("dicom.unsupported", { detail: "(size)" });
   const full = type === "FRACTIONAL" ? (dataSet.uint16(TAG.maximumFractionalValue) ?? 255) : 1;
 
+  // 0 is the background of a label map.
+  const among = [...names].flatMap(([number, name]) => (number === 0 || name === null ? [] : [name]));
   for (const name of names.values()) if (name === null) yield { kind: "refused" };
   for (const place of layout.places) if (place === null) yield { kind: "unreadable" };
 
@@ -106,7 +108,7 @@ export async function* readSegmentation(
         }
       }
     }
-    yield { kind: "looked-at", ...image, at: "masks" };
+    yield { kind: "looked-at", ...image, at: "masks", among };
     for (const [number, mask] of masks) {
       const label = names.get(number);
       if (label != null) yield { kind: "mask", ...image, label, mask };
@@ -117,7 +119,7 @@ export async function* readSegmentation(
   // An image without a frame shows nothing, but only if every frame could be placed.
   if (!layout.places.includes(null))
     for (const uid of guarded(() => seriesInstances(dataSet)))
-      yield { kind: "looked-at", image: imageKey(secret, uid), at: "masks" };
+      yield { kind: "looked-at", image: imageKey(secret, uid), at: "masks", among };
 }
 
 /** Segment number -> name of the class; null where the object offers none that will do. */
