@@ -136,7 +136,6 @@ describe("a damaged cache", () => {
       const path = join(dir, "shard-00000.json");
       await writeFile(path, (await readFile(path, "utf8")).replace('"rows":12', '"rows":13'));
     },
-    "an altered header": () => writeFile(join(dir, "cache.json"), "[]"),
     "an altered image": async () => {
       const path = join(dir, "shard-00000.u8");
       const bytes = await readFile(path);
@@ -144,9 +143,32 @@ describe("a damaged cache", () => {
       await writeFile(path, bytes);
     },
   };
+  const pulled = `pulled-${key(7)}.jsonl`;
+
+  it("whose header cannot be read, or is of a newer version, is left as it is", async () => {
+    await fill(0, 5);
+    const path = join(dir, "cache.json");
+    const header = await readFile(path, "utf8");
+    const cases = [
+      ["[]", "cache.corrupt"],
+      [header.slice(0, 20), "cache.corrupt"],
+      [header.replace('"version":2', '"version":3'), "cache.newer"],
+    ] as const;
+    for (const [text, code] of cases) {
+      await writeFile(path, text);
+      await expect(CacheWriter.open(dir, SIZE)).rejects.toMatchObject({ code });
+      await expect(openImageCache(dir)).rejects.toMatchObject({ code });
+    }
+    await rm(path);
+    await expect(CacheWriter.open(dir, SIZE)).rejects.toMatchObject({ code: "cache.corrupt" });
+    await writeFile(path, header);
+    await expectImages(0, 1, 2, 3, 4);
+  });
+
   for (const [name, act] of Object.entries(damage)) {
     it(`is noticed and repaired by writing again: ${name}`, async () => {
       await fill(0, 5);
+      await writeFile(join(dir, pulled), "");
       await act();
       const readAll = async (): Promise<void> => {
         const cache = await openImageCache(dir);
@@ -159,7 +181,12 @@ describe("a damaged cache", () => {
       await expect(readAll()).rejects.toMatchObject({ code: "cache.corrupt" });
       const writer = await CacheWriter.open(dir, SIZE);
       expect(writer.count).toBe(0);
+      expect(writer.lost).toEqual({ shards: 1, images: 5 });
       await writer.close();
+      // Nothing is thrown away, and the next pull asks for everything again.
+      const names = await readdir(dir);
+      expect(names.some((each) => each.startsWith("damaged-"))).toBe(true);
+      expect(names).not.toContain(pulled);
       await fill(0, 5);
       await expectImages(0, 1, 2, 3, 4);
     });

@@ -90,7 +90,7 @@ describe("what nobody looked for", () => {
     const judged = kind.judge(partly, image, { probabilities });
     expect(judged.dice.map((value) => value === null)).toEqual(SHAPE_CLASSES.map((_, c) => c === dark));
     expect(judged.hd95[dark]).toBeNull();
-    const shapes = kind.shapes(partly, image, { probabilities });
+    const shapes = kind.shapes(partly, image, { probabilities }, null);
     expect(shapes.kind === "masks" && shapes.said[dark]?.some((value) => value > 0)).toBe(false);
   });
 
