@@ -20,13 +20,14 @@ export function storedKnown(
   known: ReadonlySet<string>,
   classes: ReadonlySet<string>,
 ): readonly string[] | undefined {
-  return known.size === classes.size && [...known].every((label) => classes.has(label)) ? undefined : [...known].sort();
+  return known.size === classes.size && [...known].every((label) => classes.has(label))
+    ? undefined
+    : [...known].sort();
 }
 
 /** What is known of an image stays known. */
 export function joinKnown(before: Known, own: Known): Known {
   const joined = new Map(before);
-  for (const [image, classes] of own)
-    joined.set(image, new Set([...(before.get(image) ?? []), ...classes]));
+  for (const [image, classes] of own) joined.set(image, new Set([...(before.get(image) ?? []), ...classes]));
   return joined;
 }

@@ -94,7 +94,14 @@ describe("what was looked for", () => {
     const masks = await openMasks(dir);
     masks?.close();
     expect(masks?.known).toEqual(known);
-    await writeBoxes(dir, new Map([[A, [box]], [B, []]]), new Map([[B, new Set(["right"])]]));
+    await writeBoxes(
+      dir,
+      new Map([
+        [A, [box]],
+        [B, []],
+      ]),
+      new Map([[B, new Set(["right"])]]),
+    );
     expect((await readBoxes(dir)).known).toEqual(
       new Map([
         [A, new Set(["left"])],

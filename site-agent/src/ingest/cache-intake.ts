@@ -58,7 +58,8 @@ export class CacheIntake {
     const filler = await CacheFiller.open(options, (taken) => intake.#note(taken));
     const tally = new Tally();
     // What a damaged cache has lost is news when it comes again. Slices do not have their volume's key.
-    const isThere = (key: string): boolean => (options.profile?.volume ?? null) !== null || filler.keys.has(key);
+    const isThere = (key: string): boolean =>
+      (options.profile?.volume ?? null) !== null || filler.keys.has(key);
     const manifest =
       source.kind === "folder"
         ? await ManifestWriter.begin(cacheDir)

@@ -47,8 +47,9 @@ export class MaskCheck {
     const { masks, cache } = looked;
     const places = classes.map((name) => masks?.classes.indexOf(name) ?? -1);
     if (masks === null || places.includes(-1)) return null;
-    const masked = cache.records.flatMap(({ image }, index) => (
-      classes.every((name) => knows(masks.known, image, name)) ? [index] : []));
+    const masked = cache.records.flatMap(({ image }, index) =>
+      classes.every((name) => knows(masks.known, image, name)) ? [index] : [],
+    );
     const found = await this.#read(base, spread(masked, images), places, { ...looked, masks });
     return maskOverlaps(found, classes.length, gridSize(vitConfig(this.#plan.model)));
   }

@@ -101,7 +101,9 @@ export function masksAsLabels(
     flips: mayFlip(classes),
     labelled: (set) =>
       set.cache.records.flatMap(({ image, patient }, index) =>
-        classes.some((name) => knows(set.masks.known, image, name)) ? [{ index, patient, label: "mask" }] : [],
+        classes.some((name) => knows(set.masks.known, image, name))
+          ? [{ index, patient, label: "mask" }]
+          : [],
       ),
     headParameters: segmentationParameters(config, head, classes.length),
     initialHead: (seed) => initialSegmentationHead(config, head, classes.length, seed),

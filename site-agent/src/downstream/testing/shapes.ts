@@ -80,14 +80,20 @@ export function toyShapes({ images, sizePx, seed }: ShapesOptions): ToyShapes {
       sizePx,
       depthPx: 1,
       images: new Set(masks.keys()),
-      known: knownOf([...masks.keys()].map((image) => [image, undefined]), SHAPE_CLASSES),
+      known: knownOf(
+        [...masks.keys()].map((image) => [image, undefined]),
+        SHAPE_CLASSES,
+      ),
       read(image, out) {
         out.set(masks.get(image) ?? new Uint8Array());
       },
       close: () => undefined,
     },
     boxes,
-    known: knownOf([...boxes.keys()].map((image) => [image, undefined]), SHAPE_CLASSES),
+    known: knownOf(
+      [...boxes.keys()].map((image) => [image, undefined]),
+      SHAPE_CLASSES,
+    ),
   };
 }
 

@@ -76,7 +76,10 @@ export function toyVolumes({ volumes, sizePx, depthPx, seed }: ToyVolumesOptions
       sizePx,
       depthPx,
       images: new Set(masks.keys()),
-      known: knownOf([...masks.keys()].map((image) => [image, undefined]), ["ball"]),
+      known: knownOf(
+        [...masks.keys()].map((image) => [image, undefined]),
+        ["ball"],
+      ),
       read(image, out) {
         out.set(masks.get(image) ?? new Uint8Array());
       },

@@ -108,7 +108,10 @@ describe("tables of boxes", () => {
 
   it("have a box a row; a row without one is an image without a finding", async () => {
     expect(await read("sop_instance_uid,label,x,y,width,height\n1.1,nodule,1,2.5,30,40\n1.2,,,,,\n")).toEqual(
-      [box("1.1", "nodule", 1), { kind: "looked-at", image: imageKey(secret, "1.2"), at: "boxes", among: null }],
+      [
+        box("1.1", "nodule", 1),
+        { kind: "looked-at", image: imageKey(secret, "1.2"), at: "boxes", among: null },
+      ],
     );
   });
 
