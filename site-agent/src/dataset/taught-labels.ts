@@ -65,8 +65,7 @@ export function answered(
     return labelledImages(records, labels).filter(({ label }) => classes.includes(label));
   const spoken = namesIn(findings);
   const isKnown = (image: string): boolean => {
-    if (task === "masks")
-      return masks !== null && classes.some((name) => knows(masks.known, image, name));
+    if (task === "masks") return masks !== null && classes.some((name) => knows(masks.known, image, name));
     const own = findings.get(image);
     return own !== undefined && truthOf(own, classes, spoken).some((value) => value !== null);
   };
