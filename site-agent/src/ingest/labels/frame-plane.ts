@@ -62,15 +62,16 @@ function onPixels(
   frame: Pick<GreyImage, "rows" | "columns">,
   image: ImageGeometry,
 ): Fit | null {
-  const [originU, originV] = at(0, 0).map(Math.round);
-  const steps = [at(1, 0), at(0, 1)].map(([u, v]) => [
-    Math.round(u - (at(0, 0)[0] ?? 0)),
-    Math.round(v - (at(0, 0)[1] ?? 0)),
-  ]);
-  const [[ux = 0, vx = 0] = [], [uy = 0, vy = 0] = []] = steps;
+  const [u0, v0] = at(0, 0);
+  const step = (x: number, y: number): readonly [number, number] => {
+    const [u, v] = at(x, y);
+    return [Math.round(u - u0), Math.round(v - v0)];
+  };
+  const [ux, vx] = step(1, 0);
+  const [uy, vy] = step(0, 1);
   const place = (x: number, y: number): readonly [number, number] => [
-    (originU ?? 0) + ux * x + uy * y,
-    (originV ?? 0) + vx * x + vy * y,
+    Math.round(u0) + ux * x + uy * y,
+    Math.round(v0) + vx * x + vy * y,
   ];
   const isExact =
     Math.abs(ux * vy - uy * vx) === 1 &&
