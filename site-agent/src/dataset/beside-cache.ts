@@ -2,11 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { jsonOrNull } from "@consilium/shared/json";
-import { z } from "zod";
+import type { z } from "zod";
 import { errorCode, writeFileAtomic } from "./files.ts";
-
-/** Key of an image in the cache (keys.ts). */
-export const imageKeySchema = z.string().regex(/^[0-9a-f]{32}$/);
 
 /**
  * What the file holds, or null if there is none.

@@ -1,7 +1,8 @@
 /** Boxes around findings, kept beside the cache as `boxes.json`: image key -> boxes. */
 import { join } from "node:path";
 import { z } from "zod";
-import { imageKeySchema, readBesideCache, writeMapsBesideCache } from "./beside-cache.ts";
+import { readBesideCache, writeMapsBesideCache } from "./beside-cache.ts";
+import { keySchema } from "./keys.ts";
 import { knownOf, storedKnown, type Known } from "./known.ts";
 import { labelTextSchema } from "@consilium/shared/label-text";
 
@@ -29,12 +30,12 @@ export interface BoxSet {
 }
 
 const boxesSchema = z.discriminatedUnion("version", [
-  z.strictObject({ version: z.literal(1), boxes: z.record(imageKeySchema, z.array(boxSchema)) }),
+  z.strictObject({ version: z.literal(1), boxes: z.record(keySchema, z.array(boxSchema)) }),
   z.strictObject({
     version: z.literal(2),
-    boxes: z.record(imageKeySchema, z.array(boxSchema)),
+    boxes: z.record(keySchema, z.array(boxSchema)),
     /** Of images that were not looked at for all of the boxes' classes. */
-    known: z.record(imageKeySchema, z.array(labelTextSchema)),
+    known: z.record(keySchema, z.array(labelTextSchema)),
   }),
 ]);
 

@@ -22,6 +22,7 @@ import { sha256Schema, type Sha256 } from "@consilium/shared/ids";
 import { jsonOrNull } from "@consilium/shared/json";
 import { inputProfileHash, GREY_IMAGES, type InputProfile } from "@consilium/shared/input-profile";
 import { z } from "zod";
+import { keySchema } from "./keys.ts";
 import { recordBytes, type RecordShape } from "./types.ts";
 
 export const CACHE_FILE = "cache.json";
@@ -31,8 +32,6 @@ const PROFILE_OF_VERSION_1 = inputProfileHash(GREY_IMAGES);
 
 /** Bytes of a full shard, at most; a shard holds at least one record. */
 const SHARD_BYTES = 64 * 1024 * 1024;
-
-const keySchema = z.string().regex(/^[0-9a-f]{32}$/);
 
 /** What the cache keeps of an image's header: nothing of it is free text. */
 export const cachedRecordSchema = z.strictObject({

@@ -12,7 +12,8 @@ import { join } from "node:path";
 import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { z } from "zod";
-import { imageKeySchema, readBesideCache } from "./beside-cache.ts";
+import { readBesideCache } from "./beside-cache.ts";
+import { keySchema } from "./keys.ts";
 import { labelTextSchema } from "@consilium/shared/label-text";
 
 export const MASKS_FILE = "masks.json";
@@ -21,7 +22,7 @@ export const MASKS_FILE = "masks.json";
 const SHARD_BYTES = 64 * 1024 * 1024;
 
 const recordSchema = z.strictObject({
-  image: imageKeySchema,
+  image: keySchema,
   /** CRC-32 of the record's bytes. */
   crc: z.int().min(0).max(0xffff_ffff),
   /** Sorted; without it all of the set's classes. */
