@@ -122,6 +122,12 @@ export const IMAGE_ERRORS = {
     "Run consilium-site ingest, with --cache for a name of its own; consilium-site doctor lists what is there.",
   ),
   "cache.corrupt": entry(500, false, "The image cache is damaged.", "Run consilium-site ingest again."),
+  "cache.newer": entry(
+    409,
+    false,
+    "The image cache was made by a newer version of Consilium.",
+    "Update this site's program, or ingest into a new cache (--cache NAME).",
+  ),
   "cache.wrong-size": entry(
     409,
     false,

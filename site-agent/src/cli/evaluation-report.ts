@@ -3,6 +3,7 @@ import { evaluationOf } from "@consilium/shared/evaluation/extras";
 import { maskEvaluationOf } from "@consilium/shared/evaluation/mask-extras";
 import type { Plan } from "@consilium/shared/plan";
 import { readLabels } from "../dataset/labels.ts";
+import { knows } from "../dataset/known.ts";
 import { openMasks } from "../dataset/masks.ts";
 import { FEWEST_LABELLED } from "../downstream/label-scores.ts";
 import { FEWEST_MASKED } from "../downstream/mask-probe.ts";
@@ -26,7 +27,9 @@ async function sayMasks(plan: Plan, cacheDir: string, output: Said): Promise<voi
   const { classes } = asked;
   const masks = await openMasks(cacheDir);
   masks?.close();
-  const images = masks?.images.size ?? 0;
+  const images = [...(masks?.images ?? [])].filter((image) =>
+    classes.every((name) => masks !== null && knows(masks.known, image, name)),
+  ).length;
   const takesPart = images >= 2 * FEWEST_MASKED && classes.every((name) => masks?.classes.includes(name));
   const wanted = classes.join(", ");
   output.event(

@@ -9,7 +9,7 @@ import type { ReceiveOptions, ReceiveProgress } from "../ingest/sources/receive.
 import { SPOOL_LIMITS, type Spool } from "../ingest/sources/spool.ts";
 import { whileLocked, type HoldingCommand } from "../home/lock.ts";
 import { fraction, wholeNumber, type CommandContext } from "./context.ts";
-import { reasonTable } from "./commands/ingest.ts";
+import { lostImages, reasonTable } from "./commands/ingest.ts";
 import { plannedImages } from "./planned-images.ts";
 import type { Home } from "../home/home.ts";
 import { nextStep } from "./next-step.ts";
@@ -98,6 +98,7 @@ export async function receiveInto(
     quietMs: options.seriesQuiet * 1000,
     limits: { ...SPOOL_LIMITS, maxBytes: options.spoolGib * 2 ** 30 },
     signal: ports.signal,
+    onLost: lostImages(output),
     onProgress: (progress) => {
       latest = progress;
       // It has caught up.

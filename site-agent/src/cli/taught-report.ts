@@ -5,6 +5,7 @@ import { maskEvaluationOf } from "@consilium/shared/evaluation/mask-extras";
 import type { Plan } from "@consilium/shared/plan";
 import { taughtIn } from "@consilium/shared/pretext-schema";
 import { counted } from "@consilium/shared/units";
+import { knows } from "../dataset/known.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
 import type { SiteLabels, TaughtPlan } from "../dataset/taught-labels.ts";
 import { openSiteLabels } from "../dataset/taught-labels.ts";
@@ -65,8 +66,9 @@ function countOf(
 ): readonly number[] {
   const shows = ({ index, label }: LabelledImage, name: string): boolean => {
     if (task === "classify") return label === name;
-    if (task === "masks") return masks?.classes.includes(name) === true;
-    return findings?.get(records[index]?.image ?? "")?.present.includes(name) === true;
+    const image = records[index]?.image ?? "";
+    if (task === "masks") return masks != null && knows(masks.known, image, name);
+    return findings?.get(image)?.present.includes(name) === true;
   };
   return classes.map((name) => images.filter((image) => shows(image, name)).length);
 }

@@ -2,11 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { jsonOrNull } from "@consilium/shared/json";
-import { z } from "zod";
+import type { z } from "zod";
 import { errorCode, writeFileAtomic } from "./files.ts";
-
-/** Key of an image in the cache (keys.ts). */
-export const imageKeySchema = z.string().regex(/^[0-9a-f]{32}$/);
 
 /**
  * What the file holds, or null if there is none.
@@ -30,12 +27,23 @@ export async function readBesideCache<T>(
   return parsed.data;
 }
 
-/** Replaces the file. Entries are sorted, so that equal contents are equal bytes. */
+/** Replaces a file of version 1 with one map. */
 export async function writeMapBesideCache(
   path: string,
   name: string,
   entries: ReadonlyMap<string, unknown>,
 ): Promise<void> {
-  const sorted = Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : 1)));
-  await writeFileAtomic(path, `${JSON.stringify({ version: 1, [name]: sorted })}\n`);
+  await writeMapsBesideCache(path, 1, { [name]: entries });
+}
+
+/** Replaces the file. Entries are sorted, so that equal contents are equal bytes. */
+export async function writeMapsBesideCache(
+  path: string,
+  version: number,
+  maps: Readonly<Record<string, ReadonlyMap<string, unknown>>>,
+): Promise<void> {
+  const sorted = (entries: ReadonlyMap<string, unknown>): object =>
+    Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : 1)));
+  const body = Object.fromEntries(Object.entries(maps).map(([name, entries]) => [name, sorted(entries)]));
+  await writeFileAtomic(path, `${JSON.stringify({ version, ...body })}\n`);
 }

@@ -7,6 +7,7 @@
  *     labels.json       image key -> label (labels.ts); findings.json, boxes.json and masks.json likewise
  *     manifest.jsonl    what became of each file of the last folder (ingest/manifest.ts)
  *     received-*.jsonl  what became of each file that came over the network, one such list for each source
+ *     damaged-*         shards that were found damaged, put aside; they do not count
  *     intake.json       counts of that for each folder, and approvals (intake.ts)
  *
  * A shard's json is replaced in one step after its bytes are safe on disk. Bytes beyond what the json lists are
@@ -18,8 +19,10 @@ import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { VENDORS } from "@consilium/shared/fingerprint/layout";
 import { sha256Schema, type Sha256 } from "@consilium/shared/ids";
+import { jsonOrNull } from "@consilium/shared/json";
 import { inputProfileHash, GREY_IMAGES, type InputProfile } from "@consilium/shared/input-profile";
 import { z } from "zod";
+import { keySchema } from "./keys.ts";
 import { recordBytes, type RecordShape } from "./types.ts";
 
 export const CACHE_FILE = "cache.json";
@@ -29,8 +32,6 @@ const PROFILE_OF_VERSION_1 = inputProfileHash(GREY_IMAGES);
 
 /** Bytes of a full shard, at most; a shard holds at least one record. */
 const SHARD_BYTES = 64 * 1024 * 1024;
-
-const keySchema = z.string().regex(/^[0-9a-f]{32}$/);
 
 /** What the cache keeps of an image's header: nothing of it is free text. */
 export const cachedRecordSchema = z.strictObject({
@@ -126,10 +127,14 @@ export function encodeCacheHeader(header: CacheHeader): string {
   return `${JSON.stringify({ format: "consilium-image-cache", version: CACHE_VERSION, ...header })}\n`;
 }
 
-/** @throws cache.corrupt */
+const newerSchema = z.looseObject({ format: common.format, version: z.int().min(CACHE_VERSION + 1) });
+
+/** @throws cache.corrupt, cache.newer */
 export function parseCacheHeader(text: string): CacheHeader {
-  const parsed = cacheSchema.safeParse(parseJson(text));
-  if (!parsed.success) throw new ConsiliumError("cache.corrupt");
+  const json = jsonOrNull(text);
+  if (newerSchema.safeParse(json).success) throw new ConsiliumError("cache.newer");
+  const parsed = cacheSchema.safeParse(json);
+  if (!parsed.success) throw headerLost();
   const { data } = parsed;
   const { sizePx, recordsPerShard } = data;
   if (data.version === 1)
@@ -137,6 +142,12 @@ export function parseCacheHeader(text: string): CacheHeader {
   const { depthPx, channels, profile } = data;
   return { sizePx, depthPx, channels, profile, recordsPerShard };
 }
+
+/** Without its header nobody knows how long a record is. */
+export const headerLost = (): ConsiliumError =>
+  new ConsiliumError("cache.corrupt", {
+    detail: "(cache.json: restore it from a backup, or remove the cache's folder and ingest again)",
+  });
 
 export function encodeShard(records: readonly StoredRecord[]): string {
   return `${JSON.stringify({ version: CACHE_VERSION, records, sha256: sha256(canonicalJson(records)) })}\n`;

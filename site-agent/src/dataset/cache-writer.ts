@@ -1,9 +1,21 @@
 /**
  * Writing the image cache. Images are appended in the order given and become part of the cache at each commit;
- * a crash at any line leaves the last commit. Opening a damaged cache drops the shards that are damaged, so that
- * ingesting the same files again repairs it.
+ * a crash at any line leaves the last commit. Opening a damaged cache puts the shards that are damaged aside, so that
+ * ingesting or fetching the same files again repairs it.
  */
-import { copyFile, mkdir, open, readdir, readFile, rm, truncate, type FileHandle } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import {
+  copyFile,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  truncate,
+  type FileHandle,
+} from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { ConsiliumError } from "@consilium/shared/errors";
@@ -14,6 +26,7 @@ import {
   cacheLayout,
   encodeCacheHeader,
   encodeShard,
+  headerLost,
   parseCacheHeader,
   parseShard,
   shardName,
@@ -45,6 +58,8 @@ export class CacheWriter {
   readonly layout: CacheLayout;
   /** Keys of the images that are cached already. */
   readonly keys: ReadonlySet<string>;
+  /** What was found damaged when the cache was opened. */
+  readonly lost: LostImages;
   readonly #dir: string;
   readonly #header: CacheHeader;
   readonly #keys: Set<string>;
@@ -60,6 +75,7 @@ export class CacheWriter {
     this.#keys = state.keys;
     this.#volumes = state.volumes;
     this.keys = state.keys;
+    this.lost = state.lost;
     this.layout = header;
     this.#recordBytes = recordBytes(header);
     this.#next = state.next;
@@ -69,15 +85,14 @@ export class CacheWriter {
    * Opens or begins the cache in folder `dir`.
    * @param layout a number is the side of grey images under the plan's defaults
    * @throws config.invalid if the folder holds a cache of another size, cache.wrong-profile if its images became grey in
-   * another way
+   * another way, cache.corrupt if its header is lost, cache.newer
    */
   static async open(dir: string, layout: CacheLayout | number): Promise<CacheWriter> {
     await mkdir(dir, { recursive: true, mode: 0o700 });
     const header = cacheHeader(typeof layout === "number" ? cacheLayout(GREY_IMAGES, layout) : layout);
     const found = await readHeader(dir);
     if (found === null) {
-      // Shards without a header cannot be read: their size is unknown.
-      await removeShards(dir, () => true);
+      if (shardNumbers(await readdir(dir), ".json").length > 0) throw headerLost();
       await writeFileAtomic(join(dir, CACHE_FILE), encodeCacheHeader(header));
     } else assertSameLayout(found, header);
     const state = await inspect(dir, found ?? header);
@@ -187,7 +202,15 @@ function assertSameLayout(found: CacheLayout, wanted: CacheLayout): void {
   if (found.profile !== wanted.profile) throw new ConsiliumError("cache.wrong-profile");
 }
 
+/** Images that a damaged cache no longer has. */
+export interface LostImages {
+  readonly shards: number;
+  /** Counted by the shard's bytes where its index is damaged. */
+  readonly images: number;
+}
+
 interface FolderState {
+  readonly lost: LostImages;
   readonly keys: Set<string>;
   readonly volumes: Map<string, PlacedVolume>;
   /** The last shard if it has room, to go on with. */
@@ -196,14 +219,16 @@ interface FolderState {
   readonly next: number;
 }
 
-/** Reads what the folder holds, every byte checked, and removes what is damaged or was never committed. */
+/** Reads what the folder holds, every byte checked, puts aside what is damaged, and removes what was never committed. */
 async function inspect(dir: string, header: CacheHeader): Promise<FolderState> {
   const keys = new Set<string>();
   const volumes = new Map<string, PlacedVolume>();
   const sound = new Set<number>();
+  const damaged: number[] = [];
   let last: FolderState["last"] = null;
   for (const number of shardNumbers(await readdir(dir), ".json")) {
     const records = await readSoundShard(dir, number, recordBytes(header));
+    if (records === null) damaged.push(number);
     if (records === null || records.some(({ image }) => keys.has(image))) continue;
     for (const { image, volume } of records) {
       keys.add(image);
@@ -212,8 +237,45 @@ async function inspect(dir: string, header: CacheHeader): Promise<FolderState> {
     sound.add(number);
     last = records.length < header.recordsPerShard ? { number, records } : null;
   }
+  const lost = await putAside(dir, damaged, recordBytes(header));
   await removeShards(dir, (number) => !sound.has(number));
-  return { keys, volumes, last, next: Math.max(-1, ...sound) + 1 };
+  return { lost, keys, volumes, last, next: Math.max(-1, ...sound) + 1 };
+}
+
+/**
+ * Which studies the images were of, nobody knows. The lists of what was fetched are forgotten first, so that the next pull asks for
+ * all of it again; what is cached is not read twice.
+ */
+async function putAside(dir: string, damaged: readonly number[], bytes: number): Promise<LostImages> {
+  if (damaged.length === 0) return { shards: 0, images: 0 };
+  for (const name of await readdir(dir))
+    if (/^pulled-[0-9a-f]+\.jsonl$/.test(name)) await rm(join(dir, name), { force: true });
+  // A number may be damaged twice.
+  const mark = randomBytes(4).toString("hex");
+  let images = 0;
+  for (const number of damaged) {
+    const name = shardName(number);
+    images += await countOf(join(dir, name), bytes);
+    for (const suffix of ["u8", "json"])
+      await rename(join(dir, `${name}.${suffix}`), join(dir, `damaged-${mark}-${name}.${suffix}`)).catch(
+        ignoreMissing,
+      );
+  }
+  return { shards: damaged.length, images };
+}
+
+async function countOf(path: string, bytes: number): Promise<number> {
+  try {
+    return parseShard(await readFile(`${path}.json`, "utf8")).length;
+  } catch (error) {
+    if (!(error instanceof ConsiliumError)) throw error;
+  }
+  const file = await stat(`${path}.u8`).catch(ignoreMissing);
+  return Math.floor((file?.size ?? 0) / bytes);
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (errorCode(error) !== "ENOENT") throw error;
 }
 
 async function readSoundShard(
@@ -243,7 +305,7 @@ async function readHeader(dir: string): Promise<CacheHeader | null> {
   try {
     return parseCacheHeader(await readFile(join(dir, CACHE_FILE), "utf8"));
   } catch (error) {
-    if (error instanceof ConsiliumError || errorCode(error) === "ENOENT") return null;
+    if (errorCode(error) === "ENOENT") return null;
     throw error;
   }
 }

@@ -1,4 +1,14 @@
-import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import {
+  appendFile,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GREY_IMAGES, inputProfileHash } from "@consilium/shared/input-profile";
@@ -6,6 +16,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { cacheLayout, type CachedRecord, type CacheLayout } from "./cache-format.ts";
 import { CacheWriter } from "./cache-writer.ts";
 import { openImageCache } from "./cache.ts";
+import { inOrder } from "./in-order.ts";
 import { recordBytes } from "./types.ts";
 
 let dir: string;
@@ -136,7 +147,6 @@ describe("a damaged cache", () => {
       const path = join(dir, "shard-00000.json");
       await writeFile(path, (await readFile(path, "utf8")).replace('"rows":12', '"rows":13'));
     },
-    "an altered header": () => writeFile(join(dir, "cache.json"), "[]"),
     "an altered image": async () => {
       const path = join(dir, "shard-00000.u8");
       const bytes = await readFile(path);
@@ -144,9 +154,32 @@ describe("a damaged cache", () => {
       await writeFile(path, bytes);
     },
   };
+  const pulled = `pulled-${key(7)}.jsonl`;
+
+  it("whose header cannot be read, or is of a newer version, is left as it is", async () => {
+    await fill(0, 5);
+    const path = join(dir, "cache.json");
+    const header = await readFile(path, "utf8");
+    const cases = [
+      ["[]", "cache.corrupt"],
+      [header.slice(0, 20), "cache.corrupt"],
+      [header.replace('"version":2', '"version":3'), "cache.newer"],
+    ] as const;
+    for (const [text, code] of cases) {
+      await writeFile(path, text);
+      await expect(CacheWriter.open(dir, SIZE)).rejects.toMatchObject({ code });
+      await expect(openImageCache(dir)).rejects.toMatchObject({ code });
+    }
+    await rm(path);
+    await expect(CacheWriter.open(dir, SIZE)).rejects.toMatchObject({ code: "cache.corrupt" });
+    await writeFile(path, header);
+    await expectImages(0, 1, 2, 3, 4);
+  });
+
   for (const [name, act] of Object.entries(damage)) {
     it(`is noticed and repaired by writing again: ${name}`, async () => {
       await fill(0, 5);
+      await writeFile(join(dir, pulled), "");
       await act();
       const readAll = async (): Promise<void> => {
         const cache = await openImageCache(dir);
@@ -159,7 +192,12 @@ describe("a damaged cache", () => {
       await expect(readAll()).rejects.toMatchObject({ code: "cache.corrupt" });
       const writer = await CacheWriter.open(dir, SIZE);
       expect(writer.count).toBe(0);
+      expect(writer.lost).toEqual({ shards: 1, images: 5 });
       await writer.close();
+      // Nothing is thrown away, and the next pull asks for everything again.
+      const names = await readdir(dir);
+      expect(names.some((each) => each.startsWith("damaged-"))).toBe(true);
+      expect(names).not.toContain(pulled);
       await fill(0, 5);
       await expectImages(0, 1, 2, 3, 4);
     });
@@ -224,14 +262,42 @@ describe("the layout of a cache", () => {
       [10, 3],
     ]);
     expect(await readdir(dir)).toHaveLength(3);
-    // Cut off before the old shard was removed: the new one is not needed yet.
+    // Cut off before the old shard was removed: the new one is not needed yet, nor are readers shown both.
     for (const { name, content } of before) await writeFile(join(dir, name), content);
+    expect(await contents()).toEqual([
+      [10, 0],
+      [10, 1],
+      [10, 2],
+      [10, 3],
+    ]);
     await (await CacheWriter.open(dir, CHANNELS)).close();
     expect(await contents()).toEqual([
       [10, 0],
       [10, 1],
       [10, 2],
     ]);
+  });
+
+  it("is read while a volume is replaced, image by image in the order that was asked for", async () => {
+    await fill(0, 3);
+    const shown = async (keys: readonly string[]) => {
+      const cache = await openImageCache(dir);
+      const images = inOrder(cache, keys);
+      const out = new Uint8Array(keys.length * SIZE ** 2);
+      images.read([...keys.keys()], out);
+      cache.close();
+      return { keys: images.records.map(({ image }) => image), out };
+    };
+    const { keys, out } = await shown([key(0), key(1), key(2)]);
+    // The same images lie elsewhere now, and there is one more.
+    for (const suffix of ["u8", "json"])
+      await rename(join(dir, `shard-00000.${suffix}`), join(dir, `shard-00007.${suffix}`));
+    await fill(3, 4);
+    await rename(join(dir, "shard-00007.json"), join(dir, "shard-00009.json"));
+    await rename(join(dir, "shard-00007.u8"), join(dir, "shard-00009.u8"));
+    expect(await shown(keys)).toEqual({ keys, out });
+    expect((await shown([key(3), key(1)])).out).toEqual(Uint8Array.from([...pixels(3), ...pixels(1)]));
+    await expect(shown([key(8)])).rejects.toMatchObject({ code: "cache.corrupt" });
   });
 
   it("is one for all records: another size, depth or profile is refused with what to do", async () => {

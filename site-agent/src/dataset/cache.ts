@@ -11,6 +11,7 @@ import {
   shardName,
   shardNumbers,
   type CachedRecord,
+  type CacheHeader,
   type CacheLayout,
 } from "./cache-format.ts";
 import { errorCode } from "./files.ts";
@@ -22,6 +23,8 @@ export type { CachedRecord } from "./cache-format.ts";
 export interface CachedImages extends ImageCache, CacheLayout {
   readonly records: readonly CachedRecord[];
 }
+
+const OPEN_ATTEMPTS = 5;
 
 interface Place {
   readonly file: number;
@@ -36,8 +39,22 @@ interface Place {
  */
 export async function openImageCache(dir: string): Promise<CachedImages> {
   const header = parseCacheHeader(await readOrMissing(join(dir, CACHE_FILE)));
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await openShards(dir, header);
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT") throw error;
+      // A shard that was replaced after the folder was listed: the new one is in the next list.
+      if (attempt === OPEN_ATTEMPTS) throw new ConsiliumError("cache.corrupt", { cause: error });
+    }
+  }
+}
+
+/** Of a volume that is being replaced both versions may be there: the first counts, as for CacheWriter. */
+async function openShards(dir: string, header: CacheHeader): Promise<CachedImages> {
   const { sizePx, depthPx, channels, profile } = header;
   const bytes = recordBytes(header);
+  const met = new Set<string>();
   const records: CachedRecord[] = [];
   const places: Place[] = [];
   const files: number[] = [];
@@ -47,10 +64,12 @@ export async function openImageCache(dir: string): Promise<CachedImages> {
   try {
     for (const number of shardNumbers(await readdir(dir), ".json")) {
       const stored = parseShard(await readFile(join(dir, `${shardName(number)}.json`), "utf8"));
-      const file = openShard(join(dir, `${shardName(number)}.u8`));
+      const file = openSync(join(dir, `${shardName(number)}.u8`), "r");
       files.push(file);
       if (fstatSync(file).size < stored.length * bytes) throw new ConsiliumError("cache.corrupt");
       stored.forEach(({ crc, ...record }, i) => {
+        if (met.has(record.image)) return;
+        met.add(record.image);
         records.push(record);
         places.push({ file, offset: i * bytes, crc });
       });
@@ -83,15 +102,6 @@ async function readOrMissing(path: string): Promise<string> {
       const name = basename(dirname(path));
       throw new ConsiliumError("cache.missing", { detail: `("${name}")`, culprits: [name], cause: error });
     }
-    throw error;
-  }
-}
-
-function openShard(path: string): number {
-  try {
-    return openSync(path, "r");
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") throw new ConsiliumError("cache.corrupt", { cause: error });
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 /** Classes to tell apart, from whatever labels a cache has: classes as they are, or whether a finding, box or mask is there. */
 import { ConsiliumError } from "@consilium/shared/errors";
 import { readBoxes } from "./boxes.ts";
+import { knows } from "./known.ts";
 import { readFindings, type Findings, type ImageFindings } from "./findings.ts";
 import { readLabels, type Labels } from "./labels.ts";
 import { openMasks } from "./masks.ts";
@@ -67,8 +68,13 @@ async function usualSource(dir: string): Promise<"classes" | "findings"> {
 async function findingsOf(dir: string, source: "findings" | "boxes" | "masks"): Promise<Findings> {
   if (source === "findings") return readFindings(dir);
   if (source === "masks") return maskFindings(dir);
-  const boxes = await readBoxes(dir);
-  return new Map([...boxes].map(([image, found]) => [image, shown(found.map(({ label }) => label))]));
+  const { boxes, classes, known } = await readBoxes(dir);
+  return new Map(
+    [...boxes].map(([image, found]) => [
+      image,
+      { ...shown(found.map(({ label }) => label)), unknown: classes.filter((c) => !knows(known, image, c)) },
+    ]),
+  );
 }
 
 /** The classes of which an image's masks have one pixel or voxel or more. */
@@ -76,7 +82,7 @@ async function maskFindings(dir: string): Promise<Findings> {
   const masks = await openMasks(dir);
   if (masks === null) return new Map();
   try {
-    const { classes, images, sizePx, depthPx } = masks;
+    const { classes, images, known, sizePx, depthPx } = masks;
     const square = depthPx * sizePx ** 2;
     const out = new Uint8Array(classes.length * square);
     const found = new Map<string, ImageFindings>();
@@ -85,7 +91,8 @@ async function maskFindings(dir: string): Promise<Findings> {
       const marked = classes.filter((_, i) =>
         out.subarray(i * square, (i + 1) * square).some((value) => value > 0),
       );
-      found.set(image, shown(marked));
+      const unknown = classes.filter((name) => !knows(known, image, name));
+      found.set(image, { ...shown(marked), unknown });
     }
     return found;
   } finally {

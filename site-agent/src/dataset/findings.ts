@@ -1,7 +1,8 @@
 /** Which of several findings an image shows, kept beside the cache as `findings.json`: image key -> names. */
 import { join } from "node:path";
 import { z } from "zod";
-import { imageKeySchema, readBesideCache, writeMapBesideCache } from "./beside-cache.ts";
+import { readBesideCache, writeMapBesideCache } from "./beside-cache.ts";
+import { keySchema } from "./keys.ts";
 import { labelTextSchema } from "@consilium/shared/label-text";
 
 const FINDINGS_FILE = "findings.json";
@@ -25,7 +26,7 @@ const storedNameSchema = z
   );
 const findingsSchema = z.strictObject({
   version: z.literal(1),
-  findings: z.record(imageKeySchema, z.array(storedNameSchema)),
+  findings: z.record(keySchema, z.array(storedNameSchema)),
 });
 
 /**

@@ -34,7 +34,7 @@ function cached({ rows, columns, values }: Film): Uint8Array {
   return fitToSquare(grey, SIZE);
 }
 
-function cacheOf(images: readonly Uint8Array[], record: Partial<CachedRecord> = {}) {
+function cacheOf(images: readonly Uint8Array[], record: Partial<CachedRecord> = {}, depthPx = 1) {
   const records = images.map((_, i): CachedRecord => ({
     image: String(i).padStart(32, "0"),
     patient: "0".repeat(32),
@@ -47,11 +47,12 @@ function cacheOf(images: readonly Uint8Array[], record: Partial<CachedRecord> = 
   }));
   const cache: ImageCache = {
     sizePx: SIZE,
-    depthPx: 1,
+    depthPx,
     channels: 1,
     records,
     read: (indices, out) => {
-      for (let i = 0; i < indices.length; i++) out.set(images[indices[i] ?? 0] ?? [], i * SIZE ** 2);
+      for (let i = 0; i < indices.length; i++)
+        out.set(images[indices[i] ?? 0] ?? [], i * depthPx * SIZE ** 2);
     },
     close: () => undefined,
   };
@@ -198,4 +199,16 @@ describe("what is counted", () => {
   it("leaves an empty cache without a fingerprint", () => {
     expect(fingerprint([]).every((share) => share === 0)).toBe(true);
   });
+});
+
+it("takes all of a volume's slice, which has no letterbox, whatever the proportions of the original", () => {
+  const random = new Random(5, 0);
+  const volumes = Array.from({ length: IMAGES }, () =>
+    Uint8Array.from({ length: 2 * SIZE ** 2 }, () => Math.floor(256 * random.uniform())),
+  );
+  const of = (rows: number, columns: number) => {
+    const { records, cache } = cacheOf(volumes, { rows, columns }, 2);
+    return fingerprintOf(records, cache);
+  };
+  expect(of(512, 128)).toEqual(of(512, 512));
 });

@@ -91,7 +91,10 @@ function countTerm(counts: Counts, group: keyof typeof BINS_OF_TERMS, term: stri
   if (at >= 0) add(counts[group], at);
 }
 
-/** Of a volume its middle slice, of several channels the first; what the letterbox around a picture adds is left out. */
+/**
+ * Of a volume its middle slice, of several channels the first. What the letterbox around a picture adds is left out; a volume has none, as
+ * it is laid on a grid of millimetres.
+ */
 function countPictures(counts: Counts, records: readonly CachedRecord[], cache: ImageCache): void {
   const { sizePx, depthPx } = cache;
   const whole = new Uint8Array(recordBytes(cache));
@@ -101,7 +104,8 @@ function countPictures(counts: Counts, records: readonly CachedRecord[], cache: 
     const index = Math.floor((i * records.length) / pictures);
     const { rows = sizePx, columns = sizePx } = records[index] ?? {};
     cache.read([index], whole);
-    countPicture(counts, pixels, sizePx, placeInSquare(rows, columns, sizePx));
+    const grid = { left: 0, top: 0, width: sizePx, height: sizePx };
+    countPicture(counts, pixels, sizePx, depthPx > 1 ? grid : placeInSquare(rows, columns, sizePx));
   }
 }
 

@@ -3,9 +3,11 @@
  * Whoever reads a cache without the secret cannot test a guess of a patient id.
  */
 import { createHmac } from "node:crypto";
+import { z } from "zod";
 
 /** Hexadecimal digits of a key. */
 export const KEY_DIGITS = 32;
+export const keySchema = z.string().regex(/^[0-9a-f]{32}$/);
 
 /** Each purpose has its own domain, so that equal text never gives equal keys. */
 function key(secret: Uint8Array, domain: string, ...parts: readonly string[]): string {

@@ -2,14 +2,15 @@
 import { join } from "node:path";
 import { labelTextSchema } from "@consilium/shared/label-text";
 import { z } from "zod";
-import { imageKeySchema, readBesideCache, writeMapBesideCache } from "./beside-cache.ts";
+import { readBesideCache, writeMapBesideCache } from "./beside-cache.ts";
+import { keySchema } from "./keys.ts";
 import type { ImageRecord } from "./types.ts";
 
 const LABELS_FILE = "labels.json";
 
 const labelsSchema = z.strictObject({
   version: z.literal(1),
-  labels: z.record(imageKeySchema, labelTextSchema),
+  labels: z.record(keySchema, labelTextSchema),
 });
 
 /** Image key -> label. */

@@ -1,7 +1,8 @@
 /**
  * The files of masks beside a cache:
  *
- *     masks.json              classes, side, slices, which set of shards counts, image key and checksum of each record
+ *     masks.json              classes, side, slices, which set of shards counts; of each record image key, checksum and the
+ *                             classes that were looked for, if they are not all of the set's (of version 1 they are)
  *     masks-SET-00000.u8      classes x depthPx x sizePx^2 bytes per image or volume, class after class
  *
  * A set is written whole under a new name and counts once masks.json names it; shards of another set are left from a
@@ -11,7 +12,8 @@ import { join } from "node:path";
 import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { z } from "zod";
-import { imageKeySchema, readBesideCache } from "./beside-cache.ts";
+import { readBesideCache } from "./beside-cache.ts";
+import { keySchema } from "./keys.ts";
 import { labelTextSchema } from "@consilium/shared/label-text";
 
 export const MASKS_FILE = "masks.json";
@@ -20,9 +22,11 @@ export const MASKS_FILE = "masks.json";
 const SHARD_BYTES = 64 * 1024 * 1024;
 
 const recordSchema = z.strictObject({
-  image: imageKeySchema,
+  image: keySchema,
   /** CRC-32 of the record's bytes. */
   crc: z.int().min(0).max(0xffff_ffff),
+  /** Sorted; without it all of the set's classes. */
+  known: z.array(labelTextSchema).optional(),
 });
 export type MaskRecord = z.infer<typeof recordSchema>;
 
@@ -36,7 +40,11 @@ const contentsSchema = z.strictObject({
 });
 export type MaskContents = z.infer<typeof contentsSchema>;
 
-const masksSchema = z.strictObject({ version: z.literal(1), contents: contentsSchema, sha256: z.string() });
+const masksSchema = z.strictObject({
+  version: z.union([z.literal(1), z.literal(2)]),
+  contents: contentsSchema,
+  sha256: z.string(),
+});
 
 export const maskShardName = (set: string, number: number): string =>
   `masks-${set}-${String(number).padStart(5, "0")}.u8`;
@@ -55,7 +63,7 @@ export const recordsPerShard = (recordBytes: number): number =>
   Math.max(1, Math.floor(SHARD_BYTES / Math.max(1, recordBytes)));
 
 export const encodeMasks = (contents: MaskContents): string =>
-  `${JSON.stringify({ version: 1, contents, sha256: sha256(canonicalJson(contents)) })}\n`;
+  `${JSON.stringify({ version: 2, contents, sha256: sha256(canonicalJson(contents)) })}\n`;
 
 /** Null where the folder has no masks. @throws cache.corrupt */
 export async function readMaskContents(dir: string): Promise<MaskContents | null> {

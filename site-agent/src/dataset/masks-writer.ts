@@ -4,6 +4,7 @@ import { open, readdir, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { syncFolder, writeFileAtomic } from "./files.ts";
+import { storedKnown } from "./known.ts";
 import {
   encodeMasks,
   MASKS_FILE,
@@ -33,8 +34,15 @@ export class MaskWriter {
     this.#shape = { sizePx, depthPx };
   }
 
-  /** @param masks classes x depthPx x sizePx^2 bytes, class after class: coverage 0 .. 255 */
-  async append(image: string, masks: Uint8Array): Promise<void> {
+  /**
+   * @param masks classes x depthPx x sizePx^2 bytes, class after class: coverage 0 .. 255
+   * @param known the classes that were looked for on the image; others are not known there
+   */
+  async append(
+    image: string,
+    masks: Uint8Array,
+    known: ReadonlySet<string> = new Set(this.#classes),
+  ): Promise<void> {
     const recordBytes = maskRecordBytes({ classes: [...this.#classes], ...this.#shape });
     if (masks.length !== recordBytes) throw new RangeError(`masks of ${masks.length} bytes`);
     const perShard = recordsPerShard(recordBytes);
@@ -44,7 +52,8 @@ export class MaskWriter {
       this.#file = await open(join(this.#dir, maskShardName(this.#set, index / perShard)), "w", 0o600);
     }
     await this.#file?.writeFile(masks);
-    this.#records.push({ image, crc: crc32(masks) });
+    const stored = storedKnown(known, new Set(this.#classes));
+    this.#records.push({ image, crc: crc32(masks), ...(stored !== undefined && { known: [...stored] }) });
   }
 
   /** Bytes first, index after; then the set before is removed. Whoever has it open reads on. */

@@ -79,10 +79,53 @@ describe("masks beside a cache", () => {
   });
 });
 
+describe("what was looked for", () => {
+  const box: Box = { label: "left", x: 0, y: 0, width: 1, height: 1 };
+
+  it("is kept image by image", async () => {
+    const writer = new MaskWriter(dir, ["left", "right"], square);
+    await writer.append(A, masksOf(0));
+    await writer.append(B, masksOf(1), new Set(["right", "other"]));
+    await writer.finish();
+    const known = new Map([
+      [A, new Set(["left", "right"])],
+      [B, new Set(["other", "right"])],
+    ]);
+    const masks = await openMasks(dir);
+    masks?.close();
+    expect(masks?.known).toEqual(known);
+    await writeBoxes(
+      dir,
+      new Map([
+        [A, [box]],
+        [B, []],
+      ]),
+      new Map([[B, new Set(["right"])]]),
+    );
+    expect((await readBoxes(dir)).known).toEqual(
+      new Map([
+        [A, new Set(["left"])],
+        [B, new Set(["right"])],
+      ]),
+    );
+  });
+
+  it("is everything on each image of files of version 1, which say no more", async () => {
+    await write([A]);
+    const path = join(dir, "masks.json");
+    await writeFile(path, (await readFile(path, "utf8")).replace('"version":2', '"version":1'));
+    const masks = await openMasks(dir);
+    masks?.close();
+    expect(masks?.known).toEqual(new Map([[A, new Set(["left", "right"])]]));
+    await writeFile(join(dir, "boxes.json"), JSON.stringify({ version: 1, boxes: { [A]: [box], [B]: [] } }));
+    expect((await readBoxes(dir)).known.get(B)).toEqual(new Set(["left"]));
+  });
+});
+
 describe("boxes and findings beside a cache", () => {
   it("read what was written; nothing found is not the same as not looked at", async () => {
     const box: Box = { label: "opacity", x: 1.5, y: -2, width: 10, height: 0.5 };
-    expect(await readBoxes(dir)).toEqual(new Map());
+    expect((await readBoxes(dir)).boxes).toEqual(new Map());
     await writeBoxes(
       dir,
       new Map([
@@ -90,7 +133,7 @@ describe("boxes and findings beside a cache", () => {
         [A, []],
       ]),
     );
-    expect(await readBoxes(dir)).toEqual(
+    expect((await readBoxes(dir)).boxes).toEqual(
       new Map([
         [A, []],
         [B, [box, box]],

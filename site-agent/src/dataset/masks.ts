@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { canonicalJson, sha256 } from "@consilium/shared/canonical";
 import { errorCode } from "./files.ts";
+import { knownOf, type Known } from "./known.ts";
 import {
   damaged,
   maskRecordBytes,
@@ -17,8 +18,10 @@ export interface MaskSet {
   /** Side of the squares, and slices of volumes (1 for images): the cache's. */
   readonly sizePx: number;
   readonly depthPx: number;
-  /** Keys of the images that somebody looked at; a class that was not found has an empty mask. */
+  /** Keys of the images that somebody looked at. */
   readonly images: ReadonlySet<string>;
+  /** What for: an empty mask says that a class is not there only where it is known. */
+  readonly known: Known;
   /**
    * Copies an image's masks to `out`: classes x depthPx x sizePx^2 bytes, class after class, slice after slice, row-major;
    * coverage 0 .. 255 in the geometry of what is cached.
@@ -67,7 +70,11 @@ export async function openMasks(dir: string): Promise<MaskSet | null> {
     if (crc32(target) !== place.crc) throw damaged();
   };
   const digest = sha256(canonicalJson(records));
-  return { classes, sizePx, depthPx, images: new Set(places.keys()), digest, read, close };
+  const known = knownOf(
+    records.map((record) => [record.image, record.known]),
+    classes,
+  );
+  return { classes, sizePx, depthPx, images: new Set(places.keys()), known, digest, read, close };
 }
 
 /**

@@ -81,6 +81,10 @@ describe("masks as answers", () => {
     const answers = images.answers?.([1, 0]);
     if (answers?.kind !== "masks") throw new Error("masks are learned");
     expect([...answers.weights]).toEqual([1, 0, 1, 1, 0, 1]);
+    const first = images.records[0]?.image ?? "";
+    const partly = { ...masks, known: new Map(masks.known).set(first, new Set(["dark"])) };
+    const unsaid = trainingImages(cache, plan, { ...NONE, masks: partly }).answers?.([1, 0]);
+    expect([...(unsaid?.weights ?? [])]).toEqual([1, 0, 1, 1, 0, 0]);
     const area = cache.sizePx ** 2;
     for (const [at, i] of [1, 0].entries()) {
       const own = new Uint8Array(2 * area);

@@ -4,6 +4,7 @@ import type { Plan } from "@consilium/shared/plan";
 import { taughtIn } from "@consilium/shared/pretext-schema";
 import { labelWeights, truthOf, type Truth } from "./finding-truth.ts";
 import { namesIn, readFindings, type Findings } from "./findings.ts";
+import { knows } from "./known.ts";
 import { labelledImages, readLabels, type LabelledImage, type Labels } from "./labels.ts";
 import { coverageOf, openMasks, type MaskSet } from "./masks.ts";
 import type { ImageCache } from "./types.ts";
@@ -28,7 +29,7 @@ export type Answers =
       readonly kind: "masks";
       /** [N, slices, rows, columns, C] as what is cached: coverage, 0 to 255. */
       readonly coverage: Uint8Array;
-      /** [N, C]: 0 where the site has no masks of a class, else 1. */
+      /** [N, C]: 0 where nobody looked for a class, else 1. */
       readonly weights: Float32Array;
     };
 
@@ -64,10 +65,7 @@ export function answered(
     return labelledImages(records, labels).filter(({ label }) => classes.includes(label));
   const spoken = namesIn(findings);
   const isKnown = (image: string): boolean => {
-    if (task === "masks")
-      return (
-        masks !== null && masks.images.has(image) && classes.some((name) => masks.classes.includes(name))
-      );
+    if (task === "masks") return masks !== null && classes.some((name) => knows(masks.known, image, name));
     const own = findings.get(image);
     return own !== undefined && truthOf(own, classes, spoken).some((value) => value !== null);
   };
@@ -120,7 +118,6 @@ export function answersFor(
     };
   }
   if (masks === null) throw new Error("masks are learned from masks");
-  const known = classes.map((name) => Number(masks.classes.includes(name)));
   return {
     answersKey: keyOf([masks.digest ?? "", masks.classes]),
     answers: (places) => {
@@ -128,7 +125,9 @@ export function answersFor(
       return {
         kind: "masks",
         coverage: coverageOf(masks, asked, classes),
-        weights: Float32Array.from(asked.flatMap(() => known)),
+        weights: Float32Array.from(
+          asked.flatMap((image) => classes.map((name) => Number(knows(masks.known, image, name)))),
+        ),
       };
     },
   };

@@ -113,7 +113,8 @@ function closeCache({ cache }: { readonly cache: { close(): void } }): void {
 }
 
 async function openBoxed(dir: string): Promise<BoxedSet> {
-  return { boxes: await readBoxes(dir), cache: await openImageCache(dir) };
+  const { boxes, known } = await readBoxes(dir);
+  return { boxes, known, cache: await openImageCache(dir) };
 }
 
 try {

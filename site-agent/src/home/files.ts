@@ -3,12 +3,12 @@
  * its folder synced, so that after a crash a file is either the old one or the new one.
  */
 import { createReadStream } from "node:fs";
-import { chmod, mkdir, open, readdir, readFile, rename, rm, stat, statfs, truncate } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, stat, statfs, truncate } from "node:fs/promises";
 import { createHash } from "node:crypto";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Sha256 } from "@consilium/shared/ids";
-import { syncFolder } from "../dataset/files.ts";
+import { syncFolder, writePartsAtomic as writeBeside } from "../dataset/files.ts";
 
 /** Nobody but the site's own account reads its home. */
 const PRIVATE_FILE = 0o600;
@@ -23,28 +23,10 @@ export function writeFileAtomic(file: string, ...parts: (Uint8Array | string)[])
   return writePartsAtomic(file, parts);
 }
 
-/** Each part is written while the next is made; if one cannot be, nothing is left. */
+/** As the cache's files, in a folder that is made where there is none. */
 export async function writePartsAtomic(file: string, parts: Iterable<Uint8Array | string>): Promise<void> {
   await ensureFolder(path.dirname(file));
-  const temporary = `${file}.tmp`;
-  const handle = await open(temporary, "w", PRIVATE_FILE);
-  let writing: Promise<void> = Promise.resolve();
-  try {
-    for (const part of parts) {
-      await writing;
-      writing = handle.writeFile(part);
-    }
-    await writing;
-    await handle.sync();
-  } catch (error) {
-    await removeFile(temporary);
-    throw error;
-  } finally {
-    await writing.catch(() => undefined);
-    await handle.close();
-  }
-  await chmod(temporary, PRIVATE_FILE);
-  await moveFile(temporary, file);
+  await writeBeside(file, parts);
 }
 
 const LOCK_RETRY_MS = 10;

@@ -5,7 +5,7 @@
 import type { ErrorCode } from "@consilium/shared/errors";
 import { GREY_IMAGES, type InputProfile } from "@consilium/shared/input-profile";
 import { cacheLayout } from "../dataset/cache-format.ts";
-import { CacheWriter } from "../dataset/cache-writer.ts";
+import { CacheWriter, type LostImages } from "../dataset/cache-writer.ts";
 import type { FoundFile } from "./folder.ts";
 import { packKeys } from "./known-keys.ts";
 import type { ReadResult } from "./read-image.ts";
@@ -28,6 +28,8 @@ export interface FillerOptions {
   readonly timeoutMs?: number;
   /** What NIfTI files hold, as they do not say: a term of DICOM. Other unless given. */
   readonly niftiModality?: string;
+  /** The cache was damaged: images are missing until their files are read again. */
+  readonly onLost?: (lost: LostImages) => void;
 }
 
 /** What became of one file. */
@@ -77,14 +79,15 @@ export class CacheFiller {
 
   /**
    * @param onTaken is told of each file, in order; its image is safe on disk after the next commit
-   * @throws config.invalid (another image size), cache.wrong-profile, disk.full, cache.corrupt
+   * @throws config.invalid (another image size), cache.wrong-profile, disk.full, cache.corrupt, cache.newer
    */
   static async open(
     options: FillerOptions,
     onTaken: (taken: Taken) => Promise<void> = () => Promise.resolve(),
   ): Promise<CacheFiller> {
-    const { cacheDir, sizePx, profile = GREY_IMAGES } = options;
+    const { cacheDir, sizePx, profile = GREY_IMAGES, onLost = () => undefined } = options;
     const writer = await CacheWriter.open(cacheDir, cacheLayout(profile, sizePx));
+    if (writer.lost.shards > 0) onLost(writer.lost);
     return new CacheFiller(writer, options, onTaken);
   }
 

@@ -57,10 +57,15 @@ export class CacheIntake {
     const { cacheDir } = options;
     const filler = await CacheFiller.open(options, (taken) => intake.#note(taken));
     const tally = new Tally();
+    // What a damaged cache has lost is news when it comes again. Slices do not have their volume's key.
+    const isThere = (key: string): boolean =>
+      (options.profile?.volume ?? null) !== null || filler.keys.has(key);
     const manifest =
       source.kind === "folder"
         ? await ManifestWriter.begin(cacheDir)
-        : await ManifestWriter.goOn(cacheDir, source.key, (key, verdict) => tally.note(key, verdict));
+        : await ManifestWriter.goOn(cacheDir, source.key, (key, verdict) => {
+            if (verdict !== null || isThere(key)) tally.note(key, verdict);
+          });
     const intake = new CacheIntake(options, source, { filler, manifest, tally });
     return intake;
   }

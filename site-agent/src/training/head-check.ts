@@ -98,6 +98,7 @@ export class HeadCheck {
       const truth = answers([place++]);
       if (truth.kind !== "masks") throw new Error("masks are met by masks");
       for (const c of classes.keys()) {
+        if (truth.weights[c] === 0) continue;
         const [inside, marked] = [said.map((p) => 255 * p), truth.coverage].map((values) =>
           maskCells(column(values, classes.length, c), MASK_GRID),
         );

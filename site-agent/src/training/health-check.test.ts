@@ -160,6 +160,7 @@ describe("a common evaluation of masks", () => {
       sizePx: TOY_CACHE_PX,
       depthPx: 1,
       images: new Set(CACHE.records.slice(0, count).map(({ image }) => image)),
+      known: new Map(CACHE.records.slice(0, count).map(({ image }) => [image, new Set(CLASSES)])),
       read: (image, out) => {
         CACHE.read([CACHE.records.findIndex((record) => record.image === image)], pixels);
         out.fill(0, 0, area);
@@ -182,6 +183,7 @@ describe("a common evaluation of masks", () => {
     expect((2 * intersection) / size).toBeGreaterThan(0.6);
     expect(overlaps?.images).toBeGreaterThan(25);
     expect((await look(masksOf(10))).overlaps).toBeNull();
+    expect((await look({ ...masksOf(80), known: masksOf(10).known })).overlaps).toBeNull();
     expect((await look({ ...masksOf(80), classes: ["other"] })).overlaps).toBeNull();
     expect((await look(null)).overlaps).toBeNull();
   });

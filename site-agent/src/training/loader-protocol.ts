@@ -6,6 +6,8 @@ import type { Batch } from "./types.ts";
 export interface LoaderRequest extends RoundBatches {
   /** Folder of the image cache. */
   readonly cacheDir: string;
+  /** Keys of the images that the round trains on, in the trainer's order: the cache may have changed since it looked. */
+  readonly images?: readonly string[];
 }
 
 /** `more` allows one batch beyond the `ahead` of the start. */

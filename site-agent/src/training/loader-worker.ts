@@ -1,6 +1,7 @@
 /** The loading thread: reads, crops and masks batches, as many ahead as it was allowed. */
 import { parentPort } from "node:worker_threads";
 import { packError } from "@consilium/shared/packed-error";
+import { inOrder } from "../dataset/in-order.ts";
 import { openTrainingImages } from "../dataset/training-images.ts";
 import { pretextTask } from "../pretext/index.ts";
 import type { FromLoader, LoaderRequest, ToLoader } from "./loader-protocol.ts";
@@ -20,7 +21,8 @@ let current: Round | null = null;
 
 async function open(number: number, request: LoaderRequest): Promise<Round> {
   const cache = await openTrainingImages(request.cacheDir, request.plan);
-  const batches = batchesOf(request, pretextTask(request.plan), cache);
+  const images = request.images === undefined ? cache : inOrder(cache, request.images);
+  const batches = batchesOf(request, pretextTask(request.plan), images);
   return {
     number,
     batches,

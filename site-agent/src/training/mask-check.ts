@@ -3,6 +3,7 @@ import { maskEvaluationOf, type SiteOverlaps } from "@consilium/shared/evaluatio
 import { vectorLength } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
 import { readImages } from "../dataset/batches.ts";
+import { knows } from "../dataset/known.ts";
 import type { MaskSet } from "../dataset/masks.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { maskOverlaps, type MaskedTokens } from "../downstream/mask-probe.ts";
@@ -46,7 +47,9 @@ export class MaskCheck {
     const { masks, cache } = looked;
     const places = classes.map((name) => masks?.classes.indexOf(name) ?? -1);
     if (masks === null || places.includes(-1)) return null;
-    const masked = cache.records.flatMap(({ image }, index) => (masks.images.has(image) ? [index] : []));
+    const masked = cache.records.flatMap(({ image }, index) =>
+      classes.every((name) => knows(masks.known, image, name)) ? [index] : [],
+    );
     const found = await this.#read(base, spread(masked, images), places, { ...looked, masks });
     return maskOverlaps(found, classes.length, gridSize(vitConfig(this.#plan.model)));
   }

@@ -97,7 +97,8 @@ function train(
     const { whole: cache } = images;
     assertUsable(images, plan); // Before the long part.
     assertPaid(plan, request.privacy ?? null);
-    const batches = loader.load(request); // Starts now, and works while the step compiles.
+    // Starts now, and works while the step compiles.
+    const batches = loader.load({ ...request, images: images.records.map(({ image }) => image) });
     const compiled = await compiledFor(request);
     const health = await look(request, cache, signal);
     const round = trainLocally(request, {

@@ -2,10 +2,12 @@ import { ConsiliumError, ERRORS, type ErrorCode } from "@consilium/shared/errors
 import type { Command } from "commander";
 import { parseName } from "../../config.ts";
 import { formatShare, MINIMUM_USED } from "../../dataset/intake.ts";
+import type { LostImages } from "../../dataset/cache-writer.ts";
 import { whileLocked } from "../../home/lock.ts";
 import type { IngestProgress, IngestSummary, IntakeSummary } from "../../ingest/ingest.ts";
 import { collect, fraction, handle, siteCommand, wholeNumber } from "../context.ts";
 import { describeLabels, LABEL_HELP, labelProgress } from "../label-report.ts";
+import type { Output } from "../output.ts";
 import { plannedImages } from "../planned-images.ts";
 import { nextStep } from "../next-step.ts";
 import type { CliPorts } from "../ports.ts";
@@ -86,6 +88,7 @@ come to rest. Labels stay at this site, too: ${LABEL_HELP}`,
           data: { phase: "ingesting", done: files, ...progress },
         });
       },
+      onLost: lostImages(output),
       signal: ports.signal,
     };
     if (options.watch === true) {
@@ -105,6 +108,21 @@ come to rest. Labels stay at this site, too: ${LABEL_HELP}`,
     output.result({ ...summary }, describe(summary, await nextStep(home, summary.used)));
   });
 }
+
+/** Says that a cache was damaged. */
+export const lostImages =
+  (output: Pick<Output, "event">) =>
+  ({ shards, images }: LostImages): void => {
+    output.event(
+      "cache-damaged",
+      { shards, images },
+      [
+        `the cache is damaged · ${images} images in ${shards} shards cannot be read and were put aside (damaged-* in its folder)`,
+        "  next         their files are read again where they are met: ingest every folder again, and pull fetches all that it fetched",
+        "               before; what came by listen has to be sent again",
+      ].join("\n"),
+    );
+  };
 
 const labelsWhileWatching = (): ConsiliumError =>
   new ConsiliumError("config.invalid", {

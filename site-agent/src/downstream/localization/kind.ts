@@ -3,6 +3,7 @@ import { readImages } from "../../dataset/batches.ts";
 import type { Box } from "../../dataset/boxes.ts";
 import type { CachedImages } from "../../dataset/cache.ts";
 import { wholeImage, type Crop } from "../../dataset/crops.ts";
+import { knows, type Known } from "../../dataset/known.ts";
 import type { LabelledImage } from "../../dataset/labels.ts";
 import * as tf from "../../engine/tf.ts";
 import type { InferenceDefinition, Parameter } from "../../engine/types.ts";
@@ -26,6 +27,7 @@ import { targetsOf } from "./targets.ts";
 export interface BoxedSet {
   readonly cache: CachedImages;
   readonly boxes: ReadonlyMap<string, readonly Box[]>;
+  readonly known: Known;
 }
 
 interface LocalizationInputs extends ViewInputs {
@@ -33,6 +35,8 @@ interface LocalizationInputs extends ViewInputs {
   readonly heat: { readonly shape: readonly number[]; readonly dtype: "float32" };
   /** [N, L, 4] */
   readonly boxes: { readonly shape: readonly number[]; readonly dtype: "float32" };
+  /** [N, C]: 1, or 0 where nobody looked for a class. */
+  readonly known: { readonly shape: readonly number[]; readonly dtype: "float32" };
   /** [N, L] */
   readonly nearness: { readonly shape: readonly number[]; readonly dtype: "float32" };
 }
@@ -62,24 +66,32 @@ export function boxesAsLabels(
   const patches = patchCount(config);
   const cached = { sizePx: cachePx, depthPx: 1 };
   const whole = wholeImage(cachePx);
+  const knownOn = ({ cache, known }: BoxedSet, index: number): readonly boolean[] =>
+    classes.map((name) => knows(known, cache.records[index]?.image ?? "", name));
   const judge = (
     set: BoxedSet,
     { index }: LabelledImage,
     { scores = EMPTY, boxes = EMPTY }: ImageOutputs,
-  ): Located => ({
-    truth: truthOf(set, index, classes),
-    detections: detectionsOf(scores, boxes, classes.length, cachePx / config.imagePx),
-  });
+  ): Located => {
+    const known = knownOn(set, index);
+    const said = detectionsOf(scores, boxes, classes.length, cachePx / config.imagePx);
+    return {
+      truth: truthOf(set, index, classes),
+      // Whether the others are right nobody knows.
+      detections: said.filter((detection) => known[detection.class] === true),
+    };
+  };
   return {
     task: "localization",
     classes,
     measures: ["mAP@.5", "FROC"],
     flips: mayFlip(classes),
-    labelled: ({ cache, boxes }) =>
-      cache.records.flatMap(({ image, patient }, index) => {
-        const own = boxes.get(image);
-        return own === undefined ? [] : [{ index, patient, label: own.length > 0 ? "some" : "none" }];
-      }),
+    labelled: ({ cache, boxes, known }) =>
+      cache.records.flatMap(({ image, patient }, index) =>
+        classes.some((name) => knows(known, image, name))
+          ? [{ index, patient, label: (boxes.get(image) ?? []).length > 0 ? "some" : "none" }]
+          : [],
+      ),
     headParameters: localizationParameters(config, classes.length),
     initialHead: (seed) => initialLocalizationHead(config, classes.length, seed),
     trainStep: (batchSize, parameters, optimizer) => ({
@@ -90,6 +102,7 @@ export function boxesAsLabels(
         heat: { shape: [batchSize, patches, classes.length], dtype: "float32" },
         boxes: { shape: [batchSize, patches, 4], dtype: "float32" },
         nearness: { shape: [batchSize, patches], dtype: "float32" },
+        known: { shape: [batchSize, classes.length], dtype: "float32" },
       },
       loss: (weights, inputs) => ({
         loss: localizationLoss(locate(weights, seeImages(inputs), config), inputs),
@@ -109,7 +122,8 @@ export function boxesAsLabels(
         nearness.set(targets.nearness, i * targets.nearness.length);
       }
       const pixels = readImages(set.cache, indices, config.channels);
-      return { ...viewArrays(config, cached, pixels, crops), heat, boxes, nearness };
+      const known = Float32Array.from(indices.flatMap((index) => knownOn(set, index).map(Number)));
+      return { ...viewArrays(config, cached, pixels, crops), heat, boxes, nearness, known };
     },
     judge,
     statistics: (judged) => ({

@@ -94,6 +94,8 @@ export interface LocationTargets {
   readonly boxes: Tensor;
   /** [N, L]: how near, 0 where there is none. */
   readonly nearness: Tensor;
+  /** [N, C]: 0 where nobody looked for a class, which has no part in the loss then; else 1. */
+  readonly known: Tensor;
 }
 
 /** CenterNet's heat map loss (equation 1) by box, plus 1 - GIoU (Rezatofighi et al. 2019) by nearness. */
@@ -105,7 +107,9 @@ export function localizationLoss({ heat, boxes }: Located, targets: LocationTarg
     tf.mul(tf.sub(1, centres), tf.pow(tf.sub(1, targets.heat), NEARNESS)),
     tf.mul(tf.pow(sure, FOCUS), tf.softplus(heat)),
   );
-  const heatLoss = tf.div(tf.sum(tf.add(found, quiet)), tf.maximum(tf.sum(centres), 1));
+  const [batch = 0, classes = 0] = targets.known.shape;
+  const asked = tf.reshape(targets.known, [batch, 1, classes]);
+  const heatLoss = tf.div(tf.sum(tf.mul(tf.add(found, quiet), asked)), tf.maximum(tf.sum(centres), 1));
   const misfit = tf.mul(targets.nearness, tf.sub(1, giou(boxes, targets.boxes)));
   const boxLoss = tf.div(tf.sum(misfit), tf.maximum(tf.sum(targets.nearness), 1e-3));
   return tf.add(heatLoss, tf.mul(boxLoss, BOX_WEIGHT));

@@ -4,6 +4,7 @@ import type { Plan } from "@consilium/shared/plan";
 import type { CachedImages } from "../../dataset/cache.ts";
 import { coverageOf, type MaskSet } from "../../dataset/masks.ts";
 import { readImages } from "../../dataset/batches.ts";
+import { knows } from "../../dataset/known.ts";
 import * as tf from "../../engine/tf.ts";
 import type { InferenceDefinition, Parameter } from "../../engine/types.ts";
 import { placeInSquare } from "../../ingest/resize.ts";
@@ -38,9 +39,11 @@ export interface MaskedSet {
 interface SegmentationInputs extends ViewInputs {
   /** Coverage by each class, 0 to 255, as the images lie but for the channels: [.., C]. */
   readonly masks: { readonly shape: readonly number[]; readonly dtype: "uint8" };
+  /** [N, C]: 1, or 0 where nobody looked for a class. */
+  readonly known: { readonly shape: readonly number[]; readonly dtype: "float32" };
 }
 
-/** One test image, by class; null where neither mask has a pixel. */
+/** One test image, by class; null where neither mask has a pixel, or nobody looked for the class. */
 export interface JudgedMasks {
   readonly dice: readonly (number | null)[];
   /** In pixels of the original, of volumes in millimetres. */
@@ -88,6 +91,8 @@ export function masksAsLabels(
   released: readonly string[] | null = null,
 ): LabelKind<MaskedSet, SegmentationInputs, JudgedMasks> {
   const classes = released ?? masks.classes;
+  const knownOn = ({ cache, masks: { known } }: MaskedSet, index: number): readonly boolean[] =>
+    classes.map((name) => knows(known, cache.records[index]?.image ?? "", name));
   const hd95Name = volume === null ? "hd95" : "hd95_mm";
   return {
     task: "segmentation",
@@ -96,7 +101,9 @@ export function masksAsLabels(
     flips: mayFlip(classes),
     labelled: (set) =>
       set.cache.records.flatMap(({ image, patient }, index) =>
-        set.masks.images.has(image) ? [{ index, patient, label: "mask" }] : [],
+        classes.some((name) => knows(set.masks.known, image, name))
+          ? [{ index, patient, label: "mask" }]
+          : [],
       ),
     headParameters: segmentationParameters(config, head, classes.length),
     initialHead: (seed) => initialSegmentationHead(config, head, classes.length, seed),
@@ -109,10 +116,12 @@ export function masksAsLabels(
           shape: [batchSize, cached.depthPx * cached.sizePx, cached.sizePx, classes.length],
           dtype: "uint8",
         },
+        known: { shape: [batchSize, classes.length], dtype: "float32" },
       },
       loss: (weights, inputs) => {
         const coverage = tf.div(seen({ ...inputs, images: inputs.masks }), 255);
-        return { loss: segmentationLoss(segment(weights, seeImages(inputs), config, head), coverage) };
+        const logits = segment(weights, seeImages(inputs), config, head);
+        return { loss: segmentationLoss(logits, coverage, inputs.known) };
       },
     }),
     inference: (batchSize, parameters) =>
@@ -133,16 +142,18 @@ export function masksAsLabels(
         classes,
         images.map(({ index }) => index),
       ),
+      known: Float32Array.from(images.flatMap(({ index }) => knownOn(set, index).map(Number))),
     }),
     judge: (set, image, { probabilities = new Float32Array() }) => {
       const truth = planes(readMasks(set, classes, [image.index]), classes.length, COVERED);
       const said = planes(probabilities, classes.length, SURE);
       const { cut, size, unit } = judgedPart(set.cache, image.index, volume);
       const pairs = classes.map((_, c) => [cut(said[c] ?? EMPTY), cut(truth[c] ?? EMPTY)] as const);
+      const known = knownOn(set, image.index);
       return {
-        dice: pairs.map(([a, b]) => dice(a, b)),
-        hd95: pairs.map(([a, b]) => {
-          const pixels = hd95(a, b, size);
+        dice: pairs.map(([a, b], c) => (known[c] === true ? dice(a, b) : null)),
+        hd95: pairs.map(([a, b], c) => {
+          const pixels = known[c] === true ? hd95(a, b, size) : null;
           return pixels === null ? null : pixels * unit;
         }),
       };
@@ -166,12 +177,18 @@ export function masksAsLabels(
       },
     ],
     goodness: ({ dice: values }) => average(values.filter((value) => value !== null)) ?? 1,
-    shapes: (set, image, { probabilities = new Float32Array() }) => ({
-      kind: "masks",
-      classes,
-      said: planes(probabilities, classes.length, SURE),
-      truth: planes(readMasks(set, classes, [image.index]), classes.length, COVERED),
-    }),
+    shapes: (set, image, { probabilities = new Float32Array() }) => {
+      const known = knownOn(set, image.index);
+      // What nobody looked for is not drawn: without its truth it would seem wrong.
+      const drawn = (masks: readonly Uint8Array[]): Uint8Array[] =>
+        masks.map((mask, c) => (known[c] === true ? mask : new Uint8Array(mask.length)));
+      return {
+        kind: "masks",
+        classes,
+        said: drawn(planes(probabilities, classes.length, SURE)),
+        truth: drawn(planes(readMasks(set, classes, [image.index]), classes.length, COVERED)),
+      };
+    },
   };
 }
 

@@ -117,12 +117,16 @@ export function segment(
  * below the line): the one is smooth everywhere, the other does not care how small a class is.
  * @param logits [N, Z S, S, C]
  * @param coverage [N, Z S, S, C], 0 to 1
+ * @param known [N, C]: 0 where nobody looked for a class, which has no part in the loss then; else 1
  */
-export function segmentationLoss(logits: Tensor, coverage: Tensor): Tensor {
-  const entropy = tf.mean(tf.sub(tf.softplus(logits), tf.mul(logits, coverage)));
+export function segmentationLoss(logits: Tensor, coverage: Tensor, known: Tensor): Tensor {
+  const [batch = 0, , , classes = 0] = logits.shape;
+  const each = tf.mean(tf.sub(tf.softplus(logits), tf.mul(logits, coverage)), [1, 2]); // [N, C]
+  const entropy = tf.div(tf.sum(tf.mul(each, known)), tf.maximum(tf.sum(known), 1));
   const probabilities = tf.sigmoid(logits);
-  const overlap = tf.sum(tf.mul(probabilities, coverage), [0, 1, 2]); // [C]
-  const total = tf.sum(tf.add(probabilities, coverage), [0, 1, 2]); // [C]
+  const asked = tf.reshape(known, [batch, 1, 1, classes]);
+  const overlap = tf.sum(tf.mul(tf.mul(probabilities, coverage), asked), [0, 1, 2]); // [C]
+  const total = tf.sum(tf.mul(tf.add(probabilities, coverage), asked), [0, 1, 2]); // [C]
   const dice = tf.div(tf.add(tf.mul(overlap, 2), 1), tf.add(total, 1));
   return tf.add(entropy, tf.sub(1, tf.mean(dice)));
 }

@@ -2,6 +2,7 @@
 import { GREY_IMAGES, inputProfileHash } from "@consilium/shared/input-profile";
 import type { Box } from "../../dataset/boxes.ts";
 import type { CachedImages, CachedRecord } from "../../dataset/cache.ts";
+import { knownOf, type Known } from "../../dataset/known.ts";
 import type { MaskSet } from "../../dataset/masks.ts";
 import { Random } from "../../dataset/random.ts";
 
@@ -15,6 +16,7 @@ export interface ToyShapes {
   readonly cache: CachedImages;
   readonly masks: MaskSet;
   readonly boxes: ReadonlyMap<string, readonly Box[]>;
+  readonly known: Known;
 }
 
 export const SHAPE_CLASSES = ["bright", "dark"] as const;
@@ -78,12 +80,20 @@ export function toyShapes({ images, sizePx, seed }: ShapesOptions): ToyShapes {
       sizePx,
       depthPx: 1,
       images: new Set(masks.keys()),
+      known: knownOf(
+        [...masks.keys()].map((image) => [image, undefined]),
+        SHAPE_CLASSES,
+      ),
       read(image, out) {
         out.set(masks.get(image) ?? new Uint8Array());
       },
       close: () => undefined,
     },
     boxes,
+    known: knownOf(
+      [...boxes.keys()].map((image) => [image, undefined]),
+      SHAPE_CLASSES,
+    ),
   };
 }
 

@@ -2,6 +2,7 @@
 import { GREY_IMAGES, inputProfileHash } from "@consilium/shared/input-profile";
 import type { CachedImages, CachedRecord } from "../../dataset/cache.ts";
 import type { Labels } from "../../dataset/labels.ts";
+import { knownOf } from "../../dataset/known.ts";
 import type { MaskSet } from "../../dataset/masks.ts";
 import { Random } from "../../dataset/random.ts";
 import { recordBytes } from "../../dataset/types.ts";
@@ -75,6 +76,10 @@ export function toyVolumes({ volumes, sizePx, depthPx, seed }: ToyVolumesOptions
       sizePx,
       depthPx,
       images: new Set(masks.keys()),
+      known: knownOf(
+        [...masks.keys()].map((image) => [image, undefined]),
+        ["ball"],
+      ),
       read(image, out) {
         out.set(masks.get(image) ?? new Uint8Array());
       },

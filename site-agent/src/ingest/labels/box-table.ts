@@ -19,7 +19,7 @@ export async function* readBoxTable(path: string, secret: Uint8Array): AsyncGene
   for await (const row of rowsOf(path, "(no row)")) {
     const image = imageKey(secret, uidOf(row));
     if (["label", ...GEOMETRY].every((column) => row.text(column) === "")) {
-      yield { kind: "looked-at", image, at: "boxes" };
+      yield { kind: "looked-at", image, at: "boxes", among: null };
       continue;
     }
     const label = names.check(row.text("label"), row.line);
@@ -45,7 +45,7 @@ export async function* readRsnaTable(
     if (id === "") throw invalid(`(row ${row.line} has no patientId)`);
     const image = imageOf(id);
     const target = row.text("target");
-    if (target === "0") yield { kind: "looked-at", image, at: "boxes" };
+    if (target === "0") yield { kind: "looked-at", image, at: "boxes", among: [RSNA_LABEL] };
     else if (target === "1") yield { kind: "box", image, box: { label: RSNA_LABEL, ...rectangleOf(row) } };
     else throw invalid(`(row ${row.line}: Target is neither 0 nor 1)`);
   }

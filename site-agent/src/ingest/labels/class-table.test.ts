@@ -108,14 +108,17 @@ describe("tables of boxes", () => {
 
   it("have a box a row; a row without one is an image without a finding", async () => {
     expect(await read("sop_instance_uid,label,x,y,width,height\n1.1,nodule,1,2.5,30,40\n1.2,,,,,\n")).toEqual(
-      [box("1.1", "nodule", 1), { kind: "looked-at", image: imageKey(secret, "1.2"), at: "boxes" }],
+      [
+        box("1.1", "nodule", 1),
+        { kind: "looked-at", image: imageKey(secret, "1.2"), at: "boxes", among: null },
+      ],
     );
   });
 
   it("may come in RSNA's form", async () => {
     expect(await read("patientId,x,y,width,height,Target\nab-1,7,2.5,30,40,1\n1.2,,,,,0\n")).toEqual([
       box("ab-1", "opacity", 7),
-      { kind: "looked-at", image: imageKey(secret, "1.2"), at: "boxes" },
+      { kind: "looked-at", image: imageKey(secret, "1.2"), at: "boxes", among: ["opacity"] },
     ]);
   });
 

@@ -94,7 +94,7 @@ interface Attributes {
   readonly orientation: readonly number[] | null;
 }
 
-function planeOf(attributes: Attributes | undefined): ImagePlane | null {
+export function planeOf(attributes: Attributes | undefined): ImagePlane | null {
   const { pixelSpacing, position, orientation } = attributes ?? {};
   if (pixelSpacing == null || position == null || orientation == null) return null;
   const [betweenRows = 0, betweenColumns = 0] = pixelSpacing;
@@ -113,6 +113,12 @@ const triple = (values: readonly number[], from: number, scale: number): Triple 
 ];
 
 export const dot = (a: Triple, b: Triple): number => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+
+export const cross = (a: Triple, b: Triple): Triple => [
+  a[1] * b[2] - a[2] * b[1],
+  a[2] * b[0] - a[0] * b[2],
+  a[0] * b[1] - a[1] * b[0],
+];
 
 /** Column and row of a point in the patient, pixel centres at whole numbers. */
 export function toPixel(

@@ -101,7 +101,12 @@ describe("labels that are drawn in the patient", () => {
       ].flat(),
     );
     expect(items).toContainEqual({ kind: "refused" });
-    expect(items).toContainEqual({ kind: "looked-at", image: imageKey(secret, "1.5.1"), at: "masks" });
+    expect(items).toContainEqual({
+      kind: "looked-at",
+      image: imageKey(secret, "1.5.1"),
+      at: "masks",
+      among: ["GTV-1"],
+    });
     // Without the images nothing can be placed, and nothing is said of any of them.
     expect(await itemsOf(dir, await write(contour("1.5.0", ...box(0, 0, 1, 1))))).toEqual([
       { kind: "unreadable" },
@@ -133,6 +138,53 @@ describe("labels that are drawn in the patient", () => {
     );
   });
 
+  it("say nothing from NIfTI that lies elsewhere than its image, or that covers a part of it", async () => {
+    const images = await putImages();
+    const folder = join(dir, "nifti");
+    await mkdir(folder);
+    const read = async (size: readonly number[], affine: readonly (readonly number[])[], units = 2) => {
+      const voxels = new Uint8Array(size.reduce((product, n) => product * n)).fill(1);
+      await writeFile(join(folder, "1.5.nii"), niftiFile(size, voxels, affine, units));
+      return (await itemsAt(folder, images)).map(({ kind }) => kind);
+    };
+    const both = ["looked-at", "mask", "looked-at", "mask"];
+    const onImages = [
+      [-0.5, 0, 0, -10],
+      [0, -2, 0, 20],
+      [0, 0, 3, 0],
+    ];
+    expect(await read([6, 4, 2], onImages)).toEqual(both);
+    const identity = [
+      [1, 0, 0, 0],
+      [0, 1, 0, 0],
+      [0, 0, 1, 0],
+    ];
+    expect(await read([6, 4, 2], identity)).toEqual(["unreadable"]);
+    expect(await read([3, 4, 2], onImages)).toEqual(["unreadable"]);
+    const inMicrometres = onImages.map((row) => row.map((value) => 1000 * value));
+    expect(await read([6, 4, 2], inMicrometres, 3)).toEqual(both);
+  });
+
+  it("say nothing from NIfTI whose marks none of the image's pixels see", async () => {
+    const images = await putImages();
+    const folder = join(dir, "nifti");
+    await mkdir(folder);
+    const voxels = new Uint8Array(6 * 4 * 8);
+    // Of eight thin slices the images take those at 0 and 3 mm.
+    const affine = [
+      [-0.5, 0, 0, -10],
+      [0, -2, 0, 20],
+      [0, 0, 0.5, 0],
+    ];
+    const read = async () => {
+      await writeFile(join(folder, "1.5.nii"), niftiFile([6, 4, 8], voxels, affine));
+      return (await itemsAt(folder, images)).map(({ kind }) => kind);
+    };
+    expect(await read()).toEqual(["looked-at", "looked-at"]);
+    voxels[24 * 3] = 1;
+    expect(await read()).toEqual(["unreadable"]);
+  });
+
   it("RSNA's patientId is the one image of a patient, else a SOP Instance UID", async () => {
     await putImages();
     const file = await writeDicom(syntheticImage(), {
@@ -147,7 +199,12 @@ describe("labels that are drawn in the patient", () => {
     // P1 has two images.
     await writeFile(table, "patientId,x,y,width,height,Target\nP2,,,,,0\nP1,,,,,0\n1.5.0,,,,,0\n");
     expect(await itemsAt(table, images)).toEqual(
-      ["1.6", "P1", "1.5.0"].map((uid) => ({ kind: "looked-at", image: imageKey(secret, uid), at: "boxes" })),
+      ["1.6", "P1", "1.5.0"].map((uid) => ({
+        kind: "looked-at",
+        image: imageKey(secret, uid),
+        at: "boxes",
+        among: ["opacity"],
+      })),
     );
   });
 
@@ -162,6 +219,7 @@ function niftiFile(
   size: readonly number[],
   voxels: Uint8Array,
   affine: readonly (readonly number[])[],
+  units = 2,
 ): Uint8Array {
   const header = Buffer.alloc(352);
   header.writeInt32LE(348, 0);
@@ -171,6 +229,7 @@ function niftiFile(
   header.writeInt16LE(2, 70);
   header.writeInt16LE(8, 72);
   header.writeFloatLE(352, 108);
+  header.writeUInt8(units, 123);
   header.writeInt16LE(1, 254);
   for (const [i, row] of affine.entries())
     for (const [j, value] of row.entries()) header.writeFloatLE(value, 280 + 16 * i + 4 * j);

@@ -23,12 +23,14 @@ export type LabelItem =
       readonly label: string;
       readonly mask: GreyImage;
     }
-  /** Somebody looked at the image; without a box or mask beside it: and found nothing. */
+  /** Somebody looked at the image; without a box or mask beside it: and found nothing. Comes before the image's masks. */
   | {
       readonly kind: "looked-at";
       readonly image: string;
       readonly frame?: number;
       readonly at: "boxes" | "masks";
+      /** The classes that were looked for; null where the file does not say: all that the source speaks of in this way. */
+      readonly among: readonly string[] | null;
     }
   /** The text of a label is not a name of a class; it is counted and nothing more. */
   | { readonly kind: "refused" }

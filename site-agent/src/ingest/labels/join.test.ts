@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { encode } from "fast-png";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readBoxes } from "../../dataset/boxes.ts";
+import { readAllFindings } from "../../dataset/class-source.ts";
 import { CacheWriter } from "../../dataset/cache-writer.ts";
 import { readFindings } from "../../dataset/findings.ts";
 import { imageKey } from "../../dataset/keys.ts";
@@ -61,6 +62,10 @@ async function maskOf(uid: string, label: string): Promise<readonly number[]> {
   }
 }
 
+/** 4 rows x 8 columns. */
+const png = (data: readonly number[]): Uint8Array =>
+  encode({ width: 8, height: 4, channels: 1, depth: 8, data: Uint8Array.from(data) });
+
 describe("labels join the cache", () => {
   it("classes: new ones win, others stay, rows that disagree take the label away", async () => {
     await putCache(4);
@@ -100,6 +105,51 @@ describe("labels join the cache", () => {
     expect(await readLabels(cacheDir)).toEqual(new Map());
   });
 
+  it("boxes: of a class that only another source looked for nothing is known", async () => {
+    await putCache(4);
+    const header = "sop_instance_uid,label,x,y,width,height\n";
+    await add(await put("a.csv", `${header}1.1,lung,1,1,2,2\n1.2,,,,,\n`));
+    await add(await put("b.csv", `${header}1.1,,,,,\n1.3,heart,1,1,2,2\n`));
+    await add(await put("c.csv", "patientId,x,y,width,height,Target\n1.4,,,,,0\n"));
+    const { known } = await readBoxes(cacheDir);
+    expect(known.get(key("1.1"))).toEqual(new Set(["heart", "lung"]));
+    expect(known.get(key("1.2"))).toEqual(new Set(["lung"]));
+    expect(known.get(key("1.3"))).toEqual(new Set(["heart"]));
+    expect(known.get(key("1.4"))).toEqual(new Set(["opacity"]));
+    expect((await readAllFindings(cacheDir, "boxes")).get(key("1.2"))).toEqual({
+      present: [],
+      unknown: ["heart"],
+    });
+  });
+
+  it("masks: of a class that only another source, or another file, looked for nothing is known", async () => {
+    await putCache(4);
+    const some = png([1, ...new Array<number>(31).fill(0)]);
+    const none = png(new Array<number>(32).fill(0));
+    await put("lungs/1.1_lung.png", some);
+    await put("lungs/1.2_lung.png", none);
+    await add(join(dir, "lungs"));
+    await put("more/1.2_heart.png", some);
+    await put("more/1.3_spleen.png", some);
+    await add(join(dir, "more"));
+    const masks = await openMasks(cacheDir);
+    masks?.close();
+    expect(masks?.known).toEqual(
+      new Map([
+        [key("1.1"), new Set(["lung"])],
+        [key("1.2"), new Set(["heart", "lung"])],
+        [key("1.3"), new Set(["spleen"])],
+      ]),
+    );
+    expect(await readAllFindings(cacheDir, "masks")).toEqual(
+      new Map([
+        [key("1.1"), { present: ["lung"], unknown: ["heart", "spleen"] }],
+        [key("1.2"), { present: ["heart"], unknown: ["spleen"] }],
+        [key("1.3"), { present: ["spleen"], unknown: ["heart", "lung"] }],
+      ]),
+    );
+  });
+
   it("boxes: an image that is said to show nothing and something gets neither; classes of another source stay", async () => {
     await putCache(3);
     const header = "sop_instance_uid,label,x,y,width,height\n";
@@ -111,7 +161,7 @@ describe("labels join the cache", () => {
       ),
     );
     expect(counts).toMatchObject({ matched: 2, unmatched: 1, duplicates: 1, conflicts: 1 });
-    expect(await readBoxes(cacheDir)).toEqual(
+    expect((await readBoxes(cacheDir)).boxes).toEqual(
       new Map(
         Object.entries({
           [key("1.1")]: [
@@ -215,7 +265,7 @@ describe.skipIf(!existsSync(data))("labels of real radiographs (skipped without 
       "class-table",
     ]);
     const masks = await openMasks(cacheDir);
-    const boxes = await readBoxes(cacheDir);
+    const { boxes } = await readBoxes(cacheDir);
     expect(masks?.classes).toEqual(["mask"]);
     expect(masks?.images).toEqual(new Set(boxes.keys()));
     expect(boxes.size).toBeGreaterThan(10);

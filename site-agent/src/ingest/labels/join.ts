@@ -166,7 +166,7 @@ async function openTarget(form: LabelForm, { cacheDir, cached, sizePx }: TargetO
     case "box-table":
     case "rsna-table":
     case "dicom-sr":
-      return new BoxTarget(cached, cacheDir);
+      return new BoxTarget(cached, cacheDir, form !== "dicom-sr");
     case "mask-images":
     case "dicom-seg":
     case "dicom-rtstruct":

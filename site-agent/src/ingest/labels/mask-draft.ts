@@ -1,6 +1,7 @@
 /** Masks of one source as they are found, on disk until all are known: which classes there are is known only then. */
 import { open, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
+import { joinKnown, type Known } from "../../dataset/known.ts";
 import { openMasks, type MaskSet } from "../../dataset/masks.ts";
 import { MaskWriter, type MaskShape } from "../../dataset/masks-writer.ts";
 
@@ -14,6 +15,8 @@ export class MaskDraft {
   readonly #file: FileHandle;
   /** Image key -> class -> place in the file. */
   readonly #places = new Map<string, Map<string, number>>();
+  /** Image key -> classes that were looked for; null: all that files have which name none. */
+  readonly #lookedFor = new Map<string, Set<string | null>>();
   #count = 0;
 
   private constructor(dir: string, shape: MaskShape, path: string, file: FileHandle) {
@@ -29,13 +32,16 @@ export class MaskDraft {
     return new MaskDraft(dir, shape, path, await open(path, "w+", 0o600));
   }
 
-  lookedAt(image: string): void {
-    if (!this.#places.has(image)) this.#places.set(image, new Map());
+  /** @param among the classes that were looked for; null for all that files of the source have whose masks are numbered */
+  lookedAt(image: string, among: readonly (string | null)[] | null): void {
+    const before = this.#lookedFor.get(image) ?? [];
+    this.#lookedFor.set(image, new Set([...before, ...(among ?? [null])]));
   }
 
   /** Nothing is said of the image after all. */
   forget(image: string): void {
     this.#places.delete(image);
+    this.#lookedFor.delete(image);
   }
 
   /**
@@ -45,11 +51,11 @@ export class MaskDraft {
    * @returns whether there was one before
    */
   async add(image: string, label: string, square: Uint8Array): Promise<boolean> {
-    this.lookedAt(image);
-    const classes = this.#places.get(image);
-    const before = classes?.get(label);
+    const classes = this.#places.get(image) ?? new Map<string, number>();
+    this.#places.set(image, classes);
+    const before = classes.get(label);
     const place = before ?? this.#count++;
-    classes?.set(label, place);
+    classes.set(label, place);
     if (before !== undefined) {
       const first = await this.#read(before);
       const isVolume = this.#shape.depthPx > 1;
@@ -71,10 +77,11 @@ export class MaskDraft {
       const kept = existing?.sizePx === sizePx && existing.depthPx === depthPx ? existing : null;
       const own = [...this.#places.values()].flatMap((classes) => [...classes.keys()]);
       const classes = [...new Set([...(kept?.classes ?? []), ...own])].sort();
-      const images = [...new Set([...(kept?.images ?? []), ...this.#places.keys()])].sort();
+      const known = joinKnown(kept?.known ?? new Map<string, never>(), this.#known());
       const writer = new MaskWriter(this.#dir, classes, this.#shape);
       try {
-        for (const image of images) await writer.append(image, await this.#combine(image, classes, kept));
+        for (const [image, ofImage] of [...known].sort(([a], [b]) => (a < b ? -1 : 1)))
+          await writer.append(image, await this.#combine(image, classes, kept), ofImage);
         await writer.finish();
       } catch (error) {
         await writer.abandon();
@@ -105,6 +112,19 @@ export class MaskDraft {
     for (const [label, place] of this.#places.get(image) ?? [])
       out.set(await this.#read(place), classes.indexOf(label) * squareBytes);
     return out;
+  }
+
+  #known(): Known {
+    const foundOn = (image: string): readonly string[] => [...(this.#places.get(image)?.keys() ?? [])];
+    const numbered = [...this.#lookedFor].flatMap(([image, among]) =>
+      among.has(null) ? foundOn(image).filter((label) => !among.has(label)) : [],
+    );
+    return new Map(
+      [...this.#lookedFor].map(([image, among]) => {
+        const named = [...among].filter((label) => label !== null);
+        return [image, new Set([...named, ...foundOn(image), ...(among.has(null) ? numbered : [])])];
+      }),
+    );
   }
 
   get #squareBytes(): number {

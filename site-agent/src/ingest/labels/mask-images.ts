@@ -47,7 +47,7 @@ export async function* readMaskImage(file: FoundFile, secret: Uint8Array): Async
   if (name === null || mask === null) yield { kind: "unreadable" };
   else {
     const image = imageKey(secret, name.uid);
-    yield { kind: "looked-at", image, at: "masks" };
+    yield { kind: "looked-at", image, at: "masks", among: [label] };
     yield { kind: "mask", image, label, mask };
   }
 }

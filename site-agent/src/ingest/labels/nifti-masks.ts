@@ -3,13 +3,16 @@
  * or the Series Instance UID of a series, or the name of the NIfTI file that the volume was in. Without a class in the name each whole number above 0 is a class of its own.
  * Slices of a series, and images with a place in the patient, take the voxel nearest to each pixel's centre; an image
  * without one takes the file's first slice as it lies (first axis along the rows).
+ *
+ * A file that lies elsewhere than its image says nothing of it, though every pixel outside reads as 0; many are saved with the identity
+ * for an affine. A mask is drawn on its image, so that its box covers the image's but for roundings: less is not taken.
  */
 import { readFile } from "node:fs/promises";
 import { isNIFTI, readHeader } from "nifti-reader-js";
 import { imageKey } from "../../dataset/keys.ts";
 import { labelTextSchema } from "@consilium/shared/label-text";
 import { NIFTI_ENDING, type FoundFile } from "../folder.ts";
-import { NIFTI_NUMBERS, unzipped } from "../nifti-file.ts";
+import { NIFTI_NUMBERS, niftiAffine, unzipped, type NiftiAffine } from "../nifti-file.ts";
 import { toPatient, type ImageGeometry, type ImageIndex, type NamedVolume, type Triple } from "./geometry.ts";
 import type { LabelItem } from "./item.ts";
 import { maskName, type MaskName } from "./mask-images.ts";
@@ -20,10 +23,15 @@ interface MaskVolume {
   /** Voxels along the three axes; the first varies fastest. */
   readonly size: Triple;
   readonly valueAt: (index: number) => number;
-  /** Rows of the matrix that takes voxel numbers to millimetres, to the right, to the front, up; null if not given. */
-  readonly affine: readonly Row4[] | null;
+  /** Null if not given. */
+  readonly affine: NiftiAffine | null;
 }
-type Row4 = readonly [number, number, number, number];
+
+/**
+ * Share of the images' pixels that lie within the file's box, at the least. A pixel or slice at the border may be lost to rounding and a
+ * few slices left out; a mask that was cropped says nothing of the rest, and one that was moved lies by chance where it does.
+ */
+const LEAST_COVERED = 0.9;
 
 /** Never throws for what the file may hold. */
 export async function* readNiftiMask(
@@ -47,13 +55,27 @@ export async function* readNiftiMask(
     yield { kind: "unreadable" };
     return;
   }
-  for (const image of membersOf(name, series, secret)) {
-    const masks = masksOn(volume, images.get(image) ?? null, name.label);
+  const members = membersOf(name, series, secret).map((image) => ({
+    image,
+    sampling: samplingOf(volume, images.get(image) ?? null),
+  }));
+  if (
+    !isOn(
+      volume,
+      members.flatMap(({ sampling }) => sampling ?? []),
+    )
+  ) {
+    yield { kind: "unreadable" };
+    return;
+  }
+  for (const { image, sampling } of members) {
+    const masks = sampling === null ? null : masksOn(volume, sampling, name.label);
     if (masks === null) {
       yield { kind: "unreadable" };
       continue;
     }
-    yield { kind: "looked-at", image, at: "masks" };
+    const among = name.label === null ? null : [name.label];
+    yield { kind: "looked-at", image, at: "masks", among };
     for (const [label, { rows, columns, values }] of masks)
       yield { kind: "mask", image, label, mask: { rows, columns, values } };
   }
@@ -101,18 +123,20 @@ interface Mask {
   readonly values: Float32Array;
 }
 
+/** Which voxel an image's pixels take, -1 outside. */
+interface Sampling {
+  readonly rows: number;
+  readonly columns: number;
+  readonly voxelOf: (x: number, y: number) => number;
+}
+
 /** Null if the file says nothing of this image. */
-function masksOn(
-  volume: MaskVolume,
-  geometry: ImageGeometry | null,
-  label: string | null,
-): ReadonlyMap<string, Mask> | null {
+function samplingOf(volume: MaskVolume, geometry: ImageGeometry | null): Sampling | null {
   const [width, height, depth] = volume.size;
   const { rows, columns, plane } = geometry ?? { rows: height, columns: width, plane: null };
   const inverse = volume.affine === null ? null : inverseOf(volume.affine);
-  let voxelOf: (x: number, y: number) => number;
   if (plane !== null && inverse !== null) {
-    voxelOf = (x, y) => {
+    const voxelOf = (x: number, y: number): number => {
       const [left, back, up] = toPatient(plane, x, y);
       // DICOM counts to the left and to the back (PS3.3 C.7.6.2.1.1), NIfTI to the right and to the front.
       const [i, j, k] = inverse([-left, -back, up]);
@@ -120,9 +144,43 @@ function masksOn(
         ? -1
         : i + width * (j + height * k);
     };
-  } else if (depth === 1 && rows === height && columns === width) voxelOf = (x, y) => x + width * y;
-  else return null;
+    return { rows, columns, voxelOf };
+  }
+  if (depth !== 1 || rows !== height || columns !== width) return null;
+  return { rows, columns, voxelOf: (x, y) => x + width * y };
+}
 
+/** Whether the file covers what it is named for, and what it holds is seen there. */
+function isOn({ size, valueAt }: MaskVolume, samplings: readonly Sampling[]): boolean {
+  let pixels = 0;
+  let inside = 0;
+  let isSeen = false;
+  for (const { rows, columns, voxelOf } of samplings) {
+    pixels += rows * columns;
+    for (let y = 0; y < rows; y++) {
+      for (let x = 0; x < columns; x++) {
+        const voxel = voxelOf(x, y);
+        if (voxel < 0) continue;
+        inside += 1;
+        isSeen ||= isMarked(valueAt(voxel));
+      }
+    }
+  }
+  if (inside < LEAST_COVERED * pixels) return false;
+  if (isSeen) return true;
+  for (let voxel = 0; voxel < size[0] * size[1] * size[2]; voxel++)
+    if (isMarked(valueAt(voxel))) return samplings.length === 0;
+  return true;
+}
+
+const isMarked = (value: number): boolean => Math.round(value) > 0;
+
+/** Null for an image instead of a mask. */
+function masksOn(
+  volume: MaskVolume,
+  { rows, columns, voxelOf }: Sampling,
+  label: string | null,
+): ReadonlyMap<string, Mask> | null {
   const masks = new Map<string, Mask>();
   for (let y = 0; y < rows; y++) {
     for (let x = 0; x < columns; x++) {
@@ -162,29 +220,24 @@ function openVolume(file: Uint8Array): MaskVolume | null {
   if (width < 1 || height < 1 || depth < 1 || start < 0) return null;
   if (start + width * height * depth * reader.bytes > buffer.byteLength) return null;
   const view = new DataView(buffer);
-  const hasPlace = header.qform_code > 0 || header.sform_code > 0;
-  const row = (values: readonly number[]): Row4 => [
-    values[0] ?? 0,
-    values[1] ?? 0,
-    values[2] ?? 0,
-    values[3] ?? 0,
-  ];
   return {
     size: [width, height, depth],
     valueAt: (index) => reader.read(view, start + index * reader.bytes, header.littleEndian),
-    affine: hasPlace ? header.affine.slice(0, 3).map(row) : null,
+    affine: niftiAffine(header),
   };
 }
 
 /** From millimetres to the nearest voxel (Cramer's rule); null for a matrix that has no inverse. */
-function inverseOf(affine: readonly Row4[]): ((point: Triple) => Triple) | null {
-  const [a, b, c] = affine;
-  if (a === undefined || b === undefined || c === undefined) return null;
-  const column = (k: 0 | 1 | 2): Triple => [a[k], b[k], c[k]];
+function inverseOf(affine: NiftiAffine): ((point: Triple) => Triple) | null {
+  const column = (k: 0 | 1 | 2 | 3): Triple => {
+    const at = (row: number): number => affine[row]?.[k] ?? NaN;
+    return [at(0), at(1), at(2)];
+  };
+  const origin = column(3);
   const determinant = triple(column(0), column(1), column(2));
   if (!(Math.abs(determinant) > 1e-12)) return null;
   return ([x, y, z]) => {
-    const to: Triple = [x - a[3], y - b[3], z - c[3]];
+    const to: Triple = [x - origin[0], y - origin[1], z - origin[2]];
     return [
       Math.round(triple(to, column(1), column(2)) / determinant),
       Math.round(triple(column(0), to, column(2)) / determinant),

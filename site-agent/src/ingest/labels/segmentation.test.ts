@@ -147,7 +147,7 @@ describe("DICOM segmentations", () => {
       dir,
       await writeSegmentation({ ...seg, frames: [{ uid: "1.1", segment: 1 }] }),
     );
-    const lookedAt = { kind: "looked-at", image: imageKey(secret, "1.2"), at: "masks" };
+    const lookedAt = { kind: "looked-at", image: imageKey(secret, "1.2"), at: "masks", among: ["lung"] };
     expect(seen).toContainEqual(lookedAt);
     const lost = await itemsOf(dir, await writeSegmentation({ ...seg, frames: [] }));
     expect(lost).toEqual([{ kind: "unreadable" }]);

@@ -1,6 +1,7 @@
 /**
  * DICOM segmentations (PS3.3 A.51, A.101): binary, fractional and label maps, frame by frame or TILED_FULL. Each frame says
- * which image it was drawn on; one segment's frames on one image are joined, different segments may overlap.
+ * which image it was drawn on; one segment's frames on one image are joined, different segments may overlap. Where a frame and its
+ * image both lie in the patient, the frame's pixels go by their place there.
  */
 import { ConsiliumError } from "@consilium/shared/errors";
 import { imageKey } from "../../dataset/keys.ts";
@@ -8,6 +9,8 @@ import { framesOf } from "../decode/decode.ts";
 import type { DataSet } from "../header/data-set.ts";
 import { readHeader, type DicomHeader } from "../header/header.ts";
 import type { GreyImage } from "../resize.ts";
+import { fitOf } from "./frame-plane.ts";
+import { NO_IMAGES, planeOf, type ImageGeometry, type ImageIndex } from "./geometry.ts";
 import type { LabelItem } from "./item.ts";
 import { className, guarded, referencedInstances, type LabelObject } from "./label-object.ts";
 import { MAX_CLASSES } from "./table.ts";
@@ -49,6 +52,8 @@ interface Place {
 interface Layout {
   readonly rows: number;
   readonly columns: number;
+  /** Frames are tiles of one image. */
+  readonly isTiled: boolean;
   /** Null for a frame that names no image. */
   readonly places: readonly (Place | null)[];
 }
@@ -60,6 +65,7 @@ interface Layout {
 export async function* readSegmentation(
   object: LabelObject,
   secret: Uint8Array,
+  images: () => Promise<Pick<ImageIndex, "images">> = () => Promise.resolve(NO_IMAGES),
 ): AsyncGenerator<LabelItem, void> {
   const { dataSet } = object;
   const header = readHeader(object.file);
@@ -71,9 +77,12 @@ export async function* readSegmentation(
     throw new ConsiliumError("dicom.unsupported", { detail: "(size)" });
   const full = type === "FRACTIONAL" ? (dataSet.uint16(TAG.maximumFractionalValue) ?? 255) : 1;
 
+  // 0 is the background of a label map.
+  const among = [...names].flatMap(([number, name]) => (number === 0 || name === null ? [] : [name]));
   for (const name of names.values()) if (name === null) yield { kind: "refused" };
   for (const place of layout.places) if (place === null) yield { kind: "unreadable" };
 
+  let isComplete = !layout.places.includes(null);
   for (const indices of groupFrames(layout.places)) {
     const [first] = indices;
     const place = layout.places[first ?? -1];
@@ -106,8 +115,17 @@ export async function* readSegmentation(
         }
       }
     }
-    yield { kind: "looked-at", ...image, at: "masks" };
-    for (const [number, mask] of masks) {
+    const plane = layout.isTiled ? null : planeOf(header.frameAttributes[first ?? -1]);
+    const fit =
+      plane === null ? fitOf(null, layout, null) : fitOf(plane, layout, geometryOf(await images(), image));
+    if (fit === null) {
+      isComplete = false;
+      yield { kind: "unreadable" };
+      continue;
+    }
+    yield { kind: "looked-at", ...image, at: "masks", among };
+    for (const [number, drawn] of masks) {
+      const mask = fit(drawn);
       const label = names.get(number);
       if (label != null) yield { kind: "mask", ...image, label, mask };
       // Label maps name their background as a segment or not at all; 0 never comes here.
@@ -115,9 +133,17 @@ export async function* readSegmentation(
     }
   }
   // An image without a frame shows nothing, but only if every frame could be placed.
-  if (!layout.places.includes(null))
+  if (isComplete)
     for (const uid of guarded(() => seriesInstances(dataSet)))
-      yield { kind: "looked-at", image: imageKey(secret, uid), at: "masks" };
+      yield { kind: "looked-at", image: imageKey(secret, uid), at: "masks", among };
+}
+
+/** Of a frame of an image where it is one of several; the image's own is that of its first. */
+function geometryOf(
+  { images }: Pick<ImageIndex, "images">,
+  { image, frame = 0 }: { readonly image: string; readonly frame?: number },
+): ImageGeometry | null {
+  return images.get(`${image}/${frame}`) ?? (frame === 0 ? images.get(image) : undefined) ?? null;
 }
 
 /** Segment number -> name of the class; null where the object offers none that will do. */
@@ -154,7 +180,7 @@ function layoutOf(dataSet: DataSet, { frames, format }: DicomHeader, isLabelMap:
       across: Math.ceil(totalColumns / columns),
       down: Math.ceil(totalRows / rows),
     });
-    return { rows: totalRows, columns: totalColumns, places };
+    return { rows: totalRows, columns: totalColumns, isTiled: true, places };
   }
   const shared = dataSet.item(TAG.shared);
   const only = seriesInstances(dataSet);
@@ -165,7 +191,7 @@ function layoutOf(dataSet: DataSet, { frames, format }: DicomHeader, isLabelMap:
     const segment = isLabelMap ? null : segmentOf(groups);
     return uid === undefined || segment === undefined ? null : { uid, frame, segment, left: 0, top: 0 };
   });
-  return { rows, columns, places };
+  return { rows, columns, isTiled: false, places };
 }
 
 interface Tiling {

@@ -106,7 +106,7 @@ async function fileOfLabels(file: FoundFile, secret: Uint8Array, images: Images)
   }
   switch (object.kind) {
     case "dicom-seg":
-      return { form: object.kind, items: readSegmentation(object, secret) };
+      return { form: object.kind, items: readSegmentation(object, secret, images) };
     case "dicom-sr":
       return { form: object.kind, items: readStructuredReport(object, secret) };
     case "dicom-rtstruct":

@@ -36,6 +36,8 @@ export function* readStructureSet(
 ): Generator<LabelItem, void> {
   /** Every contour could be placed, so that an image without one shows nothing. */
   let isComplete = true;
+  /** Regions with contours; planning systems list others that nobody has drawn yet. */
+  const drawn: string[] = [];
   const names = guarded(() => regionNames(dataSet));
   for (const region of guarded(() => dataSet.items(TAG.roiContours))) {
     const label = names.get(region.integer(TAG.referencedRoi) ?? -1) ?? null;
@@ -45,6 +47,7 @@ export function* readStructureSet(
       yield { kind: "refused" };
       continue;
     }
+    drawn.push(label);
     /** Image key -> contours in its pixels. */
     const polygons = new Map<string, Point[][]>();
     for (const contour of contours) {
@@ -57,13 +60,13 @@ export function* readStructureSet(
     for (const [image, outlines] of polygons) {
       const size = images.get(image);
       if (size === undefined) continue;
-      yield { kind: "looked-at", image, at: "masks" };
+      yield { kind: "looked-at", image, at: "masks", among: [label] };
       yield { kind: "mask", image, label, mask: fillPolygons(outlines, size.rows, size.columns) };
     }
   }
   if (isComplete)
     for (const uid of guarded(() => lookedAt(dataSet)))
-      yield { kind: "looked-at", image: imageKey(secret, uid), at: "masks" };
+      yield { kind: "looked-at", image: imageKey(secret, uid), at: "masks", among: drawn };
 }
 
 function regionNames(dataSet: DataSet): ReadonlyMap<number, string | null> {

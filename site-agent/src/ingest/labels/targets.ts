@@ -1,5 +1,6 @@
 /** Where labels go: classes and findings, boxes, masks. Each gathers one source, then joins it with what the cache has. */
 import { readBoxes, writeBoxes, type Box } from "../../dataset/boxes.ts";
+import { joinKnown } from "../../dataset/known.ts";
 import { joinFindings, readFindings, writeFindings, type ImageFindings } from "../../dataset/findings.ts";
 import { readLabels, writeLabels } from "../../dataset/labels.ts";
 import { fitMask, type CachedRegion } from "./fit-mask.ts";
@@ -101,12 +102,17 @@ export class BoxTarget implements Target {
   readonly tally = newTally();
   readonly #cached: Cached;
   readonly #dir: string;
+  readonly #isTable: boolean;
   readonly #boxes = new Map<string, Box[]>();
   readonly #empty = new Set<string>();
+  /** Classes that the source names beside those of its boxes. */
+  readonly #named = new Set<string>();
 
-  constructor(cached: Cached, dir: string) {
+  /** @param isTable whose images were all looked at for all of its classes; else an image's boxes speak of their own */
+  constructor(cached: Cached, dir: string, isTable: boolean) {
     this.#cached = cached;
     this.#dir = dir;
+    this.#isTable = isTable;
   }
 
   take(item: ImageItem): void {
@@ -114,6 +120,7 @@ export class BoxTarget implements Target {
     if (item.kind === "looked-at") {
       if (this.#empty.has(image)) this.tally.duplicates += 1;
       this.#empty.add(image);
+      for (const label of item.among ?? []) this.#named.add(label);
     } else if (item.kind === "box") {
       const boxes = this.#boxes.get(image) ?? [];
       this.#boxes.set(image, boxes);
@@ -129,16 +136,21 @@ export class BoxTarget implements Target {
   }
 
   async save(): Promise<void> {
-    const merged = new Map(await readBoxes(this.#dir));
+    const before = await readBoxes(this.#dir);
+    const merged = new Map(before.boxes);
     const own = new Set([...this.#boxes.values()].flat().map(({ label }) => label));
     assertFew(new Set([...own, ...[...merged.values()].flat().map(({ label }) => label)]));
+    const lookedFor = new Map<string, ReadonlySet<string>>();
     for (const image of this.tally.matched) {
+      const found = this.#boxes.get(image) ?? [];
+      const spoken = new Set(this.#isTable ? [...own, ...this.#named] : found.map(({ label }) => label));
+      lookedFor.set(image, spoken);
       // Boxes of classes that this source does not speak of stay.
-      const others = (merged.get(image) ?? []).filter(({ label }) => !own.has(label));
-      merged.set(image, [...others, ...(this.#boxes.get(image) ?? [])]);
+      const others = (merged.get(image) ?? []).filter(({ label }) => !spoken.has(label));
+      merged.set(image, [...others, ...found]);
     }
     for (const image of this.tally.conflicts) merged.delete(image);
-    await writeBoxes(this.#dir, merged);
+    await writeBoxes(this.#dir, merged, joinKnown(before.known, lookedFor));
   }
 
   close(): Promise<void> {
@@ -187,7 +199,7 @@ export class MaskTarget implements Target {
       this.#classes.add(item.label);
       assertFew(this.#classes);
       if (await this.#draft.add(image, item.label, square)) this.tally.duplicates += 1;
-    } else this.#draft.lookedAt(image);
+    } else this.#draft.lookedAt(image, item.among);
     this.tally.matched.add(image);
   }
 

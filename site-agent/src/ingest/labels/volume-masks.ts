@@ -34,8 +34,8 @@ export class VolumeMaskTarget implements Target {
   readonly #misfits = new Set<string>();
   /** Slices and classes that had a mask before. */
   readonly #met = new Set<string>();
-  /** Of the file that is being read: volume -> class -> what it has so far. */
-  readonly #open = new Map<string, Map<string, GridFiller>>();
+  /** Of the file that is being read: volume -> what it has so far. */
+  readonly #open = new Map<string, OpenVolume>();
 
   private constructor(options: VolumeMaskOptions, draft: MaskDraft) {
     this.#options = options;
@@ -57,10 +57,13 @@ export class VolumeMaskTarget implements Target {
       return;
     }
     if (this.#misfits.has(volume.key)) return;
-    const classes = this.#open.get(volume.key) ?? new Map<string, GridFiller>();
-    this.#open.set(volume.key, classes);
+    const { classes, among } = this.#open.get(volume.key) ?? newVolume();
+    this.#open.set(volume.key, { classes, among });
     this.tally.matched.add(volume.key);
-    if (item.kind === "looked-at") return;
+    if (item.kind === "looked-at") {
+      for (const label of item.among ?? [null]) among.add(label);
+      return;
+    }
     if (place === undefined || !isOn(item.mask, volume)) {
       this.tally.unreadable += 1;
       this.#refuse(volume.key);
@@ -80,12 +83,12 @@ export class VolumeMaskTarget implements Target {
   async endFile(isWhole: boolean): Promise<void> {
     const found = [...this.#open];
     this.#open.clear();
-    for (const [volume, classes] of found) {
+    for (const [volume, { classes, among }] of found) {
       if (!isWhole) {
         this.#refuse(volume);
         continue;
       }
-      this.#draft.lookedAt(volume);
+      this.#draft.lookedAt(volume, [...among]);
       for (const [label, filler] of classes) {
         const coverage = filler.finish().values;
         const bytes = Uint8Array.from(coverage, (value) => Math.min(WHOLE, Math.round(value)));
@@ -118,6 +121,14 @@ export class VolumeMaskTarget implements Target {
     return composition === null || cached === undefined || cached === composition;
   }
 }
+
+interface OpenVolume {
+  readonly classes: Map<string, GridFiller>;
+  /** Classes that were looked for on its slices. */
+  readonly among: Set<string | null>;
+}
+
+const newVolume = (): OpenVolume => ({ classes: new Map(), among: new Set() });
 
 function isOn({ rows, columns }: GreyImage, { source }: IndexedVolume): boolean {
   return rows === source.counts[1] && columns === source.counts[2];

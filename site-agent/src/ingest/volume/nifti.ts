@@ -5,14 +5,13 @@
 import { readFileSync } from "node:fs";
 import { ConsiliumError } from "@consilium/shared/errors";
 import { isNIFTI, NIFTI1, NIFTI2, readHeader } from "nifti-reader-js";
-import { NIFTI_NUMBERS, unzipped } from "../nifti-file.ts";
+import { NIFTI_NUMBERS, niftiAffine, unzipped, type NiftiAffine } from "../nifti-file.ts";
 import type { SourceVolume } from "./grid.ts";
 import { dot, length, times, type Vector } from "./vector.ts";
 
 export interface NiftiVolume {
   readonly source: SourceVolume;
-  /** Rows of the matrix that takes voxel numbers (column, row, slice) to millimetres, to the right, to the front, up. */
-  readonly affine: readonly (readonly number[])[];
+  readonly affine: NiftiAffine;
   /** Rescaled values of a slice, rows x columns. */
   readonly plane: (slice: number) => Float32Array;
 }
@@ -22,9 +21,6 @@ type Header = NIFTI1 | NIFTI2;
 /** More than either version's header and its extension flag. */
 const HEADER_BYTES = 1024;
 
-/** Millimetres in a unit of length, by the lowest three bits of xyzt_units; 0 is unknown and taken for millimetres. */
-const MM_PER_UNIT = [1, 1000, 1, 0.001];
-const UNIT_BITS = 7;
 /** Cosine between axes that are not at right angles. */
 const SHEARED = 0.02;
 
@@ -91,11 +87,8 @@ function scaling({ scl_slope, scl_inter }: Header): { readonly slope: number; re
 function geometry(
   header: Header,
 ): Pick<SourceVolume, "spacingMm" | "directions"> & Pick<NiftiVolume, "affine"> {
-  if (header.sform_code < 1 && header.qform_code < 1) throw new ConsiliumError("volume.no-position");
-  const unit = MM_PER_UNIT[header.xyzt_units & UNIT_BITS] ?? 1;
-  const affine = affineOf(header)
-    .slice(0, 3)
-    .map((row) => row.slice(0, 4).map((value) => value * unit));
+  const affine = niftiAffine(header);
+  if (affine === null) throw new ConsiliumError("volume.no-position");
   const axis = (column: 0 | 1 | 2): Vector => {
     const at = (row: 0 | 1 | 2): number => affine[row]?.[column] ?? NaN;
     return [-at(0), -at(1), at(2)];
@@ -109,26 +102,6 @@ function geometry(
   if (Math.max(Math.abs(dot(a, b)), Math.abs(dot(b, c)), Math.abs(dot(a, c))) > SHEARED)
     throw new ConsiliumError("volume.tilted");
   return { spacingMm, directions, affine };
-}
-
-/** The sform where there is one, as most software has it. */
-function affineOf(header: Header): readonly (readonly number[])[] {
-  if (header.sform_code > 0 && header.sform_code >= header.qform_code) return header.affine;
-  const { quatern_b: b, quatern_c: c, quatern_d: d, qoffset_x, qoffset_y, qoffset_z, pixDims } = header;
-  const [qfac = 1, dx = 1, dy = 1, dz = 1] = pixDims;
-  // Unlike the header's own affine this stands a quaternion whose length rounding has taken above 1.
-  return header.convertNiftiQFormToNiftiSForm(
-    b,
-    c,
-    d,
-    qoffset_x,
-    qoffset_y,
-    qoffset_z,
-    dx,
-    dy,
-    dz,
-    qfac < 0 ? -1 : 1,
-  );
 }
 
 const unsupported = (what: string): ConsiliumError =>
