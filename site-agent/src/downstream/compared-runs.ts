@@ -8,6 +8,7 @@ import { byEncoderAndMode, difference, meanOf, tenths } from "./evaluation.ts";
 import type { LabelKind, LabelledSet } from "./label-kind.ts";
 import type { Statistic } from "./metrics.ts";
 import type {
+  Choice,
   DownstreamMode,
   EncoderDifference,
   EncoderOrigin,
@@ -34,6 +35,7 @@ export interface RunName {
 export interface Run<Judged> extends RunName {
   readonly labels: readonly LabelledImage[];
   readonly losses: readonly number[];
+  readonly choice: Choice;
   readonly judged: readonly Judged[];
 }
 
@@ -64,13 +66,14 @@ export function evaluate<Set extends LabelledSet, Inputs extends ViewInputs, Jud
     })),
     summary: summarise(runs, statistics, patients),
     differences: differencesBetween(kind, runs, patients),
-    details: runs.map(({ from, mode, seed, labels, losses, judged }) => ({
+    details: runs.map(({ from, mode, seed, labels, losses, choice, judged }) => ({
       from,
       mode,
       seed,
       labels: setSize(labels),
       curves: kind.curves(judged),
       losses: tenths(losses),
+      choice,
     })),
   };
 }

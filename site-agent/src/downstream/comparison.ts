@@ -22,6 +22,7 @@ import { forEachImage, type Predictor } from "./predict.ts";
 import { releasedWeights, runsOf } from "./released.ts";
 import { attributions, saliencyMap } from "./saliency.ts";
 import type {
+  Choice,
   DownstreamMode,
   EncoderSources,
   Exemplar,
@@ -192,7 +193,7 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
     await report(0, steps, null);
     await step.writeWeights(joinWeights(encoderWeights, this.#kind.initialHead(seed)));
     await step.writeOptimizerState(null);
-    const { losses, weights } = await fit(
+    const { losses, weights, isChosen } = await fit(
       {
         step,
         images: fitted.length,
@@ -204,15 +205,16 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
         },
         settings: { ...settings, flip: settings.flip && this.#kind.flips },
         seed,
-        validate:
+        validation:
           kept.length === 0
             ? null
-            : async (candidate) => this.#main(await this.#judge(candidate, train, kept))() ?? 0,
+            : { score: async (of) => this.#main(await this.#judge(of, train, kept))(), floor: 0 },
       },
       (done, loss) => report(done, steps, loss),
     );
     const judged = await this.#judge(weights, test ?? train, this.#sets.test);
-    return { run: { from, mode, seed, labels, losses, judged }, weights };
+    const choice = choiceOf(options, isChosen);
+    return { run: { from, mode, seed, labels, losses, choice, judged }, weights };
   }
 
   async #askReleased(
@@ -296,6 +298,9 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
     await this.#inference.dispose();
   }
 }
+
+export const choiceOf = ({ validation }: Pick<FinetuneOptions, "validation">, isChosen: boolean): Choice =>
+  validation === 0 ? null : isChosen ? "chosen" : "unscored";
 
 /** By patient; a part that would be empty gives all images to training. */
 export function keepBack(

@@ -17,6 +17,7 @@ import {
 } from "./metrics.ts";
 import { precisionRecallCurve, reliability, rocCurve } from "./rate-curves.ts";
 import type {
+  Choice,
   DownstreamMode,
   EncoderOrigin,
   FinetuneDetail,
@@ -32,6 +33,7 @@ export interface Run {
   readonly seed: number;
   readonly labels: SetSize;
   readonly losses: readonly number[];
+  readonly choice: Choice;
   /** [test images, classes] */
   readonly probabilities: ArrayLike<number>;
 }
@@ -45,7 +47,7 @@ const LOSS_POINTS = 10;
 
 /** @throws labels.too-few if the test set holds one class only */
 export function evaluateRun(run: Run, test: TestSet): { row: FinetuneRow; detail: FinetuneDetail } {
-  const { from, mode, seed, labels, losses } = run;
+  const { from, mode, seed, labels, losses, choice } = run;
   const predictions = predictionsOf(run, test);
   const estimates = bootstrapByPatient(
     {
@@ -83,6 +85,7 @@ export function evaluateRun(run: Run, test: TestSet): { row: FinetuneRow; detail
       })),
       reliability: reliability(predictions),
       losses: tenths(losses),
+      choice,
     },
   };
 }

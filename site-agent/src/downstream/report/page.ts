@@ -9,6 +9,7 @@ import {
   measureText,
   MODE_TEXT,
   ORIGIN_TEXT,
+  unscoredText,
   type ComparedRow,
 } from "../describe.ts";
 import type { DownstreamMode, EncoderOrigin, FinetuneOutcome, FinetuneResult } from "../types.ts";
@@ -62,7 +63,7 @@ export function renderFinetuneReport(
   ${section(
     "Which encoder to start from",
     markup`<p class="note">The same network, labels and test patients; only the encoder's weights at the start differ. Values are means over
-      seeds, intervals are 95 % (bootstrap by patient).</p>`,
+      seeds, intervals are 95 % (bootstrap by patient). ${unscoredText(result)}</p>`,
     whiskers(result, rows, main),
     table(measures, rows),
   )}
