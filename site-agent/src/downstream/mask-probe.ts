@@ -6,9 +6,9 @@
 import { overlapOf } from "@consilium/shared/evaluation/dice";
 import { MASK_GRID, type SiteOverlaps } from "@consilium/shared/evaluation/mask-extras";
 import { Random } from "../dataset/random.ts";
-import { splitByPatient } from "../dataset/splits.ts";
+import { TEST_SPLIT_SEED } from "../dataset/splits.ts";
 import { bilinear, centreAmong, resizeArea } from "../ingest/resize.ts";
-import { SPLIT_SEED } from "./label-scores.ts";
+import { probeParts } from "./label-scores.ts";
 import { LOGISTIC_DEFAULTS } from "./logistic.ts";
 import { column } from "./metrics.ts";
 import { probe } from "./probe.ts";
@@ -28,7 +28,7 @@ const MOST_TOKENS = 2048;
 const HALF = 127.5;
 
 /**
- * Half of the patients teach a head for each class, which answers for the other half.
+ * The other patients teach a head for each class, which answers for those who are asked.
  * @param side patches each way
  * @returns null where there are too few
  */
@@ -36,8 +36,9 @@ export function maskOverlaps(
   images: readonly MaskedTokens[],
   classes: number,
   side: number,
+  askedShare: number,
 ): SiteOverlaps | null {
-  const { known, asked } = splitByPatient(images, { known: 0.5, asked: 0.5 }, SPLIT_SEED);
+  const { known, asked } = probeParts(images, askedShare);
   if (Math.min(known.length, asked.length) < FEWEST_MASKED) return null;
   const [intersections, sizes] = [new Float64Array(classes), new Float64Array(classes)];
   const taught = drawTokens(known, side);
@@ -89,7 +90,9 @@ interface Taught {
 /** At most `MOST_TOKENS` of all patches, drawn: every nth would come from the same columns of each image. */
 function drawTokens(known: readonly MaskedTokens[], side: number): Taught {
   const patches = known.length * side ** 2;
-  const chosen = [...new Random(SPLIT_SEED, 0x70c3).permutation(patches).subarray(0, MOST_TOKENS).sort()];
+  const chosen = [
+    ...new Random(TEST_SPLIT_SEED, 0x70c3).permutation(patches).subarray(0, MOST_TOKENS).sort(),
+  ];
   const all = joined(known.map(({ tokens }) => tokens));
   const width = all.length / patches;
   return { width, chosen, tokens: joined(chosen.map((at) => all.subarray(at * width, (at + 1) * width))) };

@@ -4,6 +4,7 @@ import { vectorLength } from "@consilium/shared/manifest";
 import type { Plan } from "@consilium/shared/plan";
 import { readImages } from "../dataset/batches.ts";
 import type { MaskSet } from "../dataset/masks.ts";
+import { askedShareOf } from "../dataset/training-images.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { maskOverlaps, type MaskedTokens } from "../downstream/mask-probe.ts";
 import type { Engine, Inference } from "../engine/types.ts";
@@ -48,7 +49,8 @@ export class MaskCheck {
     if (masks === null || places.includes(-1)) return null;
     const masked = cache.records.flatMap(({ image }, index) => (masks.images.has(image) ? [index] : []));
     const found = await this.#read(base, spread(masked, images), places, { ...looked, masks });
-    return maskOverlaps(found, classes.length, gridSize(vitConfig(this.#plan.model)));
+    const side = gridSize(vitConfig(this.#plan.model));
+    return maskOverlaps(found, classes.length, side, askedShareOf(this.#plan));
   }
 
   async #read(
