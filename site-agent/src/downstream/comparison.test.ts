@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { createEngine } from "../engine/engine.ts";
 import type { Engine } from "../engine/types.ts";
 import { vitConfig } from "../model/sizes.ts";
-import { compareEncoders, keepBack } from "./comparison.ts";
+import { compareEncoders } from "./comparison.ts";
 import { describeResult } from "./describe.ts";
 import { finetuneOptions } from "./finetune-defaults.ts";
 import { boxesAsLabels } from "./localization/kind.ts";
@@ -162,21 +162,5 @@ describe("masks and boxes from end to end", () => {
     await expect(compareEncoders(kind, task, () => undefined, never)).rejects.toMatchObject({
       code: "labels.unmatched",
     });
-  });
-});
-
-describe("labels that are kept back", () => {
-  it("are of other patients", () => {
-    const images = Array.from({ length: 40 }, (_, index) => ({
-      index,
-      patient: `p${index % 20}`,
-      label: "some",
-    }));
-    const { fitted, kept } = keepBack(images, 0.3, 1);
-    expect(fitted.length + kept.length).toBe(40);
-    expect(kept.length).toBeGreaterThan(0);
-    const patients = new Set(kept.map(({ patient }) => patient));
-    expect(fitted.some(({ patient }) => patients.has(patient))).toBe(false);
-    expect(keepBack(images.slice(0, 1), 0.5, 1)).toEqual({ fitted: images.slice(0, 1), kept: [] });
   });
 });

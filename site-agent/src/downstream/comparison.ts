@@ -5,7 +5,7 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Plan } from "@consilium/shared/plan";
 import type { LabelledImage } from "../dataset/labels.ts";
-import { splitByPatient } from "../dataset/splits.ts";
+import { keepByPatient } from "../dataset/splits.ts";
 import type { Engine, Inference, TrainStep } from "../engine/types.ts";
 import { manifestOf } from "../model/manifest.ts";
 import { vitConfig, type VitConfig } from "../model/sizes.ts";
@@ -187,7 +187,7 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
     if (mode === "released") return this.#askReleased({ from, mode, seed, labels }, report);
     const step = this.#steps.get(mode);
     if (step === undefined) throw new Error(`no step was compiled for ${mode}`);
-    const { fitted, kept } = keepBack(labels, options.validation, seed);
+    const { fitted, kept } = keepByPatient(labels, options.validation, seed);
     const steps = fitSteps(fitted.length, settings);
     const batch = this.#kind.batches(train, fitted);
     await report(0, steps, null);
@@ -301,14 +301,3 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
 
 export const choiceOf = ({ validation }: Pick<FinetuneOptions, "validation">, isChosen: boolean): Choice =>
   validation === 0 ? null : isChosen ? "chosen" : "unscored";
-
-/** By patient; a part that would be empty gives all images to training. */
-export function keepBack(
-  labels: readonly LabelledImage[],
-  share: number,
-  seed: number,
-): { fitted: readonly LabelledImage[]; kept: readonly LabelledImage[] } {
-  if (share === 0) return { fitted: labels, kept: [] };
-  const { fitted, kept } = splitByPatient(labels, { fitted: 1 - share, kept: share }, seed);
-  return fitted.length === 0 || kept.length === 0 ? { fitted: labels, kept: [] } : { fitted, kept };
-}

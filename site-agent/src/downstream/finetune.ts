@@ -8,6 +8,7 @@ import { balancedWeights } from "../dataset/taught-labels.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
 import type { Engine, Inference, TrainStep } from "../engine/types.ts";
+import { keepByPatient } from "../dataset/splits.ts";
 import { manifestOf } from "../model/manifest.ts";
 import { vitConfig, type VitConfig } from "../model/sizes.ts";
 import { chooseCases } from "./cases.ts";
@@ -21,7 +22,7 @@ import {
   type ClassifierInputs,
 } from "./classifier.ts";
 import { classIndices, drawLabels, formCohort, setSize, type Cohort } from "./cohort.ts";
-import { choiceOf, keepBack } from "./comparison.ts";
+import { choiceOf } from "./comparison.ts";
 import { encoderDifferences } from "./differences.ts";
 import { loadEncoders } from "./encoder.ts";
 import { evaluateRun, summarise, type Run } from "./evaluation.ts";
@@ -260,7 +261,7 @@ async function runFinetuning(
   const { classes } = cohort;
   const { settings, validation } = task.options;
   const { cache } = task.train;
-  const { fitted, kept } = keepBack(images, validation, seed);
+  const { fitted, kept } = keepByPatient(images, validation, seed);
   const steps = fitSteps(fitted.length, settings);
   const say = async (weights: Float32Array, from: ImageCache, of: readonly LabelledImage[]) => {
     await classifier.writeWeights(weights);
