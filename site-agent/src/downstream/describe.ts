@@ -84,6 +84,7 @@ export function describeResult(result: FinetuneResult): string {
     ...rows.map(({ from, mode, values, gain }) =>
       `${ORIGIN_TEXT[from].padEnd(18)} ${mode.padEnd(9)} ${cells([...values, gain].map(interval))}`.trimEnd(),
     ),
+    ...(lacksInterval(rows) ? [NO_INTERVAL] : []),
     ...describeClasses(result),
     ...describeDifferences(result.differences, measureText(measures[0] ?? "")),
   ].join("\n");
@@ -147,6 +148,17 @@ function describeDifferences(differences: readonly EncoderDifference[], measure:
 export const pText = (p: number): string => (p < 0.001 ? "< 0.001" : p.toFixed(3));
 
 const interval = (estimate: Estimate | null): string =>
-  estimate === null
-    ? ""
-    : `${estimate.value.toFixed(3)} [${estimate.low.toFixed(3)}, ${estimate.high.toFixed(3)}]`;
+  estimate === null ? "" : `${estimate.value.toFixed(3)} ${boundsText(estimate)}`;
+
+export const boundsText = ({ low, high }: Estimate): string =>
+  low === null || high === null ? "[no interval]" : `[${low.toFixed(3)}, ${high.toFixed(3)}]`;
+
+/** Why there is none. */
+export const NO_INTERVAL =
+  "No interval: of too few patients with a class resampling cannot tell how far a value may be off, nor of a perfect one.";
+
+/** Of the summary's values. */
+export const lacksInterval = (rows: readonly ComparedRow[]): boolean =>
+  rows.some(({ values, gain }) =>
+    [...values, gain].some((estimate) => estimate !== null && estimate.low === null),
+  );
