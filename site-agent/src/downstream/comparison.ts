@@ -11,13 +11,14 @@ import { manifestOf } from "../model/manifest.ts";
 import { vitConfig, type VitConfig } from "../model/sizes.ts";
 import { chooseCases } from "./cases.ts";
 import { drawLabels, splitOff } from "./cohort.ts";
-import { evaluate, mainOf, type Run, type RunName, type Sets } from "./compared-runs.ts";
+import { evaluate, mainOf, type Run, type Sets } from "./compared-runs.ts";
 import { loadEncoders } from "./encoder.ts";
 import { featureMaps } from "./feature-map.ts";
 import { fit, fitSteps } from "./fit.ts";
 import type { LabelKind, LabelledSet } from "./label-kind.ts";
 import { encoderParameters, joinWeights } from "./layers.ts";
 import type { Statistic } from "./metrics.ts";
+import type { RunName } from "./over-seeds.ts";
 import { forEachImage, type Predictor } from "./predict.ts";
 import { releasedWeights, runsOf } from "./released.ts";
 import { attributions, saliencyMap } from "./saliency.ts";
@@ -227,7 +228,7 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
     const weights = releasedWeights(parameters, this.#config, encoders);
     const judged = await this.#judge(weights, test ?? train, this.#sets.test);
     await report(1, 1, null);
-    return { run: { ...run, losses: [], judged }, weights };
+    return { run: { ...run, losses: [], choice: null, judged }, weights };
   }
 
   /** The cases to look at, with what these weights say of them. */
