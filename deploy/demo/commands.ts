@@ -5,7 +5,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import { planHash, type Plan } from "@consilium/shared/plan";
 import { z } from "zod";
 import type { Children, JsonLine } from "./children.ts";
-import { evaluationRowSchema, intervalSchema } from "./report/types.ts";
+import { evaluationRowSchema, type Interval } from "./report/types.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const SITE = join(root, "site-agent/bin/consilium-site.mjs");
@@ -28,19 +28,25 @@ export const ingestSchema = z.looseObject({
 export type IngestResult = z.infer<typeof ingestSchema>;
 
 const setSizeSchema = z.looseObject({ images: count, patients: count });
+
+/** An interval whose bounds the test patients could not tell is as wide as what is measured. @param least that can be measured; 1 is the most */
+const toldSchema = (least: number) =>
+  z
+    .looseObject({ value: z.number(), low: z.number().nullable(), high: z.number().nullable() })
+    .transform(({ value, low, high }): Interval => ({ value, low: low ?? least, high: high ?? 1 }));
+const scores = { auroc: toldSchema(0), accuracy: toldSchema(0) };
 export const finetuneSchema = z.looseObject({
   labels: setSizeSchema,
   test: setSizeSchema,
-  rows: z.array(z.looseObject(evaluationRowSchema.shape)),
+  rows: z.array(z.looseObject({ ...evaluationRowSchema.shape, ...scores })),
   summary: z.array(
     z.looseObject({
       from: evaluationRowSchema.shape.from,
       mode: evaluationRowSchema.shape.mode,
       aurocMean: z.number(),
       accuracyMean: z.number(),
-      auroc: intervalSchema.loose(),
-      accuracy: intervalSchema.loose(),
-      aurocGain: intervalSchema.loose().nullable(),
+      ...scores,
+      aurocGain: toldSchema(-1).nullable(),
     }),
   ),
 });

@@ -170,7 +170,7 @@ async function aurocOf(
 const figure = (label: string, { value, low, high }: Awaited<ReturnType<typeof aurocOf>>): Figure => ({
   label: `${label}: AUROC`,
   value,
-  unit: `(${low.toFixed(3)} to ${high.toFixed(3)})`,
+  unit: low === null || high === null ? "(no interval)" : `(${low.toFixed(3)} to ${high.toFixed(3)})`,
 });
 
 export const heads: Benchmark = {

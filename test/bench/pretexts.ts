@@ -8,6 +8,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parsePlan, type Plan } from "@consilium/shared/plan";
 import { USUAL_BATCH, type PretextName } from "@consilium/shared/pretext-schema";
+import type { Estimate } from "../../site-agent/src/downstream/bootstrap.ts";
 import { finetuneOptions } from "../../site-agent/src/downstream/finetune-defaults.ts";
 import { finetuneInThread } from "../../site-agent/src/downstream/thread.ts";
 import type { ClassificationResult, DownstreamMode } from "../../site-agent/src/downstream/types.ts";
@@ -103,7 +104,7 @@ async function judge(
   ]);
   for (const { value, label: name, unit } of results) log(`${name} ${value.toFixed(3)} ${unit}`);
   const gain = summary.find(({ from }) => from === "own")?.aurocGain;
-  if (gain == null) return { results, targets: [] };
+  if (gain?.low == null) return { results, targets: [] };
   log(`${label}: gain ${gain.value.toFixed(3)} (${interval(gain)})`);
   const target = {
     name: `${label}: least gain of AUROC over scratch (95 %)`,
@@ -117,8 +118,8 @@ async function judge(
   };
 }
 
-const interval = ({ low, high }: { readonly low: number; readonly high: number }): string =>
-  `${low.toFixed(3)} to ${high.toFixed(3)}`;
+const interval = ({ low, high }: Pick<Estimate, "low" | "high">): string =>
+  low === null || high === null ? "no interval" : `${low.toFixed(3)} to ${high.toFixed(3)}`;
 
 /** The tasks of which fine-tuning is asked as well. */
 const FINETUNED: readonly PretextName[] = ["mae", "simclr"];

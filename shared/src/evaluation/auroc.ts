@@ -15,6 +15,8 @@ export interface ScoreCounts {
 
 /** Of the normal distribution, for 95 %. */
 const Z95 = 1.959964;
+/** Beyond either bound. */
+const TAIL = 0.025;
 
 /**
  * Bins are of equal width in sigmoid(logit(p) / 4) = p^(1/4) / (p^(1/4) + (1 - p)^(1/4)): a network that is sure of itself
@@ -51,7 +53,8 @@ export function countScores(
 /**
  * P(a positive scores higher than a negative), pairs in one bin as halves (Mann and Whitney 1947). The scores' own value is
  * within half the share of such pairs, `binError`. The interval follows from the counts as well: images of one bin have
- * the same placement (DeLong et al. 1988, equations 4 and 5).
+ * the same placement (DeLong et al. 1988, equations 4 and 5). That of a perfect value, which has no spread, is the exact one of
+ * a share that is all of as many trials as there are images of the rarer kind (Clopper and Pearson 1934).
  * @returns null unless there are images of both kinds
  */
 export function aurocOfCounts({ positives, negatives }: ScoreCounts): GlobalAuroc["auroc"] {
@@ -78,6 +81,9 @@ export function aurocOfCounts({ positives, negatives }: ScoreCounts): GlobalAuro
   const spread = (squares: number, count: number): number =>
     Math.max(0, squares - count * value ** 2) / ((count - 1) * count);
   const stdError = Math.sqrt(spread(squaresOfPositives, P) + spread(squaresOfNegatives, N));
+  const least = TAIL ** (1 / Math.min(P, N));
+  if (value === 1) return { value, low: least, high: 1, binError };
+  if (value === 0) return { value, low: 0, high: 1 - least, binError };
   const reach = Z95 * stdError + binError;
   return { value, low: Math.max(0, value - reach), high: Math.min(1, value + reach), binError };
 }

@@ -117,6 +117,21 @@ describe("AUROC of summed counts", () => {
     expect(single).toEqual({ value: 1, low: 0, high: 1, binError: 0 });
   });
 
+  it("does not take a perfect score of few images for certain", () => {
+    const bounds = (scores: number[]) => aurocOfCounts(countsOf({ scores, truth: [0, 0, 0, 1, 1, 1] }));
+    // Of three tosses all are heads in 1 of 40 series at a rate of .292.
+    expect(bounds([0.1, 0.2, 0.3, 0.7, 0.8, 0.9])).toMatchObject({
+      value: 1,
+      low: 0.025 ** (1 / 3),
+      high: 1,
+    });
+    expect(bounds([0.7, 0.8, 0.9, 0.1, 0.2, 0.3])).toMatchObject({
+      value: 0,
+      low: 0,
+      high: 1 - 0.025 ** (1 / 3),
+    });
+  });
+
   it("puts higher probabilities into no lower bin, and takes nothing that is no probability", () => {
     fc.assert(
       fc.property(

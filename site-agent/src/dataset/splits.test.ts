@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { LabelledImage } from "./labels.ts";
-import { fewLabels, splitByPatient } from "./splits.ts";
+import { fewLabels, keepByPatient, splitByPatient } from "./splits.ts";
 
 const SHARES = { train: 0.7, validation: 0.1, test: 0.2 };
 const seeds = fc.integer({ min: 0, max: 1000 });
@@ -59,6 +59,37 @@ describe("splits by patient", () => {
       { a: NaN, b: 1 },
     ])
       expect(() => splitByPatient([], shares, 1)).toThrow(RangeError);
+  });
+});
+
+describe("patients kept back", () => {
+  it("are a share of them, and leave every class to the others", () => {
+    fc.assert(
+      fc.property(images, fc.double({ min: 0, max: 0.9, noNaN: true }), seeds, (all, share, seed) => {
+        const { fitted, kept } = keepByPatient(all, share, seed);
+        const [own, others] = [fitted, kept].map((part) => new Set(part.map(({ patient }) => patient)));
+        expect([...(own ?? [])].filter((patient) => others?.has(patient))).toEqual([]);
+        expect(fitted.length + kept.length).toBe(all.length);
+        const classesOf = (part: readonly LabelledImage[]) => new Set(part.map(({ label }) => label));
+        expect(classesOf(fitted)).toEqual(classesOf(all));
+        expect(others?.size ?? NaN).toBeLessThanOrEqual(
+          Math.ceil(share * new Set(all.map(({ patient }) => patient)).size),
+        );
+        expect(keepByPatient(all, share, seed)).toEqual({ fitted, kept });
+      }),
+    );
+  });
+
+  it("are of each class in proportion, and differ by seed", () => {
+    const all = Array.from({ length: 40 }, (_, index) => ({
+      index,
+      patient: `p${index}`,
+      label: index < 10 ? "rare" : "common",
+    }));
+    const keep = (seed: number) => keepByPatient(all, 0.2, seed).kept.map(({ label }) => label);
+    expect(keep(1)).toEqual(["rare", "rare", "common", "common", "common", "common", "common", "common"]);
+    expect(keepByPatient(all, 0.2, 2)).not.toEqual(keepByPatient(all, 0.2, 1));
+    expect(keepByPatient(all.slice(9, 11), 0.5, 1).kept).toEqual([]);
   });
 });
 

@@ -16,6 +16,39 @@ export type Shares<Name extends string> = Readonly<Record<Name, number>>;
 /** Of the patients whom labels are tested on: trying others until one suits would move patients when data are added. */
 export const TEST_SPLIT_SEED = 0;
 
+/**
+ * Sends a share of the patients, with all images, to `kept`; in proportion from each class, and never the last one of a class. A
+ * patient of several classes counts for the rarest.
+ */
+export function keepByPatient(
+  images: readonly LabelledImage[],
+  share: number,
+  seed: number,
+): { readonly fitted: readonly LabelledImage[]; readonly kept: readonly LabelledImage[] } {
+  const bySize = [...byLabel(images).values()].sort(
+    (a, b) => patientsOf(a).size - patientsOf(b).size || compare(a[0]?.label ?? "", b[0]?.label ?? ""),
+  );
+  const [fitted, kept] = [new Set<string>(), new Set<string>()];
+  for (const members of bySize) {
+    const own = [...patientsOf(members)];
+    const free = own
+      .filter((patient) => !fitted.has(patient) && !kept.has(patient))
+      .map((patient) => ({ patient, at: place(patient, "kept-back", seed) }))
+      .sort((a, b) => a.at - b.at || compare(a.patient, b.patient));
+    const most = free.length - Number(!own.some((patient) => fitted.has(patient)));
+    // Of all so far, so that many small classes together give their share.
+    const wanted = Math.round(share * (fitted.size + kept.size + free.length)) - kept.size;
+    for (const [i, { patient }] of free.entries()) (i < Math.min(wanted, most) ? kept : fitted).add(patient);
+  }
+  return {
+    fitted: images.filter(({ patient }) => fitted.has(patient)),
+    kept: images.filter(({ patient }) => kept.has(patient)),
+  };
+}
+
+const patientsOf = (images: readonly LabelledImage[]): Set<string> =>
+  new Set(images.map(({ patient }) => patient));
+
 /** How many labels to keep: a share of each class, or a number over all classes. */
 export type LabelBudget = { readonly fraction: number } | { readonly count: number };
 

@@ -21,6 +21,10 @@ import type { ImageCache, ImageRecord } from "./types.ts";
 /** With answers where the plan learns from labels. */
 export interface TrainingImages extends ImageCache, Partial<Answering> {}
 
+/** Share of the patients on whom a probe of the encoder is tried: those alone on whose labels nobody trains, where a plan learns from labels. */
+export const askedShareOf = ({ pretext }: Pick<Plan, "pretext">): number =>
+  taughtIn(pretext)?.testShare ?? 0.5;
+
 /** By patient, as finetune splits at the same share: whom it tests on nobody has trained on. */
 export function labelledParts(
   cache: Pick<ImageCache, "records">,

@@ -12,6 +12,8 @@ function sample(images: number, perPatient: number, seed: number) {
   return { positive, scores, patients };
 }
 
+const named = (letters: string): string[] => Array.from(letters);
+
 describe("the bootstrap by patient", () => {
   it("encloses the value, narrows with more patients and depends on its seed alone", () => {
     const widths = [60, 600].map((images) => {
@@ -23,7 +25,7 @@ describe("the bootstrap by patient", () => {
       const { value, low, high } = area ?? { value: NaN, low: NaN, high: NaN };
       expect(low).toBeLessThan(value);
       expect(high).toBeGreaterThan(value);
-      return high - low;
+      return (high ?? NaN) - (low ?? NaN);
     });
     expect(widths[1]).toBeLessThan((widths[0] ?? 0) / 2);
   });
@@ -55,11 +57,22 @@ describe("the bootstrap by patient", () => {
     expect(Math.abs(width(tripled) - width(single))).toBeLessThan(0.1 * width(single));
   });
 
-  it("leaves out resamples without one of the classes, and gives null where nothing is defined", () => {
-    const area = auroc([0.1, 0.9, 0.8], [0, 1, 1]);
-    const undefinedArea = auroc([0.1, 0.9, 0.8], [1, 1, 1]);
-    const estimates = bootstrapByPatient({ area, undefinedArea }, ["a", "b", "c"]);
-    expect(estimates.area).toEqual({ value: 1, low: 1, high: 1 });
-    expect(estimates.undefinedArea).toBeNull();
+  it("gives null where nothing is defined", () => {
+    const patients = named("abcdef");
+    const { area } = bootstrapByPatient({ area: auroc([1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 1, 1]) }, patients);
+    expect(area).toBeNull();
+  });
+
+  it("claims no interval from a perfect score, one patient, or resamples that lack a class", () => {
+    const bounds = (scores: number[], positive: number[], patients: string[]) =>
+      bootstrapByPatient({ area: auroc(scores, positive) }, patients).area;
+    const none = { low: null, high: null };
+    expect(bounds([1, 2, 3, 4, 5, 6, 7, 8], [0, 0, 0, 0, 1, 1, 1, 1], named("abcdefgh"))).toMatchObject(none);
+    expect(bounds([1, 3, 2, 4], [0, 0, 1, 1], named("aaaa"))).toMatchObject(none);
+    // Of two patients with a positive, one resample in nine has neither.
+    const { positive, scores, patients } = sample(20, 1, 3);
+    const few = positive.map((p, i) => Number(p === 1 && i < 4));
+    expect(bounds(scores, few, patients)).toMatchObject(none);
+    expect(bounds(scores, positive, patients)?.low).toBeGreaterThan(0);
   });
 });

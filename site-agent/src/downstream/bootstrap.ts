@@ -11,18 +11,26 @@ export interface BootstrapOptions {
 
 export const BOOTSTRAP_DEFAULTS: BootstrapOptions = { resamples: 1000, seed: 1, level: 0.95 };
 
-/** A value with its interval. */
+/** A value with its interval, whose bounds are null where the patients are too few to tell how far it may be off. */
 export interface Estimate {
   readonly value: number;
-  readonly low: number;
-  readonly high: number;
+  readonly low: number | null;
+  readonly high: number | null;
 }
+
+/** Patients below whom resampling says little of others. */
+const FEWEST_PATIENTS = 5;
+/** Share of the resamples that may lack a value, for example for want of a class: more of them would be those that look best. */
+const MOST_UNDEFINED = 0.05;
+/** Resamples closer together do not differ. */
+const SAME = 1e-12;
 
 /**
  * Each statistic on all images, with the percentile interval of its values on resampled patients. Images of one
  * patient are drawn together, because they are not independent. All statistics see the same resamples, so a
- * difference of two of them is a paired comparison. Resamples on which a statistic is undefined are left out; one
- * that is undefined on all images gives null, so that it never ends a run.
+ * difference of two of them is a paired comparison. Where a statistic is undefined on too many resamples, or the same on all of
+ * them (a perfect score of few patients), there is no interval; one that is undefined on all images gives null, so that it
+ * never ends a run.
  *
  * @param patients the patient of each image
  */
@@ -59,7 +67,11 @@ export function bootstrapByPatient<K extends string>(
     const value = statistics[name]();
     if (value === null) return null;
     const sorted = Float64Array.from(samples.get(name) ?? []).sort();
-    return { value, low: quantile(sorted, tail) ?? value, high: quantile(sorted, 1 - tail) ?? value };
+    const isKnown = draws.length >= FEWEST_PATIENTS && sorted.length >= (1 - MOST_UNDEFINED) * resamples;
+    const [low, high] = [quantile(sorted, tail), quantile(sorted, 1 - tail)];
+    if (!isKnown || low === null || high === null || high - low < SAME)
+      return { value, low: null, high: null };
+    return { value, low, high };
   };
   return Object.fromEntries(names.map((name) => [name, estimate(name)])) as Record<K, Estimate | null>;
 }

@@ -51,7 +51,7 @@ function fitTask(
 ) {
   const { images, settings: own } = set;
   const batch = classBatches({ config, classes: ["lower", "upper"], ...set });
-  return { step, images: images.length, config, cached, batch, settings: own, seed, validate: null };
+  return { step, images: images.length, config, cached, batch, settings: own, seed, validation: null };
 }
 
 describe("the classifier", () => {

@@ -4,18 +4,11 @@ import { bootstrapByPatient } from "./bootstrap.ts";
 import { drawLabels, setSize } from "./cohort.ts";
 import { meanArea } from "./delong.ts";
 import { differencesOf } from "./differences.ts";
-import { byEncoderAndMode, difference, meanOf, tenths } from "./evaluation.ts";
+import { tenths } from "./evaluation.ts";
 import type { LabelKind, LabelledSet } from "./label-kind.ts";
 import type { Statistic } from "./metrics.ts";
-import type {
-  DownstreamMode,
-  EncoderDifference,
-  EncoderOrigin,
-  FinetuneOptions,
-  MeasuredResult,
-  Measures,
-  MeasuredSummary,
-} from "./types.ts";
+import { byEncoderAndMode, meanOf, summariseSeeds, type RunName } from "./over-seeds.ts";
+import type { Choice, EncoderDifference, FinetuneOptions, MeasuredResult } from "./types.ts";
 import type { ViewInputs } from "./views.ts";
 
 export interface Sets {
@@ -24,16 +17,11 @@ export interface Sets {
   readonly testSource: "cache" | "split";
 }
 
-export interface RunName {
-  readonly from: EncoderOrigin;
-  readonly mode: DownstreamMode;
-  readonly seed: number;
-}
-
 /** One run and what it said of each test image. */
 export interface Run<Judged> extends RunName {
   readonly labels: readonly LabelledImage[];
   readonly losses: readonly number[];
+  readonly choice: Choice;
   readonly judged: readonly Judged[];
 }
 
@@ -62,15 +50,16 @@ export function evaluate<Set extends LabelledSet, Inputs extends ViewInputs, Jud
       seed,
       measures: bootstrapByPatient(statistics[i] ?? {}, patients),
     })),
-    summary: summarise(runs, statistics, patients),
+    summary: summariseSeeds(runs, statistics, patients),
     differences: differencesBetween(kind, runs, patients),
-    details: runs.map(({ from, mode, seed, labels, losses, judged }) => ({
+    details: runs.map(({ from, mode, seed, labels, losses, choice, judged }) => ({
       from,
       mode,
       seed,
       labels: setSize(labels),
       curves: kind.curves(judged),
       losses: tenths(losses),
+      choice,
     })),
   };
 }
@@ -92,37 +81,3 @@ function differencesBetween<Set extends LabelledSet, Inputs extends ViewInputs, 
   });
   return differencesOf(compared, patients);
 }
-
-/** One line for each encoder and mode, in the order of the runs. */
-function summarise(
-  runs: readonly RunName[],
-  statistics: readonly Readonly<Record<string, Statistic>>[],
-  patients: readonly string[],
-): MeasuredSummary[] {
-  const groups = new Map<string, number[]>();
-  for (const [i, { from, mode }] of runs.entries()) {
-    const key = `${from} ${mode}`;
-    groups.set(key, [...(groups.get(key) ?? []), i]);
-  }
-  const meanOver = (group: readonly number[], name: string): Statistic =>
-    meanOf(group.map((i) => statistics[i]?.[name] ?? (() => null)));
-  return [...groups.values()].flatMap((group) => {
-    const first = runs[group[0] ?? -1];
-    const names = Object.keys(statistics[group[0] ?? -1] ?? {});
-    const [main] = names;
-    if (first === undefined || main === undefined) return [];
-    const { from, mode } = first;
-    const scratch = from === "scratch" ? undefined : groups.get(`scratch ${mode}`);
-    const gain: Statistic =
-      scratch === undefined ? () => null : difference(meanOver(group, main), meanOver(scratch, main));
-    const means = Object.fromEntries(names.map((name) => [name, meanOver(group, name)]));
-    const { [GAIN]: gained = null, ...measures }: Measures = bootstrapByPatient(
-      { ...means, [GAIN]: gain },
-      patients,
-    );
-    return [{ from, mode, seeds: group.length, measures, gain: gained }];
-  });
-}
-
-/** No measure's name. */
-const GAIN = " gain";

@@ -3,7 +3,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { createEngine } from "../engine/engine.ts";
 import type { Engine } from "../engine/types.ts";
 import { vitConfig } from "../model/sizes.ts";
-import { compareEncoders, keepBack } from "./comparison.ts";
+import { compareEncoders } from "./comparison.ts";
+import { describeResult } from "./describe.ts";
 import { finetuneOptions } from "./finetune-defaults.ts";
 import { boxesAsLabels } from "./localization/kind.ts";
 import { renderFinetuneReport } from "./report/page.ts";
@@ -109,6 +110,22 @@ describe("masks and boxes from end to end", () => {
     expect(valueOf(result, "FROC")).toBeGreaterThan(0.6);
     const page = renderFinetuneReport(outcome, { site: "st-mary", train: "train", test: null });
     expect(page).toContain('<rect class="said"');
+    expect(result.details.map(({ choice }) => choice)).toEqual(["chosen"]);
+  }, 120_000);
+
+  it("says where the patients kept back could not end the training, and trains to the end", async () => {
+    const kind = {
+      ...boxesAsLabels(sizePx, SHAPE_CLASSES, config),
+      statistics: () => ({ "mAP@.5": () => null }),
+    };
+    const options = { ...optionsFor("localization", 20, 2e-3), validation: 0.3 };
+    const task = { engine, model, train, test, encoders, options };
+    const outcome = await compareEncoders(kind, task, () => undefined, never);
+    expect(outcome.result.details.map(({ choice }) => choice)).toEqual(["unscored"]);
+    const said =
+      "In 1 of 1 trainings no labels could be kept back, or they could not say which weights were good";
+    expect(describeResult(outcome.result)).toContain(said);
+    expect(renderFinetuneReport(outcome, { site: "st-mary", train: "train", test: null })).toContain(said);
   }, 120_000);
 
   it("leaves the encoder as it was in a probe", async () => {
@@ -145,21 +162,5 @@ describe("masks and boxes from end to end", () => {
     await expect(compareEncoders(kind, task, () => undefined, never)).rejects.toMatchObject({
       code: "labels.unmatched",
     });
-  });
-});
-
-describe("labels that are kept back", () => {
-  it("are of other patients", () => {
-    const images = Array.from({ length: 40 }, (_, index) => ({
-      index,
-      patient: `p${index % 20}`,
-      label: "some",
-    }));
-    const { fitted, kept } = keepBack(images, 0.3, 1);
-    expect(fitted.length + kept.length).toBe(40);
-    expect(kept.length).toBeGreaterThan(0);
-    const patients = new Set(kept.map(({ patient }) => patient));
-    expect(fitted.some(({ patient }) => patients.has(patient))).toBe(false);
-    expect(keepBack(images.slice(0, 1), 0.5, 1)).toEqual({ fitted: images.slice(0, 1), kept: [] });
   });
 });

@@ -5,13 +5,13 @@
 import { ConsiliumError } from "@consilium/shared/errors";
 import type { Plan } from "@consilium/shared/plan";
 import type { LabelledImage } from "../dataset/labels.ts";
-import { splitByPatient } from "../dataset/splits.ts";
+import { keepByPatient } from "../dataset/splits.ts";
 import type { Engine, Inference, TrainStep } from "../engine/types.ts";
 import { manifestOf } from "../model/manifest.ts";
 import { vitConfig, type VitConfig } from "../model/sizes.ts";
 import { chooseCases } from "./cases.ts";
 import { drawLabels, splitOff } from "./cohort.ts";
-import { evaluate, mainOf, type Run, type RunName, type Sets } from "./compared-runs.ts";
+import { evaluate, mainOf, type Run, type Sets } from "./compared-runs.ts";
 import { loadEncoders } from "./encoder.ts";
 import { featureMaps } from "./feature-map.ts";
 import { fit, fitSteps } from "./fit.ts";
@@ -19,10 +19,12 @@ import { isKept } from "./kept.ts";
 import type { LabelKind, LabelledSet } from "./label-kind.ts";
 import { encoderParameters, joinWeights } from "./layers.ts";
 import type { Statistic } from "./metrics.ts";
+import type { RunName } from "./over-seeds.ts";
 import { forEachImage, type Predictor } from "./predict.ts";
 import { releasedWeights, runsOf } from "./released.ts";
 import { attributions, saliencyMap } from "./saliency.ts";
 import type {
+  Choice,
   DownstreamMode,
   EncoderSources,
   Exemplar,
@@ -188,13 +190,13 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
     if (mode === "released") return this.#askReleased({ from, mode, seed, labels }, report);
     const step = this.#steps.get(mode);
     if (step === undefined) throw new Error(`no step was compiled for ${mode}`);
-    const { fitted, kept } = keepBack(labels, options.validation, seed);
+    const { fitted, kept } = keepByPatient(labels, options.validation, seed);
     const steps = fitSteps(fitted.length, settings);
     const batch = this.#kind.batches(train, fitted);
     await report(0, steps, null);
     await step.writeWeights(joinWeights(encoderWeights, this.#kind.initialHead(seed)));
     await step.writeOptimizerState(null);
-    const { losses, weights } = await fit(
+    const { losses, weights, isChosen } = await fit(
       {
         step,
         images: fitted.length,
@@ -206,15 +208,16 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
         },
         settings: { ...settings, flip: settings.flip && this.#kind.flips },
         seed,
-        validate:
+        validation:
           kept.length === 0
             ? null
-            : async (candidate) => this.#main(await this.#judge(candidate, train, kept))() ?? 0,
+            : { score: async (of) => this.#main(await this.#judge(of, train, kept))(), floor: 0 },
       },
       (done, loss) => report(done, steps, loss),
     );
     const judged = await this.#judge(weights, test ?? train, this.#sets.test);
-    return { run: { from, mode, seed, labels, losses, judged }, weights };
+    const choice = choiceOf(options, isChosen);
+    return { run: { from, mode, seed, labels, losses, choice, judged }, weights };
   }
 
   async #askReleased(
@@ -227,7 +230,7 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
     const weights = releasedWeights(parameters, this.#config, encoders);
     const judged = await this.#judge(weights, test ?? train, this.#sets.test);
     await report(1, 1, null);
-    return { run: { ...run, losses: [], judged }, weights };
+    return { run: { ...run, losses: [], choice: null, judged }, weights };
   }
 
   /** The cases to look at, with what these weights say of them. */
@@ -299,13 +302,5 @@ class Bench<Set extends LabelledSet, Inputs extends ViewInputs, Judged> {
   }
 }
 
-/** By patient; a part that would be empty gives all images to training. */
-export function keepBack(
-  labels: readonly LabelledImage[],
-  share: number,
-  seed: number,
-): { fitted: readonly LabelledImage[]; kept: readonly LabelledImage[] } {
-  if (share === 0) return { fitted: labels, kept: [] };
-  const { fitted, kept } = splitByPatient(labels, { fitted: 1 - share, kept: share }, seed);
-  return fitted.length === 0 || kept.length === 0 ? { fitted: labels, kept: [] } : { fitted, kept };
-}
+export const choiceOf = ({ validation }: Pick<FinetuneOptions, "validation">, isChosen: boolean): Choice =>
+  validation === 0 ? null : isChosen ? "chosen" : "unscored";

@@ -1,6 +1,6 @@
 /** A comparison in words, for the terminal and the report. */
 import type { Estimate } from "./bootstrap.ts";
-import type { DownstreamMode, EncoderDifference, EncoderOrigin, FinetuneResult } from "./types.ts";
+import type { Choice, DownstreamMode, EncoderDifference, EncoderOrigin, FinetuneResult } from "./types.ts";
 
 export const ORIGIN_TEXT: Readonly<Record<EncoderOrigin, string>> = {
   scratch: "from scratch",
@@ -78,14 +78,27 @@ export function describeResult(result: FinetuneResult): string {
   return [
     `Classes: ${classes.join(", ")}. Trained on ${labels.images} labels (${labels.patients} patients), tested on ${test.images} images (${test.patients} patients).`,
     ...(testSource === "split" ? ["The encoders may have seen the test images, without labels."] : []),
+    ...unscoredText(result),
     "",
     `${"encoder".padEnd(18)} ${"mode".padEnd(9)} ${cells([...measures.map((name) => `${measureText(name)} [95 %]`), "gain [95 %]"])}`,
     ...rows.map(({ from, mode, values, gain }) =>
       `${ORIGIN_TEXT[from].padEnd(18)} ${mode.padEnd(9)} ${cells([...values, gain].map(interval))}`.trimEnd(),
     ),
+    ...(lacksInterval(rows) ? [NO_INTERVAL] : []),
     ...describeClasses(result),
     ...describeDifferences(result.differences, measureText(measures[0] ?? "")),
   ].join("\n");
+}
+
+/** Of the trainings that the patients kept back did not end; empty where there are none. */
+export function unscoredText({ details }: FinetuneResult): readonly string[] {
+  const choices: readonly Choice[] = details.map(({ choice }) => choice);
+  const unscored = choices.filter((choice) => choice === "unscored").length;
+  if (unscored === 0) return [];
+  const trainings = choices.filter((choice) => choice !== null).length;
+  return [
+    `In ${unscored} of ${trainings} trainings no labels could be kept back, or they could not say which weights were good: trained to the end.`,
+  ];
 }
 
 /** The first measure of single classes: a line for each class, encoder and mode. Empty where there is one class. */
@@ -135,6 +148,17 @@ function describeDifferences(differences: readonly EncoderDifference[], measure:
 export const pText = (p: number): string => (p < 0.001 ? "< 0.001" : p.toFixed(3));
 
 const interval = (estimate: Estimate | null): string =>
-  estimate === null
-    ? ""
-    : `${estimate.value.toFixed(3)} [${estimate.low.toFixed(3)}, ${estimate.high.toFixed(3)}]`;
+  estimate === null ? "" : `${estimate.value.toFixed(3)} ${boundsText(estimate)}`;
+
+export const boundsText = ({ low, high }: Estimate): string =>
+  low === null || high === null ? "[no interval]" : `[${low.toFixed(3)}, ${high.toFixed(3)}]`;
+
+/** Why there is none. */
+export const NO_INTERVAL =
+  "No interval: of too few patients with a class resampling cannot tell how far a value may be off, nor of a perfect one.";
+
+/** Of the summary's values. */
+export const lacksInterval = (rows: readonly ComparedRow[]): boolean =>
+  rows.some(({ values, gain }) =>
+    [...values, gain].some((estimate) => estimate !== null && estimate.low === null),
+  );

@@ -1,7 +1,8 @@
 /** What one encoder is worth over another, for every pair that was run: by resampled patients and by DeLong. */
 import { bootstrapByPatient } from "./bootstrap.ts";
 import { areaInfluence, meanArea, testDifference, type AreaInfluence } from "./delong.ts";
-import { byEncoderAndMode, difference, meanOf, predictionsOf, type Run, type TestSet } from "./evaluation.ts";
+import { predictionsOf, type Run, type TestSet } from "./evaluation.ts";
+import { byEncoderAndMode, difference, meanOf } from "./over-seeds.ts";
 import { auroc, oneAgainstRest, overClasses, type Statistic } from "./metrics.ts";
 import type { DownstreamMode, EncoderDifference, EncoderOrigin } from "./types.ts";
 

@@ -19,7 +19,15 @@ function run(from: Run["from"], seed: number, skill: number): Run {
     return [1 - p, p];
   });
   const losses = Array.from({ length: 25 }, (_, i) => 25 - i);
-  return { from, mode: "finetune", seed, labels: { images: 10, patients: 8 }, losses, probabilities };
+  return {
+    from,
+    mode: "finetune",
+    seed,
+    labels: { images: 10, patients: 8 },
+    losses,
+    choice: null,
+    probabilities,
+  };
 }
 
 describe("evaluation", () => {

@@ -3,6 +3,7 @@ import { ConsiliumError } from "@consilium/shared/errors";
 import type { LabelledImage } from "../dataset/labels.ts";
 import { bootstrapByPatient, type Estimate } from "./bootstrap.ts";
 import { classIndices } from "./cohort.ts";
+import { summariseSeeds } from "./over-seeds.ts";
 import {
   accuracy,
   auprc,
@@ -13,10 +14,10 @@ import {
   oneAgainstRest,
   overClasses,
   type Predictions,
-  type Statistic,
 } from "./metrics.ts";
 import { precisionRecallCurve, reliability, rocCurve } from "./rate-curves.ts";
 import type {
+  Choice,
   DownstreamMode,
   EncoderOrigin,
   FinetuneDetail,
@@ -32,6 +33,7 @@ export interface Run {
   readonly seed: number;
   readonly labels: SetSize;
   readonly losses: readonly number[];
+  readonly choice: Choice;
   /** [test images, classes] */
   readonly probabilities: ArrayLike<number>;
 }
@@ -45,7 +47,7 @@ const LOSS_POINTS = 10;
 
 /** @throws labels.too-few if the test set holds one class only */
 export function evaluateRun(run: Run, test: TestSet): { row: FinetuneRow; detail: FinetuneDetail } {
-  const { from, mode, seed, labels, losses } = run;
+  const { from, mode, seed, labels, losses, choice } = run;
   const predictions = predictionsOf(run, test);
   const estimates = bootstrapByPatient(
     {
@@ -83,84 +85,34 @@ export function evaluateRun(run: Run, test: TestSet): { row: FinetuneRow; detail
       })),
       reliability: reliability(predictions),
       losses: tenths(losses),
+      choice,
     },
   };
 }
 
-/** One line for each encoder and mode, in the order of the runs. */
+/** One line for each encoder and mode, in the order of the runs. @throws labels.too-few */
 export function summarise(runs: readonly Run[], test: TestSet): FinetuneSummary[] {
+  const statistics = runs.map((run) => {
+    const predictions = predictionsOf(run, test);
+    return { auroc: overClasses(auroc, predictions), accuracy: accuracy(predictions) };
+  });
   const patients = test.images.map(({ patient }) => patient);
-  const groups = byEncoderAndMode(runs);
-  return groups.map((group) => {
-    const [{ from, mode }] = group;
-    const meanAuroc = meanOf(group.map((run) => overClasses(auroc, predictionsOf(run, test))));
-    const isBaseline = ([first]: readonly [Run, ...Run[]]): boolean =>
-      first.from === "scratch" && first.mode === mode;
-    const scratch = from === "scratch" ? undefined : groups.find(isBaseline);
-    const baseline = scratch && meanOf(scratch.map((run) => overClasses(auroc, predictionsOf(run, test))));
-    const estimates = bootstrapByPatient(
-      {
-        auroc: meanAuroc,
-        accuracy: meanOf(group.map((run) => accuracy(predictionsOf(run, test)))),
-        aurocGain: baseline ? difference(meanAuroc, baseline) : () => null,
-      },
-      patients,
-    );
-    const area = defined(estimates.auroc);
-    const hits = defined(estimates.accuracy);
+  return summariseSeeds(runs, statistics, patients).map(({ from, mode, seeds, measures, gain }) => {
+    const area = defined(measures["auroc"]);
+    const hits = defined(measures["accuracy"]);
     return {
-      from,
-      mode,
-      seeds: group.length,
-      aurocMean: area.value,
-      accuracyMean: hits.value,
-      auroc: area,
-      accuracy: hits,
-      aurocGain: estimates.aurocGain,
+      ...{ from, mode, seeds, aurocMean: area.value, accuracyMean: hits.value },
+      ...{ auroc: area, accuracy: hits, aurocGain: gain },
     };
   });
-}
-
-/** The seeds of each, in the order of the runs. */
-export function byEncoderAndMode<Named extends Pick<Run, "from" | "mode">>(
-  runs: readonly Named[],
-): [Named, ...Named[]][] {
-  const groups = new Map<string, [Named, ...Named[]]>();
-  for (const run of runs) {
-    const key = `${run.from} ${run.mode}`;
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [run]);
-    else group.push(run);
-  }
-  return [...groups.values()];
 }
 
 export function predictionsOf({ probabilities }: Run, { images, classes }: TestSet): Predictions {
   return { classes: classes.length, probabilities, truth: classIndices(images, classes) };
 }
 
-/** Mean of several statistics; undefined if one of them is. */
-export function meanOf(statistics: readonly Statistic[]): Statistic {
-  return (weights) => {
-    let sum = 0;
-    for (const statistic of statistics) {
-      const value = statistic(weights);
-      if (value === null) return null;
-      sum += value;
-    }
-    return sum / statistics.length;
-  };
-}
-
-export function difference(a: Statistic, b: Statistic): Statistic {
-  return (weights) => {
-    const [left, right] = [a(weights), b(weights)];
-    return left === null || right === null ? null : left - right;
-  };
-}
-
-function defined(estimate: Estimate | null): Estimate {
-  if (estimate === null) throw new ConsiliumError("labels.too-few");
+function defined(estimate: Estimate | null | undefined): Estimate {
+  if (estimate == null) throw new ConsiliumError("labels.too-few");
   return estimate;
 }
 

@@ -8,6 +8,7 @@ import { balancedWeights } from "../dataset/taught-labels.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import type { LabelledImage } from "../dataset/labels.ts";
 import type { Engine, Inference, TrainStep } from "../engine/types.ts";
+import { keepByPatient } from "../dataset/splits.ts";
 import { manifestOf } from "../model/manifest.ts";
 import { vitConfig, type VitConfig } from "../model/sizes.ts";
 import { chooseCases } from "./cases.ts";
@@ -21,7 +22,7 @@ import {
   type ClassifierInputs,
 } from "./classifier.ts";
 import { classIndices, drawLabels, formCohort, setSize, type Cohort } from "./cohort.ts";
-import { keepBack } from "./comparison.ts";
+import { choiceOf } from "./comparison.ts";
 import { encoderDifferences } from "./differences.ts";
 import { loadEncoders } from "./encoder.ts";
 import { evaluateRun, summarise, type Run } from "./evaluation.ts";
@@ -181,9 +182,9 @@ async function runOnce(
   encoderWeights: Float32Array,
 ): Promise<{ run: Run; weights: Float32Array | null }> {
   const images = drawLabels(bench.cohort, bench.task.options.labels, seed);
-  const { probabilities, losses, weights } = await ask(bench, images, mode, encoderWeights, seed);
+  const { probabilities, losses, choice, weights } = await ask(bench, images, mode, encoderWeights, seed);
   if (!probabilities.every(Number.isFinite)) throw new ConsiliumError("training.diverged");
-  return { run: { from, mode, seed, labels: setSize(images), losses, probabilities }, weights };
+  return { run: { from, mode, seed, labels: setSize(images), losses, choice, probabilities }, weights };
 }
 
 /** Weights of encoder and head, losses of their training, and what they say of the test images. */
@@ -196,7 +197,12 @@ async function ask(
 ) {
   switch (mode) {
     case "probe":
-      return { probabilities: await runProbe(bench, images, encoderWeights), losses: [], weights: null };
+      return {
+        probabilities: await runProbe(bench, images, encoderWeights),
+        losses: [],
+        choice: null,
+        weights: null,
+      };
     case "finetune":
       return runFinetuning(bench, images, encoderWeights, seed);
     case "released":
@@ -215,7 +221,7 @@ async function askReleased({ classifier, config, cohort, task, report }: Bench) 
   const { cache } = task.test ?? task.train;
   const probabilities = await predictImages(predictor, "probabilities", cache, cohort.test);
   await report(1, 1, null);
-  return { probabilities, losses: [], weights };
+  return { probabilities, losses: [], choice: null, weights };
 }
 
 async function runProbe(
@@ -251,24 +257,26 @@ async function runFinetuning(
   images: readonly LabelledImage[],
   encoderWeights: Float32Array,
   seed: number,
-): Promise<{ probabilities: Float32Array; losses: number[]; weights: Float32Array }> {
+) {
   if (trainStep === null || classifier === null) throw new Error("the classifier was not compiled");
   const { classes } = cohort;
   const { settings, validation } = task.options;
   const { cache } = task.train;
-  const { fitted, kept } = keepBack(images, validation, seed);
+  const { fitted, kept } = keepByPatient(images, validation, seed);
   const steps = fitSteps(fitted.length, settings);
   const say = async (weights: Float32Array, from: ImageCache, of: readonly LabelledImage[]) => {
     await classifier.writeWeights(weights);
     const predictor = { inference: classifier, config, batchSize: inferenceBatch(config, INFERENCE_BATCH) };
     return predictImages(predictor, "probabilities", from, of);
   };
+  const score = async (candidate: Float32Array): Promise<number> =>
+    meanLogLikelihood(await say(candidate, cache, kept), classIndices(kept, classes), classes.length);
   await report(0, steps, null);
   await trainStep.writeWeights(
     joinWeights(encoderWeights, initialClassifierHead(config, classes.length, seed)),
   );
   await trainStep.writeOptimizerState(null);
-  const { losses, weights } = await fit(
+  const { losses, weights, isChosen } = await fit(
     {
       step: trainStep,
       images: fitted.length,
@@ -277,19 +285,12 @@ async function runFinetuning(
       batch: classBatches({ config, cache, images: fitted, classes, settings }),
       settings: { ...settings, flip: settings.flip && mayFlip(classes) },
       seed,
-      validate:
-        kept.length === 0
-          ? null
-          : async (candidate) =>
-              meanLogLikelihood(
-                await say(candidate, cache, kept),
-                classIndices(kept, classes),
-                classes.length,
-              ),
+      validation: kept.length === 0 ? null : { score, floor: -Infinity },
     },
     (step, loss) => report(step, steps, loss),
   );
-  return { probabilities: await say(weights, task.test?.cache ?? cache, cohort.test), losses, weights };
+  const probabilities = await say(weights, task.test?.cache ?? cache, cohort.test);
+  return { probabilities, losses, choice: choiceOf(task.options, isChosen), weights };
 }
 
 /** Of the true classes. */

@@ -6,6 +6,7 @@ import { bendTones } from "../dataset/tones.ts";
 import type { InputArrays, TrainStep } from "../engine/types.ts";
 import { randomCrops, type CachedBox } from "../model/crop-inputs.ts";
 import type { VitConfig } from "../model/sizes.ts";
+import { BestWeights, type Validation } from "./best-weights.ts";
 import type { FinetuneSettings } from "./types.ts";
 import type { ViewCrop, ViewInputs } from "./views.ts";
 
@@ -19,8 +20,8 @@ export interface FitTask<Inputs extends ViewInputs> {
   readonly batch: (places: Int32Array, crops: readonly ViewCrop[]) => InputArrays<Inputs>;
   readonly settings: FinetuneSettings;
   readonly seed: number;
-  /** How good these weights are on patients kept back, larger is better; null trains to the end of the schedule. */
-  readonly validate: ((weights: Float32Array) => Promise<number>) | null;
+  /** On patients kept back; null trains to the end of the schedule. */
+  readonly validation: Validation | null;
 }
 
 export interface Fitted {
@@ -28,11 +29,12 @@ export interface Fitted {
   readonly losses: number[];
   /** Those of the best look at the patients kept back, or the last. */
   readonly weights: Float32Array;
+  /** Whether a look chose them. */
+  readonly isChosen: boolean;
 }
 
-/** How often the patients kept back are looked at, and how many looks without a better one end the training. */
+/** How often the patients kept back are looked at. */
 const LOOKS = 20;
-const PATIENCE = 6;
 
 /** Steps for a number of labels. */
 export function fitSteps(
@@ -54,7 +56,7 @@ export function fitSteps(
  * @throws training.diverged, engine.run-failed; whatever `onStep` throws, which is how to stop it
  */
 export async function fit<Inputs extends ViewInputs>(
-  { step, images, config, cached, batch, settings, seed, validate }: FitTask<Inputs>,
+  { step, images, config, cached, batch, settings, seed, validation }: FitTask<Inputs>,
   onStep: (step: number, loss: number) => Promise<void>,
 ): Promise<Fitted> {
   const steps = fitSteps(images, settings);
@@ -65,7 +67,8 @@ export async function fit<Inputs extends ViewInputs>(
   };
   const random = new Random(seed, 0xf17);
   const losses: number[] = [];
-  const best = new BestWeights(Math.max(1, Math.floor(steps / LOOKS)));
+  const best = new BestWeights(validation?.floor ?? 0);
+  const lookEvery = Math.max(1, Math.floor(steps / LOOKS));
   while (losses.length < steps && !best.isFinal()) {
     for (const places of epochBatches(images, settings.batchSize, random)) {
       if (losses.length === steps || best.isFinal()) break;
@@ -76,39 +79,14 @@ export async function fit<Inputs extends ViewInputs>(
       const { loss } = await step.run(inputs, rate);
       losses.push(loss);
       await onStep(losses.length, loss);
-      if (validate !== null) await best.look(losses.length, step, validate);
+      if (validation === null || losses.length % lookEvery !== 0) continue;
+      const weights = await step.readWeights();
+      best.look(await validation.score(weights), weights, losses.length > schedule.warmupRounds);
     }
   }
-  return { losses, weights: best.weights ?? (await step.readWeights()) };
-}
-
-/** Keeps the weights that did best on patients kept back (Prechelt 1998). */
-class BestWeights {
-  readonly #every: number;
-  #score = -Infinity;
-  #looksSince = 0;
-  weights: Float32Array | null = null;
-
-  constructor(every: number) {
-    this.#every = every;
-  }
-
-  isFinal(): boolean {
-    return this.#looksSince >= PATIENCE;
-  }
-
-  async look<Inputs extends ViewInputs>(
-    done: number,
-    step: TrainStep<Inputs>,
-    validate: (weights: Float32Array) => Promise<number>,
-  ): Promise<void> {
-    if (done % this.#every !== 0) return;
-    const weights = await step.readWeights();
-    const score = await validate(weights);
-    this.#looksSince += 1;
-    if (score <= this.#score) return;
-    this.#score = score;
-    this.#looksSince = 0;
-    this.weights = weights;
-  }
+  return {
+    losses,
+    weights: best.weights ?? (await step.readWeights()),
+    isChosen: best.weights !== null,
+  };
 }

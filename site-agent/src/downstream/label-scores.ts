@@ -1,7 +1,7 @@
 /** How well features tell apart what a site has labels of: a first look, without training a network. */
 import { LOGISTIC_DEFAULTS } from "./logistic.ts";
 import { probe } from "./probe.ts";
-import { splitByPatient } from "../dataset/splits.ts";
+import { splitByPatient, TEST_SPLIT_SEED } from "../dataset/splits.ts";
 
 export interface LabelledFeature {
   readonly patient: string;
@@ -22,11 +22,10 @@ export interface LabelScores {
 const NEIGHBOURS = 5;
 /** Images of a part, and of classes in it, below which a share means nothing. */
 export const FEWEST_LABELLED = 16;
-export const SPLIT_SEED = 0;
 
-/** Half of the patients name the other half. Null where there are too few. */
-export function labelScores(features: readonly LabelledFeature[]): LabelScores | null {
-  const { known, asked } = splitByPatient(features, { known: 0.5, asked: 0.5 }, SPLIT_SEED);
+/** A share of the patients is named by the others. Null where there are too few. */
+export function labelScores(features: readonly LabelledFeature[], askedShare: number): LabelScores | null {
+  const { known, asked } = probeParts(features, askedShare);
   const classes = [...new Set(known.map(({ label }) => label))].sort();
   if (known.length < FEWEST_LABELLED || asked.length < FEWEST_LABELLED || classes.length < 2) return null;
   const share = (isRight: (one: LabelledFeature, index: number) => boolean): number =>
@@ -50,6 +49,15 @@ export function labelScores(features: readonly LabelledFeature[]): LabelScores |
     commonest: share(({ label }) => label === most),
   };
 }
+
+/**
+ * By patient: who teaches a probe, and who is asked. As plans that learn from labels split at their `testShare`: with that share
+ * nobody is asked whom the encoder was taught with.
+ */
+export const probeParts = <T extends { readonly patient: string }>(
+  images: readonly T[],
+  askedShare: number,
+) => splitByPatient(images, { known: 1 - askedShare, asked: askedShare }, TEST_SPLIT_SEED);
 
 /** The commonest label of the nearest by angle. */
 function nearest(known: readonly LabelledFeature[], { feature }: LabelledFeature): string | undefined {

@@ -5,9 +5,10 @@
  */
 import { overlapOf } from "@consilium/shared/evaluation/dice";
 import { MASK_GRID, type SiteOverlaps } from "@consilium/shared/evaluation/mask-extras";
-import { splitByPatient } from "../dataset/splits.ts";
+import { Random } from "../dataset/random.ts";
+import { TEST_SPLIT_SEED } from "../dataset/splits.ts";
 import { bilinear, centreAmong, resizeArea } from "../ingest/resize.ts";
-import { SPLIT_SEED } from "./label-scores.ts";
+import { probeParts } from "./label-scores.ts";
 import { LOGISTIC_DEFAULTS } from "./logistic.ts";
 import { column } from "./metrics.ts";
 import { probe } from "./probe.ts";
@@ -22,12 +23,12 @@ export interface MaskedTokens {
 
 /** Images of a part below which Dice means nothing. */
 export const FEWEST_MASKED = 8;
-/** That teach a head, spread over the images: more of them cost time and say little. */
+/** That teach a head, drawn from all images: more of them cost time and say little. */
 const MOST_TOKENS = 2048;
 const HALF = 127.5;
 
 /**
- * Half of the patients teach a head for each class, which answers for the other half.
+ * The other patients teach a head for each class, which answers for those who are asked.
  * @param side patches each way
  * @returns null where there are too few
  */
@@ -35,11 +36,12 @@ export function maskOverlaps(
   images: readonly MaskedTokens[],
   classes: number,
   side: number,
+  askedShare: number,
 ): SiteOverlaps | null {
-  const { known, asked } = splitByPatient(images, { known: 0.5, asked: 0.5 }, SPLIT_SEED);
+  const { known, asked } = probeParts(images, askedShare);
   if (Math.min(known.length, asked.length) < FEWEST_MASKED) return null;
   const [intersections, sizes] = [new Float64Array(classes), new Float64Array(classes)];
-  const taught = everyNth(known, side);
+  const taught = drawTokens(known, side);
   const testFeatures = joined(asked.map(({ tokens }) => tokens));
   for (let of = 0; of < classes; of++) {
     const said = answers(taught, testFeatures, insideOf(known, of, side));
@@ -85,11 +87,12 @@ interface Taught {
   readonly tokens: Float32Array;
 }
 
-/** At most `MOST_TOKENS` of all patches, evenly. */
-function everyNth(known: readonly MaskedTokens[], side: number): Taught {
+/** At most `MOST_TOKENS` of all patches, drawn: every nth would come from the same columns of each image. */
+function drawTokens(known: readonly MaskedTokens[], side: number): Taught {
   const patches = known.length * side ** 2;
-  const step = Math.ceil(patches / MOST_TOKENS);
-  const chosen = Array.from({ length: Math.floor(patches / step) }, (_, i) => i * step);
+  const chosen = [
+    ...new Random(TEST_SPLIT_SEED, 0x70c3).permutation(patches).subarray(0, MOST_TOKENS).sort(),
+  ];
   const all = joined(known.map(({ tokens }) => tokens));
   const width = all.length / patches;
   return { width, chosen, tokens: joined(chosen.map((at) => all.subarray(at * width, (at + 1) * width))) };

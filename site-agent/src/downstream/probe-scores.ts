@@ -4,9 +4,8 @@
  */
 import { countScores } from "@consilium/shared/evaluation/auroc";
 import { scoredClasses, type SiteScores } from "@consilium/shared/evaluation/extras";
-import { splitByPatient } from "../dataset/splits.ts";
 import { balancedWeights } from "../dataset/taught-labels.ts";
-import { FEWEST_LABELLED, flatFeatures, SPLIT_SEED, type LabelledFeature } from "./label-scores.ts";
+import { FEWEST_LABELLED, flatFeatures, probeParts, type LabelledFeature } from "./label-scores.ts";
 import { LOGISTIC_DEFAULTS } from "./logistic.ts";
 import { column } from "./metrics.ts";
 import { probe } from "./probe.ts";
@@ -19,16 +18,17 @@ export interface ProbeAnswers {
 }
 
 /**
- * Half of the patients teach the head, which answers for the other half.
+ * The other patients teach the head, which answers for those who are asked.
  * @param classes of the plan; images with other labels are left out
  * @returns null where there are too few, or a class is missing among those that teach
  */
 export function probeAnswers(
   features: readonly LabelledFeature[],
   classes: readonly string[],
+  askedShare: number,
 ): ProbeAnswers | null {
   const usable = features.filter(({ label }) => classes.includes(label));
-  const { known, asked } = splitByPatient(usable, { known: 0.5, asked: 0.5 }, SPLIT_SEED);
+  const { known, asked } = probeParts(usable, askedShare);
   const taught = new Set(known.map(({ label }) => label));
   if (Math.min(known.length, asked.length) < FEWEST_LABELLED || taught.size < classes.length) return null;
   const trainClasses = Int32Array.from(known, ({ label }) => classes.indexOf(label));

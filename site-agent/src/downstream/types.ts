@@ -140,6 +140,12 @@ export interface FinetuneRow {
   readonly accuracy: Estimate;
 }
 
+/**
+ * Whether the patients kept back chose a run's weights, or could not say which were good, so that it was trained to the end;
+ * null where none were to be kept back, or nothing is trained.
+ */
+export type Choice = "chosen" | "unscored" | null;
+
 /** What else is known of a run; for reports. Rates and counts only. */
 export interface FinetuneDetail {
   readonly from: EncoderOrigin;
@@ -161,6 +167,7 @@ export interface FinetuneDetail {
   readonly reliability: readonly ReliabilityBin[];
   /** Mean training loss of each tenth of the steps; empty for a probe. */
   readonly losses: readonly number[];
+  readonly choice: Choice;
 }
 
 /** All seeds of one encoder and mode. */
@@ -243,6 +250,7 @@ export interface MeasuredDetail {
   readonly curves: readonly Curve[];
   /** Mean training loss of each tenth of the steps. */
   readonly losses: readonly number[];
+  readonly choice: Choice;
 }
 
 /** All seeds of one encoder and mode. */

@@ -97,7 +97,8 @@ class ScaledTrainStep<I extends InputSpecs> implements TrainStep<I> {
   }
 
   readonly readWeights = (): Promise<Float32Array> => this.#step.readWeights();
-  readonly writeWeights = (values: Float32Array): Promise<void> => this.#step.writeWeights(values);
+  readonly writeWeights: TrainStep["writeWeights"] = (values, anchor) =>
+    this.#step.writeWeights(values, anchor);
   readonly readOptimizerState: TrainStep["readOptimizerState"] = () => this.#step.readOptimizerState();
   readonly writeOptimizerState: TrainStep["writeOptimizerState"] = (state) =>
     this.#step.writeOptimizerState(state);

@@ -109,11 +109,12 @@ class ResidentTrainStep<I extends InputSpecs> implements TrainStep<I> {
     return toFlat(slots, weightsName, await this.#workspace.read(slots.map(weightsName)), length);
   }
 
-  async writeWeights(values: Float32Array): Promise<void> {
+  async writeWeights(values: Float32Array, anchor = values): Promise<void> {
     assertFits(this.#program.layout, values);
+    assertFits(this.#program.layout, anchor);
     await this.#workspace.write(toArrays(this.#program.layout.slots, weightsName, values));
     const anchored = anchoredSlots(this.#program.trainable, this.#definition.optimizer);
-    if (anchored.length > 0) await this.#workspace.write(toArrays(anchored, anchorName, values));
+    if (anchored.length > 0) await this.#workspace.write(toArrays(anchored, anchorName, anchor));
   }
 
   async readOptimizerState(): Promise<OptimizerState> {

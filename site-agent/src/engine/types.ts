@@ -48,7 +48,7 @@ export interface AdamWOptions {
   readonly weightDecay: number;
   /** Gradients are scaled down to this global L2 norm if it is exceeded. */
   readonly clipGlobalNorm: number;
-  /** FedProx's mu: holds weights to those that `writeWeights` wrote last. 0 unless given. */
+  /** FedProx's mu: holds weights to the anchor that `writeWeights` wrote last. 0 unless given. */
   readonly proximalMu?: number;
 }
 
@@ -124,7 +124,8 @@ export interface TrainStep<I extends InputSpecs = InputSpecs> {
   run(inputs: InputArrays<I>, learningRate: number): Promise<StepResult>;
   /** Flat copy of the weights, in parameter order. */
   readWeights(): Promise<Float32Array>;
-  writeWeights(values: Float32Array): Promise<void>;
+  /** @param anchor what FedProx holds the weights to; the weights themselves unless given */
+  writeWeights(values: Float32Array, anchor?: Float32Array): Promise<void>;
   readOptimizerState(): Promise<OptimizerState>;
   /** `null` resets the moments. */
   writeOptimizerState(state: OptimizerState | null): Promise<void>;

@@ -8,7 +8,7 @@ import { planHash, type Plan } from "@consilium/shared/plan";
 import { taughtIn } from "@consilium/shared/pretext-schema";
 import { strategyOf, type StrategyName } from "@consilium/shared/strategy-schema";
 import { counted } from "@consilium/shared/units";
-import { MODE_TEXT } from "../downstream/describe.ts";
+import { boundsText, MODE_TEXT, NO_INTERVAL } from "../downstream/describe.ts";
 import { manifestOf } from "../model/manifest.ts";
 import type { VitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
@@ -262,9 +262,10 @@ function privacyText(privacy: Plan["privacy"]): string {
 
 function describeEvaluation({ task, labels, test, testSource, rows }: Evaluation): readonly string[] {
   const measures = [...new Set(rows.flatMap((row) => Object.keys(row.measures)))];
+  const lacking = rows.some((row) => Object.values(row.measures).some(({ low }) => low === null));
   const seen = testSource === "split" ? " The encoder may have seen the test images, without labels." : "";
   return [
-    `At one hospital: ${task}, trained on ${counted(labels.images, "label")} (${counted(labels.patients, "patient")}), tested on ${counted(test.images, "image")} (${counted(test.patients, "patient")}). 95 % intervals, by patient.${seen}`,
+    `At one hospital: ${task}, trained on ${counted(labels.images, "label")} (${counted(labels.patients, "patient")}), tested on ${counted(test.images, "image")} (${counted(test.patients, "patient")}). 95 % intervals, by patient.${lacking ? ` ${NO_INTERVAL}` : ""}${seen}`,
     "",
     ...table(
       ["encoder", "trained", "seeds", ...measures],
@@ -279,9 +280,7 @@ function describeEvaluation({ task, labels, test, testSource, rows }: Evaluation
 }
 
 const interval = (estimate: Evaluation["rows"][number]["measures"][string] | undefined): string =>
-  estimate === undefined
-    ? ""
-    : `${estimate.value.toFixed(3)} [${estimate.low.toFixed(3)}, ${estimate.high.toFixed(3)}]`;
+  estimate === undefined ? "" : `${estimate.value.toFixed(3)} ${boundsText(estimate)}`;
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): readonly string[] =>
   [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`);

@@ -4,7 +4,12 @@ import { jsonOrNull } from "@consilium/shared/json";
 import { z } from "zod";
 import { DOWNSTREAM_MODES, DOWNSTREAM_TASKS, type DownstreamMode } from "../downstream/types.ts";
 
-const estimateSchema = z.object({ value: z.number(), low: z.number(), high: z.number() });
+const estimateSchema = z.object({
+  value: z.number(),
+  /** Null where too few patients were tested to tell. */
+  low: z.number().nullable(),
+  high: z.number().nullable(),
+});
 const setSchema = z.object({ images: z.int().min(0), patients: z.int().min(0) });
 const MEASURES = ["auroc", "accuracy", "dice", "hd95", "mAP@.5", "FROC"] as const;
 

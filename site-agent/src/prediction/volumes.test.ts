@@ -22,6 +22,7 @@ import { manifestOf } from "../model/manifest.ts";
 import type { VitConfig } from "../model/sizes.ts";
 import { vitParameters } from "../model/vit.ts";
 import { maskOnOriginal } from "./grid-masks.ts";
+import { dcmjs } from "./dicom/dcmjs.ts";
 import { Handover } from "./handover.ts";
 import { dicomOf, masksAsNifti } from "./objects.ts";
 import type { Predicted } from "./predict-folder.ts";
@@ -184,6 +185,30 @@ describe("a folder of volumes", () => {
       expect(object === null).toBe(one.file.relativePath.endsWith(".nii"));
       if (object !== null) await expectWellFormed(path.join(folder, "report.dcm"), object);
     }
+
+    // As if the one file held two volumes: neither's report replaces the other's in an archive.
+    const enhanced = found.find(({ file }) => file.relativePath === "enhanced.dcm");
+    if (enhanced?.outcome !== "answered" || enhanced.stack === undefined) throw new Error("no stack");
+    const { stack } = enhanced;
+    const uids: unknown[] = [];
+    const parts: (typeof stack.slices)[number][][] = [
+      [...stack.slices],
+      stack.slices.slice(6),
+      stack.slices.slice(0, 6),
+    ];
+    for (const [first, ...others] of parts) {
+      if (first === undefined) throw new Error("no slices");
+      const one = { ...enhanced, stack: { ...stack, slices: [first, ...others] as const } };
+      const object = await dicomOf(one, trained.classes, maker, stamp);
+      const { DicomMessage, DicomMetaDictionary } = dcmjs().data;
+      const { dict } = DicomMessage.readFile(new Uint8Array(object ?? []).buffer, {
+        ignoreErrors: true,
+        untilTag: "7FE00010",
+      });
+      uids.push(DicomMetaDictionary.naturalizeDataset(dict)["SOPInstanceUID"]);
+    }
+    expect(uids[1]).not.toBe(uids[0]);
+    expect(uids[2]).toBe(uids[0]);
   });
 
   it("is segmented on its own voxels, as DICOM over the series and as NIfTI where the volume lies", async () => {

@@ -127,7 +127,7 @@ describe("a common evaluation", () => {
 
     // In one place: what no coordinator ever has.
     const features = await Promise.all(hospitals.map((site) => check.labelledFeatures(BASE, site)));
-    const answers = features.flatMap((site) => probeAnswers(site, CLASSES) ?? []);
+    const answers = features.flatMap((site) => probeAnswers(site, CLASSES, 0.5) ?? []);
     const scores = answers.flatMap(({ probabilities }) => [...column(probabilities, 2, 1)]);
     const truth = answers.flatMap(({ labels }) => labels.map((label) => Number(label === "bright")));
     const pooled = auroc(scores, truth)() ?? NaN;

@@ -11,7 +11,7 @@ import type { Plan } from "@consilium/shared/plan";
 import { concatenate } from "@consilium/shared/vector";
 import { readImages } from "../dataset/batches.ts";
 import { holdOut } from "../dataset/held-out.ts";
-import { trainingImages } from "../dataset/training-images.ts";
+import { askedShareOf, trainingImages } from "../dataset/training-images.ts";
 import { labelledImages } from "../dataset/labels.ts";
 import type { SiteLabels } from "../dataset/taught-labels.ts";
 import { Random } from "../dataset/random.ts";
@@ -108,7 +108,7 @@ export class HealthCheck {
     return {
       moments: sums.means(),
       heldOut: await this.#judged(base, looked),
-      labelled: labelScores(withLabels(found, looked)),
+      labelled: labelScores(withLabels(found, looked), askedShareOf(this.#plan)),
       scores: await this.#scored(base, looked),
       overlaps: await this.#overlaps(base, looked),
     };
@@ -123,7 +123,8 @@ export class HealthCheck {
       return this.#head.scores(concatenate([base, this.#kept(looked)]), looked);
     const evaluation = evaluationOf(this.#plan);
     if (evaluation === null) return null;
-    const answers = probeAnswers(await this.labelledFeatures(base, looked), evaluation.classes);
+    const features = await this.labelledFeatures(base, looked);
+    const answers = probeAnswers(features, evaluation.classes, askedShareOf(this.#plan));
     return answers && scoreCounts(answers, evaluation.classes);
   }
 

@@ -28,6 +28,7 @@ afterAll(() => compiled.step.dispose());
 
 interface Options {
   readonly plan?: typeof PLAN;
+  readonly with?: PretextStep;
   readonly images?: number;
   readonly seed?: number;
   readonly round?: number;
@@ -40,13 +41,14 @@ interface Options {
 async function run(options: Options = {}) {
   const { plan = PLAN, images = 40, seed = 1, round = 1, optimizerState = null } = options;
   let time = 0;
+  const { with: step = compiled } = options;
   const cache = toyCache(images);
   const work = trainLocally(
     { plan, round, base: BASE, optimizerState },
     {
-      compiled,
+      compiled: step,
       cache,
-      batches: roundBatches({ plan, round, seed }, compiled.task, cache),
+      batches: roundBatches({ plan, round, seed }, step.task, cache),
       now: () => (time += 100),
       resume: options.resume ?? null,
     },
@@ -104,37 +106,44 @@ describe("a local round", () => {
     expect(dropped.optimizerState.step).toBe(5);
   });
 
-  it("goes on from where a run was killed, to the same update but for rounding", async () => {
-    const kept: { point: TrainingPoint | null } = { point: null };
-    const resume: Resume = {
-      everyMs: 0,
-      read: () => Promise.resolve(kept.point),
-      write: (point) => {
-        kept.point = structuredClone(point); // The arrays are the step's own, and are written over.
-        return Promise.resolve();
-      },
-    };
-    const whole = await run({ seed: 7 });
-    const killed = new AbortController();
-    const steps: number[] = [];
-    const onProgress = ({ step }: LocalRoundProgress): void => {
-      steps.push(step);
-      if (steps.length === 3) killed.abort();
-    };
-    await expect(run({ seed: 7, resume, signal: killed.signal, onProgress })).rejects.toThrow();
-    // Saving took long by this clock, and is not done again at once.
-    expect(kept.point?.losses).toHaveLength(1);
-    const resumed = await run({ seed: 7, resume, onProgress: ({ step }) => steps.push(step) });
-    expect(steps).toEqual([1, 2, 3, 2, 3, 4, 5]);
-    // The step carries its bias corrections on, and works them out anew from a state that is written to it.
-    const off = resumed.delta.reduce(
-      (most, v, i) => Math.max(most, Math.abs(v - (whole.delta[i] ?? NaN))),
-      0,
-    );
-    expect(off).toBeLessThan(1e-4);
-    expect(resumed.metrics.loss).toBeCloseTo(whole.metrics.loss, 5);
-    expect(resumed.optimizerState.step).toBe(whole.optimizerState.step);
-  });
+  it.each([0, 50])(
+    "goes on from where a run was killed, to the same update but for rounding (mu %i)",
+    async (mu) => {
+      const plan = toyPlan({ proximalMu: mu });
+      const held = await compilePretextStep(await createEngine({ threads: 1, device: "cpu" }), plan);
+      const runHeld = (options: Options) => run({ plan, with: held, seed: 7, ...options });
+      const kept: { point: TrainingPoint | null } = { point: null };
+      const resume: Resume = {
+        everyMs: 0,
+        read: () => Promise.resolve(kept.point),
+        write: (point) => {
+          kept.point = structuredClone(point); // The arrays are the step's own, and are written over.
+          return Promise.resolve();
+        },
+      };
+      const whole = await runHeld({});
+      const killed = new AbortController();
+      const steps: number[] = [];
+      const onProgress = ({ step }: LocalRoundProgress): void => {
+        steps.push(step);
+        if (steps.length === 3) killed.abort();
+      };
+      await expect(runHeld({ resume, signal: killed.signal, onProgress })).rejects.toThrow();
+      // Saving took long by this clock, and is not done again at once.
+      expect(kept.point?.losses).toHaveLength(1);
+      const resumed = await runHeld({ resume, onProgress: ({ step }) => steps.push(step) });
+      expect(steps).toEqual([1, 2, 3, 2, 3, 4, 5]);
+      // The step carries its bias corrections on, and works them out anew from a state that is written to it.
+      const off = resumed.delta.reduce(
+        (most, v, i) => Math.max(most, Math.abs(v - (whole.delta[i] ?? NaN))),
+        0,
+      );
+      expect(off).toBeLessThan(1e-4);
+      expect(resumed.metrics.loss).toBeCloseTo(whole.metrics.loss, 5);
+      expect(resumed.optimizerState.step).toBe(whole.optimizerState.step);
+      await held.step.dispose();
+    },
+  );
 
   it("sends nothing of a teacher, which begins as the global model and stays here", async () => {
     const own = { task: "mocov3", projector: { hidden: 16, width: 8 } };

@@ -50,7 +50,8 @@ export async function* trainLocally(
 
   const moments = plan.training.optimizerState === "keep" ? request.optimizerState : null;
   const kept = keptAtStart(task, plan, request.kept ?? null);
-  await step.writeWeights(weightsAtSite(task, base, { kept, draw: drawOf(plan) }));
+  const atStart = weightsAtSite(task, base, { kept, draw: drawOf(plan) });
+  await step.writeWeights(atStart);
   const triedAt = now();
   const heldOutLoss = await tryModel(step, trial);
   await step.writeOptimizerState(moments);
@@ -69,7 +70,7 @@ export async function* trainLocally(
 
   const left = (await resume?.read()) ?? null;
   if (left !== null) {
-    await step.writeWeights(left.weights);
+    await step.writeWeights(left.weights, atStart);
     await step.writeOptimizerState(left.optimizerState);
   }
 

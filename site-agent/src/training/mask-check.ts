@@ -5,6 +5,7 @@ import type { Plan } from "@consilium/shared/plan";
 import { readImages } from "../dataset/batches.ts";
 import { knows } from "../dataset/known.ts";
 import type { MaskSet } from "../dataset/masks.ts";
+import { askedShareOf } from "../dataset/training-images.ts";
 import type { ImageCache } from "../dataset/types.ts";
 import { maskOverlaps, type MaskedTokens } from "../downstream/mask-probe.ts";
 import type { Engine, Inference } from "../engine/types.ts";
@@ -51,7 +52,8 @@ export class MaskCheck {
       classes.every((name) => knows(masks.known, image, name)) ? [index] : [],
     );
     const found = await this.#read(base, spread(masked, images), places, { ...looked, masks });
-    return maskOverlaps(found, classes.length, gridSize(vitConfig(this.#plan.model)));
+    const side = gridSize(vitConfig(this.#plan.model));
+    return maskOverlaps(found, classes.length, side, askedShareOf(this.#plan));
   }
 
   async #read(

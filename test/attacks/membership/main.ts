@@ -76,8 +76,11 @@ function describe({ what, byLoss, byReference, memberLoss, otherLoss, allowed }:
 }
 
 function figures({ auroc, found, advantage }: Separation): string {
-  return `${auroc.value.toFixed(3)} (${auroc.low.toFixed(3)} to ${auroc.high.toFixed(3)}); ${percent(found.value)} (${percent(found.low)} to ${percent(found.high)}); advantage ${advantage.toFixed(3)}`;
+  return `${auroc.value.toFixed(3)} (${bounds(auroc, (v) => v.toFixed(3))}); ${percent(found.value)} (${bounds(found, percent)}); advantage ${advantage.toFixed(3)}`;
 }
+
+const bounds = ({ low, high }: Separation["auroc"], text: (value: number) => string): string =>
+  low === null || high === null ? "no interval" : `${text(low)} to ${text(high)}`;
 
 function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;

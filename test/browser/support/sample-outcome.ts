@@ -31,7 +31,15 @@ export function classificationOutcome(): FinetuneOutcome {
         return odds.map((odd) => odd / sum);
       });
       const losses = mode === "probe" ? [] : Array.from({ length: 20 }, (_, i) => 1 / (1 + i));
-      return { from, mode, seed: 1, labels: { images: 30, patients: 15 }, losses, probabilities };
+      return {
+        from,
+        mode,
+        seed: 1,
+        labels: { images: 30, patients: 15 },
+        losses,
+        choice: null,
+        probabilities,
+      };
     }),
   );
   const evaluated = runs.map((run) => evaluateRun(run, test));
@@ -91,6 +99,7 @@ export function shapesOutcome(task: MeasuredResult["task"]): FinetuneOutcome {
         labels: { images: 20, patients: 12 },
         curves: [curve],
         losses: [3, 2, 1],
+        choice: null,
       })),
     },
     exemplar: {

@@ -3,7 +3,7 @@ import type { Line } from "@consilium/shared/page/charts";
 import { markup, type Markup } from "@consilium/shared/page/markup";
 import type { RateLine } from "@consilium/shared/page/square-charts";
 import type { Estimate } from "../bootstrap.ts";
-import { MODE_TEXT, ORIGIN_TEXT } from "../describe.ts";
+import { boundsText, MODE_TEXT, ORIGIN_TEXT } from "../describe.ts";
 import type { DownstreamMode, EncoderOrigin } from "../types.ts";
 
 export const ORIGIN_CLASS: Readonly<Record<EncoderOrigin, string>> = {
@@ -38,7 +38,7 @@ export function section(title: string, ...content: readonly (Markup | null)[]): 
 export const intervalText = (estimate: Estimate | null): Markup | string =>
   estimate === null
     ? "–"
-    : markup`${estimate.value.toFixed(3)} <span class="dim">[${estimate.low.toFixed(3)}, ${estimate.high.toFixed(3)}]</span>`;
+    : markup`${estimate.value.toFixed(3)} <span class="dim">${boundsText(estimate)}</span>`;
 
 /** The name of a class as people write it. */
 export const words = (name: string): string => name.replaceAll("_", " ");

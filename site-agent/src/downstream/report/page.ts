@@ -6,9 +6,12 @@ import { markup, type Markup } from "@consilium/shared/page/markup";
 import {
   classRows,
   comparisonOf,
+  lacksInterval,
   measureText,
   MODE_TEXT,
+  NO_INTERVAL,
   ORIGIN_TEXT,
+  unscoredText,
   type ComparedRow,
 } from "../describe.ts";
 import { describeBetter, describeKept, keptNetwork, withoutFall } from "../kept.ts";
@@ -66,7 +69,7 @@ export function renderFinetuneReport(
   ${section(
     "Which encoder to start from",
     markup`<p class="note">The same network, labels and test patients; only the encoder's weights at the start differ. Values are means over
-      seeds, intervals are 95 % (bootstrap by patient).</p>`,
+      seeds, intervals are 95 % (bootstrap by patient). ${unscoredText(result)} ${lacksInterval(rows) ? NO_INTERVAL : ""}</p>`,
     whiskers(result, rows, main),
     table(measures, rows),
   )}
@@ -149,7 +152,11 @@ function whiskers(result: FinetuneResult, rows: readonly ComparedRow[], main: st
             {
               name: ORIGIN_TEXT[from],
               className: ORIGIN_CLASS[from],
-              interval,
+              interval: {
+                value: interval.value,
+                low: interval.low ?? interval.value,
+                high: interval.high ?? interval.value,
+              },
               runs: single.get(`${from} ${mode}`) ?? [],
             },
           ],

@@ -104,8 +104,8 @@ class ReplicaGroup<I extends InputSpecs> implements TrainStep<I> {
     return weights;
   }
 
-  async writeWeights(values: Float32Array): Promise<void> {
-    await everyone(this.#living().map((replica) => replica.call("writeWeights", values)));
+  async writeWeights(values: Float32Array, anchor = values): Promise<void> {
+    await everyone(this.#living().map((replica) => replica.call("writeWeights", { values, anchor })));
   }
 
   readOptimizerState(): Promise<OptimizerState> {

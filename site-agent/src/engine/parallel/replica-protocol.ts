@@ -32,7 +32,10 @@ export interface Calls {
   readWeights: { argument: null; result: Float32Array };
   /** Differs where a single bit of the weights does. */
   digestWeights: { argument: null; result: string };
-  writeWeights: { argument: Float32Array; result: null };
+  writeWeights: {
+    argument: { readonly values: Float32Array; readonly anchor: Float32Array };
+    result: null;
+  };
   readOptimizerState: { argument: null; result: OptimizerState };
   writeOptimizerState: { argument: OptimizerState | null; result: null };
 }

@@ -75,7 +75,7 @@ async function perform<I extends InputSpecs>(
     case "digestWeights":
       return digestOf(await step.readWeights());
     case "writeWeights":
-      await step.writeWeights(message.argument);
+      await step.writeWeights(message.argument.values, message.argument.anchor);
       return null;
     case "readOptimizerState":
       return step.readOptimizerState();

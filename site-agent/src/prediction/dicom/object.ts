@@ -45,6 +45,8 @@ export interface SourceImage {
   readonly dataset: NaturalDataset;
   readonly sopClassUid: string;
   readonly sopInstanceUid: string;
+  /** What UIDs of objects about it follow from: no other image or volume has it. */
+  readonly identity: string;
   readonly seriesInstanceUid: string;
   readonly rows: number;
   readonly columns: number;
@@ -81,6 +83,7 @@ export async function readSource(path: string): Promise<SourceImage> {
     dataset,
     sopClassUid,
     sopInstanceUid,
+    identity: sopInstanceUid,
     seriesInstanceUid: text("SeriesInstanceUID"),
     rows,
     columns,
@@ -106,7 +109,7 @@ export function writeObject(
   { date, time }: Stamp,
 ): Uint8Array {
   const kind = `${maker.sha256} ${modality}`;
-  const sopInstanceUid = uidOf(`${kind} ${source.sopInstanceUid}`);
+  const sopInstanceUid = uidOf(`${kind} ${source.identity}`);
   const taken = Object.fromEntries(
     TAKEN_OVER.flatMap((keyword) => {
       const value = source.dataset[keyword];

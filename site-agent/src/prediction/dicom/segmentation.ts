@@ -30,7 +30,7 @@ export function writeSegmentationObject(
   stamp: Stamp,
 ): Uint8Array {
   const { rows, columns, dataset } = source;
-  const dimension = uidOf(`dimensions ${maker.sha256} ${source.sopInstanceUid}`);
+  const dimension = uidOf(`dimensions ${maker.sha256} ${source.identity}`);
   const spatial = spatialGroups(source);
   const packer = new BitPacker(rows * columns);
   for (const mask of masks) packer.add(onWholeImage(mask, rows, columns));

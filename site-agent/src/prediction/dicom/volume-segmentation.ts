@@ -42,7 +42,7 @@ export function writeVolumeSegmentation(
     packer.add(new Uint8Array(pixels));
     frames.push({ segment: 1, slice: 0 });
   }
-  const dimension = uidOf(`dimensions ${maker.sha256} ${first.sopInstanceUid}`);
+  const dimension = uidOf(`dimensions ${maker.sha256} ${first.identity}`);
   const place = (slice: number) => slices[slice] ?? { reference: {}, position: [] };
   return writeObject(
     first,

@@ -32,17 +32,22 @@ export async function readVolumeSource({ slices, spacingMm }: Stack): Promise<So
     return source;
   };
   const [lowest] = slices;
+  const first = sourceOf(lowest.file.path);
   const { alongColumns, alongRows, pixelSpacing } = lowest.geometry;
-  const isMultiFrame = sources.size < slices.length;
   return {
-    first: sourceOf(lowest.file.path),
-    slices: slices.map(({ file, frame, geometry }) => ({
-      reference: {
-        ...referenceTo(sourceOf(file.path)),
-        ...(isMultiFrame && { ReferencedFrameNumber: String(frame + 1) }),
-      },
-      position: geometry.position.map(decimal),
-    })),
+    // One file of many frames may hold several volumes.
+    first: lowest.frame === 0 ? first : { ...first, identity: `${first.identity} ${lowest.frame}` },
+    slices: slices.map(({ file, frame, geometry }) => {
+      const source = sourceOf(file.path);
+      const isOneOfMany = Number(source.dataset.NumberOfFrames ?? 1) > 1;
+      return {
+        reference: {
+          ...referenceTo(source),
+          ...(isOneOfMany && { ReferencedFrameNumber: String(frame + 1) }),
+        },
+        position: geometry.position.map(decimal),
+      };
+    }),
     references: [...sources.values()].map(referenceTo),
     spacing: [decimal(spacingMm), decimal(pixelSpacing[0]), decimal(pixelSpacing[1])],
     orientation: [...alongColumns, ...alongRows].map(decimal),
