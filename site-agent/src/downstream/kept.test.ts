@@ -23,7 +23,15 @@ function result(scratch: number, global: number, losses: readonly number[] = [1,
     rows: runs,
     summary: runs.map((row) => ({ ...row, seeds: 1, gain: null })),
     differences: [],
-    details: runs.map(({ from, mode, seed }) => ({ from, mode, seed, labels, curves: [], losses })),
+    details: runs.map(({ from, mode, seed }) => ({
+      from,
+      mode,
+      seed,
+      labels,
+      curves: [],
+      losses,
+      choice: null,
+    })),
   };
 }
 

@@ -48,6 +48,7 @@ export class SiteMasking {
   readonly #minSites: number;
   #thread: FrameThread | null = null;
   #last: Promise<unknown> = Promise.resolve();
+  #closed = false;
   /** Context of the attempt whose masks the thread holds. */
   #begun: string | null = null;
 
@@ -226,8 +227,12 @@ export class SiteMasking {
     await folder.write(closedAt(kept.state.attempt.terms, kept.sentIn));
   }
 
-  /** Whoever comes next finds the state as it stays: what was begun has written its own, or has failed. */
+  /**
+   * Whoever comes next finds the state as it stays: what was begun has written its own, or has failed, and nothing is begun
+   * any more, whatever work of the agent's has not heard yet that it stops.
+   */
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#endThread();
     await this.#last;
     // It may have needed one of its own.
@@ -242,6 +247,7 @@ export class SiteMasking {
 
   /** The agent drops work that is overtaken by a newer attempt, but what was begun still writes its state. */
   #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    if (this.#closed) return Promise.reject(new Error("this site has stopped"));
     const result = this.#last.then(action);
     this.#last = result.catch(() => undefined);
     return result;
