@@ -8,7 +8,8 @@ import { roundExtras, roundLayout } from "../secagg/plan-layout.ts";
 import { aurocOfCounts, countScores, SCORE_BINS, scoreBin, type ScoreCounts } from "./auroc.ts";
 import { diceOfCounts, overlapOf } from "./dice.ts";
 import { maskFields, masksOfSums, maskValues, type SiteOverlaps } from "./mask-extras.ts";
-import { evaluationFields, evaluationOfSums, scoredClasses, type SiteScores } from "./extras.ts";
+import { evaluationFields, evaluationOfSums, scoredClasses } from "./extras.ts";
+import type { SiteScores } from "./score-fields.ts";
 
 interface Scored {
   readonly scores: readonly number[];

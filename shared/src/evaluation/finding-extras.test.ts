@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { parsePlan } from "../plan.ts";
 import { roundExtras, roundLayout } from "../secagg/plan-layout.ts";
 import { aurocOfCounts, countScores, type ScoreCounts } from "./auroc.ts";
-import { evaluationOfSums, type SiteScores } from "./extras.ts";
+import { evaluationOfSums } from "./extras.ts";
+import type { SiteScores } from "./score-fields.ts";
 import { findingsOfSums } from "./finding-extras.ts";
 
 const classes = ["effusion", "nodule"];

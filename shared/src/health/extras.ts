@@ -5,7 +5,7 @@
  */
 import type { Plan } from "../plan-schema.ts";
 import { ENCODER_WIDTHS } from "../encoder-sizes.ts";
-import type { SiteScores } from "../evaluation/extras.ts";
+import type { SiteScores } from "../evaluation/score-fields.ts";
 import type { SiteOverlaps } from "../evaluation/mask-extras.ts";
 import { looksAtHealth } from "./looks.ts";
 import { featureHealth, triangleLength, type FeatureMoments } from "./moments.ts";

@@ -3,7 +3,8 @@
  * evaluation (shared/evaluation). The head stays here; what leaves are counts, in a masked sum.
  */
 import { countScores } from "@consilium/shared/evaluation/auroc";
-import { scoredClasses, type SiteScores } from "@consilium/shared/evaluation/extras";
+import { scoredClasses } from "@consilium/shared/evaluation/extras";
+import type { SiteScores } from "@consilium/shared/evaluation/score-fields";
 import { balancedWeights } from "../dataset/taught-labels.ts";
 import { FEWEST_LABELLED, flatFeatures, probeParts, type LabelledFeature } from "./label-scores.ts";
 import { LOGISTIC_DEFAULTS } from "./logistic.ts";

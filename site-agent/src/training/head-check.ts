@@ -4,7 +4,8 @@
  */
 import { countScores } from "@consilium/shared/evaluation/auroc";
 import { overlapOf } from "@consilium/shared/evaluation/dice";
-import { evaluationOf, type SiteScores } from "@consilium/shared/evaluation/extras";
+import { evaluationOf } from "@consilium/shared/evaluation/extras";
+import type { SiteScores } from "@consilium/shared/evaluation/score-fields";
 import { findingEvaluationOf } from "@consilium/shared/evaluation/finding-extras";
 import { MASK_GRID, maskEvaluationOf, type SiteOverlaps } from "@consilium/shared/evaluation/mask-extras";
 import type { Plan } from "@consilium/shared/plan";

@@ -2,7 +2,8 @@
  * A look at the global model that a round starts from, on this site's images: what leaves are sums over features, never a
  * feature. All sites look at the same model, so that their sums are those of all images together.
  */
-import { evaluationOf, type SiteScores } from "@consilium/shared/evaluation/extras";
+import { evaluationOf } from "@consilium/shared/evaluation/extras";
+import type { SiteScores } from "@consilium/shared/evaluation/score-fields";
 import type { SiteOverlaps } from "@consilium/shared/evaluation/mask-extras";
 import type { SiteHealth } from "@consilium/shared/health/extras";
 import { MomentSums } from "@consilium/shared/health/moments";
