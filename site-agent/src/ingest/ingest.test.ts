@@ -175,14 +175,20 @@ describe("ingest", () => {
     expect(await cacheBytes(join(root, "whole"))).toEqual(await cacheBytes());
   });
 
-  it("repairs a damaged cache", async () => {
+  it("repairs a damaged cache, and puts aside what was damaged", async () => {
     await putImages(0, 5);
     await run();
     const before = await cacheBytes();
     await writeFile(join(cacheDir, "shard-00000.json"), "[]");
     await expect(openImageCache(cacheDir)).rejects.toMatchObject({ code: "cache.corrupt" });
     await run();
-    expect(await cacheBytes()).toEqual(before);
+    const after = Object.entries(await cacheBytes());
+    const isAside = ([name]: readonly [string, unknown]): boolean => name.startsWith("damaged-");
+    expect(Object.fromEntries(after.filter((entry) => !isAside(entry)))).toEqual(before);
+    expect(after.filter(isAside).map(([name]) => name.replace(/-[0-9a-f]{8}-/, "-"))).toEqual([
+      "damaged-shard-00000.json",
+      "damaged-shard-00000.u8",
+    ]);
   });
 
   it("joins labels and keeps them when images are added", async () => {
