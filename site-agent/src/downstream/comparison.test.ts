@@ -150,7 +150,7 @@ describe("masks and boxes from end to end", () => {
 
   it("refuses sets without labels", async () => {
     const kind = boxesAsLabels(sizePx, SHAPE_CLASSES, config);
-    const unlabelled = { ...train, boxes: new Map() };
+    const unlabelled = { ...train, boxes: new Map(), known: new Map() };
     const task = {
       engine,
       model,
