@@ -3,11 +3,12 @@
  * unsound ones, and every byte that came of them is searched. `test/e2e/canary.test.ts` does so with images.
  */
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
+import { toBase64Url } from "@consilium/shared/crypto/encoding";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCli } from "../../site-agent/src/cli/program.ts";
 import { readSource } from "../../site-agent/src/prediction/dicom/object.ts";
@@ -69,6 +70,9 @@ beforeAll(async () => {
   proxy = await startCaptureProxy(federation.port);
   const site = await federation.site("st-mary", proxy.url);
   home = site.home.folder;
+  // Which patients are set apart for testing follows from it: some of them, and not all.
+  const secret = toBase64Url(new Uint8Array(32).fill(7));
+  await writeFile(path.join(home, "hmac.json"), JSON.stringify({ schemaVersion: 1, secret }));
 
   const threads = ["--threads", "1"];
   await spawned(
