@@ -2,15 +2,13 @@
  * Nothing identifying, anywhere, under a plan for volumes: the word CANARY is planted in series, NIfTI files and masks, sound and
  * unsound ones, and every byte that came of them is searched. `test/e2e/canary.test.ts` does so with images.
  */
-import { randomBytes } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
 import { toBase64Url } from "@consilium/shared/crypto/encoding";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runCli } from "../../site-agent/src/cli/program.ts";
+import { runInProcess } from "../../site-agent/src/cli/testing/run-in-process.ts";
 import { readSource } from "../../site-agent/src/prediction/dicom/object.ts";
 import { CANARY, findCanary } from "../support/canary.ts";
 import { startCaptureProxy, type CaptureProxy } from "../support/capture-proxy.ts";
@@ -36,21 +34,9 @@ async function spawned(what: string, ...args: readonly string[]): Promise<void> 
 
 /** In this process, without the second that another takes to start. */
 async function step(what: string, ...args: readonly string[]): Promise<void> {
-  let output = "";
-  const terminal = { write: (text: string) => void (output += text), isTTY: false, columns: 80 };
-  const code = await runCli([...args, "--home", home], {
+  const { output, code } = await runInProcess([...args, "--home", home], {
     env: { LOG_LEVEL: "debug" },
     userHome: hospitalDir,
-    nodeVersion: process.versions.node,
-    cores: 1,
-    memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
-    stdout: terminal,
-    stderr: terminal,
-    fetch,
-    random: (length) => new Uint8Array(randomBytes(length)),
-    nowMs: Date.now,
-    sleep: (durationMs, signal) => delay(durationMs, undefined, { signal }).catch(() => undefined),
-    signal: new AbortController().signal,
   });
   printed.push({ what, output, code });
 }

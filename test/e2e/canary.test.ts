@@ -9,7 +9,7 @@ import path from "node:path";
 import { sha256 } from "@consilium/shared/canonical";
 import { parsePlan, planHash } from "@consilium/shared/plan";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runCli as runInProcess } from "../../site-agent/src/cli/program.ts";
+import { runInProcess } from "../../site-agent/src/cli/testing/run-in-process.ts";
 import { CANARY, findCanary, textElements } from "../support/canary.ts";
 import { startCaptureProxy, type CaptureProxy } from "../support/capture-proxy.ts";
 import { Cli, type Exit } from "../support/cli.ts";
@@ -324,25 +324,14 @@ it("a command line that is wrong in any way is never repeated", async () => {
 
 /** In this process, since nothing but the words on the command line matters to them. */
 async function misuses(lines: readonly (readonly string[])[]): Promise<{ output: string; codes: number[] }> {
-  let output = "";
-  const terminal = { write: (text: string) => void (output += text), isTTY: false, columns: 80 };
-  const codes: number[] = [];
+  const ran = [];
   for (const line of lines)
-    codes.push(
+    ran.push(
       await runInProcess([...line, "--home", home()], {
         env: { LOG_LEVEL: "debug" },
         userHome: hospitalDir,
-        nodeVersion: process.versions.node,
-        cores: 1,
-        memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
-        stdout: terminal,
-        stderr: terminal,
         fetch: () => Promise.reject(new Error("nothing is sent")),
-        random: (length) => new Uint8Array(length),
-        nowMs: Date.now,
-        sleep: () => Promise.resolve(),
-        signal: new AbortController().signal,
       }),
     );
-  return { output, codes };
+  return { output: ran.map(({ output }) => output).join(""), codes: ran.map(({ code }) => code) };
 }

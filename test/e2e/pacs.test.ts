@@ -1,7 +1,6 @@
 /** Images from a real PACS: pushed by dcmtk, pulled from Orthanc; killed, refused, encrypted. */
 import { execFile, spawnSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -9,7 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runCli } from "../../site-agent/src/cli/program.ts";
+import { runInProcess } from "../../site-agent/src/cli/testing/run-in-process.ts";
 import { openImageCache } from "../../site-agent/src/dataset/cache.ts";
 import { readIntake } from "../../site-agent/src/dataset/intake.ts";
 import { webClient, type WebClientOptions } from "../../site-agent/src/ingest/sources/dicomweb/web-client.ts";
@@ -46,24 +45,13 @@ interface Outcome {
 
 /** A command in this process, up to its end or until `stop` fires. */
 async function site(args: readonly string[], stop = new AbortController()): Promise<Outcome> {
-  let text = "";
-  const terminal = { write: (more: string) => void (text += more), isTTY: false, columns: 80 };
-  const code = await runCli([...args, "--json"], {
-    env: {},
+  const { code, stdout, output } = await runInProcess([...args, "--json"], {
     userHome: root,
-    nodeVersion: process.versions.node,
-    cores: 2,
-    memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
-    stdout: terminal,
-    stderr: { ...terminal, write: (more: string) => void (printed += more) },
-    fetch,
-    random: (length) => new Uint8Array(randomBytes(length)),
-    nowMs: Date.now,
     sleep: () => Promise.resolve(),
     signal: stop.signal,
   });
-  printed += text;
-  const lines = text
+  printed += output;
+  const lines = stdout
     .trimEnd()
     .split("\n")
     .filter((line) => line.startsWith("{"));

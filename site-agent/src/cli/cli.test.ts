@@ -1,6 +1,5 @@
 /** The command line as a person meets it; where the process matters, in a process of its own. */
 import { exec, execFile, spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
@@ -14,7 +13,7 @@ import { formatToken } from "@consilium/shared/protocol/token";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeDicom } from "../ingest/testing/dicom-fixture.ts";
 import { syntheticImage } from "../ingest/testing/synthetic-image.ts";
-import { runCli } from "./program.ts";
+import { runInProcess } from "./testing/run-in-process.ts";
 
 const BIN = path.resolve(import.meta.dirname, "../../bin/consilium-site.mjs");
 
@@ -33,29 +32,8 @@ function spawned(...args: readonly string[]): Promise<Outcome> {
 }
 
 /** The same without the second that a process takes to start. */
-async function site(...args: readonly string[]): Promise<Outcome> {
-  const written = { stdout: "", stderr: "" };
-  const terminal = (name: keyof typeof written) => ({
-    write: (text: string) => void (written[name] += text),
-    isTTY: false,
-    columns: 80,
-  });
-  const code = await runCli(args, {
-    env: {},
-    userHome: folder,
-    nodeVersion: "20.19.0",
-    cores: 2,
-    memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
-    stdout: terminal("stdout"),
-    stderr: terminal("stderr"),
-    fetch,
-    random: (length) => new Uint8Array(randomBytes(length)),
-    nowMs: Date.now,
-    sleep: () => Promise.resolve(),
-    signal: new AbortController().signal,
-  });
-  return { code, ...written };
-}
+const site = (...args: readonly string[]): Promise<Outcome> =>
+  runInProcess(args, { userHome: folder, sleep: () => Promise.resolve() });
 
 let folder: string;
 let home: string;

@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Authority, hasOpenssl } from "../../../test/support/authority.ts";
 import { initHome } from "../home/home.ts";
 import { toyPlan } from "../training/testing/toy.ts";
-import { runCli } from "./program.ts";
+import { runInProcess } from "./testing/run-in-process.ts";
 
 const random = (length: number): Uint8Array => new Uint8Array(length).fill(7);
 
@@ -55,29 +55,8 @@ describe.skipIf(!hasOpenssl)("a site whose coordinator has a certificate of a pr
     await rm(folder, { recursive: true });
   });
 
-  async function run(...args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-    const written = { stdout: "", stderr: "" };
-    const terminal = (name: keyof typeof written) => ({
-      write: (text: string) => void (written[name] += text),
-      isTTY: false,
-      columns: 80,
-    });
-    const code = await runCli([...args, "--home", home], {
-      env: {},
-      userHome: folder,
-      nodeVersion: "20.19.0",
-      cores: 2,
-      memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
-      stdout: terminal("stdout"),
-      stderr: terminal("stderr"),
-      fetch,
-      random,
-      nowMs: Date.now,
-      sleep: () => Promise.resolve(),
-      signal: new AbortController().signal,
-    });
-    return { code, ...written };
-  }
+  const run = (...args: readonly string[]) =>
+    runInProcess([...args, "--home", home], { userHome: folder, random, sleep: () => Promise.resolve() });
   const token = (): string =>
     formatToken({
       federation: plan.federation,

@@ -13,7 +13,7 @@ import {
   type AgentRun,
   type TestSite,
 } from "../../../test/support/federation.ts";
-import { runCli } from "../cli/program.ts";
+import { runInProcess } from "../cli/testing/run-in-process.ts";
 import { nextStep } from "../cli/next-step.ts";
 import { receiptsFile } from "../federation/receipts.ts";
 import { parseHours } from "./hours.ts";
@@ -75,23 +75,12 @@ it("outside its hours a site lets no round wait for it, says until when, and tra
 
 /** The last line that a command prints with --json: its result, or its error. */
 async function cli({ home }: TestSite, ...args: readonly string[]): Promise<Record<string, unknown>> {
-  let printed = "";
-  const terminal = (write: (text: string) => void) => ({ write, isTTY: false, columns: 80 });
-  await runCli([...args, "--home", home.folder, "--json"], {
-    env: {},
+  const { stdout } = await runInProcess([...args, "--home", home.folder, "--json"], {
     userHome: home.folder,
-    nodeVersion: "20.19.0",
-    cores: 1,
-    memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
-    stdout: terminal((text) => (printed += text)),
-    stderr: terminal(() => undefined),
-    fetch,
     random,
-    nowMs: Date.now,
     sleep: () => Promise.resolve(),
-    signal: new AbortController().signal,
   });
-  return JSON.parse(printed.trimEnd().split("\n").at(-1) ?? "") as Record<string, unknown>;
+  return JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "") as Record<string, unknown>;
 }
 
 /** A training that ends with the agent. */

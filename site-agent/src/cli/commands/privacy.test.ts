@@ -1,37 +1,14 @@
-import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { toyPlan, writeToyCache } from "../../training/testing/toy.ts";
-import { runCli } from "../program.ts";
+import { runInProcess } from "../testing/run-in-process.ts";
 
 let home: string;
 let planFile: string;
 
-async function site(...args: readonly string[]) {
-  const written = { stdout: "", stderr: "" };
-  const terminal = (name: keyof typeof written) => ({
-    write: (text: string) => void (written[name] += text),
-    isTTY: false,
-    columns: 80,
-  });
-  const code = await runCli([...args, "--home", home], {
-    env: {},
-    userHome: home,
-    nodeVersion: "20.19.0",
-    cores: 2,
-    memoryBytes: { total: 2 ** 33, free: 2 ** 32 },
-    stdout: terminal("stdout"),
-    stderr: terminal("stderr"),
-    fetch,
-    random: (length) => new Uint8Array(randomBytes(length)),
-    nowMs: Date.now,
-    sleep: () => Promise.resolve(),
-    signal: new AbortController().signal,
-  });
-  return { code, ...written };
-}
+const site = (...args: readonly string[]) => runInProcess([...args, "--home", home], { userHome: home });
 
 beforeAll(async () => {
   home = path.join(await mkdtemp(path.join(tmpdir(), "consilium-privacy-cli-")), "CANARY-home");
